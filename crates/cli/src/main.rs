@@ -1,0 +1,3 @@
+//! The athanor binary.
+
+fn main() {}
