@@ -33,4 +33,22 @@ impl<C: Curve> VerifyingKey<C> {
     pub fn public_signals(&self) -> usize {
         self.ic.len().saturating_sub(1)
     }
+
+    /// What the key's making means for its users, as far as the key itself shows it.
+    pub fn standing(&self) -> Standing {
+        if self.delta_g2 == self.gamma_g2 {
+            Standing::NoContribution
+        } else {
+            Standing::Contributed
+        }
+    }
+}
+
+/// Whether anybody contributed randomness to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// `δ = γ`, as right after `setup new`: nobody contributed, and **anyone can forge proofs**.
+    NoContribution,
+    /// `δ` differs from `γ`: somebody contributed. Whether the secret is gone is not in the key.
+    Contributed,
 }

@@ -1,7 +1,18 @@
 //! Groth16 (eprint 2016/260): keys, prover, verifier and file formats, generic over a compute device.
 
 mod key;
+mod native;
+mod prover;
 mod r1cs;
+mod setup;
+pub mod synthetic;
+mod verifier;
+mod witness;
 
-pub use key::{Proof, VerifyingKey};
+pub use key::{Proof, Standing, VerifyingKey};
+pub use native::{NativeKey, Origin, QueryBuilder, RawKey};
+pub use prover::{ProveError, Proved, ProvingKey, Stages};
 pub use r1cs::{R1cs, Rows};
+pub use setup::{SetupError, development_setup};
+pub use verifier::{PointFault, Verifier, VerifyError};
+pub use witness::{Witness, WitnessError};

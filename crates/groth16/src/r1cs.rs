@@ -1,5 +1,9 @@
 //! Rank-1 constraint systems: `A·w ∘ B·w = C·w`.
 
+use ark_ff::{BigInt, PrimeField};
+use athanor_kernels::{SCALAR_WORDS, Scalar};
+use rayon::prelude::*;
+
 /// A constraint system over a scalar field.
 ///
 /// Wire 0 is the constant one; then come the public signals (outputs first, then public inputs),
@@ -22,6 +26,20 @@ impl<F> R1cs<F> {
     /// Number of constraints.
     pub fn constraints(&self) -> usize {
         self.a.len()
+    }
+}
+
+impl<F: PrimeField<BigInt = BigInt<SCALAR_WORDS>>> R1cs<F> {
+    /// The first constraint that the values do not satisfy, if there is one.
+    ///
+    /// Takes one canonical value per wire.
+    pub fn first_unsatisfied(&self, values: &[Scalar]) -> Option<usize> {
+        let value = |wire: u32| F::from_bigint(BigInt(values[wire as usize])).unwrap_or_default();
+        let sum =
+            |row: &[(u32, F)]| row.iter().map(|&(wire, factor)| factor * value(wire)).sum::<F>();
+        (0..self.constraints())
+            .into_par_iter()
+            .find_first(|&row| sum(self.a.row(row)) * sum(self.b.row(row)) != sum(self.c.row(row)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::{Pod, Zeroable, allocation::try_zeroed_vec};
 
 /// One cache line, the unit in which slabs are allocated and aligned.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -39,12 +39,11 @@ pub struct SlabMut {
 }
 
 impl SlabMut {
-    /// `len` zero bytes on a cache line. A refusal by the system is an error, not an abort.
+    /// `len` zero bytes on a cache line. A refusal by the system is an error, not an abort; pages
+    /// that are never written need not become resident.
     pub fn zeroed(len: usize) -> Result<Self, SlabError> {
-        let count = len.div_ceil(LINE_BYTES);
-        let mut lines = Vec::new();
-        lines.try_reserve_exact(count).map_err(|_| SlabError::OutOfMemory { bytes: len })?;
-        lines.resize(count, Line::zeroed());
+        let lines = try_zeroed_vec(len.div_ceil(LINE_BYTES))
+            .map_err(|()| SlabError::OutOfMemory { bytes: len })?;
         Ok(Self { lines, len })
     }
 
@@ -61,6 +60,11 @@ impl SlabMut {
     /// The whole 32-bit words, to be filled.
     pub fn u32s(&mut self) -> &mut [u32] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len / 4]
+    }
+
+    /// Forgets all bytes from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
     }
 
     /// Ends the filling.
@@ -158,6 +162,6 @@ mod tests {
 
     #[test]
     fn an_impossible_length_is_an_error() {
-        assert!(matches!(SlabMut::zeroed(usize::MAX / 2), Err(SlabError::OutOfMemory { .. })));
+        assert!(matches!(SlabMut::zeroed(1 << 60), Err(SlabError::OutOfMemory { .. })));
     }
 }

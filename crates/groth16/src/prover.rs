@@ -1,0 +1,294 @@
+//! The prover (eprint 2016/260, section 3.2), on a device that holds the key.
+//!
+//! `A` and the two `B`s need only the witness, and so does `L`; `H` waits for the quotient. The
+//! parts overlap where the caller's pool has threads for it.
+
+use std::time::{Duration, Instant};
+
+use ark_ec::CurveGroup;
+use ark_ff::PrimeField;
+use athanor_kernels::{Curve, Device, DeviceError};
+use zeroize::Zeroizing;
+
+use crate::{NativeKey, Proof, Verifier, VerifyError, VerifyingKey, Witness};
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The witness has another number of wires than the key.
+    #[error(
+        "the witness has {got} values, the key is for {expected}: they belong to different circuits"
+    )]
+    WrongWitness {
+        /// The key's number of wires.
+        expected: usize,
+        /// The witness's.
+        got: usize,
+    },
+    /// The proof that came out does not verify.
+    #[error(
+        "the witness does not satisfy the circuit, or the key belongs to another version of it: the proof it gave does not verify, and was dropped"
+    )]
+    Unsatisfied,
+    /// The key is not in the device's layout.
+    #[error("the key is in layout {key}, the device wants {device}: convert it again")]
+    Layout {
+        /// The key's layout.
+        key: String,
+        /// The device's layout.
+        device: &'static str,
+    },
+    /// The key's verifying part is unusable.
+    #[error(transparent)]
+    Key(#[from] VerifyError),
+    /// The device did not compute.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The operating system gave no randomness, and without it there is no zero knowledge.
+    #[error("the operating system gave no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
+/// A proof that verified before anyone saw it, and what it took.
+#[derive(Clone, Debug)]
+pub struct Proved<C: Curve> {
+    /// The proof.
+    pub proof: Proof<C>,
+    /// Wall time of each stage. Stages overlap, so their sum exceeds the whole.
+    pub stages: Stages,
+}
+
+/// Wall time of each stage of a proof.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stages {
+    /// Constraint evaluation: `A·w` and `B·w`.
+    pub evaluate: Duration,
+    /// The quotient's transforms.
+    pub quotient: Duration,
+    /// MSM over the `A` query.
+    pub msm_a: Duration,
+    /// MSM over the `B` query in G1.
+    pub msm_b_g1: Duration,
+    /// MSM over the `B` query in G2.
+    pub msm_b_g2: Duration,
+    /// MSM over the `L` query.
+    pub msm_l: Duration,
+    /// MSM over the `H` query.
+    pub msm_h: Duration,
+    /// From witness to proof.
+    pub prove: Duration,
+    /// The self-check.
+    pub check: Duration,
+}
+
+impl Stages {
+    /// Names and times, in the order of the data's path.
+    pub fn named(&self) -> [(&'static str, Duration); 9] {
+        [
+            ("evaluate", self.evaluate),
+            ("quotient", self.quotient),
+            ("msm_a", self.msm_a),
+            ("msm_b_g1", self.msm_b_g1),
+            ("msm_b_g2", self.msm_b_g2),
+            ("msm_l", self.msm_l),
+            ("msm_h", self.msm_h),
+            ("prove", self.prove),
+            ("check", self.check),
+        ]
+    }
+}
+
+/// What makes a proof reveal nothing: fresh for each attempt, wiped after it.
+struct Blinding<F: zeroize::Zeroize> {
+    r: Zeroizing<F>,
+    s: Zeroizing<F>,
+}
+
+impl<F: PrimeField> Blinding<F> {
+    fn fresh() -> Result<Self, getrandom::Error> {
+        Ok(Self { r: random_scalar()?, s: random_scalar()? })
+    }
+}
+
+/// A uniform scalar from the operating system; the bias of the reduction is below 2^-256.
+pub(crate) fn random_scalar<F: PrimeField>() -> Result<Zeroizing<F>, getrandom::Error> {
+    let mut bytes = Zeroizing::new([0; 64]);
+    getrandom::fill(&mut bytes[..])?;
+    Ok(Zeroizing::new(F::from_le_bytes_mod_order(&bytes[..])))
+}
+
+/// A proving key resident on a device.
+pub struct ProvingKey<C: Curve, D: Device<C>> {
+    device: D,
+    wires: usize,
+    constraints: usize,
+    native_bytes: usize,
+    quotient: athanor_kernels::Quotient,
+    domain: D::Domain,
+    verifying: VerifyingKey<C>,
+    verifier: Verifier<C>,
+    beta_g1: C::G1Affine,
+    delta_g1: C::G1Affine,
+    a: D::Matrix,
+    b: D::Matrix,
+    a_query: D::G1,
+    b_g1_query: D::G1,
+    b_g2_query: D::G2,
+    l_query: D::G1,
+    h_query: D::G1,
+}
+
+impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
+    /// Makes a converted key resident.
+    pub fn load(device: D, key: NativeKey<C>) -> Result<Self, ProveError> {
+        let layout = device.layout().name;
+        if key.layout != layout {
+            return Err(ProveError::Layout { key: key.layout, device: layout });
+        }
+        Ok(Self {
+            wires: key.wires(),
+            constraints: key.constraints(),
+            native_bytes: key.bytes(),
+            quotient: key.quotient,
+            domain: device.prepare_domain(key.domain)?,
+            verifier: Verifier::new(&key.verifying)?,
+            verifying: key.verifying,
+            beta_g1: key.beta_g1,
+            delta_g1: key.delta_g1,
+            a: device.prepare_matrix(key.a)?,
+            b: device.prepare_matrix(key.b)?,
+            a_query: device.prepare_g1(key.a_query)?,
+            b_g1_query: device.prepare_g1(key.b_g1_query)?,
+            b_g2_query: device.prepare_g2(key.b_g2_query)?,
+            l_query: device.prepare_g1(key.l_query)?,
+            h_query: device.prepare_g1(key.h_query)?,
+            device,
+        })
+    }
+
+    /// Number of wires, the constant one included.
+    pub fn wires(&self) -> usize {
+        self.wires
+    }
+
+    /// Number of constraints.
+    pub fn constraints(&self) -> usize {
+        self.constraints
+    }
+
+    /// Bytes the resident key takes.
+    pub fn bytes(&self) -> usize {
+        self.native_bytes
+    }
+
+    /// The key that verifies this key's proofs.
+    pub fn verifying_key(&self) -> &VerifyingKey<C> {
+        &self.verifying
+    }
+
+    /// The verifier of this key's proofs.
+    pub fn verifier(&self) -> &Verifier<C> {
+        &self.verifier
+    }
+
+    /// Proves with fresh randomness and verifies the proof before returning it.
+    pub fn prove(&self, witness: Witness<C>) -> Result<Proved<C>, ProveError> {
+        self.check_fits(&witness)?;
+        let public = witness.public(self.verifying.public_signals()).to_vec();
+        let (proof, mut stages) = self.prove_blinded(witness, Blinding::fresh()?)?;
+        let start = Instant::now();
+        self.verifier.verify(&public, &proof).map_err(|_| ProveError::Unsatisfied)?;
+        stages.check = start.elapsed();
+        Ok(Proved { proof, stages })
+    }
+
+    /// Proves with the given randomness and without the self-check, so that proofs can be compared
+    /// byte for byte. Randomness used twice reveals the witness: for tests only.
+    #[cfg(feature = "deterministic")]
+    pub fn prove_with_randomness(
+        &self,
+        witness: Witness<C>,
+        r: C::Fr,
+        s: C::Fr,
+    ) -> Result<Proof<C>, ProveError> {
+        self.check_fits(&witness)?;
+        let blinding = Blinding { r: Zeroizing::new(r), s: Zeroizing::new(s) };
+        Ok(self.prove_blinded(witness, blinding)?.0)
+    }
+
+    fn check_fits(&self, witness: &Witness<C>) -> Result<(), ProveError> {
+        let (expected, got) = (self.wires, witness.scalars().len());
+        if expected == got { Ok(()) } else { Err(ProveError::WrongWitness { expected, got }) }
+    }
+
+    fn prove_blinded(
+        &self,
+        witness: Witness<C>,
+        blinding: Blinding<C::Fr>,
+    ) -> Result<(Proof<C>, Stages), DeviceError> {
+        let start = Instant::now();
+        let device = &self.device;
+        let witness = &device.upload(witness.into_scalars())?;
+        let mut stages = Stages::default();
+        let (h, ((a, b_g2), (b_g1, l))) = rayon::join(
+            || -> Result<_, DeviceError> {
+                let (values, evaluate) = timed(|| {
+                    let (a, b) = rayon::join(
+                        || device.evaluate(&self.a, witness, &self.domain),
+                        || device.evaluate(&self.b, witness, &self.domain),
+                    );
+                    Ok::<_, DeviceError>((a?, b?))
+                });
+                let (a, b) = values?;
+                let (h, quotient) = timed(|| device.quotient(&self.domain, self.quotient, a, b));
+                let h = h?;
+                let (h, msm_h) = timed(|| device.msm_g1(&self.h_query, &h));
+                Ok((h?, evaluate, quotient, msm_h))
+            },
+            || {
+                rayon::join(
+                    || {
+                        rayon::join(
+                            || timed(|| device.msm_g1(&self.a_query, witness)),
+                            || timed(|| device.msm_g2(&self.b_g2_query, witness)),
+                        )
+                    },
+                    || {
+                        rayon::join(
+                            || timed(|| device.msm_g1(&self.b_g1_query, witness)),
+                            || timed(|| device.msm_g1(&self.l_query, witness)),
+                        )
+                    },
+                )
+            },
+        );
+        let (h, evaluate, quotient, msm_h) = h?;
+        (stages.evaluate, stages.quotient, stages.msm_h) = (evaluate, quotient, msm_h);
+        (stages.msm_a, stages.msm_b_g2) = (a.1, b_g2.1);
+        (stages.msm_b_g1, stages.msm_l) = (b_g1.1, l.1);
+        let proof = self.assemble(a.0?, b_g1.0?, b_g2.0?, l.0? + h, &blinding);
+        stages.prove = start.elapsed();
+        Ok((proof, stages))
+    }
+
+    /// Adds the fixed terms and the blinding to the sums over the witness.
+    fn assemble(
+        &self,
+        a: C::G1,
+        b_g1: C::G1,
+        b_g2: C::G2,
+        l_and_h: C::G1,
+        Blinding { r, s }: &Blinding<C::Fr>,
+    ) -> Proof<C> {
+        let a = a + self.verifying.alpha_g1 + self.delta_g1 * **r;
+        let b_g1 = b_g1 + self.beta_g1 + self.delta_g1 * **s;
+        let b_g2 = b_g2 + self.verifying.beta_g2 + self.verifying.delta_g2 * **s;
+        let c = l_and_h + a * **s + b_g1 * **r - self.delta_g1 * (**r * **s);
+        Proof { a: a.into_affine(), b: b_g2.into_affine(), c: c.into_affine() }
+    }
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    (work(), start.elapsed())
+}

@@ -1,0 +1,154 @@
+//! Verification: `e(A, B) = e(α, β) · e(Σ x_i·IC_i, γ) · e(C, δ)` (eprint 2016/260, section 3.2).
+
+use std::fmt;
+
+use ark_ec::{
+    AffineRepr, CurveGroup,
+    models::short_weierstrass::{Affine, SWCurveConfig},
+    pairing::PairingOutput,
+};
+use ark_ff::PrimeField;
+use athanor_kernels::{Curve, Scalar};
+
+use crate::{Proof, VerifyingKey, witness::is_canonical};
+
+/// Why a proof was not accepted.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum VerifyError {
+    /// The pairing equation does not hold.
+    #[error("the proof does not verify: it is not a proof of these public signals under this key")]
+    Invalid,
+    /// Too few or too many public signals.
+    #[error("the key is for {expected} public signals, but {got} were given")]
+    SignalCount {
+        /// The key's number.
+        expected: usize,
+        /// The number given.
+        got: usize,
+    },
+    /// A signal with a second reading; accepting it would let one proof pass for two statements.
+    #[error("public signal {index} is not below the field's modulus")]
+    SignalNotCanonical {
+        /// Which signal, from 0.
+        index: usize,
+    },
+    /// A point of the proof that no honest prover makes.
+    #[error("point {point} of the proof {fault}")]
+    BadProofPoint {
+        /// Which point.
+        point: &'static str,
+        /// What is wrong with it.
+        fault: PointFault,
+    },
+    /// A key under which verification means nothing.
+    #[error("the verifying key is unusable: {point} {fault}")]
+    BadKey {
+        /// Which point.
+        point: &'static str,
+        /// What is wrong with it.
+        fault: PointFault,
+    },
+}
+
+/// What is wrong with a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PointFault {
+    /// The neutral element.
+    Infinity,
+    /// Not on the curve.
+    OffCurve,
+    /// On the curve, but outside the subgroup of prime order.
+    OutsideSubgroup,
+}
+
+impl fmt::Display for PointFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PointFault::Infinity => "is the point at infinity",
+            PointFault::OffCurve => "is not on the curve",
+            PointFault::OutsideSubgroup => "is outside the subgroup of prime order",
+        })
+    }
+}
+
+/// A verifying key that was checked once and is ready for many proofs.
+#[derive(Clone, Debug)]
+pub struct Verifier<C: Curve> {
+    ic: Vec<C::G1Affine>,
+    alpha_beta: PairingOutput<C>,
+    minus_gamma: C::G2Prepared,
+    minus_delta: C::G2Prepared,
+}
+
+impl<C: Curve> Verifier<C> {
+    /// Checks every point of the key and prepares its pairings.
+    pub fn new(key: &VerifyingKey<C>) -> Result<Self, VerifyError> {
+        let bad = |point| move |fault| VerifyError::BadKey { point, fault };
+        check_point(&key.alpha_g1).map_err(bad("alpha"))?;
+        check_point(&key.beta_g2).map_err(bad("beta"))?;
+        check_point(&key.gamma_g2).map_err(bad("gamma"))?;
+        check_point(&key.delta_g2).map_err(bad("delta"))?;
+        for point in &key.ic {
+            // A signal in no constraint has its point at infinity in some tools' keys.
+            match check_point(point) {
+                Ok(()) | Err(PointFault::Infinity) => {}
+                Err(fault) => return Err(VerifyError::BadKey { point: "IC", fault }),
+            }
+        }
+        if key.ic.is_empty() {
+            return Err(VerifyError::BadKey { point: "IC[0]", fault: PointFault::Infinity });
+        }
+        Ok(Self {
+            ic: key.ic.clone(),
+            alpha_beta: C::pairing(key.alpha_g1, key.beta_g2),
+            minus_gamma: (-key.gamma_g2.into_group()).into_affine().into(),
+            minus_delta: (-key.delta_g2.into_group()).into_affine().into(),
+        })
+    }
+
+    /// Number of public signals, the constant one left out.
+    pub fn public_signals(&self) -> usize {
+        self.ic.len() - 1
+    }
+
+    /// Accepts the proof of these public signals, or says why not.
+    pub fn verify(&self, public: &[Scalar], proof: &Proof<C>) -> Result<(), VerifyError> {
+        let (expected, got) = (self.public_signals(), public.len());
+        if expected != got {
+            return Err(VerifyError::SignalCount { expected, got });
+        }
+        if let Some(index) = public.iter().position(|signal| !is_canonical::<C>(signal)) {
+            return Err(VerifyError::SignalNotCanonical { index });
+        }
+        let bad = |point| move |fault| VerifyError::BadProofPoint { point, fault };
+        check_point(&proof.a).map_err(bad("A"))?;
+        check_point(&proof.b).map_err(bad("B"))?;
+        check_point(&proof.c).map_err(bad("C"))?;
+        let statement = public
+            .iter()
+            .zip(&self.ic[1..])
+            .fold(self.ic[0].into_group(), |sum, (signal, point)| sum + point.mul_bigint(signal))
+            .into_affine();
+        let product = C::multi_pairing(
+            [proof.a, statement, proof.c],
+            [proof.b.into(), self.minus_gamma.clone(), self.minus_delta.clone()],
+        );
+        if product == self.alpha_beta { Ok(()) } else { Err(VerifyError::Invalid) }
+    }
+}
+
+/// Refuses infinity, points off the curve and points outside the subgroup of prime order.
+pub(crate) fn check_point<P: SWCurveConfig>(point: &Affine<P>) -> Result<(), PointFault>
+where
+    P::ScalarField: PrimeField,
+{
+    if point.is_zero() {
+        Err(PointFault::Infinity)
+    } else if !point.is_on_curve() {
+        Err(PointFault::OffCurve)
+    } else if !point.is_in_correct_subgroup_assuming_on_curve() {
+        Err(PointFault::OutsideSubgroup)
+    } else {
+        Ok(())
+    }
+}
