@@ -1,6 +1,7 @@
 //! Groth16 (eprint 2016/260): keys, prover, verifier and file formats, generic over a compute device.
 
 mod key;
+mod keyfile;
 mod native;
 mod prover;
 mod r1cs;
@@ -10,6 +11,7 @@ mod verifier;
 mod witness;
 
 pub use key::{Proof, Standing, VerifyingKey};
+pub use keyfile::{KeyFileError, digest_of};
 pub use native::{NativeKey, Origin, QueryBuilder, RawKey};
 pub use prover::{ProveError, Proved, ProvingKey, Stages};
 pub use r1cs::{R1cs, Rows};

@@ -152,3 +152,129 @@ where
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ark_ff::{AdditiveGroup, BigInteger, Field, UniformRand};
+    use ark_std::test_rng;
+    use athanor_kernels::{Bls12_381, Bn254, Device, Quotient, cpu::Cpu};
+
+    use super::*;
+    use crate::{ProvingKey, Witness, development_setup, synthetic::dense};
+
+    struct Case<C: Curve> {
+        key: VerifyingKey<C>,
+        public: Vec<Scalar>,
+        proof: Proof<C>,
+    }
+
+    fn case<C: Curve>() -> Case<C>
+    where
+        Cpu: Device<C>,
+    {
+        let example = dense::<C>(10, 3);
+        let raw = development_setup::<C>(&example.r1cs, Quotient::OddCoset).unwrap();
+        let key = ProvingKey::load(Cpu, raw.to_native(&Cpu).unwrap()).unwrap();
+        let witness = Witness::new(example.witness).unwrap();
+        let public = witness.public(1).to_vec();
+        Case { key: raw.verifying, public, proof: key.prove(witness).unwrap().proof }
+    }
+
+    /// A point of the curve outside the subgroup of prime order.
+    fn outside<P: SWCurveConfig>() -> Affine<P>
+    where
+        P::BaseField: Field,
+    {
+        let rng = &mut test_rng();
+        loop {
+            let x = P::BaseField::rand(rng);
+            if let Some(point) = Affine::<P>::get_point_from_x_unchecked(x, false)
+                && !point.is_in_correct_subgroup_assuming_on_curve()
+            {
+                return point;
+            }
+        }
+    }
+
+    fn hostile_proofs_are_refused_by_name<C: Curve>()
+    where
+        Cpu: Device<C>,
+    {
+        let Case { key, public, proof } = case::<C>();
+        let verifier = Verifier::new(&key).unwrap();
+        let verify = |proof: &Proof<C>| verifier.verify(&public, proof);
+        let fault = |point, fault| Err(VerifyError::BadProofPoint { point, fault });
+        assert_eq!(verify(&proof), Ok(()));
+        let infinite = Proof { a: C::G1Affine::zero(), ..proof.clone() };
+        assert_eq!(verify(&infinite), fault("A", PointFault::Infinity));
+        let infinite = Proof { b: C::G2Affine::zero(), ..proof.clone() };
+        assert_eq!(verify(&infinite), fault("B", PointFault::Infinity));
+        let infinite = Proof { c: C::G1Affine::zero(), ..proof.clone() };
+        assert_eq!(verify(&infinite), fault("C", PointFault::Infinity));
+        let mut off = proof.clone();
+        off.c.x.double_in_place();
+        assert_eq!(verify(&off), fault("C", PointFault::OffCurve));
+        let stray = Proof { b: outside::<C::G2Config>(), ..proof.clone() };
+        assert_eq!(verify(&stray), fault("B", PointFault::OutsideSubgroup));
+        let other = Proof { c: proof.a, ..proof.clone() };
+        assert_eq!(verify(&other), Err(VerifyError::Invalid));
+    }
+
+    #[test]
+    fn proofs_with_points_at_infinity_off_the_curve_or_outside_the_subgroup_are_refused() {
+        hostile_proofs_are_refused_by_name::<Bn254>();
+        hostile_proofs_are_refused_by_name::<Bls12_381>();
+        let Case { key, public, proof } = case::<Bls12_381>();
+        let stray = Proof { a: outside::<<Bls12_381 as Curve>::G1Config>(), ..proof };
+        let expected =
+            VerifyError::BadProofPoint { point: "A", fault: PointFault::OutsideSubgroup };
+        assert_eq!(Verifier::new(&key).unwrap().verify(&public, &stray), Err(expected));
+    }
+
+    #[test]
+    fn a_signal_plus_the_modulus_is_refused_though_the_equation_holds() {
+        let Case { key, public, proof } = case::<Bn254>();
+        let mut aliased = ark_ff::BigInt(public[0]);
+        assert!(!aliased.add_with_carry(&<Bn254 as Curve>::Fr::MODULUS));
+        let verifier = Verifier::new(&key).unwrap();
+        let result = verifier.verify(&[aliased.0], &proof);
+        assert_eq!(result, Err(VerifyError::SignalNotCanonical { index: 0 }));
+    }
+
+    #[test]
+    fn too_few_and_too_many_signals_are_refused() {
+        let Case { key, public, proof } = case::<Bn254>();
+        let verifier = Verifier::new(&key).unwrap();
+        for signals in [vec![], vec![public[0], [0; 4]]] {
+            let (expected, got) = (1, signals.len());
+            let result = verifier.verify(&signals, &proof);
+            assert_eq!(result, Err(VerifyError::SignalCount { expected, got }));
+        }
+    }
+
+    #[test]
+    fn degenerate_keys_are_refused() {
+        let Case { key, .. } = case::<Bn254>();
+        let refused = |change: fn(&mut VerifyingKey<Bn254>)| {
+            let mut key = key.clone();
+            change(&mut key);
+            matches!(Verifier::new(&key), Err(VerifyError::BadKey { .. }))
+        };
+        assert!(refused(|key| key.alpha_g1 = Affine::identity()));
+        assert!(refused(|key| key.beta_g2 = Affine::identity()));
+        assert!(refused(|key| key.gamma_g2 = Affine::identity()));
+        assert!(refused(|key| key.delta_g2 = Affine::identity()));
+        assert!(refused(|key| key.delta_g2 = outside()));
+        assert!(refused(|key| key.ic[1].x = key.ic[1].y));
+        assert!(refused(|key| key.ic.clear()));
+        assert!(!refused(|_| ()));
+    }
+
+    #[test]
+    fn a_key_that_nobody_contributed_to_is_told_apart() {
+        let Case { mut key, .. } = case::<Bn254>();
+        assert_eq!(key.standing(), crate::Standing::Contributed);
+        key.delta_g2 = key.gamma_g2;
+        assert_eq!(key.standing(), crate::Standing::NoContribution);
+    }
+}
