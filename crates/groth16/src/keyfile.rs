@@ -296,9 +296,9 @@ fn read_verifying<C: Curve>(words: &[u64]) -> Option<VerifyingParts<C>> {
     let (g1, g2) =
         words.split_at_checked(words.len().checked_sub(3 * C::G2Config::POINT_WORDS)?)?;
     let g1: Option<Vec<_>> =
-        g1.chunks(C::G1Config::POINT_WORDS).map(|point| read_exact::<C::G1Config>(point)).collect();
+        g1.chunks(C::G1Config::POINT_WORDS).map(read_exact::<C::G1Config>).collect();
     let g2: Option<Vec<_>> =
-        g2.chunks(C::G2Config::POINT_WORDS).map(|point| read_exact::<C::G2Config>(point)).collect();
+        g2.chunks(C::G2Config::POINT_WORDS).map(read_exact::<C::G2Config>).collect();
     let (g1, g2) = (g1?, g2?);
     let ([alpha_g1, beta_g1, delta_g1], ic) = g1.split_first_chunk()?;
     let [beta_g2, gamma_g2, delta_g2] = g2[..].try_into().ok()?;
