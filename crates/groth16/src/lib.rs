@@ -1,5 +1,6 @@
 //! Groth16 (eprint 2016/260): keys, prover, verifier and file formats, generic over a compute device.
 
+pub mod formats;
 mod key;
 mod r1cs;
 
