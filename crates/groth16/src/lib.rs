@@ -1,5 +1,7 @@
 //! Groth16 (eprint 2016/260): keys, prover, verifier and file formats, generic over a compute device.
 
+mod convert;
+pub mod formats;
 mod key;
 mod keyfile;
 mod native;
@@ -10,6 +12,7 @@ pub mod synthetic;
 mod verifier;
 mod witness;
 
+pub use convert::ConvertError;
 pub use key::{Proof, Standing, VerifyingKey};
 pub use keyfile::{KeyFileError, digest_of};
 pub use native::{NativeKey, Origin, QueryBuilder, RawKey};
