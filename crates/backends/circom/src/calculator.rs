@@ -1,0 +1,360 @@
+//! Witnesses from the wasm that Circom 2 compiles a circuit to.
+
+use std::collections::HashSet;
+
+use athanor_kernels::{CurveId, Scalar, Scalars};
+use wasmtime::{ExternType, Module, ValType};
+
+use crate::{
+    CacheError, Inputs, Limits, ModuleCache, ModuleError, RunError, WitnessError,
+    cache::Key,
+    number,
+    sandbox::{self, FIELD_WORDS, IMPORTS, Run, Sandbox},
+    signal::{input_key, shown, signal_hash},
+};
+
+/// A circuit's wasm, compiled and ready; each witness is computed in an instance of its own, so
+/// that calls may overlap.
+pub struct WitnessCalculator {
+    sandbox: Sandbox,
+    curve: CurveId,
+    inputs: u32,
+    values: u32,
+    origin: Origin,
+    cache_error: Option<CacheError>,
+}
+
+/// Where the compiled module came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was compiled now.
+    Compiled,
+    /// It was compiled earlier and kept.
+    Cached,
+}
+
+/// What a module must export, with the number of `i32` it takes and gives.
+const EXPORTS: [(&str, usize, usize); 9] = [
+    ("getVersion", 0, 1),
+    ("getFieldNumLen32", 0, 1),
+    ("getRawPrime", 0, 0),
+    ("getSharedRWMemoryStart", 0, 1),
+    ("getInputSize", 0, 1),
+    ("getInputSignalSize", 2, 1),
+    ("setInputSignal", 3, 0),
+    ("getWitnessSize", 0, 1),
+    ("getWitness", 1, 0),
+];
+
+impl WitnessCalculator {
+    /// Compiles a module, or takes it from the cache, and asks it what circuit it is.
+    pub fn new(
+        wasm: &[u8],
+        cache: Option<&ModuleCache>,
+        limits: &Limits,
+    ) -> Result<Self, ModuleError> {
+        if wasm.len() > limits.wasm_bytes {
+            let (bytes, limit) = (wasm.len(), limits.wasm_bytes);
+            return Err(ModuleError::TooLarge { bytes, limit });
+        }
+        if !wasm.starts_with(b"\0asm") {
+            return Err(ModuleError::NotWasm);
+        }
+        let engine = sandbox::engine()?;
+        let (module, origin, cache_error) = compile(&engine, wasm, cache)?;
+        check_interface(&module)?;
+        let sandbox = Sandbox::new(&engine, module, limits)?;
+        let About { curve, inputs, values } = sandbox.run(about)?;
+        Ok(Self { sandbox, curve, inputs, values, origin, cache_error })
+    }
+
+    /// The curve whose scalar field the circuit is over.
+    pub fn curve(&self) -> CurveId {
+        self.curve
+    }
+
+    /// How many values the circuit takes, over all its input signals.
+    pub fn input_values(&self) -> u32 {
+        self.inputs
+    }
+
+    /// How many values a witness has, the leading one included.
+    pub fn witness_values(&self) -> u32 {
+        self.values
+    }
+
+    /// Where the compiled module came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Why the cache did not serve or did not keep the module, if it was asked to and failed.
+    pub fn cache_error(&self) -> Option<&CacheError> {
+        self.cache_error.as_ref()
+    }
+
+    /// Computes the witness, one canonical value for each wire, the first of them 1.
+    ///
+    /// `names` are the signal names of the circuit's `.sym` (`main.path[0]` and so on), if at hand:
+    /// they let an error name what is missing.
+    ///
+    /// The wasm decides what the values are. That they satisfy the constraints is for the prover to
+    /// check.
+    pub fn calculate(
+        &self,
+        inputs: &Inputs,
+        names: Option<&[String]>,
+    ) -> Result<Scalars, WitnessError> {
+        if inputs.curve() != self.curve {
+            return Err(WitnessError::Curve { input: inputs.curve(), circuit: self.curve });
+        }
+        self.sandbox.run(|run| {
+            // A circuit without inputs computes here, others when the last input is set.
+            run.call::<_, ()>("init", 0i32).map_err(computing)?;
+            self.check_sizes(run, inputs, names.unwrap_or_default())?;
+            set_inputs(run, inputs).map_err(computing)?;
+            self.read_witness(run)
+        })
+    }
+
+    /// All sizes are right before the first value is set: the module starts to compute by itself
+    /// with the last one.
+    fn check_sizes(
+        &self,
+        run: &mut Run,
+        inputs: &Inputs,
+        names: &[String],
+    ) -> Result<(), WitnessError> {
+        let mut given = 0usize;
+        for signal in inputs.signals() {
+            let count = signal.values.len();
+            let expected = signal_size(run, &signal.name)?;
+            if expected < 0 || (expected == 0 && count > 0) {
+                // Modules of some versions answer 0 for a name that they do not know.
+                let hash = signal_hash(&signal.name);
+                return Err(WitnessError::UnknownSignal { signal: shown(&signal.name), hash });
+            }
+            if count != expected as usize {
+                let (signal, expected) = (shown(&signal.name), expected as u32);
+                return Err(WitnessError::Count { signal, expected, given: count });
+            }
+            given += count;
+        }
+        if given < self.inputs as usize {
+            let missing = missing_inputs(run, inputs, names)?;
+            return Err(WitnessError::Missing { given, expected: self.inputs, missing });
+        }
+        Ok(())
+    }
+
+    fn read_witness(&self, run: &mut Run) -> Result<Scalars, WitnessError> {
+        let modulus = number::modulus(self.curve);
+        let get = run.function::<i32, ()>("getWitness")?;
+        let mut witness = Witness::with_capacity(self.values as usize)?;
+        for index in 0..self.values {
+            run.invoke(&get, index as i32)?;
+            let value = run.read_element()?;
+            let broken = |what| WitnessError::Value { index: index as usize, what };
+            if !number::is_canonical(&value, &modulus) {
+                return Err(broken("not below the field's order"));
+            }
+            if index == 0 && value != [1, 0, 0, 0] {
+                return Err(broken("not 1"));
+            }
+            witness.0.push(value);
+        }
+        Ok(witness.finish())
+    }
+}
+
+impl std::fmt::Debug for WitnessCalculator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WitnessCalculator")
+            .field("curve", &self.curve)
+            .field("inputs", &self.inputs)
+            .field("values", &self.values)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes the module from the cache, or compiles it and keeps it there. A cache that fails does not
+/// stop the work, but the failure is kept for whoever asks.
+fn compile(
+    engine: &wasmtime::Engine,
+    wasm: &[u8],
+    cache: Option<&ModuleCache>,
+) -> Result<(Module, Origin, Option<CacheError>), ModuleError> {
+    let cache = cache.map(|cache| (cache, Key::of(engine, wasm)));
+    let mut cache_error = None;
+    match cache.map(|(cache, key)| cache.load(engine, key)) {
+        Some(Ok(Some(module))) => return Ok((module, Origin::Cached, None)),
+        Some(Err(error)) => cache_error = Some(error),
+        Some(Ok(None)) | None => {}
+    }
+    let module = Module::from_binary(engine, wasm)
+        .map_err(|error| ModuleError::Invalid { why: format!("{error:#}") })?;
+    if let Some(Err(error)) = cache.map(|(cache, key)| cache.store(key, &module)) {
+        cache_error.get_or_insert(error);
+    }
+    Ok((module, Origin::Compiled, cache_error))
+}
+
+/// Checks names and types, so that nothing can be missing later.
+fn check_interface(module: &Module) -> Result<(), ModuleError> {
+    let all_i32 = |mut types: Box<dyn Iterator<Item = ValType> + '_>| {
+        types.all(|kind| matches!(kind, ValType::I32))
+    };
+    for import in module.imports() {
+        if import.module() != "runtime" || !IMPORTS.contains(&import.name()) {
+            let (module, name) = (shown(import.module()), shown(import.name()));
+            return Err(ModuleError::Import { module, name });
+        }
+        let takes = usize::from(["exceptionHandler", "printDebug"].contains(&import.name()));
+        let right = import.ty().func().is_some_and(|function| {
+            function.params().len() == takes
+                && function.results().len() == 0
+                && all_i32(Box::new(function.params()))
+        });
+        if !right {
+            let (module, name) = (shown(import.module()), shown(import.name()));
+            return Err(ModuleError::Import { module, name });
+        }
+    }
+    for (name, takes, gives) in EXPORTS.into_iter().chain([("init", 1, 0)]) {
+        let right = match module.get_export(name) {
+            Some(ExternType::Func(function)) => {
+                function.params().len() == takes
+                    && function.results().len() == gives
+                    && all_i32(Box::new(function.params()))
+                    && all_i32(Box::new(function.results()))
+            }
+            _ => false,
+        };
+        if !right {
+            return Err(ModuleError::Export { name });
+        }
+    }
+    match module.get_export("memory") {
+        Some(ExternType::Memory(_)) => Ok(()),
+        _ => Err(ModuleError::Export { name: "memory" }),
+    }
+}
+
+/// Why the circuit's own computation failed.
+fn computing(error: RunError) -> WitnessError {
+    match error {
+        RunError::Exception { code: 4, trace, .. } => WitnessError::Unsatisfied { trace },
+        other => other.into(),
+    }
+}
+
+/// What a module says about its circuit.
+struct About {
+    curve: CurveId,
+    inputs: u32,
+    values: u32,
+}
+
+impl From<RunError> for ModuleError {
+    fn from(error: RunError) -> Self {
+        ModuleError::Start(error)
+    }
+}
+
+fn about(run: &mut Run) -> Result<About, ModuleError> {
+    let version: i32 = run.call("getVersion", ())?;
+    if version != 2 {
+        return Err(ModuleError::Version { version });
+    }
+    let words: i32 = run.call("getFieldNumLen32", ())?;
+    if words != FIELD_WORDS as i32 {
+        return Err(ModuleError::Field { prime: format!("of {words} 32-bit words") });
+    }
+    run.call::<_, ()>("getRawPrime", ())?;
+    let prime = run.read_element()?;
+    let curve =
+        number::curve_of(&prime).ok_or_else(|| ModuleError::Field { prime: hex(&prime) })?;
+    let inputs: i32 = run.call("getInputSize", ())?;
+    let values: i32 = run.call("getWitnessSize", ())?;
+    let (inputs, values) = (inputs as u32, values as u32);
+    // A module holds each of its signals as a field element, so that a witness can never be larger
+    // than its memory, which is bounded.
+    let memory = run.memory_size();
+    let most = memory / 32;
+    for (what, claimed, least) in [("inputs", inputs, 0), ("witness values", values, 1)] {
+        if claimed as usize > most || claimed < least {
+            return Err(ModuleError::Size { what, claimed, memory });
+        }
+    }
+    Ok(About { curve, inputs, values })
+}
+
+fn hex(words: &Scalar) -> String {
+    words.iter().rev().fold("0x".to_owned(), |text, word| text + &format!("{word:016x}"))
+}
+
+/// The halves of a hash, as the module takes them.
+fn halves(hash: u64) -> (i32, i32) {
+    ((hash >> 32) as i32, hash as i32)
+}
+
+/// How many values the input of this name takes; not positive if there is none.
+fn signal_size(run: &mut Run, name: &str) -> Result<i32, RunError> {
+    run.call("getInputSignalSize", halves(signal_hash(name)))
+}
+
+fn set_inputs(run: &mut Run, inputs: &Inputs) -> Result<(), RunError> {
+    let set = run.function::<(i32, i32, i32), ()>("setInputSignal")?;
+    for signal in inputs.signals() {
+        let (high, low) = halves(signal_hash(&signal.name));
+        for (index, value) in signal.values.iter().enumerate() {
+            run.write_element(value)?;
+            run.invoke(&set, (high, low, index as i32))?;
+        }
+    }
+    Ok(())
+}
+
+/// Those of the names that the module knows as inputs and the input does not give.
+fn missing_inputs(
+    run: &mut Run,
+    inputs: &Inputs,
+    names: &[String],
+) -> Result<Vec<String>, RunError> {
+    let given: HashSet<&str> = inputs.names().map(|(name, _)| name).collect();
+    // A bus may be given whole, as `p` for `p.x` and `p.y`.
+    let is_given = |key: &str| {
+        let parts = key.match_indices(['.', '[']).map(|(end, _)| &key[..end]);
+        parts.chain([key]).any(|part| given.contains(part))
+    };
+    let mut seen = HashSet::new();
+    let mut missing = Vec::new();
+    for key in names.iter().filter_map(|name| input_key(name)) {
+        if seen.insert(key) && !is_given(key) && signal_size(run, key)? > 0 {
+            missing.push(shown(key));
+        }
+    }
+    Ok(missing)
+}
+
+/// A witness being read: wiped if it is never finished, and never moved while it grows.
+struct Witness(Vec<Scalar>);
+
+impl Witness {
+    fn with_capacity(values: usize) -> Result<Self, WitnessError> {
+        let mut list = Vec::new();
+        list.try_reserve_exact(values).map_err(|_| WitnessError::OutOfMemory { values })?;
+        Ok(Self(list))
+    }
+
+    fn finish(mut self) -> Scalars {
+        Scalars::new(std::mem::take(&mut self.0))
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}

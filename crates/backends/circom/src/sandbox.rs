@@ -1,0 +1,379 @@
+//! Where a circuit's wasm runs: without files, clock or network, with bounds on memory and time.
+//!
+//! A module gets circom's five callbacks and nothing else. Each run has an instance of its own on
+//! a thread of its own, whose stack is larger than what wasm may use of it; the thread that asked
+//! waits and keeps the time, and moves the engine's epoch when it is up.
+
+use std::{
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use wasmtime::{
+    Caller, Config, Engine, Instance, Linker, Memory, Module, OptLevel, ResourceLimiter, Store,
+    Trap, TypedFunc, UpdateDeadline, WasmFeatures,
+};
+use zeroize::Zeroize;
+
+use crate::{Limits, ModuleError, RunError};
+
+/// Stack that wasm may use, in bytes; what JavaScript engines give it, about.
+const WASM_STACK: usize = 1 << 20;
+/// Stack of a run's thread: room for the host's part below the module's.
+const THREAD_STACK: usize = WASM_STACK + (1 << 20);
+/// Entries of a function table; circom makes one for each template, ten thousand in a large circuit.
+const TABLE_LIMIT: usize = 1 << 20;
+/// Bytes kept of what the module says about an error.
+const TRACE_LIMIT: usize = 2048;
+/// A run without a bound on its time gets this one.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// An engine that compiles and runs what circom emits, and refuses the rest of wasm.
+pub(crate) fn engine() -> Result<Engine, ModuleError> {
+    let mut config = Config::new();
+    config
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(WasmFeatures::SIGN_EXTENSION | WasmFeatures::BULK_MEMORY, true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .wasm_backtrace_max_frames(None);
+    Engine::new(&config).map_err(|error| ModuleError::Runtime(error.to_string()))
+}
+
+/// The callbacks that circom's modules may import, all from `runtime`.
+pub(crate) const IMPORTS: [&str; 5] = [
+    "exceptionHandler",
+    "printErrorMessage",
+    "writeBufferMessage",
+    "showSharedRWMemory",
+    "printDebug",
+];
+
+/// A compiled module and its bounds.
+pub(crate) struct Sandbox {
+    linker: Linker<Host>,
+    module: Module,
+    memory_limit: usize,
+    time_limit: Duration,
+}
+
+/// What the host keeps for a running module.
+struct Host {
+    memory_limit: usize,
+    trace: String,
+}
+
+/// Why the host stopped a module; travels through wasmtime's own error type.
+#[derive(Clone, Debug)]
+struct Stop(RunError);
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl ResourceLimiter for Host {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        wanted: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let limit = self.memory_limit;
+        if wanted > limit {
+            return Err(Stop(RunError::Memory { wanted, limit }).into());
+        }
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        wanted: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if wanted > TABLE_LIMIT {
+            return Err(Stop(RunError::Table { wanted, limit: TABLE_LIMIT }).into());
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn tables(&self) -> usize {
+        1
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+}
+
+impl Sandbox {
+    /// Makes the callbacks of `module` ready. What it imports was checked to be among [`IMPORTS`].
+    pub(crate) fn new(
+        engine: &Engine,
+        module: Module,
+        limits: &Limits,
+    ) -> Result<Self, ModuleError> {
+        let mut linker = Linker::new(engine);
+        define_imports(&mut linker).map_err(|error| ModuleError::Runtime(error.to_string()))?;
+        Ok(Self { linker, module, memory_limit: limits.memory_bytes, time_limit: limits.time })
+    }
+
+    /// Runs `work` on a fresh instance, under the bounds, on a thread of its own.
+    pub(crate) fn run<R: Send, E: From<RunError> + Send>(
+        &self,
+        work: impl FnOnce(&mut Run) -> Result<R, E> + Send,
+    ) -> Result<R, E> {
+        let start = Instant::now();
+        let deadline = start.checked_add(self.time_limit).unwrap_or(start + LONGEST);
+        // The deadline is in place before the clock runs: an epoch moved earlier would be missed.
+        let store = self.store(deadline);
+        thread::scope(|scope| {
+            let (running, ended) = mpsc::channel::<()>();
+            let worker = thread::Builder::new()
+                .name("circom-witness".to_owned())
+                .stack_size(THREAD_STACK)
+                .spawn_scoped(scope, move || {
+                    let _running = running;
+                    work(&mut Run::start(store, &self.linker, &self.module)?)
+                })
+                .map_err(|error| RunError::Thread { why: error.to_string() })?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+                self.linker.engine().increment_epoch();
+            }
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn store(&self, deadline: Instant) -> Store<Host> {
+        let host = Host { memory_limit: self.memory_limit, trace: String::new() };
+        let mut store = Store::new(self.linker.engine(), host);
+        store.limiter(|host| host);
+        store.set_epoch_deadline(1);
+        // Runs share the engine's epoch: one whose time is not up goes on.
+        let limit = self.time_limit;
+        store.epoch_deadline_callback(move |_| {
+            if Instant::now() < deadline {
+                Ok(UpdateDeadline::Continue(1))
+            } else {
+                Err(Stop(RunError::Deadline { limit }).into())
+            }
+        });
+        store
+    }
+}
+
+/// Words of 32 bits in a field element of the supported curves.
+pub(crate) const FIELD_WORDS: u32 = 8;
+const FIELD_BYTES: usize = 4 * FIELD_WORDS as usize;
+
+/// One run: an instance, its memory and its functions. The memory is wiped when it is dropped.
+pub(crate) struct Run {
+    store: Store<Host>,
+    memory: Memory,
+    instance: Instance,
+    exchange: usize,
+}
+
+impl Run {
+    fn start(
+        mut store: Store<Host>,
+        linker: &Linker<Host>,
+        module: &Module,
+    ) -> Result<Self, RunError> {
+        let instance = linker
+            .instantiate(&mut store, module)
+            .map_err(|error| classify(&error, store.data()))?;
+        let memory = instance.get_memory(&mut store, "memory").ok_or_else(no_memory)?;
+        let mut run = Self { store, memory, instance, exchange: 0 };
+        let exchange: i32 = run.call("getSharedRWMemoryStart", ())?;
+        run.exchange = exchange as u32 as usize;
+        Ok(run)
+    }
+
+    /// Looks up one of the module's functions.
+    pub(crate) fn function<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<TypedFunc<P, R>, RunError> {
+        self.instance
+            .get_typed_func(&mut self.store, name)
+            .map_err(|error| RunError::Trap { what: error.to_string() })
+    }
+
+    /// Calls a function that was looked up.
+    pub(crate) fn invoke<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
+        &mut self,
+        function: &TypedFunc<P, R>,
+        parameters: P,
+    ) -> Result<R, RunError> {
+        function
+            .call(&mut self.store, parameters)
+            .map_err(|error| classify(&error, self.store.data()))
+    }
+
+    /// Looks up and calls.
+    pub(crate) fn call<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
+        &mut self,
+        name: &'static str,
+        parameters: P,
+    ) -> Result<R, RunError> {
+        let function = self.function(name)?;
+        self.invoke(&function, parameters)
+    }
+
+    /// Bytes of linear memory that the module has now.
+    pub(crate) fn memory_size(&self) -> usize {
+        self.memory.data_size(&self.store)
+    }
+
+    /// The field element in the area that module and host exchange values through; what
+    /// `readSharedRWMemory` gives word by word.
+    pub(crate) fn read_element(&self) -> Result<[u64; 4], RunError> {
+        let bytes = self
+            .memory
+            .data(&self.store)
+            .get(self.exchange..)
+            .and_then(|rest| rest.first_chunk::<FIELD_BYTES>())
+            .ok_or_else(outside)?;
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        Ok(words)
+    }
+
+    /// Puts a field element there; what `writeSharedRWMemory` does word by word.
+    pub(crate) fn write_element(&mut self, words: &[u64; 4]) -> Result<(), RunError> {
+        let bytes = self
+            .memory
+            .data_mut(&mut self.store)
+            .get_mut(self.exchange..)
+            .and_then(|rest| rest.first_chunk_mut::<FIELD_BYTES>())
+            .ok_or_else(outside)?;
+        for (word, bytes) in words.iter().zip(bytes.as_chunks_mut::<8>().0) {
+            *bytes = word.to_le_bytes();
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    /// Zeroes the module's memory.
+    fn wipe(&mut self) {
+        // Pages that were never written are not written now either: that would only make them real.
+        for page in self.memory.data_mut(&mut self.store).chunks_mut(4096) {
+            if page.iter().any(|&byte| byte != 0) {
+                page.zeroize();
+            }
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+fn no_memory() -> RunError {
+    RunError::Trap { what: "it has no memory of its own".to_owned() }
+}
+
+fn outside() -> RunError {
+    RunError::Trap { what: "its exchange area lies outside its memory".to_owned() }
+}
+
+/// What a wasmtime error means for a run.
+fn classify(error: &wasmtime::Error, host: &Host) -> RunError {
+    if let Some(Stop(mut why)) = error.downcast_ref::<Stop>().cloned() {
+        if let RunError::Exception { trace, .. } = &mut why {
+            trace.clone_from(&host.trace);
+        }
+        return why;
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => RunError::Stack,
+        Some(trap) => RunError::Trap { what: trap.to_string() },
+        None => RunError::Trap { what: error.to_string() },
+    }
+}
+
+fn define_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    linker.func_wrap("runtime", "exceptionHandler", |code: i32| -> wasmtime::Result<()> {
+        let meaning = match code {
+            1 => "signal not found",
+            2 => "too many signals set",
+            3 => "signal already set",
+            4 => "assertion failed",
+            5 => "not enough memory",
+            6 => "access beyond an input array",
+            _ => "unknown",
+        };
+        Err(Stop(RunError::Exception { code, meaning, trace: String::new() }).into())
+    })?;
+    linker.func_wrap("runtime", "printErrorMessage", collect_message)?;
+    // What `log()` prints may be secret, so it goes nowhere.
+    linker.func_wrap("runtime", "writeBufferMessage", || {})?;
+    linker.func_wrap("runtime", "showSharedRWMemory", || {})?;
+    linker.func_wrap("runtime", "printDebug", |_: i32| {})?;
+    Ok(())
+}
+
+/// Takes one line of an error's trace from the module, character by character.
+fn collect_message(mut caller: Caller<'_, Host>) -> wasmtime::Result<()> {
+    let Some(next) = caller.get_export("getMessageChar").and_then(|export| export.into_func())
+    else {
+        return Ok(());
+    };
+    let next = next.typed::<(), i32>(&caller)?;
+    if !caller.data().trace.is_empty() {
+        caller.data_mut().trace.push_str("; ");
+    }
+    while caller.data().trace.len() < TRACE_LIMIT {
+        let code = next.call(&mut caller, ())?;
+        match u8::try_from(code) {
+            Ok(0 | b'\n') => break,
+            Ok(byte @ b' '..=b'~') => caller.data_mut().trace.push(byte.into()),
+            // The text comes from outside and may end on a terminal.
+            _ => caller.data_mut().trace.push('?'),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runs_memory_is_zero_after_it() {
+        let engine = engine().unwrap();
+        let text = r#"(module
+            (memory (export "memory") 3)
+            (data (i32.const 5) "secret") (data (i32.const 140000) "secret")
+            (func (export "getSharedRWMemoryStart") (result i32) (i32.const 8192)))"#;
+        let module = Module::from_binary(&engine, &wat::parse_str(text).unwrap()).unwrap();
+        let sandbox = Sandbox::new(&engine, module, &Limits::default()).unwrap();
+        let written = |run: &Run| run.memory.data(&run.store).iter().filter(|&&b| b != 0).count();
+        let done: Result<(), RunError> = sandbox.run(|run| {
+            run.write_element(&[u64::MAX; 4])?;
+            assert_eq!(run.read_element()?, [u64::MAX; 4]);
+            assert_eq!(written(run), 6 + 6 + 32);
+            run.wipe();
+            assert_eq!(written(run), 0);
+            Ok(())
+        });
+        done.unwrap();
+    }
+}

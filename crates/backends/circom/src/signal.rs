@@ -1,0 +1,61 @@
+//! Signal names: how a module finds them, and how an error shows them.
+
+/// The key under which a Circom 2 module knows an input signal: FNV-1a, 64 bits, of the name
+/// without `main.` and without indices (`pathElements`, `order.items[2].price`).
+pub fn signal_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// Longest name that an error repeats, in characters.
+const SHOWN: usize = 96;
+
+/// A name from outside as an error may show it: printable, and of bounded length.
+pub(crate) fn shown(name: &str) -> String {
+    let mut text: String = name.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if name.chars().nth(SHOWN).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+/// The key of the input that a `.sym` name belongs to, if it is one of `main`'s own signals or a
+/// field of a bus of it: `main.path[3]` gives `path`, `main.order[1].price[0]` gives `order[1].price`.
+///
+/// Signals of subcomponents come out too (`.sym` does not tell them apart); a module knows none
+/// under their hash.
+pub(crate) fn input_key(sym: &str) -> Option<&str> {
+    let mut name = sym.strip_prefix("main.")?;
+    while let Some(open) = name.strip_suffix(']').and_then(|head| head.rfind('[')) {
+        name = &name[..open];
+    }
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // The test vectors of FNV's authors.
+        assert_eq!(signal_hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(signal_hash("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(signal_hash("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_sym_name_leads_to_the_key_of_its_input() {
+        assert_eq!(input_key("main.a"), Some("a"));
+        assert_eq!(input_key("main.a[2][13]"), Some("a"));
+        assert_eq!(input_key("main.bus[1].x[0]"), Some("bus[1].x"));
+        assert_eq!(input_key("one"), None);
+    }
+
+    #[test]
+    fn names_from_outside_cannot_flood_or_steer_a_terminal() {
+        assert_eq!(shown("a\u{1b}[2J\n"), "a\\u{1b}[2J\\n");
+        assert_eq!(shown(&"x".repeat(1000)).chars().count(), SHOWN + 1);
+    }
+}

@@ -1,0 +1,62 @@
+//! Programs and files that tests compare Athanor with, from npm: snarkjs, circom2, semaphore.
+//!
+//! They are fetched once, in pinned versions, into `.cache/npm` of the repository, which git
+//! ignores; nothing of them is part of Athanor. Where Node is absent, or npm cannot fetch, a test
+//! is skipped with a line on standard error that names it; with `ATHANOR_REQUIRE_NODE=1`, which CI
+//! sets, it fails instead.
+//!
+//! ```no_run
+//! # fn test() {
+//! let Some(snarkjs) = athanor_testkit::snarkjs("our proofs verify in snarkjs") else { return };
+//! snarkjs.run(std::path::Path::new("."), &["groth16", "verify", "vk.json", "pub.json", "p.json"]);
+//! # }
+//! ```
+
+mod npm;
+mod tool;
+
+use std::path::PathBuf;
+
+pub use tool::Tool;
+
+/// `snarkjs` (GPL-3.0), the reference for Circom proofs.
+pub fn snarkjs(test: &str) -> Option<Tool> {
+    let dir = npm::installed(test, "snarkjs", "0.7.6")?;
+    Some(Tool::new(dir.join("node_modules/snarkjs/build/cli.cjs")))
+}
+
+/// `circom2` (GPL-3.0): the Circom 2 compiler as wasm. It reads and writes below the directory it
+/// runs in only.
+pub fn circom2(test: &str) -> Option<Tool> {
+    let dir = npm::installed(test, "circom2", "0.2.23")?;
+    Some(Tool::new(dir.join("node_modules/circom2/cli.js")))
+}
+
+/// Files of one depth of `@zk-kit/semaphore-artifacts` (MIT): a circuit that nobody here wrote,
+/// with the key of its public ceremony.
+#[derive(Clone, Debug)]
+pub struct Semaphore {
+    /// Depth of the Merkle tree.
+    pub depth: usize,
+    /// The witness calculator.
+    pub wasm: PathBuf,
+    /// The proving key.
+    pub zkey: PathBuf,
+    /// The verification key, as snarkjs exports it.
+    pub vkey: PathBuf,
+}
+
+/// Depths that [`semaphore`] has; the package holds all from 1 to 32, which would be 109 MB.
+pub const SEMAPHORE_DEPTHS: [usize; 4] = [1, 10, 20, 32];
+
+/// The semaphore circuit of a depth of [`SEMAPHORE_DEPTHS`].
+pub fn semaphore(test: &str, depth: usize) -> Option<Semaphore> {
+    assert!(SEMAPHORE_DEPTHS.contains(&depth), "depth {depth} is not kept");
+    let wanted: Vec<String> = SEMAPHORE_DEPTHS
+        .iter()
+        .flat_map(|depth| ["wasm", "zkey", "json"].map(|ext| format!("semaphore-{depth}.{ext}")))
+        .collect();
+    let dir = npm::extracted(test, "@zk-kit/semaphore-artifacts", "4.13.0", &wanted)?;
+    let file = |ext| dir.join("package").join(format!("semaphore-{depth}.{ext}"));
+    Some(Semaphore { depth, wasm: file("wasm"), zkey: file("zkey"), vkey: file("json") })
+}

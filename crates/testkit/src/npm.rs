@@ -1,0 +1,101 @@
+//! Packages fetched once and kept.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// A package installed with what it depends on; the directory that holds its `node_modules`.
+pub(crate) fn installed(test: &str, package: &str, version: &str) -> Option<PathBuf> {
+    kept(test, package, version, |dir| {
+        let spec = format!("{package}@{version}");
+        let flags = ["--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--prefix"];
+        run(Command::new("npm").arg("install").args(flags).arg(dir).arg(spec))
+    })
+}
+
+/// Some files of a package, and nothing else of it; the directory that holds its `package`.
+pub(crate) fn extracted(
+    test: &str,
+    package: &str,
+    version: &str,
+    files: &[String],
+) -> Option<PathBuf> {
+    kept(test, package, version, |dir| {
+        let spec = format!("{package}@{version}");
+        run(Command::new("npm").args(["pack", &spec, "--pack-destination"]).arg(dir))?;
+        let archive = fs::read_dir(dir)
+            .and_then(|mut entries| entries.next().transpose())
+            .map_err(|error| error.to_string())?
+            .ok_or("npm pack wrote no archive")?
+            .path();
+        let members = files.iter().map(|file| format!("package/{file}"));
+        run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(dir).args(members))?;
+        fs::remove_file(archive).map_err(|error| error.to_string())
+    })
+}
+
+/// The directory of a package, made by `fetch` if it is not there yet: whole, or not at all.
+fn kept(
+    test: &str,
+    package: &str,
+    version: &str,
+    fetch: impl FnOnce(&Path) -> Result<(), String>,
+) -> Option<PathBuf> {
+    match try_kept(package, version, fetch) {
+        Ok(dir) => Some(dir),
+        Err(why) if std::env::var("ATHANOR_REQUIRE_NODE").is_ok_and(|value| value == "1") => {
+            panic!("{test}: {why}, and ATHANOR_REQUIRE_NODE=1 forbids to skip it")
+        }
+        Err(why) => {
+            // Not `eprintln!`: the test runner hides that of a test that passes.
+            let _ = writeln!(io::stderr(), "SKIPPED: {test}: {why}");
+            None
+        }
+    }
+}
+
+fn try_kept(
+    package: &str,
+    version: &str,
+    fetch: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
+    for program in ["node", "npm"] {
+        run(Command::new(program).arg("--version"))
+            .map_err(|why| format!("needs {program}: {why}"))?;
+    }
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/npm");
+    let name = format!("{}-{version}", package.trim_start_matches('@').replace('/', "-"));
+    let dir = cache.join(&name);
+    let fetched = || -> io::Result<Result<(), String>> {
+        fs::create_dir_all(&cache)?;
+        // Other tests, in this process and in others, wait here for the first.
+        let lock = File::create(cache.join(format!("{name}.lock")))?;
+        lock.lock()?;
+        if dir.exists() {
+            return Ok(Ok(()));
+        }
+        let staging = tempfile::Builder::new().prefix(".fetching-").tempdir_in(&cache)?;
+        if let Err(why) = fetch(staging.path()) {
+            return Ok(Err(format!("npm could not fetch {package}@{version}: {why}")));
+        }
+        fs::rename(staging.path(), &dir)?;
+        // It is no longer where the guard would remove it.
+        let _ = staging.keep();
+        Ok(Ok(()))
+    };
+    fetched().unwrap_or_else(|error| Err(format!("{}: {error}", cache.display())))?;
+    dir.canonicalize().map_err(|error| error.to_string())
+}
+
+/// Runs a program to its end; its last words if it fails.
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    Err(words.lines().last().unwrap_or("it failed").to_owned())
+}
