@@ -199,6 +199,15 @@ impl From<VerifyError> for Failure {
     }
 }
 
+/// The table of exit codes for `athanor --help` and the manual page.
+pub fn exit_codes_help() -> String {
+    let rows = Kind::ALL
+        .iter()
+        .map(|kind| format!("\n  {:>2}  {:<18} {}", kind.exit_code(), kind.name(), kind.meaning()));
+    let rest = "\n   2  usage              the command line makes no sense";
+    format!("Exit codes:\n   0  success{}{rest}", rows.collect::<String>())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -1,3 +1,10 @@
-//! The athanor binary.
+//! The `athanor` binary: reads the command line and runs one command of the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use athanor_cli::{args::Cli, run};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    run(Cli::parse())
+}

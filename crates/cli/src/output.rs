@@ -86,6 +86,11 @@ pub fn warn(message: &str) {
     let _ = writeln!(io::stderr(), "warning: {message}");
 }
 
+/// What went wrong.
+pub fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "error: {message}");
+}
+
 /// A line of the command's answer. A closed pipe is no error: the reader has what it wanted.
 pub fn answer(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");

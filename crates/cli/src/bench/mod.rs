@@ -1,0 +1,26 @@
+//! Measurements of Athanor alone. Comparisons with other libraries live in the `peers` crate,
+//! which runs the same circuits.
+
+pub mod circuits;
+pub mod groth16;
+
+use std::time::Duration;
+
+/// CPU time that this process has used so far, on all threads.
+pub fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The middle value; of an even number, the lower of the two in the middle.
+pub fn median(mut values: Vec<Duration>) -> Duration {
+    values.sort();
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+}
+
+/// The processor's name, where the system tells.
+pub fn cpu_name() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or("unknown", |(_, name)| name).to_owned()
+}

@@ -1,0 +1,74 @@
+//! The commands of the `athanor` binary, as a library that benches and comparisons share.
+
+pub mod args;
+pub mod bench;
+mod demo;
+pub mod failure;
+pub mod keys;
+pub mod output;
+mod prove;
+mod verify;
+pub mod witness;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use serde_json::json;
+
+use args::{Bench, Cli, Command};
+use failure::{Failure, Kind};
+
+/// Runs a command, reports its failure, and gives the process's exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let as_json = cli.command.wants_json();
+    match cli.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure, as_json);
+            ExitCode::from(failure.kind.exit_code())
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Command::Prove(args) => prove::run(args),
+            Command::Verify(args) => verify::run(&args),
+            Command::Demo(args) => demo::run(&args),
+            Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
+            Command::Completions { shell } => {
+                let mut command = Cli::command();
+                clap_complete::generate(shell, &mut command, "athanor", &mut std::io::stdout());
+                Ok(())
+            }
+            Command::Man => clap_mangen::Man::new(Cli::command())
+                .render(&mut std::io::stdout())
+                .map_err(|error| Failure::new(Kind::Unwritable, error)),
+        }
+    }
+
+    fn wants_json(&self) -> bool {
+        match self {
+            Command::Prove(args) => args.common.json,
+            Command::Verify(args) => args.json,
+            Command::Demo(args) => args.common.json,
+            Command::Bench(Bench::Groth16(args)) => args.common.json,
+            Command::Completions { .. } | Command::Man => false,
+        }
+    }
+}
+
+/// Words for a person on standard error; with `--json`, one object on standard output.
+fn report(failure: &Failure, as_json: bool) {
+    if as_json {
+        let error = json!({
+            "kind": failure.kind.name(),
+            "exit_code": failure.kind.exit_code(),
+            "message": failure.message,
+        });
+        output::answer(&json!({ "verified": false, "error": error }).to_string());
+    } else {
+        output::complain(&failure.message);
+    }
+}

@@ -1,0 +1,5 @@
+//! The binary from outside: what scripts rely on.
+
+mod bad_input;
+mod forms;
+mod support;
