@@ -1,0 +1,25 @@
+//! The files of Circom and snarkjs: `.zkey`, `.wtns`, `.r1cs`, `.sym` and JSON.
+//!
+//! Every reader assumes a hostile file. Lengths are compared with the file's size before anything
+//! is allocated by them; values are refused where they are not canonical, never reduced; a point
+//! is a point only if it lies on its curve and in its subgroup. Each way to fail is a variant of
+//! the format's own error, and none is a panic.
+//!
+//! The binary formats share one container ([`binfile`]). Sections are read in a stream, in chunks
+//! the caller chooses, so that a key of gigabytes is converted without being held.
+
+pub mod binfile;
+mod field;
+pub mod json;
+pub mod r1cs;
+pub mod sym;
+pub mod wtns;
+pub mod zkey;
+
+pub use binfile::BinFileError;
+pub use field::{DecimalError, PrimeError};
+pub use json::JsonError;
+pub use r1cs::R1csError;
+pub use sym::SymError;
+pub use wtns::WtnsError;
+pub use zkey::ZkeyError;

@@ -1,0 +1,158 @@
+//! Section 10: who contributed to the key.
+
+use std::io::{Read, Seek};
+
+use ark_ec::models::short_weierstrass::Affine;
+use athanor_kernels::{Curve, Group};
+
+use super::{ZkeyError, ZkeyReader, points, section};
+use crate::formats::binfile::SectionReader;
+
+/// Transcript, kind and length of parameters, after a contribution's points.
+const FIXED_BYTES: usize = 64 + 4 + 4;
+
+/// One contribution to the ceremony.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contribution<C: Curve> {
+    /// `δ` in G1 after it.
+    pub delta_after: C::G1Affine,
+    /// A random point of G1.
+    pub s: C::G1Affine,
+    /// The random point times the contributor's secret.
+    pub sx: C::G1Affine,
+    /// A point of G2 that the transcript determines, times the contributor's secret.
+    pub spx: C::G2Affine,
+    /// Hash of the initial key and the contributions before.
+    pub transcript: [u8; 64],
+    /// 0 for a person's, 1 for a beacon's.
+    pub kind: u32,
+    /// The contributor's name, if there is one. Text from outside: escape it before showing it.
+    pub name: Option<String>,
+    /// For a beacon: logarithm of the number of times its hash is iterated.
+    pub iterations_log: Option<u8>,
+    /// For a beacon: its value.
+    pub beacon: Option<Vec<u8>>,
+}
+
+impl<C: Curve> Contribution<C> {
+    /// Its optional fields as the file has them.
+    pub(super) fn params(&self) -> Vec<u8> {
+        fn counted(bytes: &[u8]) -> impl Iterator<Item = u8> {
+            let bytes = &bytes[..bytes.len().min(u8::MAX.into())];
+            std::iter::once(bytes.len() as u8).chain(bytes.iter().copied())
+        }
+        let mut params = Vec::new();
+        if let Some(name) = &self.name {
+            params.push(Params::NAME);
+            params.extend(counted(name.as_bytes()));
+        }
+        if let Some(iterations_log) = self.iterations_log {
+            params.extend([Params::ITERATIONS, iterations_log]);
+        }
+        if let Some(beacon) = &self.beacon {
+            params.push(Params::BEACON);
+            params.extend(counted(beacon));
+        }
+        params
+    }
+}
+
+/// A key's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contributions<C: Curve> {
+    /// BLAKE2b hash of the circuit's initial key.
+    pub circuit_hash: [u8; 64],
+    /// All contributions, first to last. Without any, `δ = γ`, and anyone can forge.
+    pub contributions: Vec<Contribution<C>>,
+}
+
+impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
+    /// The history, if the file has one. The points are checked; whether the contributions follow
+    /// from each other is for a ceremony's verifier to say.
+    pub fn contributions(&mut self) -> Result<Option<Contributions<C>>, ZkeyError> {
+        let file = &mut self.file.file;
+        let Some(section) = file.find(section::CONTRIBUTIONS) else {
+            return Ok(None);
+        };
+        let mut reader = file.read(section)?;
+        let circuit_hash = reader.bytes()?;
+        let count = reader.u32()?;
+        let words = 3 * C::G1Config::POINT_WORDS + C::G2Config::POINT_WORDS;
+        reader.needs(u64::from(count) * (8 * words + FIXED_BYTES) as u64)?;
+        let contributions =
+            (0..count).map(|index| read_one(&mut reader, index)).collect::<Result<_, _>>()?;
+        reader.end()?;
+        Ok(Some(Contributions { circuit_hash, contributions }))
+    }
+}
+
+fn read_one<C: Curve, R: Read>(
+    reader: &mut SectionReader<'_, R>,
+    index: u32,
+) -> Result<Contribution<C>, ZkeyError> {
+    let delta_after = read_point::<C::G1Config, R>(reader, index)?;
+    let s = read_point::<C::G1Config, R>(reader, index)?;
+    let sx = read_point::<C::G1Config, R>(reader, index)?;
+    let spx = read_point::<C::G2Config, R>(reader, index)?;
+    let transcript = reader.bytes()?;
+    let kind = reader.u32()?;
+    let params = reader.u32()?;
+    reader.needs(params.into())?;
+    let mut bytes = vec![0; params as usize];
+    reader.fill(&mut bytes)?;
+    let Params { name, iterations_log, beacon } =
+        Params::parse(&bytes).map_err(|what| ZkeyError::Contribution { index, what })?;
+    Ok(Contribution { delta_after, s, sx, spx, transcript, kind, name, iterations_log, beacon })
+}
+
+fn read_point<G: Group, R: Read>(
+    reader: &mut SectionReader<'_, R>,
+    index: u32,
+) -> Result<Affine<G>, ZkeyError> {
+    let mut words = vec![0; G::POINT_WORDS];
+    reader.words(&mut words)?;
+    points::decode_one(&words, "a contribution", index as usize)
+}
+
+/// A contribution's optional fields: each a number, in ascending order, then its value.
+#[derive(Default)]
+struct Params {
+    name: Option<String>,
+    iterations_log: Option<u8>,
+    beacon: Option<Vec<u8>>,
+}
+
+impl Params {
+    const NAME: u8 = 1;
+    const ITERATIONS: u8 = 2;
+    const BEACON: u8 = 3;
+
+    fn parse(mut bytes: &[u8]) -> Result<Self, &'static str> {
+        const ENDS: &str = "its parameters end in the middle of a field";
+        fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8], &'static str> {
+            bytes.split_off(..count).ok_or(ENDS)
+        }
+        fn counted<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], &'static str> {
+            let count = take(bytes, 1)?[0];
+            take(bytes, count.into())
+        }
+        let mut params = Self::default();
+        let mut last = 0;
+        while let Some(&number) = bytes.split_off_first() {
+            if number <= last {
+                return Err("its parameters are not in ascending order");
+            }
+            last = number;
+            match number {
+                Self::NAME => {
+                    let name = std::str::from_utf8(counted(&mut bytes)?);
+                    params.name = Some(name.map_err(|_| "its name is not UTF-8")?.to_owned());
+                }
+                Self::ITERATIONS => params.iterations_log = Some(take(&mut bytes, 1)?[0]),
+                Self::BEACON => params.beacon = Some(counted(&mut bytes)?.to_vec()),
+                _ => return Err("it has a parameter that is not known"),
+            }
+        }
+        Ok(params)
+    }
+}

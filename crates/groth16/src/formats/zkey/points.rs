@@ -1,0 +1,140 @@
+//! The sections of points, in chunks: as stored words, or decoded and checked.
+
+use std::io::{Read, Seek};
+
+use ark_ec::models::short_weierstrass::{Affine, SWCurveConfig};
+use athanor_kernels::{Curve, Group};
+use rayon::prelude::*;
+
+use super::{ZkeyError, ZkeyReader, section};
+
+/// A section of G1 points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum G1Query {
+    /// `A_i(τ)`, for each wire.
+    A,
+    /// `B_i(τ)` in G1, for each wire.
+    B1,
+    /// `(β·A_i(τ) + α·B_i(τ) + C_i(τ)) / δ`, for each private wire.
+    C,
+    /// The quotient's bases, for each point of the domain.
+    H,
+}
+
+/// A section of points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Query {
+    /// One in G1.
+    G1(G1Query),
+    /// The one in G2: `B_i(τ)`, for each wire.
+    B2,
+}
+
+impl Query {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::G1(G1Query::A),
+        Self::G1(G1Query::B1),
+        Self::B2,
+        Self::G1(G1Query::C),
+        Self::G1(G1Query::H),
+    ];
+
+    pub(super) fn section(self) -> u32 {
+        match self {
+            Query::G1(G1Query::A) => section::A,
+            Query::G1(G1Query::B1) => section::B1,
+            Query::B2 => section::B2,
+            Query::G1(G1Query::C) => section::C,
+            Query::G1(G1Query::H) => section::H,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Query::G1(G1Query::A) => "A",
+            Query::G1(G1Query::B1) => "B1",
+            Query::B2 => "B2",
+            Query::G1(G1Query::C) => "C",
+            Query::G1(G1Query::H) => "H",
+        }
+    }
+}
+
+impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
+    /// Streams a section as stored words, unchecked: `each` gets the number of the first point
+    /// and the words of at most `chunk` points, in turn.
+    pub fn point_words<E: From<ZkeyError>>(
+        &mut self,
+        query: Query,
+        chunk: usize,
+        mut each: impl FnMut(usize, &[u64]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let points = self.header().points(query);
+        let point_words = self.header().point_words(query);
+        let file = &mut self.file.file;
+        let section = file.section(query.section()).map_err(ZkeyError::from)?;
+        let mut reader = file.read(section).map_err(ZkeyError::from)?;
+        let chunk = chunk.clamp(1, points.max(1));
+        let mut buffer = vec![0; chunk * point_words];
+        for first in (0..points).step_by(chunk) {
+            let words = &mut buffer[..chunk.min(points - first) * point_words];
+            reader.words(words).map_err(ZkeyError::from)?;
+            each(first, words)?;
+        }
+        Ok(())
+    }
+
+    /// Streams a section of G1 points, each on the curve and in the subgroup: `each` gets the
+    /// number of the first point and at most `chunk` points, in turn. Points at infinity are
+    /// among them. Decodes in the caller's rayon pool.
+    pub fn g1_points<E: From<ZkeyError>>(
+        &mut self,
+        query: G1Query,
+        chunk: usize,
+        mut each: impl FnMut(usize, &[C::G1Affine]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let query = Query::G1(query);
+        self.point_words(query, chunk, |first, words| {
+            each(first, &decode::<C::G1Config>(words, query.name(), first)?)
+        })
+    }
+
+    /// Streams the section of G2 points, as [`g1_points`](Self::g1_points) does those of G1.
+    pub fn g2_points<E: From<ZkeyError>>(
+        &mut self,
+        chunk: usize,
+        mut each: impl FnMut(usize, &[C::G2Affine]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.point_words(Query::B2, chunk, |first, words| {
+            each(first, &decode::<C::G2Config>(words, Query::B2.name(), first)?)
+        })
+    }
+}
+
+/// Decodes stored points and checks each; the first of them is number `first` of `place`.
+pub(super) fn decode<G: Group>(
+    words: &[u64],
+    place: &'static str,
+    first: usize,
+) -> Result<Vec<Affine<G>>, ZkeyError> {
+    words
+        .par_chunks_exact(G::POINT_WORDS)
+        .enumerate()
+        .with_min_len(64)
+        .map(|(index, words)| decode_one::<G>(words, place, first + index))
+        .collect()
+}
+
+/// Decodes a stored point and checks it: it may be at infinity.
+pub(super) fn decode_one<G: Group>(
+    words: &[u64],
+    place: &'static str,
+    index: usize,
+) -> Result<Affine<G>, ZkeyError> {
+    let point = G::read_point(words).ok_or(ZkeyError::NotOnCurve { place, index })?;
+    if !<G as SWCurveConfig>::is_in_correct_subgroup_assuming_on_curve(&point) {
+        return Err(ZkeyError::NotInSubgroup { place, index });
+    }
+    Ok(point)
+}

@@ -1,0 +1,74 @@
+//! Rank-1 constraint systems: `A·w ∘ B·w = C·w`.
+
+/// A constraint system over a scalar field.
+///
+/// Wire 0 is the constant one; then come the public signals (outputs first, then public inputs),
+/// then everything private.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct R1cs<F> {
+    /// Number of wires, the constant one included.
+    pub wires: usize,
+    /// Number of public signals, the constant one left out.
+    pub public: usize,
+    /// Left factors.
+    pub a: Rows<F>,
+    /// Right factors.
+    pub b: Rows<F>,
+    /// Products.
+    pub c: Rows<F>,
+}
+
+impl<F> R1cs<F> {
+    /// Number of constraints.
+    pub fn constraints(&self) -> usize {
+        self.a.len()
+    }
+}
+
+/// Sparse rows: each a list of (wire, coefficient).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows<F> {
+    /// One past each row's last entry.
+    ends: Vec<usize>,
+    entries: Vec<(u32, F)>,
+}
+
+impl<F> Default for Rows<F> {
+    fn default() -> Self {
+        Self { ends: Vec::new(), entries: Vec::new() }
+    }
+}
+
+impl<F> Rows<F> {
+    /// Appends a row.
+    pub fn push(&mut self, row: impl IntoIterator<Item = (u32, F)>) {
+        self.entries.extend(row);
+        self.ends.push(self.entries.len());
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The entries of a row.
+    pub fn row(&self, row: usize) -> &[(u32, F)] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.entries[start..self.ends[row]]
+    }
+
+    /// The rows in turn.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[(u32, F)]> {
+        (0..self.len()).map(|row| self.row(row))
+    }
+
+    /// Number of entries in all rows.
+    pub fn entries(&self) -> usize {
+        self.entries.len()
+    }
+}
