@@ -29,6 +29,7 @@
 
 mod cache;
 mod calculator;
+pub mod demo;
 mod error;
 mod input;
 mod limits;

@@ -34,7 +34,14 @@ pub(crate) fn engine() -> Result<Engine, ModuleError> {
     let mut config = Config::new();
     config
         .wasm_features(WasmFeatures::all(), false)
-        .wasm_features(WasmFeatures::SIGN_EXTENSION | WasmFeatures::BULK_MEMORY, true)
+        // Integers and memory; what optimisers of wasm use by default with them.
+        .wasm_features(
+            WasmFeatures::MUTABLE_GLOBAL
+                | WasmFeatures::SIGN_EXTENSION
+                | WasmFeatures::BULK_MEMORY
+                | WasmFeatures::MULTI_VALUE,
+            true,
+        )
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK)

@@ -107,6 +107,7 @@ fn wasm_that_circom_does_not_emit_is_refused() {
         r#"(memory $second 1)"#,
         r#"(func (result v128) (v128.const i64x2 0 0))"#,
         r#"(func (param externref))"#,
+        r#"(func (result f64) (f64.const 1))"#,
         r#"(func $f (return_call $f))"#,
     ] {
         assert!(

@@ -11,11 +11,15 @@
 pub mod binfile;
 mod field;
 pub mod json;
+pub mod r1cs;
+pub mod sym;
 pub mod wtns;
 pub mod zkey;
 
 pub use binfile::BinFileError;
-pub use field::PrimeError;
+pub use field::{DecimalError, PrimeError};
 pub use json::JsonError;
+pub use r1cs::R1csError;
+pub use sym::SymError;
 pub use wtns::WtnsError;
 pub use zkey::ZkeyError;

@@ -34,6 +34,29 @@ pub struct Contribution<C: Curve> {
     pub beacon: Option<Vec<u8>>,
 }
 
+impl<C: Curve> Contribution<C> {
+    /// Its optional fields as the file has them.
+    pub(super) fn params(&self) -> Vec<u8> {
+        fn counted(bytes: &[u8]) -> impl Iterator<Item = u8> {
+            let bytes = &bytes[..bytes.len().min(u8::MAX.into())];
+            std::iter::once(bytes.len() as u8).chain(bytes.iter().copied())
+        }
+        let mut params = Vec::new();
+        if let Some(name) = &self.name {
+            params.push(Params::NAME);
+            params.extend(counted(name.as_bytes()));
+        }
+        if let Some(iterations_log) = self.iterations_log {
+            params.extend([Params::ITERATIONS, iterations_log]);
+        }
+        if let Some(beacon) = &self.beacon {
+            params.push(Params::BEACON);
+            params.extend(counted(beacon));
+        }
+        params
+    }
+}
+
 /// A key's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contributions<C: Curve> {

@@ -89,11 +89,7 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         let file = &mut self.file.file;
         let mut reader = file.read(file.section(section::COEFFICIENTS)?)?;
         let _count = reader.u32()?;
-        // Words 1 read as an element are the value 1/R.
-        let mut one = [0; SCALAR_WORDS];
-        one[0] = 1;
-        let unscale = C::Fr::read_words_unchecked(&one);
-        Ok(Coefficients { reader, header, next: 0, unscale })
+        Ok(Coefficients { reader, header, next: 0, unscale: one_over_r() })
     }
 
     /// The matrices A and B, compiled: rows as in the file, the public ones included.
@@ -128,6 +124,13 @@ fn compile<F: PrimeField + Words>(
         }
     }
     Ok(Some((a.build()?, b.build()?)))
+}
+
+/// `1/R` as an element: what its stored words 1 stand for.
+pub(super) fn one_over_r<F: Words>() -> F {
+    let mut words = [0; SCALAR_WORDS];
+    words[0] = 1;
+    F::read_words_unchecked(&words)
 }
 
 /// One matrix in the making; rows may be missing from what it is given.

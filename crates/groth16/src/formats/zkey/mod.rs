@@ -10,6 +10,7 @@
 //! | 8 | `(β·A_i(τ) + α·B_i(τ) + C_i(τ)) / δ` in G1, for each private wire |
 //! | 9 | the quotient's bases in G1, one for each point of the domain |
 //! | 10 | hash of the initial key and the contributions to the ceremony |
+//! | "Athn" | a text that says what the key is, in files written here; others pass over it |
 //!
 //! Three conventions are not to be guessed from the layout:
 //!
@@ -35,11 +36,13 @@ mod contributions;
 mod matrices;
 mod points;
 mod reader;
+mod writer;
 
 pub use contributions::{Contribution, Contributions};
 pub use matrices::{Coefficient, Coefficients, Factor, Matrices};
 pub use points::{G1Query, Query};
 pub use reader::{Header, HeaderPoints, ZkeyFile, ZkeyReader};
+pub use writer::ZkeyWriter;
 
 use athanor_kernels::{CurveId, MatrixError};
 
@@ -48,7 +51,11 @@ use super::{
     field::PrimeError,
 };
 
-pub(super) const KIND: Kind = Kind {
+/// Most bytes of a key's note.
+pub const MAX_NOTE: usize = 1024;
+
+/// The container of `.zkey`.
+pub const KIND: Kind = Kind {
     magic: *b"zkey",
     newest_version: 2,
     sections: &[
@@ -77,6 +84,8 @@ mod section {
     pub(super) const C: u32 = 8;
     pub(super) const H: u32 = 9;
     pub(super) const CONTRIBUTIONS: u32 = 10;
+    /// Ours: a text that says what the key is. "Athn", so that nobody else's number is taken.
+    pub(super) const NOTE: u32 = u32::from_le_bytes(*b"Athn");
 }
 
 /// What is wrong with a proving key's file.
@@ -167,6 +176,9 @@ pub enum ZkeyError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A note that is no text or too long.
+    #[error("zkey: the key's note is not UTF-8 of at most {MAX_NOTE} bytes")]
+    Note,
     /// The matrices could not be compiled.
     #[error("zkey: {0}")]
     Matrix(#[from] MatrixError),

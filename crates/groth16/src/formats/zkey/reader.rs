@@ -8,7 +8,7 @@ use std::{
 use ark_ec::{AffineRepr, models::short_weierstrass::Affine};
 use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId, Group, SCALAR_WORDS};
 
-use super::{G1Query, KIND, Query, ZkeyError, points, section};
+use super::{G1Query, KIND, MAX_NOTE, Query, ZkeyError, points, section};
 use crate::{
     VerifyingKey,
     formats::{
@@ -60,7 +60,7 @@ impl Header {
         }
     }
 
-    fn check(&self) -> Result<(), ZkeyError> {
+    pub(super) fn check(&self) -> Result<(), ZkeyError> {
         let impossible = |what, value| Err(ZkeyError::Header { what, value });
         if !self.domain_size.is_power_of_two() {
             return impossible("the domain size is not a power of two", self.domain_size);
@@ -242,5 +242,20 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         let ic = points::decode::<C::G1Config>(&words, "IC", 0)?;
         let HeaderPoints { alpha_g1, beta_g2, gamma_g2, delta_g2, .. } = self.points.clone();
         Ok(VerifyingKey { alpha_g1, beta_g2, gamma_g2, delta_g2, ic })
+    }
+
+    /// What the key says it is, if it was written here. Text from outside: escape it before
+    /// showing it.
+    pub fn note(&mut self) -> Result<Option<String>, ZkeyError> {
+        let file = &mut self.file.file;
+        let Some(section) = file.find(section::NOTE) else {
+            return Ok(None);
+        };
+        if section.len > MAX_NOTE as u64 {
+            return Err(ZkeyError::Note);
+        }
+        let mut note = vec![0; section.len as usize];
+        file.read(section)?.fill(&mut note)?;
+        String::from_utf8(note).map(Some).map_err(|_| ZkeyError::Note)
     }
 }

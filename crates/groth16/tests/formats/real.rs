@@ -1,39 +1,19 @@
-//! The formats against files that snarkjs and circom made; see `tests/data/README.md`.
+//! The readers and writers against files that snarkjs and circom made; see
+//! `tests/data/README.md`.
 
 use std::io::Cursor;
 
 use ark_ff::{One, PrimeField, Zero};
 use athanor_groth16::formats::{
     json,
+    r1cs::{R1csFile, write_r1cs},
+    sym::WireNames,
     wtns::{read_wtns, write_wtns},
-    zkey::{Factor, ZkeyFile, ZkeyReader},
+    zkey::{Factor, G1Query, ZkeyError, ZkeyFile},
 };
-use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId};
+use athanor_kernels::{Bls12_381, Bn254, Curve};
 
-type Reader<C> = ZkeyReader<C, Cursor<Vec<u8>>>;
-
-/// The folder that snarkjs's name for a curve gives.
-fn folder(curve: CurveId) -> &'static str {
-    match curve {
-        CurveId::Bn254 => "bn128",
-        CurveId::Bls12_381 => "bls12381",
-    }
-}
-
-fn data<C: Curve>(name: &str) -> Vec<u8> {
-    let path = format!("{}/tests/data/{}/{name}", env!("CARGO_MANIFEST_DIR"), folder(C::ID));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn text<C: Curve>(name: &str) -> String {
-    String::from_utf8(data::<C>(name)).unwrap()
-}
-
-fn zkey<C: Curve>(name: &str) -> Reader<C> {
-    let file = ZkeyFile::open(Cursor::new(data::<C>(name))).unwrap();
-    assert_eq!(file.curve(), C::ID);
-    file.read_as::<C>().unwrap()
-}
+use crate::support::{Zkey, data, rewritten, text, zkey};
 
 fn json_is_snarkjs_to_the_byte<C: Curve>() {
     let key = json::parse_verifying_key::<C>(&text::<C>("verification_key.json")).unwrap();
@@ -130,4 +110,98 @@ fn history<C: Curve>() {
 fn contributions_are_told_and_a_key_without_any_is_known() {
     history::<Bn254>();
     history::<Bls12_381>();
+}
+
+fn r1cs_round_trip<C: Curve>() {
+    let bytes = data::<C>("circuit.r1cs");
+    let mut file = R1csFile::open(Cursor::new(&bytes)).unwrap();
+    let header = *file.header();
+    let (r1cs, labels) = (file.constraints::<C>().unwrap(), file.labels().unwrap());
+    assert_eq!((header.outputs, header.public_inputs, header.private_inputs), (2, 1, 2));
+    assert_eq!((r1cs.wires, r1cs.public, r1cs.constraints()), (6, 3, 2));
+    let mut written = Vec::new();
+    write_r1cs::<C>(&mut written, &header, &r1cs, &labels).unwrap();
+    assert_eq!(written, bytes);
+
+    let witness = read_wtns(Cursor::new(data::<C>("witness.wtns"))).unwrap();
+    let value =
+        |wire: u32| C::Fr::from_bigint(ark_ff::BigInt(witness.values[wire as usize])).unwrap();
+    let dot = |row: &[(u32, C::Fr)]| row.iter().map(|&(wire, k)| k * value(wire)).sum::<C::Fr>();
+    for row in 0..r1cs.constraints() {
+        let [a, b, c] = [&r1cs.a, &r1cs.b, &r1cs.c].map(|matrix| dot(matrix.row(row)));
+        assert!(a * b == c && !c.is_zero(), "the witness satisfies constraint {row}");
+    }
+
+    let mut entries: Vec<_> = zkey::<C>("initial.zkey")
+        .coefficients()
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| (entry.row as usize) < r1cs.constraints())
+        .map(|entry| (entry.factor == Factor::B, entry.row as usize, entry.wire, entry.value))
+        .collect();
+    for (is_b, matrix) in [(false, &r1cs.a), (true, &r1cs.b)] {
+        for (row, terms) in matrix.iter().enumerate() {
+            for &(wire, coefficient) in terms {
+                let entry = (is_b, row, wire, coefficient);
+                let at = entries.iter().position(|other| *other == entry);
+                entries.swap_remove(at.expect("the key has every term of the circuit"));
+            }
+        }
+    }
+    assert!(entries.is_empty(), "the key has no other terms");
+}
+
+#[test]
+fn r1cs_agrees_with_witness_and_key_and_writes_back_to_the_byte() {
+    r1cs_round_trip::<Bn254>();
+    r1cs_round_trip::<Bls12_381>();
+}
+
+#[test]
+fn wires_have_the_names_of_the_circuit() {
+    let names = WireNames::read(&data::<Bn254>("circuit.sym")[..]).unwrap();
+    let header = *R1csFile::open(Cursor::new(data::<Bn254>("circuit.r1cs"))).unwrap().header();
+    let expected = [None, Some("main.c"), Some("main.d"), Some("main.k"), Some("main.a")];
+    assert_eq!([0, 1, 2, 3, 4].map(|wire| names.get(wire)), expected);
+    let inputs: Vec<_> = names.inputs(&header).into_iter().map(|input| input.name).collect();
+    assert_eq!(inputs, ["k", "a", "b"]);
+}
+
+#[test]
+fn keys_write_back_to_the_byte() {
+    for name in ["initial.zkey", "final.zkey"] {
+        assert_eq!(rewritten::<Bn254>(&data::<Bn254>(name), None), data::<Bn254>(name));
+        assert_eq!(rewritten::<Bls12_381>(&data::<Bls12_381>(name), None), data::<Bls12_381>(name));
+    }
+}
+
+#[test]
+fn chunks_are_numbered_and_complete_whatever_their_size() {
+    let mut zkey = zkey::<Bn254>("final.zkey");
+    let points = |chunk: usize, zkey: &mut Zkey<Bn254>| {
+        let mut all = Vec::new();
+        zkey.g1_points(G1Query::H, chunk, |first, points| {
+            assert_eq!(first, all.len());
+            assert!(points.len() <= chunk.max(1));
+            all.extend_from_slice(points);
+            Ok::<_, ZkeyError>(())
+        })
+        .unwrap();
+        all
+    };
+    let whole = points(usize::MAX, &mut zkey);
+    assert_eq!(whole.len(), 8);
+    for chunk in [0, 1, 3, 8, 9] {
+        assert_eq!(points(chunk, &mut zkey), whole);
+    }
+}
+
+#[test]
+fn a_note_is_read_back_and_files_without_one_have_none() {
+    let mut from = zkey::<Bn254>("initial.zkey");
+    assert_eq!(from.note().unwrap(), None);
+    let written = rewritten::<Bn254>(&data::<Bn254>("initial.zkey"), Some("a key for development"));
+    let file = ZkeyFile::open(Cursor::new(written)).unwrap();
+    let note = file.read_as::<Bn254>().unwrap().note().unwrap();
+    assert_eq!(note.as_deref(), Some("a key for development"));
 }
