@@ -13,7 +13,8 @@ use super::{
     field::{self, PrimeError, Role},
 };
 
-const KIND: Kind = Kind { magic: *b"wtns", newest_version: 2, sections: &["header", "values"] };
+/// The container of `.wtns`.
+pub const KIND: Kind = Kind { magic: *b"wtns", newest_version: 2, sections: &["header", "values"] };
 const HEADER: u32 = 1;
 const VALUES: u32 = 2;
 

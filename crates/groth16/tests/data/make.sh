@@ -3,8 +3,9 @@
 # usage: make.sh DIR, where DIR holds the node_modules with both.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-snarkjs="node $1/node_modules/snarkjs/build/cli.cjs"
-circom="node $1/node_modules/circom2/cli.js"
+modules=$(cd "$1/node_modules" && pwd)
+snarkjs="node $modules/snarkjs/build/cli.cjs"
+circom="node $modules/circom2/cli.js"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

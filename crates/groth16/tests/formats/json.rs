@@ -133,6 +133,10 @@ fn no_public_signals_are_written_as_snarkjs_writes_them() {
 fn other_systems_and_curves_are_named() {
     let error = proof_error::<Bn254>("/protocol", json!("plonk"));
     assert!(matches!(error, JsonError::Protocol { protocol, .. } if protocol == "plonk"));
+    // As snarkjs's key for PLONK begins; nothing in it is where Groth16 has it.
+    let plonk = json!({ "protocol": "plonk", "curve": "bn128", "nPublic": 1, "power": 3 });
+    let error = parse_verifying_key::<Bn254>(&plonk.to_string()).unwrap_err();
+    assert!(matches!(error, JsonError::Protocol { protocol, .. } if protocol == "plonk"));
     let error = key_error::<Bn254>("/curve", json!("bls12381"));
     let found = CurveId::Bls12_381;
     assert!(matches!(error, JsonError::WrongCurve { found: f, .. } if f == found));

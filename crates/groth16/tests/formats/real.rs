@@ -94,9 +94,11 @@ fn history<C: Curve>() {
     assert!(initial.header_points().delta_is_gamma());
     let before = initial.contributions().unwrap().unwrap();
     assert!(before.contributions.is_empty());
+    assert_eq!(initial.contribution_count().unwrap(), Some(0));
     let mut last = zkey::<C>("final.zkey");
     assert!(!last.header_points().delta_is_gamma());
     let after = last.contributions().unwrap().unwrap();
+    assert_eq!(last.contribution_count().unwrap(), Some(2));
     assert_eq!(after.circuit_hash, before.circuit_hash);
     let names: Vec<_> = after.contributions.iter().map(|c| c.name.as_deref()).collect();
     assert_eq!(names, [Some("first contribution"), Some("beacon")]);

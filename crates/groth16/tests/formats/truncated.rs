@@ -25,9 +25,9 @@ fn every_proper_beginning_of_a_file_is_refused() {
 #[test]
 fn files_cut_while_they_are_read_are_told_apart_from_truncated_ones() {
     for (name, bytes, read) in small_files() {
-        // Past the table of sections it depends on the reader when it sees the cut; it always
-        // does.
-        for ends in 0..bytes.len() as u64 {
+        // Every byte of small files; of keys, where points cost time, some.
+        let step = if bytes.len() < 1000 { 1 } else { 23 };
+        for ends in (0..bytes.len() as u64).step_by(step) {
             let error = read(&mut Shrunk { file: Cursor::new(&bytes), ends }).unwrap_err();
             assert!(error.contains("cut short"), "{name} cut at {ends}: {error}");
         }

@@ -150,22 +150,45 @@ struct KeyJson {
     ic: Vec<G1Json>,
 }
 
+/// What a file says it is, whatever else is in it.
+#[derive(Deserialize)]
+struct Named {
+    protocol: Option<String>,
+    curve: Option<String>,
+}
+
 /// The curve a verifying key or a proof is for, so that the caller can choose the type to parse
 /// it as. `None` for a proof that does not say.
 pub fn curve_of(text: &str) -> Result<Option<CurveId>, JsonError> {
-    #[derive(Deserialize)]
-    struct Named {
-        curve: Option<String>,
-    }
-    let file = "proof or verification key";
+    named_curve("proof or verification key", text)
+}
+
+/// Reads what the file says it is, first, so that a key of another proof system is refused for
+/// what it is and not for its shape.
+fn named_curve(file: &'static str, text: &str) -> Result<Option<CurveId>, JsonError> {
     let named: Named = parse(file, text)?;
-    named.curve.map(|name| curve_named(file, &name)).transpose()
+    match named.protocol {
+        Some(protocol) if protocol != "groth16" => Err(JsonError::Protocol { file, protocol }),
+        _ => named.curve.map(|name| curve_named(file, &name)).transpose(),
+    }
+}
+
+/// Parses a file of Groth16 on a curve, or on none that it names.
+fn parse_for<'a, C: Curve, T: Deserialize<'a>>(
+    file: &'static str,
+    text: &'a str,
+) -> Result<T, JsonError> {
+    match named_curve(file, text)? {
+        Some(found) if found != C::ID => {
+            Err(JsonError::WrongCurve { file, expected: C::ID, found })
+        }
+        _ => parse(file, text),
+    }
 }
 
 /// Reads `verification_key.json`. Points of IC may be at infinity here, others not.
 pub fn parse_verifying_key<C: Curve>(text: &str) -> Result<VerifyingKey<C>, JsonError> {
-    let key: KeyJson = parse(KEY, text)?;
-    check_kind::<C>(KEY, &key.protocol, Some(&key.curve))?;
+    let key: KeyJson = parse_for::<C, _>(KEY, text)?;
     let points = key.ic.len();
     if key.public.checked_add(1) != Some(points as u64) {
         return Err(JsonError::PublicCount { file: KEY, public: key.public, points });
@@ -200,8 +223,7 @@ pub fn write_verifying_key<C: Curve>(key: &VerifyingKey<C>) -> String {
 
 /// Reads `proof.json`. No point may be at infinity.
 pub fn parse_proof<C: Curve>(text: &str) -> Result<Proof<C>, JsonError> {
-    let proof: ProofJson = parse(PROOF, text)?;
-    check_kind::<C>(PROOF, &proof.protocol, proof.curve.as_deref())?;
+    let proof: ProofJson = parse_for::<C, _>(PROOF, text)?;
     let at = |name| Place { file: PROOF, name };
     Ok(Proof {
         a: at("pi_a").g1::<C>(&proof.pi_a)?,
@@ -264,22 +286,6 @@ fn curve_name(curve: CurveId) -> &'static str {
     match curve {
         CurveId::Bn254 => "bn128",
         CurveId::Bls12_381 => "bls12381",
-    }
-}
-
-fn check_kind<C: Curve>(
-    file: &'static str,
-    protocol: &str,
-    curve: Option<&str>,
-) -> Result<(), JsonError> {
-    if protocol != "groth16" {
-        return Err(JsonError::Protocol { file, protocol: protocol.into() });
-    }
-    match curve.map(|name| curve_named(file, name)).transpose()? {
-        Some(found) if found != C::ID => {
-            Err(JsonError::WrongCurve { file, expected: C::ID, found })
-        }
-        _ => Ok(()),
     }
 }
 

@@ -67,6 +67,17 @@ pub struct Contributions<C: Curve> {
 }
 
 impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
+    /// How many contributed, if the file says; nothing else of the history is read.
+    pub fn contribution_count(&mut self) -> Result<Option<u32>, ZkeyError> {
+        let file = &mut self.file.file;
+        let Some(section) = file.find(section::CONTRIBUTIONS) else {
+            return Ok(None);
+        };
+        let mut reader = file.read(section)?;
+        let _circuit_hash: [u8; 64] = reader.bytes()?;
+        Ok(Some(reader.u32()?))
+    }
+
     /// The history, if the file has one. The points are checked; whether the contributions follow
     /// from each other is for a ceremony's verifier to say.
     pub fn contributions(&mut self) -> Result<Option<Contributions<C>>, ZkeyError> {

@@ -36,6 +36,7 @@ mod contributions;
 mod matrices;
 mod points;
 mod reader;
+mod subgroup;
 mod writer;
 
 pub use contributions::{Contribution, Contributions};

@@ -2,11 +2,11 @@
 
 use std::io::{Read, Seek};
 
-use ark_ec::models::short_weierstrass::{Affine, SWCurveConfig};
+use ark_ec::models::short_weierstrass::Affine;
 use athanor_kernels::{Curve, Group};
 use rayon::prelude::*;
 
-use super::{ZkeyError, ZkeyReader, section};
+use super::{ZkeyError, ZkeyReader, section, subgroup};
 
 /// A section of G1 points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,18 +112,30 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
     }
 }
 
-/// Decodes stored points and checks each; the first of them is number `first` of `place`.
+/// Points that one task decodes and checks.
+const TASK: usize = 1 << 12;
+
+/// Decodes stored points and checks each; the first of them is number `first` of `place`. They
+/// may be at infinity.
 pub(super) fn decode<G: Group>(
     words: &[u64],
     place: &'static str,
     first: usize,
 ) -> Result<Vec<Affine<G>>, ZkeyError> {
-    words
-        .par_chunks_exact(G::POINT_WORDS)
-        .enumerate()
-        .with_min_len(64)
-        .map(|(index, words)| decode_one::<G>(words, place, first + index))
-        .collect()
+    let mut points = vec![Affine::identity(); words.len() / G::POINT_WORDS];
+    let tasks = words.par_chunks(TASK * G::POINT_WORDS).zip(points.par_chunks_mut(TASK));
+    tasks.enumerate().try_for_each(|(task, (words, points))| {
+        let first = first + task * TASK;
+        for (offset, words) in words.chunks_exact(G::POINT_WORDS).enumerate() {
+            let index = first + offset;
+            points[offset] = G::read_point(words).ok_or(ZkeyError::NotOnCurve { place, index })?;
+        }
+        match subgroup::first_outside(points) {
+            Some(offset) => Err(ZkeyError::NotInSubgroup { place, index: first + offset }),
+            None => Ok(()),
+        }
+    })?;
+    Ok(points)
 }
 
 /// Decodes a stored point and checks it: it may be at infinity.
@@ -132,9 +144,5 @@ pub(super) fn decode_one<G: Group>(
     place: &'static str,
     index: usize,
 ) -> Result<Affine<G>, ZkeyError> {
-    let point = G::read_point(words).ok_or(ZkeyError::NotOnCurve { place, index })?;
-    if !<G as SWCurveConfig>::is_in_correct_subgroup_assuming_on_curve(&point) {
-        return Err(ZkeyError::NotInSubgroup { place, index });
-    }
-    Ok(point)
+    decode(words, place, index).map(|points| points[0])
 }
