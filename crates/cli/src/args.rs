@@ -37,8 +37,10 @@ pub enum Command {
 
 /// `athanor prove`.
 #[derive(Debug, Args)]
-#[command(override_usage = "athanor prove --zkey <K> (--wasm <W> --input <I> | --wtns <W>) [OPTIONS]
-       athanor prove <K.zkey> <W.wtns> <PROOF.json> <PUBLIC.json>")]
+#[command(
+    override_usage = "athanor prove --zkey <K> (--wasm <W> --input <I> | --wtns <W>) [OPTIONS]
+       athanor prove <K.zkey> <W.wtns> <PROOF.json> <PUBLIC.json>"
+)]
 pub struct Prove {
     /// Proving key, as snarkjs makes it
     #[arg(long, value_name = "K", required_unless_present = "files", value_hint = ValueHint::FilePath)]
@@ -145,8 +147,6 @@ impl Common {
             .num_threads(self.threads.unwrap_or(0).into())
             .thread_name(|index| format!("prover-{index}"))
             .build()
-            .map_err(|error| {
-                crate::failure::Failure::new(crate::failure::Kind::OutOfMemory, error)
-            })
+            .map_err(|error| crate::failure::Failure::new(crate::failure::Kind::OutOfMemory, error))
     }
 }

@@ -93,9 +93,11 @@ impl Kind {
         match self {
             Kind::Internal => (1, "internal", "a bug, or the machine gave out"),
             Kind::BadKey => (10, "bad-key", "the proving key is malformed or truncated"),
-            Kind::BadKeyPoint => {
-                (11, "bad-key-point", "a key's point is off the curve, outside the subgroup or zero")
-            }
+            Kind::BadKeyPoint => (
+                11,
+                "bad-key-point",
+                "a key's point is off the curve, outside the subgroup or zero",
+            ),
             Kind::Unsupported => {
                 (12, "unsupported", "another curve, protocol or version than expected")
             }
@@ -110,9 +112,11 @@ impl Kind {
                 (16, "unsatisfied", "the witness does not satisfy the constraints")
             }
             Kind::BadInput => (17, "bad-input", "the input is not what the circuit takes"),
-            Kind::WitnessGenerator => {
-                (18, "witness-generator", "the witness generator is malformed, trapped or hit a limit")
-            }
+            Kind::WitnessGenerator => (
+                18,
+                "witness-generator",
+                "the witness generator is malformed, trapped or hit a limit",
+            ),
             Kind::BadConstraints => {
                 (19, "bad-constraints", "the .r1cs or .sym file is malformed or of another circuit")
             }

@@ -68,7 +68,10 @@ where
     let cached = directory.join(format!("{hex}.{layout}.key"));
     match NativeKey::<C>::open(&cached) {
         Ok(native) if native.source == digest && native.layout == layout => {
-            return Ok(LoadedKey { key: ProvingKey::load(Cpu, native)?, source: KeySource::Cached });
+            return Ok(LoadedKey {
+                key: ProvingKey::load(Cpu, native)?,
+                source: KeySource::Cached,
+            });
         }
         Ok(_) => warn(&format!("{}: holds another key; converting again", cached.display())),
         Err(KeyFileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}

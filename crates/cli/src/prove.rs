@@ -31,7 +31,7 @@ enum WitnessSource {
 }
 
 /// Proves, verifies and writes the proof.
-pub fn run(args: args::Prove) -> Result<(), Failure> {
+pub(crate) fn run(args: args::Prove) -> Result<(), Failure> {
     let pool = args.common.pool()?;
     let task = Task::new(args);
     pool.install(|| match keys::curve_of(&task.zkey)? {
@@ -98,24 +98,27 @@ impl Task {
                 seconds.insert(name.into(), time.as_secs_f64().into());
             }
             seconds.insert("total".into(), progress.elapsed().as_secs_f64().into());
-            answer(&json!({
-                "command": "prove",
-                "verified": true,
-                "curve": C::ID.to_string(),
-                "constraints": key.constraints(),
-                "wires": key.wires(),
-                "public_signals": public.len(),
-                "threads": rayon::current_num_threads(),
-                "stages": seconds,
-                "peak_memory_bytes": peak_memory(),
-                "key": {
-                    "source": source.name(),
-                    "bytes": key.bytes(),
-                    "standing": keys::standing_name(key.verifying_key().standing()),
-                },
-                "proof": self.proof,
-                "public": self.public,
-            }).to_string());
+            answer(
+                &json!({
+                    "command": "prove",
+                    "verified": true,
+                    "curve": C::ID.to_string(),
+                    "constraints": key.constraints(),
+                    "wires": key.wires(),
+                    "public_signals": public.len(),
+                    "threads": rayon::current_num_threads(),
+                    "stages": seconds,
+                    "peak_memory_bytes": peak_memory(),
+                    "key": {
+                        "source": source.name(),
+                        "bytes": key.bytes(),
+                        "standing": keys::standing_name(key.verifying_key().standing()),
+                    },
+                    "proof": self.proof,
+                    "public": self.public,
+                })
+                .to_string(),
+            );
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::{
 const MAX_JSON: u64 = 256 << 20;
 
 /// Verifies a proof; a proof that is not valid is a failure.
-pub fn run(args: &args::Verify) -> Result<(), Failure> {
+pub(crate) fn run(args: &args::Verify) -> Result<(), Failure> {
     let read = |path: &Path| keys::read_text(path, MAX_JSON, Kind::BadProofFile);
     let texts = Texts {
         vkey: (read(&args.vkey)?, &args.vkey),

@@ -145,7 +145,17 @@ fn print_table(rows: &[Row], threads: usize) {
     answer("witness to proof, self-check apart; stages overlap on several threads");
     answer(&format!(
         "{:<16} {:>11} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "circuit", "constraints", "prove", "evaluate", "quotient", "A", "B (G1)", "B (G2)", "L", "H", "check"
+        "circuit",
+        "constraints",
+        "prove",
+        "evaluate",
+        "quotient",
+        "A",
+        "B (G1)",
+        "B (G2)",
+        "L",
+        "H",
+        "check"
     ));
     for row in rows {
         let stage = |pick: fn(&Stages) -> Duration| row.median_of(|run| pick(&run.stages));

@@ -138,7 +138,8 @@ fn verify_refuses_what_is_not_a_valid_proof_of_these_signals() {
 
         let mut signals: Vec<String> = serde_json::from_str(&public).unwrap();
         let rest = signals.split_off(1);
-        verify(&vkey, &serde_json::to_string(&signals).unwrap(), &proof).fails(22, "public signals");
+        verify(&vkey, &serde_json::to_string(&signals).unwrap(), &proof)
+            .fails(22, "public signals");
         signals[0] = "12345".into();
         signals.extend(rest);
         verify(&vkey, &serde_json::to_string(&signals).unwrap(), &proof).fails(20, "not verify");

@@ -50,7 +50,8 @@ fn json_tells_stages_sizes_and_that_the_proof_was_verified() {
         assert_eq!(answer["key"]["source"], source);
         assert_eq!(answer["key"]["standing"], "contributed");
         assert!(answer["peak_memory_bytes"].as_u64().unwrap() > 1 << 20);
-        for stage in ["key", "witness", "evaluate", "quotient", "msm_h", "prove", "check", "total"] {
+        for stage in ["key", "witness", "evaluate", "quotient", "msm_h", "prove", "check", "total"]
+        {
             assert!(answer["stages"][stage].as_f64().is_some(), "{stage}");
         }
     }

@@ -64,7 +64,13 @@ impl Place {
 
     /// `athanor prove` with a key and a witness.
     pub fn prove(&self, zkey: &Path, wtns: &Path) -> Ended {
-        self.run([OsStr::new("prove"), "--zkey".as_ref(), zkey.as_ref(), "--wtns".as_ref(), wtns.as_ref()])
+        self.run([
+            OsStr::new("prove"),
+            "--zkey".as_ref(),
+            zkey.as_ref(),
+            "--wtns".as_ref(),
+            wtns.as_ref(),
+        ])
     }
 
     /// `athanor verify`.
