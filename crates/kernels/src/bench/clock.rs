@@ -1,16 +1,16 @@
-//! CPU time: what a measurement takes, whoever else uses the machine.
+//! CPU time: what a measurement takes, whoever else uses the machine, and in whichever thread.
 
 use std::time::Duration;
 
-use cpu_time::ThreadTime;
+use cpu_time::ProcessTime;
 
 /// Runs each contender in turn, round after round, so that whatever disturbs one disturbs all, and
-/// returns each one's median of this thread's CPU time. A first round warms up and does not count.
+/// returns each one's median of the process's CPU time. A first round warms up and does not count.
 pub fn medians(rounds: usize, contenders: &mut [&mut dyn FnMut()]) -> Vec<Duration> {
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..=rounds.max(1) {
         for (contender, times) in contenders.iter_mut().zip(&mut times) {
-            let start = ThreadTime::now();
+            let start = ProcessTime::now();
             contender();
             if round > 0 {
                 times.push(start.elapsed());
