@@ -20,6 +20,8 @@
 // Kernels are the one crate where `unsafe` may stand (vector instructions), a SAFETY line each.
 #![allow(unsafe_code)]
 
+pub mod bench;
+pub mod counters;
 pub mod cpu;
 mod curve;
 mod device;
@@ -27,6 +29,7 @@ mod domain;
 mod memory;
 mod sparse;
 
+pub use counters::Path;
 pub use curve::{Bls12_381, Bn254, Curve, CurveId, Group, SCALAR_WORDS, Words};
 pub use device::{Bases, Device, DeviceError, Layout, Quotient, Scalar, Scalars, ScalarsOf};
 pub use domain::{Domain, DomainError};

@@ -1,22 +1,45 @@
 //! The CPU as a compute device.
 
+mod evaluate;
 mod msm;
 mod ntt;
+#[cfg(test)]
+mod reference;
 
 use ark_ec::models::short_weierstrass::{Affine, Projective};
-use ark_ff::{AdditiveGroup, Field, PrimeField};
+use ark_ff::{AdditiveGroup, BigInt, Field, PrimeField};
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
 use crate::{
-    Bases, Curve, Device, DeviceError, Domain, Group, Layout, Matrix, Quotient, Scalar, Scalars,
-    ScalarsOf, Words,
-    sparse::{Coefficient, montgomery_r},
+    Bases, Curve, Device, DeviceError, Domain, Group, Layout, Matrix, Path, Quotient, SCALAR_WORDS,
+    Scalar, Scalars, ScalarsOf, counters,
 };
 
 /// The CPU: all work in the caller's rayon pool, data in the host's memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
+
+impl Cpu {
+    pub(crate) fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
+        bases: &Bases,
+        scalars: &[Scalar],
+    ) -> Result<Projective<P>, DeviceError> {
+        let count = bases.points.words().len() / P::POINT_WORDS;
+        let needed = match &bases.scalars {
+            ScalarsOf::From(offset) => offset + count,
+            ScalarsOf::Listed(list) => list.u32s().last().map_or(0, |&last| last as usize + 1),
+        };
+        if needed > scalars.len() {
+            let (expected, got) = (needed, scalars.len());
+            return Err(DeviceError::Shape { what: "scalars for the points", expected, got });
+        }
+        let tally = msm::Tally::default();
+        let sum = msm::msm::<P>(bases, scalars, count, &tally);
+        counters::count_msm(Path::Portable, tally.additions(), tally.inversions());
+        Ok(sum)
+    }
+}
 
 /// Evaluations in Montgomery form, wiped when dropped: they reveal the witness.
 pub struct Values<F: Zeroize>(Vec<F>);
@@ -28,9 +51,19 @@ impl<F: Zeroize> Drop for Values<F> {
 }
 
 /// A domain with its twiddle factors.
-pub struct CpuDomain<F> {
-    domain: Domain<F>,
-    twiddles: ntt::Twiddles<F>,
+pub struct CpuDomain<F>(ntt::Twiddles<F>);
+
+impl<F: PrimeField> CpuDomain<F> {
+    pub(crate) fn new(domain: Domain<F>) -> Self {
+        Self(ntt::Twiddles::new(domain))
+    }
+
+    /// From evaluations on the domain to evaluations on its odd coset, both in natural order: two
+    /// transforms and the shift between them, the work of which a quotient does three.
+    pub(crate) fn to_odd_coset(&self, values: &mut [F]) {
+        assert_eq!(values.len(), self.0.domain().size(), "one value for each point of the domain");
+        self.0.to_odd_coset(values);
+    }
 }
 
 impl<C: Curve> Device<C> for Cpu {
@@ -70,7 +103,7 @@ impl<C: Curve> Device<C> for Cpu {
     }
 
     fn prepare_domain(&self, domain: Domain<C::Fr>) -> Result<Self::Domain, DeviceError> {
-        Ok(CpuDomain { domain, twiddles: ntt::Twiddles::new(&domain) })
+        Ok(CpuDomain::new(domain))
     }
 
     fn upload(&self, scalars: Scalars) -> Result<Scalars, DeviceError> {
@@ -84,28 +117,13 @@ impl<C: Curve> Device<C> for Cpu {
         domain: &Self::Domain,
     ) -> Result<Self::Values, DeviceError> {
         expect("scalars for the matrix", matrix.columns(), scalars.len())?;
-        let size = domain.domain.size();
+        let size = domain.0.domain().size();
         if matrix.rows() > size {
             let (expected, got) = (size, matrix.rows());
             return Err(DeviceError::Shape { what: "rows of the matrix", expected, got });
         }
-        let r = montgomery_r::<C::Fr>();
         let mut values = vec![C::Fr::ZERO; size];
-        values[..matrix.rows()].par_iter_mut().with_min_len(256).enumerate().for_each(
-            |(row, value)| {
-                // Units are summed apart, so that a row of them costs one multiplication.
-                let (mut units, mut others) = (C::Fr::ZERO, C::Fr::ZERO);
-                for (column, coefficient) in matrix.row(row) {
-                    let scalar = C::Fr::read_words_unchecked(&scalars[column]);
-                    match coefficient {
-                        Coefficient::PlusOne => units += scalar,
-                        Coefficient::MinusOne => units -= scalar,
-                        Coefficient::Listed(factor) => others += scalar * factor,
-                    }
-                }
-                *value = units * r + others;
-            },
-        );
+        evaluate::evaluate(matrix, scalars, &mut values);
         Ok(Values(values))
     }
 
@@ -116,35 +134,37 @@ impl<C: Curve> Device<C> for Cpu {
         mut a: Self::Values,
         mut b: Self::Values,
     ) -> Result<Scalars, DeviceError> {
-        let CpuDomain { domain, twiddles } = domain;
-        expect("values on the domain", domain.size(), a.0.len())?;
-        expect("values on the domain", domain.size(), b.0.len())?;
+        let transform = &domain.0;
+        expect("values on the domain", transform.domain().size(), a.0.len())?;
+        expect("values on the domain", transform.domain().size(), b.0.len())?;
+        let transforms = if quotient == Quotient::Coefficients { 4 } else { 3 };
+        counters::count_transforms(Path::Portable, transforms);
         let mut c = Values(a.0.par_iter().zip(&b.0).map(|(&a, &b)| a * b).collect());
         rayon::join(
-            || ntt::to_odd_coset(domain, twiddles, &mut a.0),
+            || transform.to_odd_coset(&mut a.0),
             || {
                 rayon::join(
-                    || ntt::to_odd_coset(domain, twiddles, &mut b.0),
-                    || ntt::to_odd_coset(domain, twiddles, &mut c.0),
+                    || transform.to_odd_coset(&mut b.0),
+                    || transform.to_odd_coset(&mut c.0),
                 )
             },
         );
         a.0.par_iter_mut().zip(&b.0).zip(&c.0).for_each(|((a, &b), &c)| *a = *a * b - c);
         if quotient == Quotient::Coefficients {
+            transform.to_coefficients(&mut a.0);
             // On the odd coset the vanishing polynomial is -2 everywhere.
             let factor = -C::Fr::from(2).inverse().expect("the field's characteristic is odd");
             a.0.par_iter_mut().for_each(|a| *a *= factor);
-            ntt::from_odd_coset(domain, twiddles, &mut a.0);
         }
         Ok(Scalars::new(a.0.par_iter().map(|a| a.into_bigint().0).collect()))
     }
 
     fn msm_g1(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G1, DeviceError> {
-        msm_bases::<C::G1Config>(bases, scalars)
+        Cpu::sum::<C::G1Config>(bases, scalars)
     }
 
     fn msm_g2(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G2, DeviceError> {
-        msm_bases::<C::G2Config>(bases, scalars)
+        Cpu::sum::<C::G2Config>(bases, scalars)
     }
 }
 
@@ -157,6 +177,10 @@ fn encode<P: Group>(points: &[Affine<P>], out: &mut [u64]) {
 
 fn check_bases(bases: Bases, words: usize) -> Result<Bases, DeviceError> {
     let count = bases.points.words().len() / words;
+    if count > msm::MOST_POINTS {
+        let (expected, got) = (msm::MOST_POINTS, count);
+        return Err(DeviceError::Shape { what: "points of one sum, at most", expected, got });
+    }
     expect("words of points", count * words, bases.points.words().len())?;
     if let ScalarsOf::Listed(list) = &bases.scalars {
         expect("listed scalars", count, list.u32s().len())?;
@@ -166,19 +190,6 @@ fn check_bases(bases: Bases, words: usize) -> Result<Bases, DeviceError> {
 
 fn expect(what: &'static str, expected: usize, got: usize) -> Result<(), DeviceError> {
     if expected == got { Ok(()) } else { Err(DeviceError::Shape { what, expected, got }) }
-}
-
-fn msm_bases<P: Group>(bases: &Bases, scalars: &[Scalar]) -> Result<Projective<P>, DeviceError> {
-    let count = bases.points.words().len() / P::POINT_WORDS;
-    let needed = match &bases.scalars {
-        ScalarsOf::From(offset) => offset + count,
-        ScalarsOf::Listed(list) => list.u32s().last().map_or(0, |&last| last as usize + 1),
-    };
-    if needed > scalars.len() {
-        let (expected, got) = (needed, scalars.len());
-        return Err(DeviceError::Shape { what: "scalars for the points", expected, got });
-    }
-    Ok(msm::msm::<P>(bases, scalars, count))
 }
 
 #[cfg(test)]

@@ -1,114 +1,226 @@
 //! Number-theoretic transforms between a domain and its odd coset.
+//!
+//! Natural order goes in, bit-reversed order lies in between, natural order comes out, so nothing is
+//! ever permuted. The way in splits `X^m - w²` into `X^(m/2) - w` and `X^(m/2) + w` (Cooley-Tukey), the
+//! way out undoes it (Gentleman-Sande); either way one factor serves a whole block, and one table in
+//! bit-reversed order, read front to back, serves every level. Two levels go at a time. Large
+//! transforms recurse into quarters until one fits the cache next to the core, where the way in ends,
+//! the coset shift is applied, and the way out begins, in a single visit.
+
+use std::sync::OnceLock;
 
 use ark_ff::PrimeField;
 use rayon::prelude::*;
 
 use crate::Domain;
 
-/// The powers of `ω` and of its inverse that the butterflies take, and `1/n`.
+/// Elements of a block that stays in the cache next to the core: 256 KiB of them.
+const BLOCK: usize = 1 << 13;
+
+/// Elements of a quarter that a thread takes at a time.
+const SHARE: usize = 1 << 10;
+
+/// The factors of a domain's transforms, in the order in which they are read.
 pub(super) struct Twiddles<F> {
+    domain: Domain<F>,
+    /// Powers of `ω` in bit-reversed order, `n / 2` of them.
     forward: Vec<F>,
+    /// The same of `1/ω`.
     inverse: Vec<F>,
-    one_over_n: F,
+    /// `η^i / n`, bit-reversed: shifts coefficients to the odd coset.
+    to_coset: OnceLock<Vec<F>>,
+    /// `η^-i / n`, bit-reversed: shifts them back.
+    from_coset: OnceLock<Vec<F>>,
 }
 
 impl<F: PrimeField> Twiddles<F> {
-    pub(super) fn new(domain: &Domain<F>) -> Self {
-        let omega = domain.omega();
-        let inverse = omega.inverse().expect("a root of unity is not zero");
-        let size = F::from(domain.size() as u64);
+    pub(super) fn new(domain: Domain<F>) -> Self {
+        let (omega, levels) = (domain.omega(), domain.log_size().saturating_sub(1));
         Self {
-            forward: powers(omega, domain.size() / 2),
-            inverse: powers(inverse, domain.size() / 2),
-            one_over_n: size.inverse().expect("2^k is not zero in the field"),
+            domain,
+            forward: reversed_powers(F::one(), omega, levels),
+            inverse: reversed_powers(F::one(), inverse(omega), levels),
+            to_coset: OnceLock::new(),
+            from_coset: OnceLock::new(),
         }
+    }
+
+    pub(super) fn domain(&self) -> &Domain<F> {
+        &self.domain
+    }
+
+    /// From evaluations on the domain to evaluations on its odd coset, both in natural order.
+    pub(super) fn to_odd_coset(&self, values: &mut [F]) {
+        let shifts = self.to_coset.get_or_init(|| self.shifts(self.domain.eta()));
+        self.descend(values, 0, true, &|values, block| {
+            inward(values, block, &self.inverse);
+            scale(values, &shifts[block * values.len()..]);
+            outward(values, block, &self.forward);
+        });
+    }
+
+    /// From evaluations on the odd coset to coefficients, both in natural order.
+    pub(super) fn to_coefficients(&self, values: &mut [F]) {
+        let shifts = self.from_coset.get_or_init(|| self.shifts(inverse(self.domain.eta())));
+        self.descend(values, 0, false, &|values, block| {
+            inward(values, block, &self.inverse);
+            scale(values, &shifts[block * values.len()..]);
+        });
+        reverse_bits(values);
+    }
+
+    /// Visits every block that fits the cache, with the larger levels on the way in and, if wanted,
+    /// on the way out.
+    fn descend(
+        &self,
+        values: &mut [F],
+        block: usize,
+        and_back: bool,
+        visit: &(impl Fn(&mut [F], usize) + Sync),
+    ) {
+        if values.len() <= BLOCK {
+            return visit(values, block);
+        }
+        each_share(values, |quarters| inward_two(quarters, block, &self.inverse));
+        values.par_chunks_exact_mut(values.len() / 4).enumerate().for_each(|(i, quarter)| {
+            self.descend(quarter, 4 * block + i, and_back, visit);
+        });
+        if and_back {
+            each_share(values, |quarters| outward_two(quarters, block, &self.forward));
+        }
+    }
+
+    fn shifts(&self, base: F) -> Vec<F> {
+        reversed_powers(inverse(F::from(self.domain.size() as u64)), base, self.domain.log_size())
     }
 }
 
-fn powers<F: PrimeField>(base: F, count: usize) -> Vec<F> {
-    std::iter::successors(Some(F::one()), |power| Some(*power * base)).take(count).collect()
+fn inverse<F: PrimeField>(value: F) -> F {
+    value.inverse().expect("neither a root of unity nor a power of two is zero")
 }
 
-/// From evaluations on the domain to evaluations on its odd coset, both in natural order.
-pub(super) fn to_odd_coset<F: PrimeField>(
-    domain: &Domain<F>,
-    twiddles: &Twiddles<F>,
-    values: &mut [F],
-) {
-    decimate_in_frequency(values, &twiddles.inverse);
-    scale_reversed(values, twiddles.one_over_n, domain.eta());
-    decimate_in_time(values, &twiddles.forward);
+/// `factor · base^i` for `i` below `2^levels`, in bit-reversed order.
+fn reversed_powers<F: PrimeField>(factor: F, base: F, levels: u32) -> Vec<F> {
+    let mut steps: Vec<F> = std::iter::successors(Some(base), |step| Some(step.square()))
+        .take(levels as usize)
+        .collect();
+    let mut powers = vec![F::zero(); 1 << levels];
+    powers[0] = factor;
+    for level in 0..levels {
+        let step = steps.pop().expect("one step a level");
+        let (done, next) = powers.split_at_mut(1 << level);
+        next[..done.len()]
+            .par_iter_mut()
+            .with_min_len(SHARE)
+            .zip(done)
+            .for_each(|(next, done)| *next = *done * step);
+    }
+    powers
 }
 
-/// From evaluations on the odd coset to coefficients, both in natural order.
-pub(super) fn from_odd_coset<F: PrimeField>(
-    domain: &Domain<F>,
-    twiddles: &Twiddles<F>,
-    values: &mut [F],
-) {
-    decimate_in_frequency(values, &twiddles.inverse);
-    let shift = domain.eta().inverse().expect("a root of unity is not zero");
-    scale_reversed(values, twiddles.one_over_n, shift);
-    reverse_bits(values);
-}
-
-/// Multiplies the value at bit-reversed position of `i` by `factor · base^i`.
-fn scale_reversed<F: PrimeField>(values: &mut [F], factor: F, base: F) {
-    let bits = values.len().trailing_zeros();
-    let powers = powers(base, values.len());
-    values.par_iter_mut().enumerate().for_each(|(position, value)| {
-        *value *= powers[reversed(position, bits)] * factor;
-    });
-}
-
-fn reversed(position: usize, bits: u32) -> usize {
-    if bits == 0 { 0 } else { position.reverse_bits() >> (usize::BITS - bits) }
+fn scale<F: PrimeField>(values: &mut [F], factors: &[F]) {
+    values.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
 }
 
 fn reverse_bits<F>(values: &mut [F]) {
     let bits = values.len().trailing_zeros();
-    for position in 0..values.len() {
-        let other = reversed(position, bits);
+    for position in 1..values.len() {
+        let other = position.reverse_bits() >> (usize::BITS - bits);
         if position < other {
             values.swap(position, other);
         }
     }
 }
 
-/// Natural order in, bit-reversed order out.
-fn decimate_in_frequency<F: PrimeField>(values: &mut [F], twiddles: &[F]) {
-    let mut half = values.len() / 2;
-    while half > 0 {
-        let stride = twiddles.len() / half;
-        values.par_chunks_exact_mut(2 * half).for_each(|block| {
-            let (low, high) = block.split_at_mut(half);
-            for ((low, high), twiddle) in
-                low.iter_mut().zip(high).zip(twiddles.iter().step_by(stride))
-            {
-                let difference = *low - *high;
-                *low += *high;
-                *high = difference * twiddle;
-            }
-        });
-        half /= 2;
+/// The four quarters of a block, or equal parts of them.
+type Quarters<'a, F> = [&'a mut [F]; 4];
+
+fn quarters<F>(values: &mut [F]) -> Quarters<'_, F> {
+    let (low, high) = values.split_at_mut(values.len() / 2);
+    let (first, second) = low.split_at_mut(low.len() / 2);
+    let (third, fourth) = high.split_at_mut(high.len() / 2);
+    [first, second, third, fourth]
+}
+
+/// Shares the quarters of a large block among threads.
+fn each_share<F: Send>(values: &mut [F], work: impl Fn(Quarters<'_, F>) + Sync) {
+    let [first, second, third, fourth] = quarters(values);
+    first
+        .par_chunks_mut(SHARE)
+        .zip(second.par_chunks_mut(SHARE))
+        .zip(third.par_chunks_mut(SHARE).zip(fourth.par_chunks_mut(SHARE)))
+        .for_each(|((first, second), (third, fourth))| work([first, second, third, fourth]));
+}
+
+/// All levels of a block on the way in.
+fn inward<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
+    let (mut len, mut first) = (values.len(), block);
+    while len >= 4 {
+        for (i, block) in values.chunks_exact_mut(len).enumerate() {
+            inward_two(quarters(block), first + i, twiddles);
+        }
+        (len, first) = (len / 4, first * 4);
+    }
+    if len == 2 {
+        for (pair, twiddle) in values.chunks_exact_mut(2).zip(&twiddles[first..]) {
+            let product = pair[1] * twiddle;
+            (pair[0], pair[1]) = (pair[0] + product, pair[0] - product);
+        }
     }
 }
 
-/// Bit-reversed order in, natural order out.
-fn decimate_in_time<F: PrimeField>(values: &mut [F], twiddles: &[F]) {
-    let mut half = 1;
-    while half < values.len() {
-        let stride = twiddles.len() / half;
-        values.par_chunks_exact_mut(2 * half).for_each(|block| {
-            let (low, high) = block.split_at_mut(half);
-            for ((low, high), twiddle) in
-                low.iter_mut().zip(high).zip(twiddles.iter().step_by(stride))
-            {
-                let product = *high * twiddle;
-                *high = *low - product;
-                *low += product;
-            }
-        });
-        half *= 2;
+/// All levels of a block on the way out.
+fn outward<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
+    let levels = values.len().trailing_zeros();
+    let mut len = 1;
+    if levels % 2 == 1 {
+        let first = block * (values.len() / 2);
+        for (pair, twiddle) in values.chunks_exact_mut(2).zip(&twiddles[first..]) {
+            let difference = pair[0] - pair[1];
+            (pair[0], pair[1]) = (pair[0] + pair[1], difference * twiddle);
+        }
+        len = 2;
+    }
+    while len < values.len() {
+        len *= 4;
+        let first = block * (values.len() / len);
+        for (i, block) in values.chunks_exact_mut(len).enumerate() {
+            outward_two(quarters(block), first + i, twiddles);
+        }
+    }
+}
+
+/// Two levels of block number `block` on the way in.
+fn inward_two<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles: &[F]) {
+    let [upper, left, right] = [twiddles[block], twiddles[2 * block], twiddles[2 * block + 1]];
+    each_four(quarters, |[a, b, c, d]| {
+        // The first block's factors are 1 but for the last.
+        let (c, d) = if block == 0 { (c, d) } else { (c * upper, d * upper) };
+        let (sum, other) = (b + d, b - d);
+        let b = if block == 0 { sum } else { sum * left };
+        let d = other * right;
+        let (low, high) = (a + c, a - c);
+        [low + b, low - b, high + d, high - d]
+    });
+}
+
+/// Two levels of block number `block` on the way out.
+fn outward_two<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles: &[F]) {
+    let [upper, left, right] = [twiddles[block], twiddles[2 * block], twiddles[2 * block + 1]];
+    each_four(quarters, |[a, b, c, d]| {
+        let (low, high) = (a + b, c + d);
+        let b = if block == 0 { a - b } else { (a - b) * left };
+        let d = (c - d) * right;
+        let (c, e) = (low - high, b - d);
+        let (c, e) = if block == 0 { (c, e) } else { (c * upper, e * upper) };
+        [low + high, b + d, c, e]
+    });
+}
+
+#[inline(always)]
+fn each_four<F: Copy>(quarters: Quarters<'_, F>, butterfly: impl Fn([F; 4]) -> [F; 4]) {
+    let [first, second, third, fourth] = quarters;
+    for (((a, b), c), d) in first.iter_mut().zip(second).zip(third).zip(fourth) {
+        [*a, *b, *c, *d] = butterfly([*a, *b, *c, *d]);
     }
 }

@@ -1,14 +1,14 @@
-//! The CPU device against arkworks: same sums, same products, same quotients.
+//! The CPU device against arkworks and against its slow twins: same sums, products and quotients.
 
-use ark_ec::{CurveGroup, VariableBaseMSM, models::short_weierstrass::Affine};
-use ark_ff::{Field, One, UniformRand, Zero};
+use ark_ec::{CurveGroup, PrimeGroup, models::short_weierstrass::Affine};
+use ark_ff::{Field, One, Zero};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use ark_std::{rand::Rng, test_rng};
 
 use super::*;
-use crate::{Bls12_381, Bn254, MatrixBuilder, Slab};
+use crate::{Bls12_381, Bn254, MatrixBuilder, Slab, bench};
 
-/// The lengths at which chunking, windows and tails differ.
+/// The lengths at which chunking, windows, tails and the path for few points differ.
 const LENGTHS: [usize; 12] = [0, 1, 2, 3, 7, 31, 32, 33, 127, 129, 255, 1025];
 
 fn words<F: PrimeField<BigInt = ark_ff::BigInt<4>>>(values: &[F]) -> Scalars {
@@ -38,78 +38,153 @@ fn scalars<F: PrimeField>(kind: usize, len: usize, rng: &mut impl Rng) -> Vec<F>
         .collect()
 }
 
-/// Points that break incomplete addition: equal, opposite, infinite.
-fn points<P: Group>(kind: usize, len: usize, rng: &mut impl Rng) -> Vec<Affine<P>> {
-    let fixed = Projective::<P>::rand(rng).into_affine();
-    (0..len)
-        .map(|i| match kind {
-            0 => Projective::<P>::rand(rng).into_affine(),
-            1 => fixed,
-            2 if i % 2 == 0 => fixed,
-            2 => -fixed,
-            3 => Affine::identity(),
-            _ => match i % 4 {
-                0 => fixed,
-                1 => -fixed,
-                2 => Affine::identity(),
-                _ => (fixed * P::ScalarField::from(i as u64)).into_affine(),
-            },
-        })
-        .collect()
+/// Points with known logarithms: all distinct, all equal, opposite in turn, infinite, all of these.
+struct Points<P: Group> {
+    points: Vec<Affine<P>>,
+    logarithms: Vec<P::ScalarField>,
 }
 
-fn encoded<P: Group>(points: &[Affine<P>]) -> Slab {
-    let mut words = vec![0; points.len() * P::POINT_WORDS];
-    encode(points, &mut words);
-    Slab::from_words(&words).unwrap()
+impl<P: Group> Points<P> {
+    fn distinct(len: usize) -> Self {
+        let (mut point, mut logarithm) = (Projective::<P>::generator(), P::ScalarField::ONE);
+        let (chain, logarithms): (Vec<_>, Vec<_>) = (0..len)
+            .map(|i| {
+                // Not an arithmetic progression, in which sums of different pairs would be equal.
+                point = if i % 3 == 0 { point.double() } else { point + Projective::generator() };
+                logarithm =
+                    if i % 3 == 0 { logarithm.double() } else { logarithm + P::ScalarField::ONE };
+                (point, logarithm)
+            })
+            .unzip();
+        Self { points: Projective::normalize_batch(&chain), logarithms }
+    }
+
+    /// The first `len` of them, and made to break incomplete addition.
+    fn of_kind(&self, kind: usize, len: usize) -> Self {
+        let chosen = |i: usize| match (kind, i % 4) {
+            (0, _) | (4, 3) => (self.points[i], self.logarithms[i]),
+            (1, _) | (2, 0 | 2) | (4, 0) => (self.points[0], self.logarithms[0]),
+            (2, _) | (4, 1) => (-self.points[0], -self.logarithms[0]),
+            _ => (Affine::identity(), P::ScalarField::ZERO),
+        };
+        let (points, logarithms) = (0..len).map(chosen).unzip();
+        Self { points, logarithms }
+    }
+
+    /// What arkworks says the sum is.
+    fn expected(&self, scalars: &[P::ScalarField]) -> Projective<P> {
+        let sum: P::ScalarField = self.logarithms.iter().zip(scalars).map(|(a, b)| *a * b).sum();
+        Projective::generator() * sum
+    }
+
+    fn bases(&self) -> Bases {
+        let mut words = vec![0; self.points.len() * P::POINT_WORDS];
+        encode(&self.points, &mut words);
+        Bases { points: Slab::from_words(&words).unwrap(), scalars: ScalarsOf::From(0) }
+    }
 }
 
-fn msm_equals_arkworks<P: Group>()
-where
-    P::ScalarField: PrimeField<BigInt = ark_ff::BigInt<4>>,
-{
+fn sums_equal_arkworks<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>() {
     let rng = &mut test_rng();
+    let distinct = Points::<P>::distinct(1025);
     for len in LENGTHS {
         for (scalar_kind, point_kind) in (0..8).flat_map(|s| (0..5).map(move |p| (s, p))) {
-            if len > 300 && scalar_kind != 0 && scalar_kind != point_kind {
+            if len > 200 && scalar_kind != 0 && scalar_kind != point_kind {
                 continue;
             }
-            let points = points::<P>(point_kind, len, rng);
+            let points = distinct.of_kind(point_kind, len);
             let scalars = scalars::<P::ScalarField>(scalar_kind, len, rng);
-            let expected = Projective::<P>::msm(&points, &scalars).unwrap();
-            let bases = Bases { points: encoded(&points), scalars: ScalarsOf::From(0) };
-            let got = msm_bases::<P>(&bases, &words(&scalars)).unwrap();
-            assert_eq!(got, expected, "{len} points, kinds {scalar_kind} and {point_kind}");
+            let got = Cpu::sum::<P>(&points.bases(), &words(&scalars)).unwrap();
+            let what = format!("{len} points, kinds {scalar_kind} and {point_kind}");
+            assert_eq!(got, points.expected(&scalars), "{what}");
+        }
+    }
+    let points = distinct.of_kind(4, 33);
+    let (bases, scalars) = (points.bases(), words(&scalars::<P::ScalarField>(7, 33, rng)));
+    let plain = reference::msm::msm::<P>(bases.points.words(), &scalars);
+    assert_eq!(Cpu::sum::<P>(&bases, &scalars).unwrap(), plain, "the slow twin");
+}
+
+#[test]
+fn sums_equal_arkworks_on_bn254() {
+    sums_equal_arkworks::<<Bn254 as Curve>::G1Config>();
+    sums_equal_arkworks::<<Bn254 as Curve>::G2Config>();
+}
+
+#[test]
+fn sums_equal_arkworks_on_bls12_381() {
+    sums_equal_arkworks::<<Bls12_381 as Curve>::G1Config>();
+    sums_equal_arkworks::<<Bls12_381 as Curve>::G2Config>();
+}
+
+/// Runs that span tiles, in pools of one thread and of more threads than windows.
+#[test]
+fn long_runs_are_summed_whole_by_any_number_of_threads() {
+    type P = <Bn254 as Curve>::G1Config;
+    let rng = &mut test_rng();
+    let len = 9_001;
+    let distinct = Points::<P>::distinct(len);
+    for (scalar_kind, point_kind) in [(2, 0), (2, 1), (2, 2), (6, 0), (6, 4), (0, 0)] {
+        let points = distinct.of_kind(point_kind, len);
+        let scalars = scalars::<ark_bn254::Fr>(scalar_kind, len, rng);
+        let (bases, words) = (points.bases(), words(&scalars));
+        for threads in [1, 40] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let got = pool.install(|| Cpu::sum::<P>(&bases, &words)).unwrap();
+            assert_eq!(got, points.expected(&scalars), "kinds {scalar_kind} and {point_kind}");
         }
     }
 }
 
+/// What a run costs depends on how many points it has, not on which scalars repeat.
 #[test]
-fn msm_equals_arkworks_on_bn254() {
-    msm_equals_arkworks::<<Bn254 as Curve>::G1Config>();
-    msm_equals_arkworks::<<Bn254 as Curve>::G2Config>();
-}
-
-#[test]
-fn msm_equals_arkworks_on_bls12_381() {
-    msm_equals_arkworks::<<Bls12_381 as Curve>::G1Config>();
-    msm_equals_arkworks::<<Bls12_381 as Curve>::G2Config>();
+fn no_scalars_take_a_quadratic_path() {
+    type P = <Bn254 as Curve>::G1Config;
+    type Fr = ark_bn254::Fr;
+    let len = 1 << 12;
+    let bases = Points::<P>::distinct(len).bases();
+    let random: Vec<Fr> = bench::scalars(len, 7);
+    let cost = |scalar: &dyn Fn(usize) -> Fr| {
+        let scalars = words(&(0..len).map(scalar).collect::<Vec<Fr>>());
+        let tally = msm::Tally::default();
+        let _sum = msm::msm::<P>(&bases, &scalars, len, &tally);
+        (tally.additions(), tally.inversions())
+    };
+    let (additions, inversions) = cost(&|i| random[i]);
+    assert!(additions > 20 * len as u64, "uniform scalars take an addition a window");
+    let top = Fr::from(2).pow([253]);
+    let adversarial: [(&str, &dyn Fn(usize) -> Fr); 7] = [
+        ("all equal", &|_| random[0]),
+        ("two values", &|i| random[i % 2]),
+        ("only the top bits", &|i| top * Fr::from(i as u64 % 3)),
+        ("one digit in every window", &|_| Fr::from(2).pow([250]) / Fr::from(7)),
+        ("powers of two", &|i| Fr::from(2).pow([i as u64 % 253])),
+        ("small and negative", &|i| Fr::from(i as u64) - Fr::from(len as u64 / 2)),
+        ("ones", &|_| Fr::ONE),
+    ];
+    for (what, scalar) in adversarial {
+        let (most_additions, most_inversions) = (additions, inversions);
+        let (additions, inversions) = cost(scalar);
+        assert!(additions <= most_additions, "{what}: {additions} of {most_additions}");
+        assert!(inversions <= 2 * most_inversions, "{what}: {inversions} of {most_inversions}");
+    }
 }
 
 #[test]
 fn a_listed_point_takes_the_scalar_it_names() {
     type P = <Bn254 as Curve>::G1Config;
     let rng = &mut test_rng();
-    let points = points::<P>(0, 3, rng);
+    let Points { points, .. } = Points::<P>::distinct(3);
     let scalars = scalars::<ark_bn254::Fr>(0, 8, rng);
     let list = ScalarsOf::Listed(Slab::from_u32s(&[1, 4, 6]).unwrap());
-    let bases = Bases { points: encoded(&points), scalars: list };
+    let all = Points { points: points.clone(), logarithms: Vec::new() }.bases();
+    let bases = Bases { scalars: list, ..all };
     let expected = points[0] * scalars[1] + points[1] * scalars[4] + points[2] * scalars[6];
-    assert_eq!(msm_bases::<P>(&bases, &words(&scalars)).unwrap(), expected);
+    assert_eq!(Cpu::sum::<P>(&bases, &words(&scalars)).unwrap(), expected);
     let from = Bases { scalars: ScalarsOf::From(5), ..bases.clone() };
     let expected = points[0] * scalars[5] + points[1] * scalars[6] + points[2] * scalars[7];
-    assert_eq!(msm_bases::<P>(&from, &words(&scalars)).unwrap(), expected);
-    let error = msm_bases::<P>(&bases, &words(&scalars[..6])).unwrap_err();
+    assert_eq!(Cpu::sum::<P>(&from, &words(&scalars)).unwrap(), expected);
+    let error = Cpu::sum::<P>(&bases, &words(&scalars[..6])).unwrap_err();
     assert!(matches!(error, DeviceError::Shape { expected: 7, got: 6, .. }));
 }
 
@@ -182,4 +257,42 @@ fn quotients_equal_arkworks_for_every_root_and_size() {
         quotients_equal_arkworks::<Bls12_381>(Domain::new(log_size).unwrap());
         quotients_equal_arkworks::<Bls12_381>(Domain::snarkjs(log_size).unwrap());
     }
+}
+
+/// Large enough for every level of the recursion, and of even and odd logarithm.
+#[test]
+fn large_transforms_equal_arkworks() {
+    for log_size in [13, 14, 15] {
+        quotients_equal_arkworks::<Bn254>(Domain::new(log_size).unwrap());
+    }
+    quotients_equal_arkworks::<Bls12_381>(Domain::new(16).unwrap());
+}
+
+#[test]
+fn transforms_equal_their_slow_twins() {
+    let rng = &mut test_rng();
+    for log_size in 0..7 {
+        let domain = Domain::<ark_bls12_381::Fr>::snarkjs(log_size).unwrap();
+        let resident = CpuDomain::new(domain);
+        let values: Vec<ark_bls12_381::Fr> = scalars(0, domain.size(), rng);
+        let mut there = values.clone();
+        resident.0.to_odd_coset(&mut there);
+        assert_eq!(there, reference::ntt::to_odd_coset(&domain, &values), "2^{log_size}");
+        let mut back = there.clone();
+        resident.0.to_coefficients(&mut back);
+        assert_eq!(back, reference::ntt::from_odd_coset(&domain, &there), "2^{log_size}");
+        assert_eq!(back, reference::ntt::coefficients(&domain, &values), "2^{log_size}");
+    }
+}
+
+#[test]
+fn the_path_that_served_is_counted() {
+    let before = counters::counters(Path::Portable);
+    let domain = CpuDomain::<ark_bn254::Fr>::new(Domain::new(2).unwrap());
+    let values = || Values(vec![ark_bn254::Fr::ONE; 4]);
+    Device::<Bn254>::quotient(&Cpu, &domain, Quotient::OddCoset, values(), values()).unwrap();
+    let _sum = bench::Msm::<<Bn254 as Curve>::G1Config>::dense(64).run();
+    let after = counters::counters(Path::Portable);
+    assert!(after.transforms >= before.transforms + 3);
+    assert!(after.msms > before.msms && after.additions > before.additions + 64);
 }

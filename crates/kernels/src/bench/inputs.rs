@@ -1,0 +1,112 @@
+//! Inputs of measurements: reproducible, uniform, and cheap to make.
+
+use ark_ec::{
+    CurveGroup, PrimeGroup,
+    models::short_weierstrass::{Affine, Projective},
+};
+use ark_ff::{BigInt, PrimeField};
+
+use crate::{
+    Bases, Domain, Group, SCALAR_WORDS, Scalar, Scalars, ScalarsOf, Slab,
+    cpu::{Cpu, CpuDomain},
+};
+
+/// `n` uniform elements from a seed.
+pub fn scalars<F: PrimeField>(n: usize, seed: u64) -> Vec<F> {
+    let mut state = seed;
+    let mut word = || {
+        // SplitMix64 (Steele, Lea, Flood 2014).
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    let mut element = || {
+        let bytes: Vec<u8> = (0..6).flat_map(|_| word().to_le_bytes()).collect();
+        F::from_le_bytes_mod_order(&bytes)
+    };
+    (0..n).map(|_| element()).collect()
+}
+
+/// `n` distinct points from a seed: a chain whose step grows by the same point each time.
+pub fn points<P: Group>(n: usize, seed: u64) -> Vec<Affine<P>> {
+    let start = scalars::<P::ScalarField>(3, seed);
+    let [mut point, mut step, growth] =
+        [start[0], start[1], start[2]].map(|scalar| Projective::<P>::generator() * scalar);
+    let chain: Vec<Projective<P>> = (0..n)
+        .map(|_| {
+            step += growth;
+            point += step;
+            point
+        })
+        .collect();
+    Projective::normalize_batch(&chain)
+}
+
+/// A sum to be measured.
+pub struct Msm<P: Group> {
+    /// The points.
+    pub points: Vec<Affine<P>>,
+    /// The scalars.
+    pub scalars: Vec<P::ScalarField>,
+    bases: Bases,
+    canonical: Scalars,
+}
+
+impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
+    /// All scalars uniform.
+    pub fn dense(n: usize) -> Self {
+        Self::new(points(n, 1), scalars(n, 2))
+    }
+
+    /// Like a circuit over bits: of a hundred scalars two are uniform, and the rest 0 or 1.
+    pub fn bits(n: usize) -> Self {
+        let bit = |(i, scalar): (usize, P::ScalarField)| match i % 50 {
+            0 => scalar,
+            _ => P::ScalarField::from(scalar.into_bigint().0[0] & 1),
+        };
+        Self::new(points(n, 1), scalars(n, 2).into_iter().enumerate().map(bit).collect())
+    }
+
+    fn new(points: Vec<Affine<P>>, scalars: Vec<P::ScalarField>) -> Self {
+        let mut words = vec![0; points.len() * P::POINT_WORDS];
+        for (words, point) in words.chunks_exact_mut(P::POINT_WORDS).zip(&points) {
+            P::write_point(point, words);
+        }
+        let slab = Slab::from_words(&words).expect("points fit in memory twice");
+        let canonical: Vec<Scalar> = scalars.iter().map(|scalar| scalar.into_bigint().0).collect();
+        Self {
+            points,
+            scalars,
+            bases: Bases { points: slab, scalars: ScalarsOf::From(0) },
+            canonical: Scalars::new(canonical),
+        }
+    }
+
+    /// Takes the sum.
+    pub fn run(&self) -> Projective<P> {
+        Cpu::sum::<P>(&self.bases, &self.canonical).expect("as many scalars as points")
+    }
+}
+
+/// A transform to be measured: from a domain to its odd coset.
+pub struct Ntt<F: PrimeField> {
+    /// The domain.
+    pub domain: Domain<F>,
+    /// What is transformed, in place.
+    pub values: Vec<F>,
+    resident: CpuDomain<F>,
+}
+
+impl<F: PrimeField> Ntt<F> {
+    /// Uniform values on a domain of `2^log_size` points.
+    pub fn new(log_size: u32) -> Self {
+        let domain = Domain::new(log_size).expect("a measured domain exists");
+        Self { domain, values: scalars(domain.size(), 3), resident: CpuDomain::new(domain) }
+    }
+
+    /// Transforms the values.
+    pub fn run(&mut self) {
+        self.resident.to_odd_coset(&mut self.values);
+    }
+}

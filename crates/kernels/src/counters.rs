@@ -1,0 +1,84 @@
+//! Which path served, and how much: plain atomics that others read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A way to compute, chosen at run time by what the processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Path {
+    /// 64-bit words in plain Rust; runs everywhere.
+    Portable,
+}
+
+impl Path {
+    /// Every path there is.
+    pub const ALL: [Path; 1] = [Path::Portable];
+
+    /// The name in benches and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Path::Portable => "portable",
+        }
+    }
+}
+
+impl std::fmt::Display for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What one path did since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Multi-scalar multiplications.
+    pub msms: u64,
+    /// Affine additions in them.
+    pub additions: u64,
+    /// Field inversions in them, each shared by a batch of additions.
+    pub inversions: u64,
+    /// Transforms from a domain to its odd coset, or from there to coefficients.
+    pub transforms: u64,
+}
+
+/// What a path did since the process started.
+pub fn counters(path: Path) -> Counters {
+    let cells = cells(path);
+    let read = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+    Counters {
+        msms: read(&cells.msms),
+        additions: read(&cells.additions),
+        inversions: read(&cells.inversions),
+        transforms: read(&cells.transforms),
+    }
+}
+
+struct Cells {
+    msms: AtomicU64,
+    additions: AtomicU64,
+    inversions: AtomicU64,
+    transforms: AtomicU64,
+}
+
+fn cells(path: Path) -> &'static Cells {
+    static PORTABLE: Cells = Cells {
+        msms: AtomicU64::new(0),
+        additions: AtomicU64::new(0),
+        inversions: AtomicU64::new(0),
+        transforms: AtomicU64::new(0),
+    };
+    match path {
+        Path::Portable => &PORTABLE,
+    }
+}
+
+pub(crate) fn count_msm(path: Path, additions: u64, inversions: u64) {
+    let cells = cells(path);
+    cells.msms.fetch_add(1, Ordering::Relaxed);
+    cells.additions.fetch_add(additions, Ordering::Relaxed);
+    cells.inversions.fetch_add(inversions, Ordering::Relaxed);
+}
+
+pub(crate) fn count_transforms(path: Path, transforms: u64) {
+    cells(path).transforms.fetch_add(transforms, Ordering::Relaxed);
+}

@@ -1,0 +1,147 @@
+//! Scalars as signed digits.
+//!
+//! A scalar over half the order is taken as the negative of the rest, so that `-1` is as small as
+//! `1` and a bit is saved. Adding `2^(width-1)` in every window beforehand makes each digit a plain
+//! extraction of bits: no carry runs from window to window, and windows can be read in any order.
+
+use ark_ff::PrimeField;
+use zeroize::Zeroize;
+
+use crate::{SCALAR_WORDS, Scalar};
+
+const SIGN: u64 = 1 << 63;
+
+/// How scalars of a field are cut into windows of one width.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Windows {
+    width: usize,
+    count: usize,
+    order: Scalar,
+    /// `2^(width-1)` in every window but the last.
+    offset: Scalar,
+}
+
+impl Windows {
+    pub(super) fn new<F: PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>(width: usize) -> Self {
+        // The absolute value has one bit less than the order; the sign takes it back.
+        let count = (F::MODULUS_BIT_SIZE as usize).div_ceil(width);
+        let mut offset = [0; SCALAR_WORDS];
+        for window in 0..count - 1 {
+            let bit = window * width + width - 1;
+            offset[bit / 64] |= 1 << (bit % 64);
+        }
+        Self { width, count, order: F::MODULUS.0, offset }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Buckets of a window: digits are of absolute value 1 to `2^(width-1)`.
+    pub(super) fn buckets(&self) -> usize {
+        1 << (self.width - 1)
+    }
+
+    /// Prepares a canonical scalar for [`Windows::digit`].
+    pub(super) fn recode(&self, scalar: &Scalar) -> Recoded {
+        let negative = subtract(&self.order, scalar);
+        let over_half = negative.iter().rev().lt(scalar.iter().rev());
+        let mut words = add(if over_half { &negative } else { scalar }, &self.offset);
+        if over_half {
+            words[SCALAR_WORDS - 1] |= SIGN;
+        }
+        Recoded(words)
+    }
+
+    /// The digit of a window: its absolute value, and whether it is negative.
+    #[inline(always)]
+    pub(super) fn digit(&self, scalar: &Recoded, window: usize) -> (usize, bool) {
+        let start = window * self.width;
+        let (word, shift) = (start / 64, start % 64);
+        let last = scalar.0[SCALAR_WORDS - 1];
+        let at = |word: usize| match word {
+            3 => last & !SIGN,
+            4.. => 0,
+            _ => scalar.0[word],
+        };
+        let bits = (at(word) >> shift) | (at(word + 1) << 1 << (63 - shift));
+        let bits = bits & ((1 << self.width) - 1);
+        let half = if window == self.count - 1 { 0 } else { self.buckets() as u64 };
+        (bits.abs_diff(half) as usize, (bits < half) != (last & SIGN != 0))
+    }
+}
+
+/// A scalar's digits: its absolute value plus the offset, and the sign in the highest bit.
+#[derive(Clone, Copy)]
+pub(super) struct Recoded([u64; SCALAR_WORDS]);
+
+impl Zeroize for Recoded {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+fn subtract(a: &Scalar, b: &Scalar) -> Scalar {
+    let mut borrow = false;
+    std::array::from_fn(|i| {
+        let (word, first) = a[i].overflowing_sub(b[i]);
+        let (word, second) = word.overflowing_sub(borrow.into());
+        borrow = first | second;
+        word
+    })
+}
+
+fn add(a: &Scalar, b: &Scalar) -> Scalar {
+    let mut carry = false;
+    std::array::from_fn(|i| {
+        let (word, first) = a[i].overflowing_add(b[i]);
+        let (word, second) = word.overflowing_add(carry.into());
+        carry = first | second;
+        word
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ark_std::test_rng;
+
+    use super::*;
+
+    fn digits_give_the_scalar_back<F: PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>() {
+        let rng = &mut test_rng();
+        let half = F::from(2).inverse().unwrap();
+        let edges = [F::ZERO, F::one(), -F::one(), half, -half, half - F::one()];
+        let scalars: Vec<F> = edges.into_iter().chain((0..50).map(|_| F::rand(rng))).collect();
+        for width in 2..=20 {
+            let windows = Windows::new::<F>(width);
+            for scalar in &scalars {
+                let recoded = windows.recode(&scalar.into_bigint().0);
+                let mut value = F::ZERO;
+                for window in (0..windows.count()).rev() {
+                    let (digit, negative) = windows.digit(&recoded, window);
+                    assert!(digit <= windows.buckets(), "width {width}");
+                    let digit = F::from(digit as u64);
+                    value *= F::from(1u64 << width);
+                    value += if negative { -digit } else { digit };
+                }
+                assert_eq!(value, *scalar, "width {width}");
+            }
+        }
+    }
+
+    #[test]
+    fn digits_give_the_scalar_back_at_every_width() {
+        digits_give_the_scalar_back::<ark_bn254::Fr>();
+        digits_give_the_scalar_back::<ark_bls12_381::Fr>();
+    }
+
+    #[test]
+    fn small_scalars_of_either_sign_have_few_digits() {
+        let windows = Windows::new::<ark_bn254::Fr>(8);
+        for scalar in [ark_bn254::Fr::from(5), -ark_bn254::Fr::from(5)] {
+            let recoded = windows.recode(&scalar.into_bigint().0);
+            assert_eq!(windows.digit(&recoded, 0).0, 5);
+            assert!((1..windows.count()).all(|window| windows.digit(&recoded, window).0 == 0));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Multi-scalar multiplication: buckets (Pippenger) filled and emptied by batches of affine
+//! additions.
+//!
+//! Zeros are left out and ones summed apart, which is most of a circuit over bits. The other scalars
+//! are cut into signed digits; each window sorts its points by digit, sums every bucket's points as
+//! a tree ([`runs`]), and weighs the buckets ([`buckets`]). All of it reduces to lists of independent
+//! affine additions ([`pairs`]). Windows run in parallel, and so do the tiles and segments inside
+//! one, so that many threads find work in few windows. Small sums take several windows at a time,
+//! because a batch should be large: an inversion costs as much as a hundred additions.
+
+mod buckets;
+mod digits;
+mod pairs;
+mod runs;
+
+use ark_ec::models::short_weierstrass::{Affine, Projective};
+use ark_ff::{AdditiveGroup, PrimeField, Zero};
+use rayon::prelude::*;
+use zeroize::Zeroize;
+
+pub(crate) use self::pairs::Tally;
+use self::{
+    buckets::windows_sums,
+    digits::{Recoded, Windows},
+    pairs::Point,
+    runs::{Runs, sum_runs, tile_len},
+};
+use crate::{Bases, Group, SCALAR_WORDS, Scalar, ScalarsOf};
+
+/// The most points of one sum: an index and a sign share 32 bits.
+pub(super) const MOST_POINTS: usize = (1 << 31) - 1;
+
+/// Up to so many full-size scalars, batches are too small to pay for their inversions.
+const FEW: usize = 24;
+
+/// Scalars that a thread sorts out at a time.
+const SHARE: usize = 1 << 14;
+
+/// A point and the scalar it is multiplied by.
+struct Entry {
+    point: u32,
+    scalar: Recoded,
+}
+
+/// The parts of a sum.
+#[derive(Default)]
+struct Parts {
+    /// Points multiplied by 1.
+    ones: Vec<u32>,
+    /// Points multiplied by neither 0 nor 1.
+    rest: Vec<u32>,
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.ones.zeroize();
+        self.rest.zeroize();
+    }
+}
+
+/// `Σ scalar(i) · point(i)`; the caller has checked that every scalar exists.
+pub(super) fn msm<P: Group<ScalarField: PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>>(
+    bases: &Bases,
+    scalars: &[Scalar],
+    count: usize,
+    tally: &Tally,
+) -> Projective<P> {
+    debug_assert!(count <= MOST_POINTS);
+    let words = bases.points.words();
+    let scalar_of = |i: usize| match &bases.scalars {
+        ScalarsOf::From(offset) => &scalars[offset + i],
+        ScalarsOf::Listed(list) => &scalars[list.u32s()[i] as usize],
+    };
+    let point = |i: u32| {
+        Point::read(&words[i as usize * P::POINT_WORDS..(i as usize + 1) * P::POINT_WORDS])
+    };
+    let parts: Vec<Parts> = (0..count.div_ceil(SHARE))
+        .into_par_iter()
+        .map(|share| {
+            let mut parts = Parts::default();
+            for i in share * SHARE..count.min((share + 1) * SHARE) {
+                match scalar_of(i) {
+                    [0, 0, 0, 0] => {}
+                    [1, 0, 0, 0] => parts.ones.push(i as u32),
+                    _ => parts.rest.push(i as u32),
+                }
+            }
+            parts
+        })
+        .collect();
+    let (ones, total) = rayon::join(
+        || sum_of_ones::<P>(&parts, point, tally),
+        || {
+            let rest = parts.iter().map(|parts| parts.rest.len()).sum::<usize>();
+            if rest == 0 {
+                return Projective::zero();
+            }
+            if rest <= FEW {
+                return sum_of_few::<P>(&parts, scalar_of, point);
+            }
+            let windows = Windows::new::<P::ScalarField>(window_width(rest));
+            let mut entries: Vec<Vec<Entry>> = parts
+                .par_iter()
+                .map(|parts| {
+                    let entry = |&i: &u32| Entry {
+                        point: i,
+                        scalar: windows.recode(scalar_of(i as usize)),
+                    };
+                    parts.rest.iter().map(entry).collect()
+                })
+                .collect();
+            let total = sum_of_windows::<P>(&windows, &entries, rest, point, tally);
+            entries.iter_mut().flatten().for_each(|entry| entry.scalar.zeroize());
+            total
+        },
+    );
+    total + ones
+}
+
+/// Doubles and adds, all points at once.
+fn sum_of_few<'a, P: Group>(
+    parts: &[Parts],
+    scalar_of: impl Fn(usize) -> &'a Scalar,
+    point: impl Fn(u32) -> Point<P::BaseField>,
+) -> Projective<P> {
+    let terms: Vec<(Affine<P>, &Scalar)> = parts
+        .iter()
+        .flat_map(|parts| &parts.rest)
+        .map(|&i| (affine(&point(i)), scalar_of(i as usize)))
+        .collect();
+    let mut total = Projective::zero();
+    for bit in (0..P::ScalarField::MODULUS_BIT_SIZE as usize).rev() {
+        total.double_in_place();
+        for (point, scalar) in &terms {
+            if scalar[bit / 64] >> (bit % 64) & 1 == 1 {
+                total += point;
+            }
+        }
+    }
+    total
+}
+
+fn sum_of_ones<P: Group>(
+    parts: &[Parts],
+    point: impl Fn(u32) -> Point<P::BaseField> + Sync,
+    tally: &Tally,
+) -> Affine<P> {
+    let mut ones: Vec<u32> = Vec::with_capacity(parts.iter().map(|parts| parts.ones.len()).sum());
+    parts.iter().for_each(|parts| ones.extend_from_slice(&parts.ones));
+    if ones.is_empty() {
+        return Affine::identity();
+    }
+    let run = Runs { labels: vec![0], ends: vec![ones.len() as u32] };
+    let sums = sum_runs::<P>(run, |i| point(ones[i]), tally);
+    ones.zeroize();
+    affine(&sums.points[0])
+}
+
+fn sum_of_windows<P: Group>(
+    windows: &Windows,
+    entries: &[Vec<Entry>],
+    count: usize,
+    point: impl Fn(u32) -> Point<P::BaseField> + Sync,
+    tally: &Tally,
+) -> Projective<P> {
+    let together = (2 * tile_len::<P::BaseField>()).div_ceil(count);
+    let together = together.min(windows.count().div_ceil(rayon::current_num_threads()));
+    let weighed: Vec<Vec<Vec<Point<P::BaseField>>>> = (0..windows.count().div_ceil(together))
+        .into_par_iter()
+        .map(|group| {
+            let range = group * together..windows.count().min((group + 1) * together);
+            windows_sums::<P>(windows, range, entries, &point, tally)
+        })
+        .collect();
+    let mut total = Projective::<P>::zero();
+    for window in weighed.into_iter().flatten().rev() {
+        total.double_in_place();
+        for bit in window[1..].iter().rev() {
+            total.double_in_place();
+            total += affine::<P>(bit);
+        }
+        total += affine::<P>(&window[0]);
+    }
+    total
+}
+
+fn affine<P: Group>(point: &Point<P::BaseField>) -> Affine<P> {
+    if point.is_infinity() { Affine::identity() } else { Affine::new_unchecked(point.x, point.y) }
+}
+
+/// The width at which additions are fewest: `bits / width` windows take one addition a point and two
+/// a bucket.
+fn window_width(count: usize) -> usize {
+    (2..=20)
+        .min_by_key(|&width| 255usize.div_ceil(width) * (count + (2 << (width - 1))))
+        .expect("there are widths")
+}

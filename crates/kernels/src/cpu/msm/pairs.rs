@@ -1,0 +1,133 @@
+//! Many affine additions at the price of one inversion.
+//!
+//! An affine addition takes a field inversion, and Montgomery's trick shares one inversion among a
+//! batch: 5 multiplications and a squaring each, where adding to a projective sum takes 10.
+//! Everything an MSM does to its points is a list of independent steps `points[i] += points[j]`, so
+//! this is the only place where points are added, and the only place where the exceptional cases
+//! (equal, opposite, infinite) have to be right.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ark_ff::{AdditiveGroup, Field};
+
+use crate::{Group, Words};
+
+/// An affine point as keys store it: infinity is all zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Point<F> {
+    pub(super) x: F,
+    pub(super) y: F,
+}
+
+impl<F: Words> Point<F> {
+    pub(super) const INFINITY: Self = Self { x: F::ZERO, y: F::ZERO };
+
+    pub(super) fn is_infinity(&self) -> bool {
+        self.x.is_zero() && self.y.is_zero()
+    }
+
+    /// Reads a stored point.
+    #[inline(always)]
+    pub(super) fn read(words: &[u64]) -> Self {
+        let (x, y) = words.split_at(F::WORDS);
+        Self { x: F::read_words_unchecked(x), y: F::read_words_unchecked(y) }
+    }
+
+    pub(super) fn negated(self) -> Self {
+        Self { x: self.x, y: -self.y }
+    }
+}
+
+/// `points[into] += points[from]`; no index occurs twice in a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) into: u32,
+    pub(super) from: u32,
+}
+
+/// What an MSM did, for those who check that its work is bounded.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    additions: AtomicU64,
+    inversions: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn additions(&self) -> u64 {
+        self.additions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn inversions(&self) -> u64 {
+        self.inversions.load(Ordering::Relaxed)
+    }
+}
+
+/// How two points add up.
+enum Case {
+    /// By the chord.
+    Chord,
+    /// By the tangent.
+    Tangent,
+    /// One of them is infinity: the other is the sum.
+    Other,
+    /// Opposite points.
+    Infinity,
+}
+
+/// The case, and what its formula divides by: never zero.
+#[inline(always)]
+fn divisor<F: Words>(p: &Point<F>, q: &Point<F>) -> (Case, F) {
+    let dx = q.x - p.x;
+    if p.is_infinity() || q.is_infinity() {
+        (Case::Other, F::ONE)
+    } else if !dx.is_zero() {
+        (Case::Chord, dx)
+    } else if p.y == q.y && !p.y.is_zero() {
+        (Case::Tangent, p.y.double())
+    } else {
+        (Case::Infinity, F::ONE)
+    }
+}
+
+/// Takes all steps of a batch. `products` is scratch.
+pub(super) fn add_pairs<P: Group>(
+    points: &mut [Point<P::BaseField>],
+    steps: &[Step],
+    products: &mut Vec<P::BaseField>,
+    tally: &Tally,
+) {
+    if steps.is_empty() {
+        return;
+    }
+    products.clear();
+    let mut product = P::BaseField::ONE;
+    for step in steps {
+        products.push(product);
+        product *= divisor(&points[step.into as usize], &points[step.from as usize]).1;
+    }
+    let mut inverse = product.inverse().expect("no divisor is zero");
+    for (step, before) in steps.iter().zip(products.iter()).rev() {
+        let (p, q) = (points[step.into as usize], points[step.from as usize]);
+        let (case, divisor) = divisor(&p, &q);
+        let slope = match case {
+            Case::Chord => (q.y - p.y) * (inverse * before),
+            Case::Tangent => {
+                let square = p.x.square();
+                (square.double() + square + P::COEFF_A) * (inverse * before)
+            }
+            Case::Other => {
+                points[step.into as usize] = if p.is_infinity() { q } else { p };
+                continue;
+            }
+            Case::Infinity => {
+                points[step.into as usize] = Point::INFINITY;
+                continue;
+            }
+        };
+        inverse *= divisor;
+        let x = slope.square() - p.x - q.x;
+        points[step.into as usize] = Point { x, y: slope * (p.x - x) - p.y };
+    }
+    tally.additions.fetch_add(steps.len() as u64, Ordering::Relaxed);
+    tally.inversions.fetch_add(1, Ordering::Relaxed);
+}
