@@ -109,7 +109,8 @@ pub(crate) fn job(rng: &mut Jitter, now: Time) -> JobSpec {
         tenant: TenantId(rng.below(3) as u32),
         class: classes[rng.below(4) as usize],
         deadline: (rng.below(4) == 0).then(|| now + Span(1 + rng.below(2000))),
-        holds: memory(rng, 20, 6),
+        // Now and then one that can never fit.
+        holds: if rng.below(40) == 0 { Memory::host(400) } else { memory(rng, 20, 6) },
         partitions,
         growth,
     }

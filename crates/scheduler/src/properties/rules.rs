@@ -57,7 +57,8 @@ struct Closing {
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     closings: Vec<Closing>,
-    unprotected: bool,
+    /// Who waits for other jobs to end, and the pools they close.
+    for_jobs: Vec<(Place5, u8)>,
     /// Kinds of busy lanes whose first in line was judged.
     seen: Vec<(LaneNeed, u64)>,
     queue: Vec<Place5>,
@@ -170,7 +171,7 @@ impl Walk {
         }
         if asker.joins && !admits(model, asker.job) {
             self.close(purses, asker, |_| Waits::Admitted);
-            self.unprotected = true;
+            self.for_jobs.push((asker.place, asker.takes));
             return Verdict::Blocked;
         }
         let newcomer = SeatView {
@@ -214,7 +215,7 @@ impl Walk {
         let general = &[Purse::General];
         if asker.joins && !admits(model, asker.job) {
             self.close(general, asker, |_| Waits::Admitted);
-            self.unprotected = true;
+            self.for_jobs.push((asker.place, asker.takes));
             return Verdict::Blocked;
         }
         let (budget, outright) = (model.budget(Purse::General), model.outright(Purse::General));
@@ -270,16 +271,16 @@ impl Walk {
         self.queue.iter().any(|&place| {
             let view = &model.jobs[&place.3];
             let part = &view.parts[place.4 as usize];
-            let before = place == by
-                || (place < by && !(self.unprotected && self.waits_for_jobs(model, view, part)));
+            let before =
+                place == by || (place < by && !self.waits_for_jobs(model, place, view, part));
             before && !part.started && part.profile.keys().any(|k| k == key)
         })
     }
 
-    fn waits_for_jobs(&self, model: &Model, view: &JobView, part: &Part) -> bool {
-        let joins = view.admitted.is_none();
-        let takes = fresh_takes(model, part, if joins { view.spec.holds } else { Memory::ZERO });
-        self.bars_newcomer(Purse::General, takes, joins)
+    fn waits_for_jobs(&self, model: &Model, place: Place5, view: &JobView, part: &Part) -> bool {
+        let takes = fresh_takes(model, part, view.spec.holds);
+        let behind = |&(first, closed): &(Place5, u8)| first <= place && closed & takes != 0;
+        view.admitted.is_none() && self.for_jobs.iter().any(behind)
     }
 }
 

@@ -17,9 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(super) struct Pass {
     pub(super) closed: Closed,
-    /// An elder waits for other jobs to end: keys wanted by what it bars protect themselves no
-    /// longer, for those jobs may need the memory.
-    unprotected: bool,
+    /// Steps that wait for other jobs to end before their own may take its hold, and the pools
+    /// they keep closed.
+    for_jobs: Vec<(Order, u8)>,
     /// Kinds of busy lanes whose first in line was looked at.
     pub(super) seen: Vec<Spot>,
     /// Up to where each shape was passed over.
@@ -91,7 +91,7 @@ impl Scheduler {
             for &purse in self.purses(ask.order.class) {
                 self.close(pass, purse, ask.takes, Reach::Admitted);
             }
-            pass.unprotected = true;
+            pass.for_jobs.push((ask.order, ask.takes));
             return None;
         }
         for &purse in self.purses(ask.order.class) {
@@ -171,7 +171,7 @@ impl Scheduler {
     pub(super) fn grant_load(&mut self, ask: Ask, joins: bool, pass: &mut Pass) -> bool {
         let Some(job) = self.jobs.get(&ask.order.job) else { return false };
         let reach = if joins && !self.accounts.admits(job.holds, job.need) {
-            pass.unprotected = true;
+            pass.for_jobs.push((ask.order, ask.takes));
             Reach::Admitted
         } else if self.newcomer_fits(ask, Purse::General) {
             return true;
@@ -211,12 +211,12 @@ impl Scheduler {
     }
 
     /// Whether a key is wanted by the step that asks for memory, or by one before it in the order
-    /// that is not itself waiting for other jobs to end.
+    /// that does not itself wait for other jobs to end: those jobs may need the memory.
     fn spares(&self, wanted: &BTreeSet<Order>, by: Order, pass: &Pass) -> bool {
         let mut elders = wanted.range(..by);
-        let spared = match pass.unprotected {
-            false => elders.next().is_some(),
-            true => !elders.all(|&elder| self.waits_for_jobs(elder, pass)),
+        let spared = match pass.for_jobs.is_empty() {
+            true => elders.next().is_some(),
+            false => !elders.all(|&elder| self.waits_for_jobs(elder, pass)),
         };
         spared || wanted.contains(&by)
     }
@@ -224,9 +224,8 @@ impl Scheduler {
     fn waits_for_jobs(&self, order: Order, pass: &Pass) -> bool {
         let job = self.jobs.get(&order.job);
         match job.map(|job| job.partitions[order.partition as usize].phase) {
-            Some(Phase::Ready(Shape { takes, joins, .. })) => {
-                let passes = |reach| reach == Reach::Admitted && !joins;
-                pass.closed.bars(Purse::General, takes, passes)
+            Some(Phase::Ready(Shape { takes, joins: true, .. })) => {
+                pass.for_jobs.iter().any(|&(first, closed)| first <= order && closed & takes != 0)
             }
             _ => false,
         }
