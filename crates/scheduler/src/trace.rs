@@ -1,0 +1,360 @@
+//! Everything that happened, as typed values: the one stream from which every table, page and
+//! picture is drawn, and against which the properties are checked.
+//!
+//! Records come in the order in which things were decided; records of one event share its time.
+
+use crate::action::{Outcome, Place};
+use crate::event::Failure;
+use crate::ids::{
+    CircuitId, JobId, KeyId, LaneId, RecordId, Run, Span, StageId, TaskId, TenantId, Ticket, Time,
+};
+use crate::job::{Class, LaneKind, Refusal};
+use crate::memory::Memory;
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub what: What,
+}
+
+/// Which part of the budget a partition's memory comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purse {
+    /// What everyone shares.
+    General,
+    /// What is kept for the critical class.
+    Reserve,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A submit was refused.
+    Refused {
+        /// Its ticket.
+        ticket: Ticket,
+        /// Why.
+        why: Refusal,
+    },
+    /// A job was taken in (not yet acknowledged). `tag` is its tenant's virtual time, zero without
+    /// shares.
+    Accepted {
+        /// Its ticket; none if it was restored after a restart.
+        ticket: Option<Ticket>,
+        /// Its number from now on.
+        job: JobId,
+        /// Its circuit.
+        circuit: CircuitId,
+        /// Whose it is.
+        tenant: TenantId,
+        /// Its class.
+        class: Class,
+        /// Its deadline.
+        deadline: Option<Time>,
+        /// Its place among tenants.
+        tag: u64,
+        /// How many partitions it has so far.
+        partitions: u32,
+    },
+    /// A record was given to the journal.
+    Recording {
+        /// Its number.
+        record: RecordId,
+        /// The job it is about.
+        job: JobId,
+    },
+    /// The journal answered.
+    Recorded {
+        /// Its number.
+        record: RecordId,
+        /// The job it is about.
+        job: JobId,
+        /// Whether it is durable.
+        durable: bool,
+    },
+    /// A client was told that its job is accepted.
+    Acknowledged {
+        /// Its ticket.
+        ticket: Ticket,
+        /// The job.
+        job: JobId,
+    },
+    /// A job rose to a class by age.
+    Promoted {
+        /// The job.
+        job: JobId,
+        /// Its class from now on.
+        class: Class,
+    },
+    /// A job's graph grew.
+    Grew {
+        /// The job.
+        job: JobId,
+        /// Index of the first partition added.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// A step waits for nothing but a lane, its claim, its key and its credit.
+    Ready {
+        /// The step.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+    },
+    /// A step was started.
+    Started {
+        /// This attempt.
+        run: Run,
+        /// The step.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Where.
+        lane: LaneId,
+        /// Threads it may use; zero on a device.
+        threads: u32,
+        /// Where its memory comes from.
+        purse: Purse,
+        /// What its partition holds from now on.
+        holds: Memory,
+        /// What its job came to hold besides, if this was the job's first start.
+        job_holds: Memory,
+    },
+    /// A step is done.
+    Finished {
+        /// This attempt.
+        run: Run,
+        /// The step.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Where it ran.
+        lane: LaneId,
+        /// How long.
+        took: Span,
+        /// What its partition holds from now on.
+        holds: Memory,
+        /// The measured peak, if it passed the claim.
+        exceeded: Option<Memory>,
+    },
+    /// A run failed. `again` says when the partition is tried again, at the same step or from its
+    /// start; `None` if it is not.
+    Failed {
+        /// This attempt.
+        run: Run,
+        /// The step.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Where it ran.
+        lane: LaneId,
+        /// How.
+        failure: Failure,
+        /// Failures of this partition so far.
+        attempt: u32,
+        /// When next.
+        again: Option<Time>,
+    },
+    /// A run was told to stop.
+    Stopping {
+        /// This attempt.
+        run: Run,
+        /// The step.
+        task: TaskId,
+        /// Where it runs.
+        lane: LaneId,
+    },
+    /// A run that was told to stop is over; its partition holds nothing.
+    Stopped {
+        /// This attempt.
+        run: Run,
+        /// The step.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Where it ran.
+        lane: LaneId,
+        /// How long.
+        took: Span,
+    },
+    /// The last step of a partition is done.
+    PartitionDone {
+        /// The job.
+        job: JobId,
+        /// The partition.
+        partition: u32,
+    },
+    /// A partition was dropped with what it held, because its job has ended.
+    Dropped {
+        /// The job.
+        job: JobId,
+        /// The partition.
+        partition: u32,
+    },
+    /// How a job ends is decided; nothing of it starts any more.
+    Ended {
+        /// The job.
+        job: JobId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The job holds nothing any more.
+    Released {
+        /// The job.
+        job: JobId,
+    },
+    /// The client was told how its job ended.
+    Answered {
+        /// The job.
+        job: JobId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A key is being brought to a place; `holds` is what it takes there of the shared pools.
+    Loading {
+        /// The load.
+        run: Run,
+        /// The key.
+        key: KeyId,
+        /// Where to.
+        place: Place,
+        /// Shared memory taken.
+        holds: Memory,
+        /// The partition (job, index) whose place in the order it has.
+        on_behalf: (JobId, u32),
+    },
+    /// A key is resident.
+    Loaded {
+        /// The load.
+        run: Run,
+        /// The key.
+        key: KeyId,
+        /// Where.
+        place: Place,
+        /// How long it took.
+        took: Span,
+    },
+    /// A key load failed; its memory is free again.
+    LoadFailed {
+        /// The load.
+        run: Run,
+        /// The key.
+        key: KeyId,
+        /// Where to.
+        place: Place,
+        /// When it may be tried again; `None` if it has failed for good.
+        again: Option<Time>,
+    },
+    /// A copy of a key was evicted.
+    Evicted {
+        /// The key.
+        key: KeyId,
+        /// Where it lay.
+        place: Place,
+    },
+    /// A key was pinned, unpinned, or its pin refused.
+    Pin {
+        /// The key.
+        key: KeyId,
+        /// Whether it is pinned now.
+        pinned: bool,
+        /// Whether that is what was asked for.
+        granted: bool,
+    },
+    /// A lane is ready for work.
+    LaneJoined {
+        /// The lane.
+        lane: LaneId,
+        /// What it is.
+        kind: LaneKind,
+    },
+    /// A lane has left.
+    LaneLeft {
+        /// The lane.
+        lane: LaneId,
+        /// Whether it was lost with what it ran, rather than drained.
+        lost: bool,
+    },
+    /// A device erred and serves nobody until a known answer passes.
+    Quarantined {
+        /// The device.
+        lane: LaneId,
+    },
+    /// A known-answer test began.
+    Probing {
+        /// The test.
+        run: Run,
+        /// The device.
+        lane: LaneId,
+    },
+    /// A known-answer test ended; a device that passed serves again.
+    Probed {
+        /// The test.
+        run: Run,
+        /// The device.
+        lane: LaneId,
+        /// Whether the answer was right.
+        passed: bool,
+    },
+    /// What the ledger holds in all, after an event that changed it.
+    Reserved {
+        /// Bytes by pool: jobs, partitions and keys together.
+        memory: Memory,
+    },
+    /// A step was taken or taken back because of what is really resident.
+    Pressure {
+        /// Before.
+        from: PressureStep,
+        /// After.
+        to: PressureStep,
+        /// What was measured.
+        resident: Memory,
+        /// What the ledger says.
+        reserved: Memory,
+    },
+    /// A report made no sense (a run that is over, a job that is not here) and changed nothing.
+    Ignored {
+        /// What it was.
+        report: Ignored,
+    },
+}
+
+/// How far the scheduler goes to bring resident memory down. Each step includes the ones before.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum PressureStep {
+    /// Nothing special.
+    #[default]
+    None,
+    /// Idle keys are evicted.
+    EvictIdle,
+    /// The batch class starts nothing fresh while anything else is in flight.
+    PauseBatch,
+    /// Fewer partitions in flight; the number is the bound.
+    Shrink(u32),
+}
+
+/// A report that changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ignored {
+    /// A run that is over or never was.
+    Run(Run),
+    /// A job that is over or never was.
+    Job(JobId),
+    /// A record nobody waits for.
+    Record(RecordId),
+    /// A lane that is not here, or one that already is.
+    Lane(LaneId),
+    /// A key that was not declared.
+    Key(KeyId),
+}
