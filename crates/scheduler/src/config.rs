@@ -21,7 +21,8 @@ pub struct Config {
     pub max_tasks: usize,
     /// Most partitions of one job, added ones included.
     pub max_partitions: usize,
-    /// Most partitions started and not yet done, over all jobs: the machine's credits.
+    /// Most partitions started and not yet done, over all jobs, producers not counted: the
+    /// machine's credits.
     pub in_flight: u32,
     /// Most keys being read into host memory at once.
     pub loads: u32,

@@ -3,7 +3,7 @@
 //! Every report about work carries its [`Run`]; a report about a run that is over is ignored and
 //! traced, so that a late worker can never touch the state of the work that took its place.
 
-use crate::ids::{JobId, KeyId, LaneId, RecordId, Run, Span, Ticket};
+use crate::ids::{JobId, KeyId, LaneId, RecordId, Run, Ticket};
 use crate::job::{JobSpec, LaneKind, PartitionSpec};
 use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
@@ -173,6 +173,4 @@ pub struct KeySpec {
     /// Bytes of device memory of a copy; device steps that name the key need one on their device,
     /// if this is not zero.
     pub device: u64,
-    /// Estimated time of a load; measurements replace it.
-    pub load: Span,
 }

@@ -78,13 +78,23 @@
 //! would use more memory and needs trust in durations. A feedback loop on queue depth was tried
 //! elsewhere (cuzk) and retuned three times.
 
+mod accounts;
 mod action;
 mod config;
+mod costs;
 mod event;
 mod ids;
+mod jitter;
 mod job;
+mod keys;
+mod lanes;
+mod ledger;
 mod memory;
+mod order;
+mod planted;
 mod scheduler;
+mod slack;
+mod state;
 mod trace;
 
 pub use action::{Action, Entry, Outcome, Place, Reason};

@@ -84,6 +84,14 @@ impl Memory {
         })
     }
 
+    /// Pool by pool, staying at the top where a sum leaves 64 bits.
+    pub fn add_up(self, other: Memory) -> Memory {
+        Memory {
+            host: self.host.saturating_add(other.host),
+            pinned: self.pinned.saturating_add(other.pinned),
+        }
+    }
+
     /// Whether there is nothing in either pool.
     pub fn is_zero(self) -> bool {
         self == Memory::ZERO
@@ -190,7 +198,7 @@ impl Profile {
             n if n > usize::from(u16::MAX) => return Err(SpecError::TooManySteps(n)),
             n => n - 1,
         };
-        let emits = steps.iter().any(|s| s.emits > 0);
+        let emits = steps.iter().any(|step| step.emits > 0);
         for (at, step) in steps.iter().enumerate() {
             let Claim { peak, keeps, device } = step.claim;
             if !keeps.fits(peak) {
@@ -241,6 +249,11 @@ impl Profile {
     /// What it holds while it waits for step `step`: what the step before left.
     pub fn input_of(&self, step: usize) -> Memory {
         step.checked_sub(1).map_or(Memory::ZERO, |before| self.steps[before].claim.keeps)
+    }
+
+    /// Whether a step may add partitions to the job.
+    pub fn emits(&self) -> bool {
+        self.steps.iter().any(|step| step.emits > 0)
     }
 
     /// The keys that its steps need, each once.

@@ -1,0 +1,142 @@
+//! Keys in shared memory: which are there, who uses them, which may go.
+
+use crate::event::KeySpec;
+use crate::ids::{KeyId, Run, Time};
+use crate::memory::Memory;
+use crate::order::Order;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where a key's shared copy is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copy {
+    /// Not there.
+    Absent,
+    /// Being read.
+    Loading(Run),
+    /// Not there; the last load failed and the next waits till then.
+    Backoff(Time),
+    /// There.
+    Resident,
+}
+
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) spec: KeySpec,
+    pub(crate) copy: Copy,
+    pub(crate) pinned: bool,
+    pub(crate) withdrawn: bool,
+    /// Loads failed in a row.
+    pub(crate) failures: u32,
+    /// Started partitions that need it.
+    users: u32,
+    /// Ready partitions, not yet started, that will.
+    wanted: BTreeSet<Order>,
+    used: u64,
+}
+
+impl Key {
+    /// A shared copy is needed and is not there.
+    pub(crate) fn missing(&self) -> bool {
+        self.copy != Copy::Resident && !self.spec.shared.is_zero()
+    }
+}
+
+/// See the module docs.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    keys: BTreeMap<KeyId, Key>,
+    /// Resident, unpinned and unused, by last use.
+    idle: BTreeSet<(u64, KeyId)>,
+    uses: u64,
+    pub(crate) loading: u32,
+}
+
+impl Keys {
+    pub(crate) fn get(&self, key: KeyId) -> Option<&Key> {
+        self.keys.get(&key)
+    }
+
+    /// Declares a key; an earlier declaration's sizes stay.
+    pub(crate) fn declare(&mut self, key: KeyId, spec: KeySpec) {
+        let new = Key {
+            spec,
+            copy: Copy::Absent,
+            pinned: false,
+            withdrawn: false,
+            failures: 0,
+            users: 0,
+            wanted: BTreeSet::new(),
+            used: 0,
+        };
+        self.keys.entry(key).or_insert(new).withdrawn = false;
+    }
+
+    /// Changes a key and keeps the idle list true.
+    pub(crate) fn change<T>(&mut self, id: KeyId, with: impl FnOnce(&mut Key) -> T) -> Option<T> {
+        let key = self.keys.get_mut(&id)?;
+        self.idle.remove(&(key.used, id));
+        let result = with(key);
+        if key.users == 0 && !key.pinned && key.copy == Copy::Resident {
+            self.idle.insert((key.used, id));
+        }
+        Some(result)
+    }
+
+    /// A partition that needs it has started.
+    pub(crate) fn take(&mut self, id: KeyId) {
+        self.uses += 1;
+        let now = self.uses;
+        self.change(id, |key| {
+            key.users += 1;
+            key.used = now;
+        });
+    }
+
+    /// That partition is over.
+    pub(crate) fn give_back(&mut self, id: KeyId) {
+        self.uses += 1;
+        let now = self.uses;
+        self.change(id, |key| {
+            key.users = key.users.saturating_sub(1);
+            key.used = now;
+        });
+    }
+
+    /// A ready partition will need it, or will no longer.
+    pub(crate) fn want(&mut self, id: KeyId, order: Order, wants: bool) {
+        if let Some(key) = self.keys.get_mut(&id) {
+            if wants {
+                key.wanted.insert(order);
+            } else {
+                key.wanted.remove(&order);
+            }
+        }
+    }
+
+    /// Idle keys that `by` may evict, those unused for longest first: nobody before it in the
+    /// order wants them (unless wishes are `unprotected`), nor does `by` itself. Without `by`:
+    /// nobody at all wants them.
+    pub(crate) fn evictable(
+        &self,
+        by: Option<Order>,
+        unprotected: bool,
+    ) -> impl Iterator<Item = (KeyId, Memory)> + '_ {
+        self.idle.iter().filter_map(move |&(_, id)| {
+            let key = &self.keys[&id];
+            let spared = match (key.wanted.first(), by) {
+                (None, _) => false,
+                (Some(_), None) => true,
+                (Some(first), Some(by)) => {
+                    (!unprotected && *first < by) || key.wanted.contains(&by)
+                }
+            };
+            (!spared && !key.spec.shared.is_zero()).then_some((id, key.spec.shared))
+        })
+    }
+
+    /// Sum of the shared copies that are pinned, there or not.
+    pub(crate) fn pinned(&self) -> Memory {
+        let pinned = self.keys.values().filter(|k| k.pinned);
+        pinned.fold(Memory::ZERO, |sum, k| sum + k.spec.shared)
+    }
+}

@@ -1,0 +1,300 @@
+//! A job comes in: refused with a reason, or accepted, written down, acknowledged, opened.
+
+use super::{Due, Scheduler};
+use crate::action::{Action, Entry, Outcome, Reason};
+use crate::ids::{JobId, RecordId, Run, Span, TenantId, Ticket};
+use crate::job::{JobSpec, PartitionSpec, Refusal};
+use crate::memory::Memory;
+use crate::planted::Bug;
+use crate::state::{Job, Life, Partition, Phase, Work};
+use crate::trace::{Ignored, What};
+
+impl Scheduler {
+    pub(super) fn submit(&mut self, ticket: Ticket, spec: JobSpec) {
+        let checked = self.examine(&spec).and_then(|(partitions, need)| {
+            let steps: usize = partitions.iter().map(|p| p.profile.steps().len()).sum();
+            self.place_for(steps).map(|()| (partitions, need))
+        });
+        match checked {
+            Ok((partitions, need)) => {
+                let job = JobId(self.next_job);
+                self.next_job += 1;
+                self.take(job, Some(ticket), spec, partitions, need);
+                self.persist(job, Entry::Accepted { ticket, job });
+                if self.planted.is(Bug::AcknowledgeEarly) {
+                    self.acknowledge(ticket, job);
+                }
+            }
+            Err(why) => self.refuse(ticket, why),
+        }
+    }
+
+    fn refuse(&mut self, ticket: Ticket, why: Refusal) {
+        self.note(What::Refused { ticket, why: why.clone() });
+        self.act(Action::Refuse { ticket, why });
+    }
+
+    fn examine(&self, spec: &JobSpec) -> Result<(Vec<Partition>, Memory), Refusal> {
+        if spec.partitions.is_empty() {
+            return Err(crate::job::SpecError::NoPartitions.into());
+        }
+        let partitions = self.build(spec.circuit, &spec.partitions, 0, &mut [])?;
+        let need = self.check(spec, &partitions)?;
+        if spec.deadline.is_some_and(|deadline| deadline <= self.now) {
+            return Err(Refusal::DeadlinePassed);
+        }
+        Ok((partitions, need))
+    }
+
+    /// Whether the queue has room for so many steps; if not, when to come back: the mean time
+    /// between two jobs' ends, if the busiest lanes keep to the costs learned so far.
+    fn place_for(&self, steps: usize) -> Result<(), Refusal> {
+        let open = self.costs.open_steps() as usize;
+        if self.jobs.len() < self.config.max_jobs && open + steps <= self.config.max_tasks {
+            return Ok(());
+        }
+        let drain = self.costs.drain(|class| self.lanes.serving(class));
+        let (shortest, longest) = self.config.busy;
+        let each = Span(drain.0 / self.jobs.len().max(1) as u64);
+        Err(Refusal::Busy { retry_after: each.clamp(shortest, longest.max(shortest)) })
+    }
+
+    pub(super) fn restore(&mut self, id: JobId, spec: JobSpec, finished: &[u32]) {
+        if self.jobs.contains_key(&id) {
+            return self.ignore(Ignored::Job(id));
+        }
+        self.next_job = self.next_job.max(id.0.saturating_add(1));
+        let (mut partitions, need, broken) = match self.examine(&spec) {
+            Ok((partitions, need)) => (partitions, need, None),
+            Err(Refusal::DeadlinePassed) => {
+                (Vec::new(), Memory::ZERO, Some(Outcome::DeadlineMissed))
+            }
+            Err(why) => {
+                let reason = match why {
+                    Refusal::NeverFits { pool, .. } => Reason::NoLongerFits(pool),
+                    Refusal::UnknownKey { key } => Reason::Key(key),
+                    _ => Reason::Permanent,
+                };
+                let lost = Outcome::Failed { partition: 0, step: 0, why: reason };
+                (Vec::new(), Memory::ZERO, Some(lost))
+            }
+        };
+        let mut left = partitions.len() as u32;
+        for &done in finished {
+            let Some(part) = partitions.get_mut(done as usize) else { continue };
+            if part.phase == Phase::Over {
+                continue;
+            }
+            part.phase = Phase::Over;
+            left -= 1;
+            for next in std::mem::take(&mut part.before) {
+                if let Phase::After(waits) = &mut partitions[next as usize].phase {
+                    *waits -= 1;
+                }
+            }
+        }
+        self.take(id, None, spec, partitions, need);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.left = left;
+            job.life = Life::Open;
+        }
+        match broken {
+            Some(outcome) => self.end(id, outcome),
+            None if left == 0 => self.end(id, Outcome::Complete),
+            None => self.open(id),
+        }
+    }
+
+    fn take(
+        &mut self,
+        id: JobId,
+        ticket: Option<Ticket>,
+        spec: JobSpec,
+        partitions: Vec<Partition>,
+        need: Memory,
+    ) {
+        for part in partitions.iter().filter(|p| p.phase != Phase::Over) {
+            self.costs.opened(spec.circuit, part.profile.steps());
+        }
+        let tag = self.tag(spec.tenant, self.work_of(spec.circuit, &partitions));
+        self.note(What::Accepted {
+            ticket,
+            job: id,
+            circuit: spec.circuit,
+            tenant: spec.tenant,
+            class: spec.class,
+            deadline: spec.deadline,
+            tag,
+            partitions: partitions.len() as u32,
+        });
+        if let Some(deadline) = spec.deadline {
+            self.due.insert((deadline, Due::Deadline(id)));
+        }
+        let job = Job {
+            id,
+            circuit: spec.circuit,
+            class: spec.class,
+            deadline: spec.deadline,
+            tag,
+            holds: spec.holds,
+            growth: spec.growth,
+            left: partitions.len() as u32,
+            partitions,
+            life: Life::Entering,
+            admitted: None,
+            need,
+            running: 0,
+            grown: 0,
+            grown_left: 0,
+            early_end: None,
+            age_timer: None,
+        };
+        self.jobs.insert(id, job);
+    }
+
+    /// A job's virtual start; its tenant's next one starts that much work later.
+    fn tag(&mut self, tenant: TenantId, work: Span) -> u64 {
+        let Some(shares) = &self.config.shares else { return 0 };
+        let weight = shares.weights.iter().find(|(t, _)| *t == tenant).map_or(1, |(_, w)| *w);
+        let now = self.shares_now;
+        self.shares_next.retain(|_, next| *next > now);
+        let start = self.shares_next.get(&tenant).copied().unwrap_or(0).max(now);
+        let next = start.saturating_add((work.0 / u64::from(weight.max(1))).max(1));
+        self.shares_next.insert(tenant, next);
+        start
+    }
+
+    fn acknowledge(&mut self, ticket: Ticket, job: JobId) {
+        self.note(What::Acknowledged { ticket, job });
+        self.act(Action::Acknowledge { ticket, job });
+    }
+
+    /// The journal answered.
+    pub(super) fn recorded(&mut self, record: RecordId, durable: bool) {
+        let Some(entry) = self.records.get(&record) else {
+            return self.ignore(Ignored::Record(record));
+        };
+        let id = match *entry {
+            Entry::Accepted { job, .. }
+            | Entry::PartitionDone { job, .. }
+            | Entry::Ended { job, .. } => job,
+        };
+        self.note(What::Recorded { record, job: id, durable });
+        match self.records.remove(&record) {
+            Some(Entry::Accepted { ticket, .. }) if durable => self.enter(id, ticket),
+            Some(Entry::Accepted { ticket, .. }) => self.turn_away(id, ticket),
+            Some(Entry::Ended { outcome, .. }) if durable => self.answer(id, outcome),
+            Some(entry) if !durable => {
+                self.records.insert(record, entry);
+                let wait = crate::state::backoff(&self.config.retry, 1, &mut self.jitter);
+                self.due.insert((self.now + wait.max(self.config.retry.base), Due::Record(record)));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn record_again(&mut self, record: RecordId) {
+        if let Some(entry) = self.records.get(&record).cloned() {
+            self.act(Action::Persist { record, entry });
+        }
+    }
+
+    /// The acceptance is durable.
+    fn enter(&mut self, id: JobId, ticket: Ticket) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.life = Life::Open;
+        let early = job.early_end.take();
+        if !self.planted.is(Bug::AcknowledgeEarly) {
+            self.acknowledge(ticket, id);
+        }
+        match early {
+            Some(outcome) => self.end(id, outcome),
+            None => self.open(id),
+        }
+    }
+
+    /// The acceptance could not be made durable: the client is told, nothing is kept.
+    fn turn_away(&mut self, id: JobId, ticket: Ticket) {
+        if let Some(job) = self.jobs.remove(&id) {
+            for part in &job.partitions {
+                self.costs.closed(job.circuit, part.rest());
+            }
+            if let Some(deadline) = job.deadline {
+                self.due.remove(&(deadline, Due::Deadline(id)));
+            }
+            self.refuse(ticket, Refusal::NotRecorded);
+        }
+    }
+
+    fn open(&mut self, id: JobId) {
+        self.await_promotion(id);
+        self.ready_from(id, 0);
+    }
+
+    /// Partitions from an index on that wait for nobody become ready.
+    fn ready_from(&mut self, id: JobId, from: u32) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let free: Vec<u32> = (from..)
+            .zip(&job.partitions[from as usize..])
+            .filter(|(_, part)| part.phase == Phase::After(0))
+            .map(|(index, _)| index)
+            .collect();
+        for index in free {
+            if self.jobs.get(&id).is_some_and(Job::open) {
+                self.make_ready(id, index);
+            }
+        }
+    }
+
+    /// A running producer adds partitions; beyond the declared bound its job fails.
+    pub(super) fn grow(&mut self, run: Run, specs: Vec<PartitionSpec>) {
+        let Some(Work::Task { job: id, partition, .. }) = self.errands.get(&run).map(|e| e.what)
+        else {
+            return self.ignore(Ignored::Run(run));
+        };
+        let Some(mut job) = self.jobs.remove(&id) else { return self.ignore(Ignored::Run(run)) };
+        let open = job.open();
+        let added = if open { self.grown(&mut job, partition, &specs) } else { None };
+        let first = job.partitions.len() as u32;
+        let fits = added.is_some();
+        for part in added.into_iter().flatten() {
+            self.costs.opened(job.circuit, part.profile.steps());
+            job.partitions.push(part);
+            job.left += 1;
+            job.grown += 1;
+            job.grown_left += 1;
+        }
+        let count = job.partitions.len() as u32 - first;
+        self.jobs.insert(id, job);
+        match (open, fits) {
+            (false, _) => self.ignore(Ignored::Job(id)),
+            (true, false) => self.fail(id, partition, Reason::GrewBeyondBound),
+            (true, true) => {
+                self.note(What::Grew { job: id, first, count });
+                self.ready_from(id, first);
+            }
+        }
+    }
+
+    /// The partitions to be added, if all is within what was declared.
+    fn grown(&self, job: &mut Job, by: u32, specs: &[PartitionSpec]) -> Option<Vec<Partition>> {
+        let growth = job.growth.as_ref()?;
+        let count = specs.len() as u64;
+        let producer = &job.partitions[by as usize];
+        let emits = u64::from(producer.current().emits - producer.emitted);
+        let live = u64::from(job.grown_left) + count <= u64::from(growth.live);
+        let total = u64::from(job.grown) + count <= u64::from(growth.total);
+        let known = |spec: &PartitionSpec| {
+            spec.profile.peak().fits(growth.peak)
+                && spec.profile.keys().all(|key| growth.keys.contains(&key))
+                && spec.profile.steps().iter().all(|step| step.emits == 0)
+                && self.check_profile(&spec.profile, 0).is_ok()
+        };
+        if count > emits || !live || !total || !specs.iter().all(known) {
+            return None;
+        }
+        let from = job.partitions.len() as u32;
+        job.partitions[by as usize].emitted += count as u32;
+        self.build(job.circuit, specs, from, &mut job.partitions).ok()
+    }
+}

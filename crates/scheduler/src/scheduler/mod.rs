@@ -1,0 +1,239 @@
+//! The state machine: what it keeps, how an event goes in, and what is shared by its parts.
+//!
+//! Data flows one way: an event changes the state ([`admit`], [`progress`], [`ending`], [`world`]),
+//! then one pass over the free lanes decides what starts ([`dispatch`], [`grant`]).
+
+mod admit;
+mod check;
+mod dispatch;
+mod ending;
+mod grant;
+mod loads;
+mod progress;
+mod queueing;
+mod world;
+
+use crate::accounts::Accounts;
+use crate::action::{Action, Entry};
+use crate::config::Config;
+use crate::costs::Costs;
+use crate::event::Event;
+use crate::ids::{JobId, KeyId, LaneId, RecordId, Run, Span, TenantId, Time};
+use crate::jitter::Jitter;
+use crate::keys::Keys;
+use crate::lanes::Lanes;
+use crate::memory::Memory;
+use crate::order::Queues;
+use crate::planted::Planted;
+use crate::state::{Errand, Job, Work};
+use crate::trace::{Ignored, PressureStep, Trace, What};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one call of [`Scheduler::handle`] leads to. The driver owns it and empties it between
+/// calls; the scheduler only appends.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Output {
+    /// To be carried out in this order.
+    pub actions: Vec<Action>,
+    /// What was decided, in order.
+    pub trace: Vec<Trace>,
+}
+
+impl Output {
+    /// Empties both lists and keeps their space.
+    pub fn clear(&mut self) {
+        self.actions.clear();
+        self.trace.clear();
+    }
+}
+
+/// Something that comes due by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Deadline(JobId),
+    Retry(JobId, u32),
+    Age(JobId),
+    Test(LaneId),
+    Load(KeyId),
+    Record(RecordId),
+}
+
+/// The scheduler. See the crate docs.
+#[derive(Debug)]
+pub struct Scheduler {
+    config: Config,
+    now: Time,
+    out: Output,
+    jitter: Jitter,
+    jobs: BTreeMap<JobId, Job>,
+    next_job: u64,
+    errands: BTreeMap<Run, Errand>,
+    next_run: u64,
+    /// Given to the journal and not answered.
+    records: BTreeMap<RecordId, Entry>,
+    next_record: u64,
+    due: BTreeSet<(Time, Due)>,
+    queues: Queues,
+    lanes: Lanes,
+    keys: Keys,
+    costs: Costs,
+    accounts: Accounts,
+    in_flight: u32,
+    pressure: PressureStep,
+    /// Virtual time of fair shares: the tag of the job that started last.
+    shares_now: u64,
+    /// Tag at which each tenant's next job would start.
+    shares_next: BTreeMap<TenantId, u64>,
+    /// The ledger's sum as last traced.
+    reported: Memory,
+    planted: Planted,
+}
+
+impl Scheduler {
+    /// A scheduler without lanes, keys or jobs. The seed feeds the jitter of retries and nothing
+    /// else.
+    pub fn new(config: Config, seed: u64) -> Scheduler {
+        let accounts = Accounts::new(config.budget, config.reserve);
+        Scheduler {
+            config,
+            now: Time::ZERO,
+            out: Output::default(),
+            jitter: Jitter::new(seed),
+            jobs: BTreeMap::new(),
+            next_job: 0,
+            errands: BTreeMap::new(),
+            next_run: 0,
+            records: BTreeMap::new(),
+            next_record: 0,
+            due: BTreeSet::new(),
+            queues: Queues::default(),
+            lanes: Lanes::default(),
+            keys: Keys::default(),
+            costs: Costs::default(),
+            accounts,
+            in_flight: 0,
+            pressure: PressureStep::None,
+            shares_now: 0,
+            shares_next: BTreeMap::new(),
+            reported: Memory::ZERO,
+            planted: Planted::default(),
+        }
+    }
+
+    /// Takes in one event at time `now` (never earlier than the call before; an earlier time counts
+    /// as the same) and appends what follows from it. Whatever came due before `now` is done first.
+    pub fn handle(&mut self, now: Time, event: Event, out: &mut Output) {
+        self.now = self.now.max(now);
+        std::mem::swap(&mut self.out, out);
+        self.come_due();
+        self.take_in(event);
+        self.dispatch();
+        let memory = self.reserved();
+        if memory != self.reported {
+            self.reported = memory;
+            self.note(What::Reserved { memory });
+        }
+        std::mem::swap(&mut self.out, out);
+    }
+
+    /// When something comes due by itself; [`Event::Tick`] then.
+    pub fn next_wake(&self) -> Option<Time> {
+        self.due.first().map(|(time, _)| *time)
+    }
+
+    /// What the ledger holds now: jobs, partitions and keys together.
+    pub fn reserved(&self) -> Memory {
+        self.accounts.reserved()
+    }
+
+    /// The configuration it runs under.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Jobs accepted and not yet answered.
+    pub fn open_jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Steps of accepted jobs that are not yet done.
+    pub fn open_tasks(&self) -> u64 {
+        self.costs.open_steps()
+    }
+
+    /// What a run of that stage is expected to take, once one was measured.
+    pub fn learned(&self, circuit: crate::CircuitId, stage: crate::StageId) -> Option<Span> {
+        let learned = self.costs.duration(circuit, stage, Span(u64::MAX));
+        (learned != Span(u64::MAX)).then_some(learned)
+    }
+
+    fn take_in(&mut self, event: Event) {
+        match event {
+            Event::Submit { ticket, spec } => self.submit(ticket, spec),
+            Event::Restore { job, spec, finished } => self.restore(job, spec, &finished),
+            Event::Cancel { job } => self.cancel(job),
+            Event::Persisted { record } => self.recorded(record, true),
+            Event::NotPersisted { record } => self.recorded(record, false),
+            Event::Grow { run, partitions } => self.grow(run, partitions),
+            Event::Finished { run, peak, again } => self.finished(run, peak, again),
+            Event::Failed { run, failure } => self.failed(run, failure),
+            Event::Stopped { run } => self.stopped(run),
+            Event::LaneJoined { lane, kind } => self.lane_joined(lane, kind),
+            Event::LaneDraining { lane } => self.lane_draining(lane),
+            Event::LaneLost { lane } => self.lane_lost(lane),
+            Event::Probed { run, passed } => self.probed(run, passed),
+            Event::KeyDeclared { key, spec } => self.keys.declare(key, spec),
+            Event::KeyWithdrawn { key } => self.key_withdrawn(key),
+            Event::Pin { key } => self.pin(key, true),
+            Event::Unpin { key } => self.pin(key, false),
+            Event::Loaded { run } => self.loaded(run),
+            Event::LoadFailed { run } => self.load_failed(run),
+            Event::Resident { memory } => self.resident(memory),
+            Event::Tick => {}
+        }
+    }
+
+    fn come_due(&mut self) {
+        while let Some(&(time, due)) = self.due.first()
+            && time <= self.now
+        {
+            self.due.pop_first();
+            match due {
+                Due::Deadline(job) => self.deadline(job),
+                Due::Retry(job, partition) => self.retry(job, partition, time),
+                Due::Age(job) => self.promote(job),
+                Due::Test(lane) => self.test(lane),
+                Due::Load(key) => self.load_again(key),
+                Due::Record(record) => self.record_again(record),
+            }
+        }
+    }
+
+    fn note(&mut self, what: What) {
+        self.out.trace.push(Trace { at: self.now, what });
+    }
+
+    fn act(&mut self, action: Action) {
+        self.out.actions.push(action);
+    }
+
+    fn ignore(&mut self, report: Ignored) {
+        self.note(What::Ignored { report });
+    }
+
+    /// Sets something going; its reports will carry the run.
+    fn embark(&mut self, what: Work) -> Run {
+        let run = Run(self.next_run);
+        self.next_run += 1;
+        self.errands.insert(run, Errand { since: self.now, what });
+        run
+    }
+
+    fn persist(&mut self, job: JobId, entry: Entry) {
+        let record = RecordId(self.next_record);
+        self.next_record += 1;
+        self.records.insert(record, entry.clone());
+        self.note(What::Recording { record, job });
+        self.act(Action::Persist { record, entry });
+    }
+}

@@ -1,0 +1,161 @@
+//! In and out of the queues: what a step that is about to wait for its turn needs besides.
+
+use super::Scheduler;
+use crate::accounts::pools_of;
+use crate::action::{Outcome, Reason};
+use crate::ids::{JobId, KeyId, TaskId};
+use crate::job::{Class, LaneNeed};
+use crate::memory::Memory;
+use crate::order::{Shape, Spot};
+use crate::planted::Bug;
+use crate::state::{Job, Partition, Phase};
+use crate::trace::What;
+
+impl Scheduler {
+    /// The current step of a partition has nothing before it any more.
+    pub(super) fn make_ready(&mut self, id: JobId, index: u32) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let part = &job.partitions[index as usize];
+        let task = TaskId { job: id, partition: index, step: part.step };
+        let stage = part.current().stage;
+        let emits = part.current().emits;
+        let live = job.growth.as_ref().map_or(0, |g| g.live);
+        let credit = job.grown_left.saturating_add(emits) <= live;
+        if emits > 0 && !credit && !self.planted.is(Bug::EmitFreely) {
+            self.partition(id, index).phase = Phase::Credit;
+            return;
+        }
+        self.note(What::Ready { task, stage });
+        self.enqueue(id, index);
+    }
+
+    /// Puts a partition's current step where it waits for its turn; ends the job if it needs a key
+    /// that can no longer be had.
+    pub(super) fn enqueue(&mut self, id: JobId, index: u32) {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.open()) else { return };
+        let part = &job.partitions[index as usize];
+        let missing = self.missing_key(part);
+        if let Some(key) = missing.filter(|&key| self.keys.get(key).is_none_or(|k| k.withdrawn)) {
+            self.fail(id, index, Reason::Key(key));
+            return;
+        }
+        let shape = self.shape(job, part, missing);
+        let (order, grip) = (job.order(index), part.seat);
+        if !part.started {
+            for key in part.profile.keys() {
+                self.keys.want(key, order, true);
+            }
+        }
+        self.queues.insert(shape, order, grip);
+        self.partition(id, index).phase = Phase::Ready(shape);
+    }
+
+    /// Takes a ready step out of the queues, if it is in one.
+    pub(super) fn dequeue(&mut self, id: JobId, index: u32) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let part = &job.partitions[index as usize];
+        let Phase::Ready(shape) = part.phase else { return };
+        let order = job.order(index);
+        self.queues.remove(shape, &order);
+        if !part.started {
+            for key in part.profile.keys() {
+                self.keys.want(key, order, false);
+            }
+        }
+    }
+
+    fn shape(&self, job: &Job, part: &Partition, missing: Option<KeyId>) -> Shape {
+        let step = part.current();
+        let fresh = !part.started;
+        let joins = job.admitted.is_none();
+        let takes = if fresh {
+            let key = missing.map_or(Memory::ZERO, |key| {
+                self.keys.get(key).map_or(Memory::ZERO, |k| k.spec.shared)
+            });
+            let holds = if joins { job.holds } else { Memory::ZERO };
+            pools_of(part.profile.peak()) | pools_of(holds) | pools_of(key)
+        } else {
+            pools_of(step.claim.peak.saturating_sub(self.held_by(part)))
+        };
+        let spot = match (missing, step.lane) {
+            (Some(key), _) => Spot::Load(key),
+            (None, LaneNeed::Cpu { least, .. }) => Spot::Cpu(least),
+            (None, LaneNeed::Device { class }) => {
+                let key = step.key.and_then(|key| self.keys.get(key)).map_or(0, |k| k.spec.device);
+                Spot::Device(class, step.claim.device.saturating_add(key))
+            }
+        };
+        Shape { spot, fresh, joins, takes }
+    }
+
+    /// The first key whose shared copy a fresh partition still lacks.
+    pub(super) fn missing_key(&self, part: &Partition) -> Option<KeyId> {
+        if part.started {
+            return None;
+        }
+        part.profile.keys().find(|&key| self.keys.get(key).is_none_or(|k| k.missing()))
+    }
+
+    /// What a partition's seat holds.
+    pub(super) fn held_by(&self, part: &Partition) -> Memory {
+        part.seat.map_or(Memory::ZERO, |(purse, seat)| self.accounts.purse(purse).holds(seat))
+    }
+
+    /// A partition of a job that is here.
+    pub(super) fn partition(&mut self, id: JobId, index: u32) -> &mut Partition {
+        let job = self.jobs.get_mut(&id).expect("the caller has just seen this job");
+        &mut job.partitions[index as usize]
+    }
+
+    /// Ready steps of a job are filed anew, because its order or its purse changed.
+    pub(super) fn refile(&mut self, id: JobId, change: impl FnOnce(&mut Job)) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let waiting: Vec<u32> = (0..)
+            .zip(&job.partitions)
+            .filter(|(_, part)| matches!(part.phase, Phase::Ready(_)))
+            .map(|(index, _)| index)
+            .collect();
+        for &index in &waiting {
+            self.dequeue(id, index);
+        }
+        if let Some(job) = self.jobs.get_mut(&id) {
+            change(job);
+        }
+        for &index in &waiting {
+            self.enqueue(id, index);
+        }
+    }
+
+    /// A job has waited long enough to rise one class.
+    pub(super) fn promote(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.age_timer = None;
+        let class = match job.class {
+            Class::Batch => Class::Normal,
+            Class::Normal => Class::High,
+            Class::High | Class::Critical => return,
+        };
+        self.note(What::Promoted { job: id, class });
+        self.refile(id, |job| job.class = class);
+        self.await_promotion(id);
+    }
+
+    /// Sets the clock for a job's next class.
+    pub(super) fn await_promotion(&mut self, id: JobId) {
+        let Some(span) = self.config.ageing else { return };
+        let at = self.now + span;
+        if let Some(job) = self.jobs.get_mut(&id)
+            && matches!(job.class, Class::Normal | Class::Batch)
+            && job.open()
+        {
+            job.age_timer = Some(at);
+            self.due.insert((at, super::Due::Age(id)));
+        }
+    }
+
+    /// The job ends because of that partition.
+    pub(super) fn fail(&mut self, id: JobId, index: u32, why: Reason) {
+        let step = self.partition(id, index).step;
+        self.end(id, Outcome::Failed { partition: index, step, why });
+    }
+}

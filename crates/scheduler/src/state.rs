@@ -1,0 +1,143 @@
+//! What is kept of a job and its partitions.
+
+use crate::action::Outcome;
+use crate::action::Place;
+use crate::ids::{CircuitId, JobId, KeyId, LaneId, Run, Span, Time};
+use crate::job::{Class, Growth};
+use crate::ledger::Seat;
+use crate::memory::{Memory, Profile, Step};
+use crate::order::{Order, Shape};
+use crate::trace::Purse;
+use std::sync::Arc;
+
+/// What a partition is waiting for or doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// For so many partitions before it.
+    After(u32),
+    /// For a credit to emit more.
+    Credit,
+    /// For its turn.
+    Ready(Shape),
+    /// For its key to reach that device.
+    Keying(LaneId),
+    /// For that run.
+    Running(Run),
+    /// For its next try.
+    Backoff(Time),
+    /// For nothing: done or dropped.
+    Over,
+}
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) step: u16,
+    pub(crate) phase: Phase,
+    pub(crate) failures: u32,
+    /// Added while the job ran.
+    pub(crate) grown: bool,
+    /// It has started, counts as in flight and uses its keys.
+    pub(crate) started: bool,
+    pub(crate) seat: Option<(Purse, Seat)>,
+    /// The device it failed on last.
+    pub(crate) avoid: Option<LaneId>,
+    /// Partitions it has added in its current run.
+    pub(crate) emitted: u32,
+    /// Partitions that come after it.
+    pub(crate) before: Vec<u32>,
+}
+
+impl Partition {
+    pub(crate) fn current(&self) -> &Step {
+        &self.profile.steps()[usize::from(self.step)]
+    }
+
+    /// Its steps that are not done.
+    pub(crate) fn rest(&self) -> &[Step] {
+        &self.profile.steps()[usize::from(self.step)..]
+    }
+}
+
+/// Where a job is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Its acceptance is being written down.
+    Entering,
+    /// It runs.
+    Open,
+    /// Its end is decided, and perhaps written down.
+    Ended { outcome: Outcome, recorded: bool },
+}
+
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) circuit: CircuitId,
+    /// Where its order starts; rises with age.
+    pub(crate) class: Class,
+    pub(crate) deadline: Option<Time>,
+    pub(crate) tag: u64,
+    pub(crate) holds: Memory,
+    pub(crate) growth: Option<Growth>,
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) life: Life,
+    /// The purse that pays for `holds`, once it has started.
+    pub(crate) admitted: Option<Purse>,
+    /// The most that one of its partitions needs beside its own hold: peak and unpinned keys.
+    pub(crate) need: Memory,
+    /// Partitions not done.
+    pub(crate) left: u32,
+    /// Runs not over.
+    pub(crate) running: u32,
+    /// Partitions added, and those of them not done.
+    pub(crate) grown: u32,
+    pub(crate) grown_left: u32,
+    /// Cancelled before its acceptance was durable.
+    pub(crate) early_end: Option<Outcome>,
+    pub(crate) age_timer: Option<Time>,
+}
+
+impl Job {
+    pub(crate) fn order(&self, partition: u32) -> Order {
+        Order {
+            class: self.class,
+            deadline: self.deadline.map_or(u64::MAX, |t| t.0),
+            tag: self.tag,
+            job: self.id,
+            partition,
+        }
+    }
+
+    pub(crate) fn open(&self) -> bool {
+        self.life == Life::Open
+    }
+}
+
+/// Something under way outside.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Errand {
+    pub(crate) since: Time,
+    pub(crate) what: Work,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A step of a partition on a lane.
+    Task { job: JobId, partition: u32, lane: LaneId },
+    /// A key on its way to a place, with the partition it was fetched for.
+    Load { key: KeyId, place: Place, job: JobId, partition: u32 },
+    /// A known-answer test.
+    Test { lane: LaneId },
+}
+
+/// Full jitter: evenly from nothing to the doubled bound.
+pub(crate) fn backoff(
+    retry: &crate::config::Retry,
+    failures: u32,
+    jitter: &mut crate::jitter::Jitter,
+) -> Span {
+    let doublings = failures.saturating_sub(1).min(63);
+    let bound = retry.base.0.saturating_mul(1 << doublings).min(retry.cap.0);
+    Span(jitter.below(bound.saturating_add(1)))
+}
