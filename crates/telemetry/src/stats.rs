@@ -84,6 +84,7 @@ pub struct Stats {
     /// How many of `pending` belong to the candidate.
     of_candidate: usize,
     job_times: Histogram,
+    all_job_times: Histogram,
     stage_times: Vec<StageTimes>,
 }
 
@@ -201,6 +202,11 @@ impl Stats {
         &self.job_times
     }
 
+    /// The same of all jobs completed in the whole run.
+    pub fn all_job_times(&self) -> &Histogram {
+        &self.all_job_times
+    }
+
     /// Service times of a stage in the steady part, in nanoseconds.
     pub fn service_times(&self, stage: StageId) -> Option<&Histogram> {
         self.stage_times.get(usize::from(stage.0)).map(|s| &s.service)
@@ -272,6 +278,7 @@ impl Stats {
         }
         if *outcome == Outcome::Complete {
             self.latency += u128::from((at - since).0);
+            self.all_job_times.record((at - since).0);
             self.note(Of::Job, (at - since).0);
         }
         let filling = self.filling.get_or_insert_with(|| {
