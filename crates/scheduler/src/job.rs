@@ -135,6 +135,12 @@ pub enum SpecError {
         /// The step's index.
         step: usize,
     },
+    /// The peak includes the input.
+    #[error("step {step} claims less than the step before keeps: the peak includes the input")]
+    PeakBelowInput {
+        /// The step's index.
+        step: usize,
+    },
     /// What outlives a partition belongs to the job.
     #[error("the last step keeps memory: what outlives a partition belongs in the job's `holds`")]
     KeepsAfterLast,

@@ -113,25 +113,10 @@ impl Keys {
         }
     }
 
-    /// Idle keys that `by` may evict, those unused for longest first: nobody before it in the
-    /// order wants them (unless wishes are `unprotected`), nor does `by` itself. Without `by`:
-    /// nobody at all wants them.
-    pub(crate) fn evictable(
-        &self,
-        by: Option<Order>,
-        unprotected: bool,
-    ) -> impl Iterator<Item = (KeyId, Memory)> + '_ {
-        self.idle.iter().filter_map(move |&(_, id)| {
-            let key = &self.keys[&id];
-            let spared = match (key.wanted.first(), by) {
-                (None, _) => false,
-                (Some(_), None) => true,
-                (Some(first), Some(by)) => {
-                    (!unprotected && *first < by) || key.wanted.contains(&by)
-                }
-            };
-            (!spared && !key.spec.shared.is_zero()).then_some((id, key.spec.shared))
-        })
+    /// Idle keys with a shared copy, those unused for longest first, with who waits to use them.
+    pub(crate) fn idle(&self) -> impl Iterator<Item = (KeyId, Memory, &BTreeSet<Order>)> + '_ {
+        let idle = self.idle.iter().map(|(_, id)| (*id, &self.keys[id]));
+        idle.map(|(id, key)| (id, key.spec.shared, &key.wanted)).filter(|idle| !idle.1.is_zero())
     }
 
     /// Sum of the shared copies that are pinned, there or not.

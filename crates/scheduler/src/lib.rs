@@ -92,6 +92,8 @@ mod ledger;
 mod memory;
 mod order;
 mod planted;
+#[cfg(test)]
+mod properties;
 mod scheduler;
 mod slack;
 mod state;

@@ -147,7 +147,8 @@ impl IndexMut<usize> for Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Claim {
-    /// All that the partition holds while the step runs, its input included.
+    /// All that the partition holds while the step runs, its input included: at least what the
+    /// step before keeps, for a step that fails is tried again from its input.
     pub peak: Memory,
     /// What is left when the step is done and until the next one starts; at most `peak`, and
     /// nothing after the last step (what outlives a partition belongs to [`JobSpec::holds`]).
@@ -190,8 +191,8 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Checks the steps: at least one, at most 65,535; `keeps` within `peak`; nothing kept after
-    /// the last; device memory only on device lanes; a step that emits claims nothing of its own.
+    /// Checks the steps: at least one, at most 65,535; `keeps` within `peak`, and within the
+    /// next `peak`; nothing kept after the last; device memory only on device lanes; a step that emits claims nothing of its own.
     pub fn new(steps: Vec<Step>) -> Result<Profile, SpecError> {
         let last = match steps.len() {
             0 => return Err(SpecError::NoSteps),
@@ -203,6 +204,9 @@ impl Profile {
             let Claim { peak, keeps, device } = step.claim;
             if !keeps.fits(peak) {
                 return Err(SpecError::KeepsMoreThanPeak { step: at });
+            }
+            if at > 0 && !steps[at - 1].claim.keeps.fits(peak) {
+                return Err(SpecError::PeakBelowInput { step: at });
             }
             if at == last && !keeps.is_zero() {
                 return Err(SpecError::KeepsAfterLast);

@@ -29,14 +29,24 @@ pub(crate) enum Spot {
     Cpu(u32),
     /// It needs a device of that class with at least so many bytes.
     Device(DeviceClass, u64),
-    /// It needs that key in shared memory first.
-    Load(KeyId),
+}
+
+/// Keys that must be in shared memory before a partition starts, as a number for the set. A shape
+/// names the set and not which of them are missing, so that nothing is filed anew when a key comes
+/// or goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KeySet(usize);
+
+impl KeySet {
+    pub(crate) const NONE: KeySet = KeySet(0);
 }
 
 /// What a ready step needs beside its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Shape {
     pub(crate) spot: Spot,
+    /// Of a fresh partition: its keys. Of a started one: none; they are there.
+    pub(crate) keys: KeySet,
     /// Its partition has not started.
     pub(crate) fresh: bool,
     /// Its job holds nothing yet.
@@ -49,12 +59,34 @@ pub(crate) struct Shape {
 pub(crate) type Grip = Option<(Purse, Seat)>;
 
 /// All ready steps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queues {
     shapes: BTreeMap<Shape, BTreeMap<Order, Grip>>,
+    sets: Vec<Vec<KeyId>>,
+    numbers: BTreeMap<Vec<KeyId>, KeySet>,
 }
 
 impl Queues {
+    pub(crate) fn new() -> Queues {
+        let numbers = [(Vec::new(), KeySet::NONE)].into();
+        Queues { shapes: BTreeMap::new(), sets: vec![Vec::new()], numbers }
+    }
+
+    /// The number of a set of keys.
+    pub(crate) fn set_of(&mut self, keys: impl Iterator<Item = KeyId>) -> KeySet {
+        let keys: Vec<KeyId> = keys.collect();
+        let next = KeySet(self.sets.len());
+        *self.numbers.entry(keys).or_insert_with_key(|keys| {
+            self.sets.push(keys.clone());
+            next
+        })
+    }
+
+    /// The keys of a set.
+    pub(crate) fn keys(&self, set: KeySet) -> &[KeyId] {
+        &self.sets[set.0]
+    }
+
     pub(crate) fn insert(&mut self, shape: Shape, order: Order, grip: Grip) {
         self.shapes.entry(shape).or_default().insert(order, grip);
     }
@@ -70,16 +102,6 @@ impl Queues {
 
     pub(crate) fn shapes(&self) -> impl Iterator<Item = (&Shape, &BTreeMap<Order, Grip>)> {
         self.shapes.iter()
-    }
-
-    /// Everyone who waits for a key to be loaded.
-    pub(crate) fn awaiting(&self, key: KeyId) -> Vec<Order> {
-        let of_key = |shape: &Shape| shape.spot == Spot::Load(key);
-        self.shapes
-            .iter()
-            .filter(|(shape, _)| of_key(shape))
-            .flat_map(|(_, queue)| queue.keys().copied())
-            .collect()
     }
 }
 

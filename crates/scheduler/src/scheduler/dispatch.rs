@@ -1,9 +1,9 @@
 //! What starts now: one pass over the free lanes in the one order.
 
 use super::Scheduler;
-use super::grant::Pass;
+use super::grant::{Ask, Pass};
 use crate::action::Action;
-use crate::ids::{JobId, LaneId, Run, TaskId};
+use crate::ids::{JobId, KeyId, LaneId, Run, TaskId};
 use crate::job::{Class, LaneKind, LaneNeed};
 use crate::ledger::Reach;
 use crate::memory::Memory;
@@ -11,14 +11,22 @@ use crate::order::{Grip, Order, Shape, Spot, beyond};
 use crate::planted::Bug;
 use crate::state::{Phase, Work};
 use crate::trace::{PressureStep, Purse, What};
-use std::collections::BTreeMap;
+
+/// The first in line of a shape.
+struct Head {
+    shape: Shape,
+    /// The key to be loaded before it can start.
+    missing: Option<KeyId>,
+    order: Order,
+    grip: Grip,
+    /// No lane is free for it; it is looked at because it may lack memory as well.
+    laneless: bool,
+}
 
 /// What became of the first in line.
 pub(super) enum Tried {
-    /// It started, or its key is on its way; and somebody's memory shrank.
-    Went { freed: bool },
-    /// It was filed under another shape.
-    Moved,
+    /// It started, or its key is on its way.
+    Went,
     /// Not now; the next of its shape may.
     Not,
 }
@@ -27,18 +35,21 @@ impl Scheduler {
     /// Starts everything that can start.
     pub(super) fn dispatch(&mut self) {
         let mut pass = Pass::default();
-        let mut cursors: BTreeMap<Shape, Order> = BTreeMap::new();
-        while let Some((shape, order, grip)) = self.first(&cursors, &pass) {
-            match self.attempt(shape, order, grip, &mut pass) {
-                Tried::Went { freed } if freed || pass.evicted => {
-                    pass = Pass::default();
-                    cursors.clear();
-                }
-                Tried::Went { .. } | Tried::Moved => {}
+        while let Some(head) = self.first(&pass) {
+            if head.laneless {
+                pass.seen.push(head.shape.spot);
+                self.look_ahead(&head, &mut pass);
+                continue;
+            }
+            let tried = match head.missing {
+                Some(key) => self.attempt_load(key, head.shape, head.order, &mut pass),
+                None => self.attempt(head.shape, head.order, head.grip, &mut pass),
+            };
+            match tried {
+                // What was concluded about elders may no longer hold.
+                Tried::Went => pass = Pass::default(),
                 Tried::Not if self.planted.is(Bug::HeadOfLine) => break,
-                Tried::Not => {
-                    cursors.insert(shape, order);
-                }
+                Tried::Not => pass.pass_over(head.shape, head.order),
             }
         }
         if self.pressure >= PressureStep::EvictIdle {
@@ -47,38 +58,75 @@ impl Scheduler {
     }
 
     /// The first step in the order that a free lane, or the loader, could take and that no blocked
-    /// elder bars.
-    fn first(&self, cursors: &BTreeMap<Shape, Order>, pass: &Pass) -> Option<(Shape, Order, Grip)> {
-        let heads = self.queues.shapes().filter_map(|(shape, queue)| {
-            if !self.spot_free(shape.spot) {
+    /// elder bars; or, before it, one that is first in line for lanes that are all busy.
+    fn first(&self, pass: &Pass) -> Option<Head> {
+        let heads = self.queues.shapes().filter_map(|(&shape, queue)| {
+            let missing = self.missing(shape.keys);
+            if !self.spot_free(shape.spot, missing) {
                 return None;
             }
-            let mut entries = beyond(queue, cursors.get(shape).copied());
+            let mut entries = beyond(queue, pass.cursor(shape));
             let (order, grip) = if self.planted.is(Bug::YoungestFirst) {
                 entries.last()?
             } else if shape.fresh {
-                entries.next().filter(|(order, _)| self.lets_in(*shape, order.class, pass))?
+                let lets_in =
+                    |class| self.has_credit(class) && !self.bars_fresh(shape, missing, class, pass);
+                entries.next().filter(|(order, _)| lets_in(order.class))?
             } else {
-                entries.find(|(_, grip)| !self.bars(*shape, **grip, pass))?
+                entries.find(|&(_, &grip)| !self.bars(shape, grip, pass))?
             };
-            Some((*shape, *order, *grip))
+            Some(Head { shape, missing, order: *order, grip: *grip, laneless: false })
         });
         if self.planted.is(Bug::OrderInFirstStageOnly) {
-            return heads.min_by_key(|(shape, order, _)| (shape.fresh, order.partition, *order));
+            return heads.min_by_key(|h| (h.shape.fresh, h.order.partition, h.order));
         }
-        heads.min_by_key(|(_, order, _)| *order)
+        let first = heads.min_by_key(|head| head.order)?;
+        self.first_in_line(pass).filter(|line| line.order < first.order).or(Some(first))
     }
 
-    fn spot_free(&self, spot: Spot) -> bool {
-        match spot {
-            Spot::Cpu(least) => self.lanes.any_free(None, u64::from(least)),
-            Spot::Device(class, least) => self.lanes.any_free(Some(class), least),
-            Spot::Load(key) => self.can_load(key),
+    /// The first step in the order among those that are first in line for busy lanes and were not
+    /// yet looked at.
+    fn first_in_line(&self, pass: &Pass) -> Option<Head> {
+        let heads = self.queues.shapes().filter_map(|(&shape, queue)| {
+            let missing = self.missing(shape.keys);
+            let seen = pass.seen.contains(&shape.spot);
+            if missing.is_some() || seen || self.spot_free(shape.spot, None) {
+                return None;
+            }
+            let (order, grip) = queue.first_key_value()?;
+            let waits = !shape.fresh || self.has_credit(order.class);
+            let head = Head { shape, missing, order: *order, grip: *grip, laneless: true };
+            waits.then_some(head)
+        });
+        heads.min_by_key(|head| head.order)
+    }
+
+    /// If a step that is first in line for a busy lane lacks memory as well, younger work must not
+    /// take it.
+    fn look_ahead(&mut self, head: &Head, pass: &mut Pass) {
+        let Head { shape, order, grip, .. } = *head;
+        let barred = if shape.fresh {
+            self.bars_fresh(shape, None, order.class, pass)
+        } else {
+            self.bars(shape, grip, pass)
+        };
+        let Some(job) = self.jobs.get(&order.job).filter(|_| !barred) else { return };
+        let part = &job.partitions[order.partition as usize];
+        let ask = Ask { real: false, ..self.ask(job, part, shape.takes, order) };
+        self.grant(ask, grip, shape.joins, pass);
+    }
+
+    /// Whether the loader is free for a missing key, or a lane for the step.
+    fn spot_free(&self, spot: Spot, missing: Option<KeyId>) -> bool {
+        match (missing, spot) {
+            (Some(key), _) => self.can_load(key),
+            (None, Spot::Cpu(least)) => self.lanes.any_free(None, u64::from(least)),
+            (None, Spot::Device(class, least)) => self.lanes.any_free(Some(class), least),
         }
     }
 
-    /// Whether a fresh partition of that class may start: a credit, no pause, no elder in the way.
-    fn lets_in(&self, shape: Shape, class: Class, pass: &Pass) -> bool {
+    /// Whether a fresh partition of that class may start: there is a credit and no pause.
+    fn has_credit(&self, class: Class) -> bool {
         let credits = match self.pressure {
             PressureStep::Shrink(bound) => self.config.in_flight.min(bound),
             _ => self.config.in_flight,
@@ -86,15 +134,17 @@ impl Scheduler {
         let paused = self.pressure >= PressureStep::PauseBatch
             && class == Class::Batch
             && self.in_flight > 0;
-        if self.in_flight >= credits || paused {
-            return false;
-        }
+        self.in_flight < credits && !paused
+    }
+
+    /// Whether blocked elders bar a fresh partition of that class.
+    fn bars_fresh(&self, shape: Shape, missing: Option<KeyId>, class: Class, pass: &Pass) -> bool {
         let passes = |reach| reach == Reach::Admitted && !shape.joins;
-        let purses = match shape.spot {
-            Spot::Load(_) => &[Purse::General],
-            _ => self.purses(class),
+        let purses = match missing {
+            Some(_) => &[Purse::General],
+            None => self.purses(class),
         };
-        !purses.iter().all(|&purse| pass.closed.bars(purse, shape.takes, passes))
+        purses.iter().all(|&purse| pass.closed.bars(purse, shape.takes, passes))
     }
 
     /// Whether a blocked elder bars a running partition.
@@ -108,17 +158,6 @@ impl Scheduler {
         let (id, index) = (order.job, order.partition);
         let Some(job) = self.jobs.get(&id) else { return Tried::Not };
         let part = &job.partitions[index as usize];
-        let missing = self.missing_key(part);
-        match (shape.spot, missing) {
-            (Spot::Load(key), _) => return self.attempt_load(key, shape, order, pass),
-            (_, Some(_)) => {
-                // The key was evicted for an elder since this step was filed.
-                self.dequeue(id, index);
-                self.enqueue(id, index);
-                return Tried::Moved;
-            }
-            _ => {}
-        }
         let step = part.current();
         let key = step.key.filter(|&key| self.keys.get(key).is_some_and(|k| k.spec.device > 0));
         let (device, avoid) = (step.claim.device, part.avoid);
@@ -142,13 +181,14 @@ impl Scheduler {
         self.make_room(lane, key, device + copy);
         if let Some(key) = absent {
             self.bring_key(key, lane, id, index);
-            return Tried::Went { freed: false };
+        } else {
+            self.start(id, index, lane, purse);
         }
-        Tried::Went { freed: self.start(id, index, lane, purse) }
+        Tried::Went
     }
 
-    /// Starts a step; whether its partition holds less than before in some pool.
-    fn start(&mut self, id: JobId, index: u32, lane: LaneId, purse: Purse) -> bool {
+    /// Starts a step.
+    fn start(&mut self, id: JobId, index: u32, lane: LaneId, purse: Purse) {
         self.dequeue(id, index);
         let job_holds = self.admit(id, purse);
         let job = self.jobs.get_mut(&id).expect("it was in the queues");
@@ -169,12 +209,8 @@ impl Scheduler {
             }
         }
         let peak = part.current().claim.peak;
-        let mut freed = false;
         if let Some((purse, seat)) = part.seat {
-            let ledger = self.accounts.purse_mut(purse);
-            let before = ledger.holds(seat);
-            ledger.change(seat, peak, part.profile.peak_from(step));
-            freed = !before.fits(peak);
+            self.accounts.purse_mut(purse).change(seat, peak, part.profile.peak_from(step));
         }
         let purse = part.seat.map_or(purse, |seat| seat.0);
         let run = Run(self.next_run);
@@ -192,7 +228,6 @@ impl Scheduler {
         self.occupy(lane, run);
         self.note(What::Started { run, task, stage, lane, threads, purse, holds: peak, job_holds });
         self.act(Action::Start { run, task, lane, threads });
-        freed
     }
 
     /// A job's first start takes the job's own hold.

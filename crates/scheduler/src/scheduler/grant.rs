@@ -7,19 +7,34 @@ use crate::ids::KeyId;
 use crate::job::Class;
 use crate::ledger::{Reach, Seat};
 use crate::memory::Memory;
-use crate::order::{Grip, Order};
+use crate::order::{Grip, Order, Shape, Spot};
 use crate::planted::Bug;
-use crate::state::{Job, Partition};
+use crate::state::{Job, Partition, Phase};
 use crate::trace::{Purse, What};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one pass over the free lanes has learned so far.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
     pub(super) closed: Closed,
-    /// An elder waits for other jobs to end, so keys it wants protect themselves no longer.
-    unprotected: bool,
-    /// Keys were evicted: what was concluded about elders before may no longer hold.
-    pub(super) evicted: bool,
+    /// Steps that wait for other jobs to end before their own may take its hold, and the pools
+    /// they keep closed.
+    for_jobs: Vec<(Order, u8)>,
+    /// Kinds of busy lanes whose first in line was looked at.
+    pub(super) seen: Vec<Spot>,
+    /// Up to where each shape was passed over.
+    cursors: BTreeMap<Shape, Order>,
+}
+
+impl Pass {
+    /// That step cannot go now; the next of its shape may.
+    pub(super) fn pass_over(&mut self, shape: Shape, order: Order) {
+        self.cursors.insert(shape, order);
+    }
+
+    pub(super) fn cursor(&self, shape: Shape) -> Option<Order> {
+        self.cursors.get(&shape).copied()
+    }
 }
 
 /// A request for memory.
@@ -32,6 +47,8 @@ pub(super) struct Ask {
     pub(super) extra: Memory,
     /// Of a newcomer: all that must fit beside what is not counted on to come back.
     pub(super) alone: Memory,
+    /// Idle keys may be evicted for it; otherwise it is only a question.
+    pub(super) real: bool,
 }
 
 impl Scheduler {
@@ -49,12 +66,12 @@ impl Scheduler {
         let peak = part.current().claim.peak;
         if part.started {
             let extra = peak.saturating_sub(self.held_by(part));
-            return Ask { order, takes, extra, alone: Memory::ZERO };
+            return Ask { order, takes, extra, alone: Memory::ZERO, real: true };
         }
         let joins = job.admitted.is_none();
         let holds = if joins { job.holds } else { Memory::ZERO };
         let alone = part.profile.peak().add_up(holds);
-        Ask { order, takes, extra: peak.add_up(holds), alone }
+        Ask { order, takes, extra: peak.add_up(holds), alone, real: true }
     }
 
     /// Whether the memory can be had now, from which purse; idle keys are evicted for it if that is
@@ -74,7 +91,7 @@ impl Scheduler {
             for &purse in self.purses(ask.order.class) {
                 self.close(pass, purse, ask.takes, Reach::Admitted);
             }
-            pass.unprotected = true;
+            pass.for_jobs.push((ask.order, ask.takes));
             return None;
         }
         for &purse in self.purses(ask.order.class) {
@@ -82,14 +99,30 @@ impl Scheduler {
                 return Some(purse);
             }
         }
-        if self.open_to(ask, Purse::General, pass, joins) && self.evict_for(ask, None, pass) {
-            return Some(Purse::General);
+        let mut spare = Memory::ZERO;
+        if self.open_to(ask, Purse::General, pass, joins) {
+            match self.evict_for(ask, None, pass) {
+                Ok(()) => return Some(Purse::General),
+                Err(evictable) => spare = evictable,
+            }
         }
         for &purse in self.purses(ask.order.class) {
-            let reach = self.accounts.purse(purse).blocker(None, ask.extra);
-            self.close(pass, purse, ask.takes, reach.unwrap_or(Reach::Running));
+            // Where an elder bars it, that elder's own wait is the one to protect.
+            if self.open_to(ask, purse, pass, joins) {
+                let spare = if purse == Purse::General { spare } else { Memory::ZERO };
+                self.close(pass, purse, ask.takes, self.newcomer_reach(ask, purse, spare));
+            }
         }
         None
+    }
+
+    /// For whom a newcomer waits that does not fit even when `spare` is evicted.
+    fn newcomer_reach(&self, ask: Ask, purse: Purse, spare: Memory) -> Reach {
+        let ledger = self.accounts.purse(purse);
+        match ledger.blocker(None, ask.extra.saturating_sub(spare)) {
+            Some(reach) if ledger.alone(ask.alone.saturating_sub(spare)) => reach,
+            _ => Reach::Running,
+        }
     }
 
     fn grant_growth(
@@ -99,17 +132,22 @@ impl Scheduler {
         seat: Seat,
         pass: &mut Pass,
     ) -> Option<Purse> {
-        let Some(reach) = self.accounts.purse(purse).blocker(Some(seat), ask.extra) else {
+        let ledger = self.accounts.purse(purse);
+        if ledger.blocker(Some(seat), ask.extra).is_none()
+            || self.planted.is(Bug::UnsafeGrowth) && ask.extra.fits(ledger.free())
+        {
             return Some(purse);
+        }
+        let spare = match purse {
+            Purse::General => match self.evict_for(ask, Some(seat), pass) {
+                Ok(()) => return Some(purse),
+                Err(evictable) => evictable,
+            },
+            Purse::Reserve => Memory::ZERO,
         };
-        let free = self.accounts.purse(purse).free();
-        if self.planted.is(Bug::UnsafeGrowth) && ask.extra.fits(free) {
-            return Some(purse);
-        }
-        if purse == Purse::General && self.evict_for(ask, Some(seat), pass) {
-            return Some(purse);
-        }
-        self.close(pass, purse, ask.takes, reach);
+        let lacking = ask.extra.saturating_sub(spare);
+        let reach = self.accounts.purse(purse).blocker(Some(seat), lacking);
+        self.close(pass, purse, ask.takes, reach.unwrap_or(Reach::Running));
         None
     }
 
@@ -133,43 +171,64 @@ impl Scheduler {
     pub(super) fn grant_load(&mut self, ask: Ask, joins: bool, pass: &mut Pass) -> bool {
         let Some(job) = self.jobs.get(&ask.order.job) else { return false };
         let reach = if joins && !self.accounts.admits(job.holds, job.need) {
-            pass.unprotected = true;
+            pass.for_jobs.push((ask.order, ask.takes));
             Reach::Admitted
-        } else if self.newcomer_fits(ask, Purse::General) || self.evict_for(ask, None, pass) {
+        } else if self.newcomer_fits(ask, Purse::General) {
             return true;
         } else {
-            let reach = self.accounts.purse(Purse::General).blocker(None, ask.extra);
-            reach.unwrap_or(Reach::Running)
+            match self.evict_for(ask, None, pass) {
+                Ok(()) => return true,
+                Err(spare) => self.newcomer_reach(ask, Purse::General, spare),
+            }
         };
         self.close(pass, Purse::General, ask.takes, reach);
         false
     }
 
     /// Evicts just enough idle keys, unused for longest first, to make a grant from the general
-    /// purse possible; none if all of them would not be enough.
-    fn evict_for(&mut self, ask: Ask, seat: Option<Seat>, pass: &mut Pass) -> bool {
+    /// purse possible; if all of them would not be enough, none, and how much they would be.
+    fn evict_for(&mut self, ask: Ask, seat: Option<Seat>, pass: &Pass) -> Result<(), Memory> {
         let ledger = self.accounts.purse(Purse::General);
         let short = ledger.shortage(seat, ask.extra, ask.alone);
-        let mut gone = Vec::new();
-        let mut freed = Memory::ZERO;
-        for (key, memory) in self.keys.evictable(Some(ask.order), pass.unprotected) {
-            if short.fits(freed) {
-                break;
+        let (mut enough, mut freed, mut all) = (Vec::new(), Memory::ZERO, Memory::ZERO);
+        for (key, memory, wanted) in self.keys.idle() {
+            if self.spares(wanted, ask.order, pass) {
+                continue;
             }
-            let helps = (0..2).any(|pool| memory[pool] > 0 && freed[pool] < short[pool]);
-            if helps {
+            all += memory;
+            if (0..2).any(|pool| memory[pool] > 0 && freed[pool] < short[pool]) {
                 freed += memory;
-                gone.push(key);
+                enough.push(key);
             }
         }
         if !short.fits(freed) {
-            return false;
+            return Err(all);
         }
-        for key in gone {
-            pass.evicted = true;
+        for key in enough.into_iter().filter(|_| ask.real) {
             self.evict(key);
         }
-        true
+        Ok(())
+    }
+
+    /// Whether a key is wanted by the step that asks for memory, or by one before it in the order
+    /// that does not itself wait for other jobs to end: those jobs may need the memory.
+    fn spares(&self, wanted: &BTreeSet<Order>, by: Order, pass: &Pass) -> bool {
+        let mut elders = wanted.range(..by);
+        let spared = match pass.for_jobs.is_empty() {
+            true => elders.next().is_some(),
+            false => !elders.all(|&elder| self.waits_for_jobs(elder, pass)),
+        };
+        spared || wanted.contains(&by)
+    }
+
+    fn waits_for_jobs(&self, order: Order, pass: &Pass) -> bool {
+        let job = self.jobs.get(&order.job);
+        match job.map(|job| job.partitions[order.partition as usize].phase) {
+            Some(Phase::Ready(Shape { takes, joins: true, .. })) => {
+                pass.for_jobs.iter().any(|&(first, closed)| first <= order && closed & takes != 0)
+            }
+            _ => false,
+        }
     }
 
     /// Gives an idle key's shared memory back.

@@ -8,7 +8,7 @@ use crate::ids::{JobId, KeyId, LaneId, Run};
 use crate::keys::Copy;
 use crate::memory::Memory;
 use crate::order::{Order, Shape};
-use crate::state::{Phase, Work, backoff};
+use crate::state::{Job, Phase, Work, backoff};
 use crate::trace::{Ignored, PressureStep, Purse, What};
 
 impl Scheduler {
@@ -45,7 +45,7 @@ impl Scheduler {
         self.keys.loading += 1;
         self.note(What::Loading { run, key, place, holds: shared, on_behalf: (job, partition) });
         self.act(Action::Load { run, key, place });
-        Tried::Went { freed: false }
+        Tried::Went
     }
 
     /// Evicts copies on a device until the key (unless it is there) and the step's memory fit.
@@ -84,7 +84,6 @@ impl Scheduler {
                     k.copy = Copy::Resident;
                     k.failures = 0;
                 });
-                self.refile_awaiting(key);
             }
             Place::Device(lane) => {
                 self.release_lane(lane);
@@ -162,27 +161,24 @@ impl Scheduler {
 
     /// A partition whose key was on its way to a device waits for its turn again.
     pub(super) fn end_keying(&mut self, job: JobId, partition: u32, lane: LaneId) {
-        let keying = |j: &crate::state::Job| {
-            j.open() && j.partitions[partition as usize].phase == Phase::Keying(lane)
-        };
+        let keying =
+            |j: &Job| j.open() && j.partitions[partition as usize].phase == Phase::Keying(lane);
         if self.jobs.get(&job).is_some_and(keying) {
             self.enqueue(job, partition);
         }
     }
 
-    fn refile_awaiting(&mut self, key: KeyId) {
-        for order in self.queues.awaiting(key) {
-            self.dequeue(order.job, order.partition);
-            self.enqueue(order.job, order.partition);
-        }
-    }
-
-    /// Everybody who waits for that key has failed.
+    /// Jobs with a partition that has not started and needs that key have failed.
     fn give_up_key(&mut self, key: KeyId) {
-        for order in self.queues.awaiting(key) {
-            if self.jobs.get(&order.job).is_some_and(|job| job.open()) {
-                self.fail(order.job, order.partition, Reason::Key(key));
-            }
+        let needs = |job: &Job| {
+            let parts = (0..).zip(&job.partitions);
+            let mut fresh = parts.filter(|(_, p)| !p.started && p.phase != Phase::Over);
+            let found = fresh.find(|(_, p)| p.profile.keys().any(|k| k == key));
+            found.filter(|_| job.open()).map(|(index, _)| (job.id, index))
+        };
+        let failed: Vec<(JobId, u32)> = self.jobs.values().filter_map(needs).collect();
+        for (job, index) in failed {
+            self.fail(job, index, Reason::Key(key));
         }
     }
 
@@ -190,9 +186,7 @@ impl Scheduler {
         if self.keys.change(key, |k| k.withdrawn = true).is_none() {
             return self.ignore(Ignored::Key(key));
         }
-        if self.keys.get(key).is_some_and(|k| k.missing() && !matches!(k.copy, Copy::Loading(_))) {
-            self.give_up_key(key);
-        }
+        self.give_up_key(key);
     }
 
     /// Pins a key or lets it go. A pin must leave room for every job that is here.
@@ -234,7 +228,8 @@ impl Scheduler {
     /// Under memory pressure: every idle key goes that nobody is waiting to use.
     pub(super) fn evict_idle(&mut self) {
         debug_assert!(self.pressure >= PressureStep::EvictIdle);
-        let idle: Vec<KeyId> = self.keys.evictable(None, false).map(|(key, _)| key).collect();
+        let idle = self.keys.idle().filter(|(.., wanted)| wanted.is_empty());
+        let idle: Vec<KeyId> = idle.map(|(key, ..)| key).collect();
         for key in idle {
             self.evict(key);
         }

@@ -86,7 +86,7 @@ pub struct Scheduler {
     shares_next: BTreeMap<TenantId, u64>,
     /// The ledger's sum as last traced.
     reported: Memory,
-    planted: Planted,
+    pub(crate) planted: Planted,
 }
 
 impl Scheduler {
@@ -106,7 +106,7 @@ impl Scheduler {
             records: BTreeMap::new(),
             next_record: 0,
             due: BTreeSet::new(),
-            queues: Queues::default(),
+            queues: Queues::new(),
             lanes: Lanes::default(),
             keys: Keys::default(),
             costs: Costs::default(),
@@ -127,6 +127,8 @@ impl Scheduler {
         std::mem::swap(&mut self.out, out);
         self.come_due();
         self.take_in(event);
+        // A backoff may have been drawn as no wait at all.
+        self.come_due();
         self.dispatch();
         let memory = self.reserved();
         if memory != self.reported {

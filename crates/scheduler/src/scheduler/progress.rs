@@ -4,6 +4,7 @@ use super::{Due, Scheduler};
 use crate::action::{Action, Entry, Outcome, Reason};
 use crate::event::Failure;
 use crate::ids::{JobId, LaneId, Run, Span, TaskId, Time};
+use crate::job::LaneNeed;
 use crate::memory::Memory;
 use crate::planted::Bug;
 use crate::state::{Job, Phase, Work, backoff};
@@ -136,7 +137,8 @@ impl Scheduler {
         }
         let part = &mut job.partitions[ended.partition as usize];
         part.failures += 1;
-        if failure == Failure::Device {
+        let device = matches!(part.current().lane, LaneNeed::Device { .. });
+        if failure == Failure::Device && device {
             part.avoid = Some(ended.lane);
         }
         let (step, attempt) = (part.current().clone(), part.failures);

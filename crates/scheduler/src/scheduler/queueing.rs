@@ -6,7 +6,7 @@ use crate::action::{Outcome, Reason};
 use crate::ids::{JobId, KeyId, TaskId};
 use crate::job::{Class, LaneNeed};
 use crate::memory::Memory;
-use crate::order::{Shape, Spot};
+use crate::order::{KeySet, Shape, Spot};
 use crate::planted::Bug;
 use crate::state::{Job, Partition, Phase};
 use crate::trace::What;
@@ -34,23 +34,25 @@ impl Scheduler {
     pub(super) fn enqueue(&mut self, id: JobId, index: u32) {
         let Some(job) = self.jobs.get(&id).filter(|job| job.open()) else { return };
         let part = &job.partitions[index as usize];
-        let missing = self.missing_key(part);
-        if let Some(key) = missing.filter(|&key| self.keys.get(key).is_none_or(|k| k.withdrawn)) {
-            self.fail(id, index, Reason::Key(key));
-            return;
+        let gone = |key: &KeyId| self.keys.get(*key).is_none_or(|k| k.withdrawn);
+        let lost = if part.started { None } else { part.profile.keys().find(gone) };
+        if let Some(key) = lost {
+            return self.fail(id, index, Reason::Key(key));
         }
-        let shape = self.shape(job, part, missing);
         let (order, grip) = (job.order(index), part.seat);
+        let mut set = KeySet::NONE;
         if !part.started {
             for key in part.profile.keys() {
                 self.keys.want(key, order, true);
             }
+            set = self.queues.set_of(part.profile.keys());
         }
+        let shape = self.shape(job, part, set);
         self.queues.insert(shape, order, grip);
         self.partition(id, index).phase = Phase::Ready(shape);
     }
 
-    /// Takes a ready step out of the queues, if it is in one.
+    /// Takes a ready step out of the queues, if it is in one; it is then nowhere.
     pub(super) fn dequeue(&mut self, id: JobId, index: u32) {
         let Some(job) = self.jobs.get(&id) else { return };
         let part = &job.partitions[index as usize];
@@ -62,38 +64,35 @@ impl Scheduler {
                 self.keys.want(key, order, false);
             }
         }
+        self.partition(id, index).phase = Phase::After(0);
     }
 
-    fn shape(&self, job: &Job, part: &Partition, missing: Option<KeyId>) -> Shape {
+    fn shape(&self, job: &Job, part: &Partition, keys: KeySet) -> Shape {
         let step = part.current();
         let fresh = !part.started;
         let joins = job.admitted.is_none();
         let takes = if fresh {
-            let key = missing.map_or(Memory::ZERO, |key| {
-                self.keys.get(key).map_or(Memory::ZERO, |k| k.spec.shared)
-            });
             let holds = if joins { job.holds } else { Memory::ZERO };
-            pools_of(part.profile.peak()) | pools_of(holds) | pools_of(key)
+            let copy = |key| self.keys.get(key).map_or(0, |k| pools_of(k.spec.shared));
+            let keys = part.profile.keys().fold(0, |pools, key| pools | copy(key));
+            pools_of(part.profile.peak()) | pools_of(holds) | keys
         } else {
             pools_of(step.claim.peak.saturating_sub(self.held_by(part)))
         };
-        let spot = match (missing, step.lane) {
-            (Some(key), _) => Spot::Load(key),
-            (None, LaneNeed::Cpu { least, .. }) => Spot::Cpu(least),
-            (None, LaneNeed::Device { class }) => {
+        let spot = match step.lane {
+            LaneNeed::Cpu { least, .. } => Spot::Cpu(least),
+            LaneNeed::Device { class } => {
                 let key = step.key.and_then(|key| self.keys.get(key)).map_or(0, |k| k.spec.device);
                 Spot::Device(class, step.claim.device.saturating_add(key))
             }
         };
-        Shape { spot, fresh, joins, takes }
+        Shape { spot, keys, fresh, joins, takes }
     }
 
-    /// The first key whose shared copy a fresh partition still lacks.
-    pub(super) fn missing_key(&self, part: &Partition) -> Option<KeyId> {
-        if part.started {
-            return None;
-        }
-        part.profile.keys().find(|&key| self.keys.get(key).is_none_or(|k| k.missing()))
+    /// The first key of a set whose shared copy is not there.
+    pub(super) fn missing(&self, set: KeySet) -> Option<KeyId> {
+        let missing = |key: &KeyId| self.keys.get(*key).is_none_or(|k| k.missing());
+        self.queues.keys(set).iter().copied().find(missing)
     }
 
     /// What a partition's seat holds.

@@ -1,0 +1,350 @@
+//! The independent checker: every record of the trace is judged at its moment, before it is
+//! believed.
+
+use super::model::{Model, State};
+use super::rules::{self, Verdict, Walk};
+use crate::ids::{JobId, LaneId, RecordId, Run, TaskId, Time};
+use crate::job::{Class, LaneKind, LaneNeed};
+use crate::memory::Memory;
+use crate::trace::{Purse, Trace, What};
+use crate::{Action, Config, Event, Output, Place};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Property {
+    /// Every submit ends, no job is lost.
+    EverySubmitEnds,
+    /// No job is answered, acknowledged or refused twice.
+    AnsweredOnce,
+    /// Reserved is never above the budget, and what it should be.
+    WithinBudget,
+    /// Every grant leaves a safe state.
+    SafeGrants,
+    /// When nothing is left, nothing is reserved.
+    BackToZero,
+    /// Nothing starts before its job is acknowledged or after its end is decided.
+    NoStartAfterEnd,
+    /// What starts was the first in the order that could.
+    PriorityInEveryStage,
+    /// Younger work takes no memory that a blocked elder waits for.
+    NoElderDelayed,
+    /// A free lane with a runnable step is not left free.
+    WorkConserving,
+    /// Nothing is acknowledged or answered before the journal has it.
+    DurableFirst,
+    /// Only the critical class uses the reserve.
+    ReserveForCritical,
+    /// A device that erred runs nothing until it has passed a test.
+    Quarantine,
+    /// A step starts only where it can run, ready, with its keys.
+    RightPlace,
+    /// A growing graph stays within its declared bound.
+    GrowthBound,
+}
+
+/// A property that does not hold, and how that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) property: Property,
+    pub(crate) how: String,
+}
+
+type Checked = Result<(), Violation>;
+
+fn hold(property: Property, holds: bool, how: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Violation { property, how: how() }) }
+}
+
+/// See the module docs.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    pub(crate) model: Model,
+    records: BTreeMap<RecordId, JobId>,
+    runs: BTreeSet<Run>,
+    /// Tickets that were told something, jobs that were answered.
+    told: BTreeSet<crate::Ticket>,
+    pub(crate) submitted: u64,
+    pub(crate) refused: u64,
+    pub(crate) starts: u64,
+    pub(crate) passes: u64,
+}
+
+impl Checker {
+    pub(crate) fn new(config: Config) -> Checker {
+        Checker {
+            model: Model::new(config),
+            records: BTreeMap::new(),
+            runs: BTreeSet::new(),
+            told: BTreeSet::new(),
+            submitted: 0,
+            refused: 0,
+            starts: 0,
+            passes: 0,
+        }
+    }
+
+    /// Judges what one event led to.
+    pub(crate) fn observe(
+        &mut self,
+        now: Time,
+        event: &Event,
+        out: &Output,
+        ledger: Memory,
+    ) -> Checked {
+        self.model.told(now, event);
+        self.submitted += u64::from(matches!(event, Event::Submit { .. }));
+        for Trace { what, .. } in &out.trace {
+            self.judge(what)?;
+            self.model.follow(what);
+        }
+        self.actions_match(out)?;
+        let reserved = self.model.reserved();
+        hold(Property::WithinBudget, reserved == ledger, || {
+            format!(
+                "the ledger says {ledger:?}, claims add up to {reserved:?} after {event:?}: {out:?}"
+            )
+        })?;
+        hold(Property::WithinBudget, reserved.fits(self.model.config.budget), || {
+            format!("{reserved:?} reserved")
+        })?;
+        let mut walk = Walk::new(&self.model);
+        for place in walk.queue() {
+            let verdict = walk.judge(&self.model, place);
+            let idle = matches!(verdict, Verdict::Runs | Verdict::Loads(_));
+            hold(Property::WorkConserving, !idle, || {
+                format!(
+                    "{place:?} could go on ({verdict:?}) at {:?} after {event:?}",
+                    self.model.now
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, what: &What) -> Checked {
+        match what {
+            What::Started { run, task, lane, threads, purse, holds, job_holds, .. } => {
+                self.starts += 1;
+                hold(Property::RightPlace, self.runs.insert(*run), || format!("{run} again"))?;
+                self.may_start(*task, *lane, *threads)?;
+                self.memory_right(*task, *purse, *holds, *job_holds)?;
+                self.first_in_order(*task, |v| v == Verdict::Runs)
+            }
+            What::Loading { key, place: Place::Shared, on_behalf, .. } => {
+                let task = TaskId { job: on_behalf.0, partition: on_behalf.1, step: 0 };
+                self.first_in_order(task, |v| v == Verdict::Loads(*key))
+            }
+            What::Loading { key, place: Place::Device(lane), on_behalf, .. } => {
+                let task = TaskId { job: on_behalf.0, partition: on_behalf.1, step: 0 };
+                self.lane_right(task, *lane)?;
+                let part = &self.model.jobs[&task.job].parts[task.partition as usize];
+                let there = |l: &LaneId| self.model.lanes[l].keys.contains(key);
+                let needless = rules::suitable(&self.model, part).iter().any(there);
+                hold(Property::RightPlace, !needless, || format!("{key} is on a free device"))?;
+                self.first_in_order(task, |v| v == Verdict::Runs)
+            }
+            What::Evicted { key, place: Place::Shared } => {
+                let used = self.model.users(*key) > 0 || self.model.keys[key].pinned;
+                hold(Property::RightPlace, !used, || format!("key {key} evicted in use"))
+            }
+            What::Recording { record, job } => {
+                self.records.insert(*record, *job);
+                Ok(())
+            }
+            What::Refused { ticket, .. } => {
+                self.refused += 1;
+                hold(Property::AnsweredOnce, self.told.insert(*ticket), || format!("{ticket}"))
+            }
+            What::Acknowledged { ticket, job } => {
+                let durable = self.model.jobs[job].recorded;
+                hold(Property::DurableFirst, durable, || format!("{job} acknowledged"))?;
+                hold(Property::AnsweredOnce, self.told.insert(*ticket), || format!("{ticket}"))
+            }
+            What::Answered { job, .. } => {
+                let view = &self.model.jobs[job];
+                hold(Property::DurableFirst, view.end_recorded, || format!("{job} answered"))?;
+                hold(Property::AnsweredOnce, !view.answered, || format!("{job} answered again"))
+            }
+            What::Ended { job, .. } => {
+                let ended = self.model.jobs[job].outcome.is_some();
+                hold(Property::AnsweredOnce, !ended, || format!("{job} ends again"))
+            }
+            What::Grew { job, count, .. } => {
+                let view = &self.model.jobs[job];
+                let live = view.spec.growth.as_ref().map_or(0, |g| g.live);
+                let fits = view.grown_left() + count <= live;
+                hold(Property::GrowthBound, fits, || format!("{job} grew by {count}"))
+            }
+            What::Failed { lane, failure: crate::Failure::Permanent, .. } => {
+                // A bound that was passed shows as a failure of the job.
+                let _ = lane;
+                Ok(())
+            }
+            What::Reserved { memory } => {
+                let ours = self.model.reserved();
+                hold(Property::WithinBudget, ours == *memory, || {
+                    format!("the ledger says {memory:?}, claims add up to {ours:?}")
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn may_start(&self, task: TaskId, lane: LaneId, threads: u32) -> Checked {
+        let view = &self.model.jobs[&task.job];
+        hold(Property::NoStartAfterEnd, view.open(), || {
+            format!("{task} of a job that is not open: {:?}", view.outcome)
+        })?;
+        let part = &view.parts[task.partition as usize];
+        let live = view.spec.growth.as_ref().map_or(0, |g| g.live);
+        let credit = part.current().emits == 0 || view.grown_left() + part.current().emits <= live;
+        hold(Property::GrowthBound, credit, || format!("{task} may emit past its bound"))?;
+        let ready = self.model.ready(task.job, task.partition);
+        hold(Property::RightPlace, ready && part.step == usize::from(task.step), || {
+            format!("{task} is not ready: {:?} at {}", part.state, part.step)
+        })?;
+        self.lane_right(task, lane)?;
+        let keyed = match self.model.device_key(part.current()) {
+            Some((key, _)) => self.model.lanes[&lane].keys.contains(&key),
+            None => true,
+        };
+        let shared = |key| {
+            let key = &self.model.keys[&key];
+            key.resident || key.spec.shared.is_zero()
+        };
+        hold(Property::RightPlace, keyed && part.profile.keys().all(shared), || {
+            format!("{task} started without its key")
+        })?;
+        let right = match (part.current().lane, self.model.lanes[&lane].kind) {
+            (LaneNeed::Cpu { most, .. }, LaneKind::Cpu { threads: has }) => {
+                threads == most.min(has)
+            }
+            _ => threads == 0,
+        };
+        hold(Property::RightPlace, right, || format!("{task} was given {threads} threads"))
+    }
+
+    fn lane_right(&self, task: TaskId, lane: LaneId) -> Checked {
+        let part = &self.model.jobs[&task.job].parts[task.partition as usize];
+        let view = self.model.lanes.get(&lane);
+        let suspect = view.is_some_and(|l| l.suspect);
+        hold(Property::Quarantine, !suspect, || format!("{task} on suspect lane {lane}"))?;
+        let suits = rules::suitable(&self.model, part).contains(&lane);
+        hold(Property::RightPlace, suits, || format!("{task} cannot run on {lane}: {view:?}"))?;
+        let LaneKind::Device { memory, .. } = self.model.lanes[&lane].kind else { return Ok(()) };
+        let own = self.model.device_key(part.current());
+        let keys =
+            self.model.lanes[&lane].keys.iter().filter(|key| own.is_none_or(|o| o.0 != **key));
+        let keys: u64 = keys.map(|key| self.model.keys[key].spec.device).sum();
+        let all = keys + own.map_or(0, |o| o.1) + part.current().claim.device;
+        hold(Property::WithinBudget, all <= memory, || format!("{all} bytes on device {lane}"))
+    }
+
+    fn memory_right(
+        &self,
+        task: TaskId,
+        purse: Purse,
+        holds: Memory,
+        job_holds: Memory,
+    ) -> Checked {
+        let view = &self.model.jobs[&task.job];
+        let part = &view.parts[task.partition as usize];
+        let joins = view.admitted.is_none();
+        let right = holds == part.current().claim.peak
+            && job_holds == if joins { view.spec.holds } else { Memory::ZERO };
+        hold(Property::WithinBudget, right, || format!("{task} holds {holds:?} + {job_holds:?}"))?;
+        let fair = purse == Purse::General || view.class == Class::Critical;
+        hold(Property::ReserveForCritical, fair, || format!("{task} of {:?}", view.class))?;
+        let mut seats = self.model.seats[purse as usize].clone();
+        let own = seats.iter_mut().find(|s| (s.job, s.partition) == (task.job, task.partition));
+        let most = part.profile.peak_from(part.step);
+        match own {
+            Some(seat) => (seat.holds, seat.most) = (holds, most),
+            None if part.profile.peak().is_zero() => {}
+            None => {
+                let (job, partition) = (task.job, task.partition);
+                seats.push(super::model::SeatView { job, partition, holds, most });
+            }
+        }
+        let outright = self.model.outright(purse) + job_holds;
+        let safe = rules::safe(self.model.budget(purse), outright, &seats);
+        hold(Property::SafeGrants, safe, || format!("{task}: {outright:?} and {seats:?}"))?;
+        let admitted = !joins || rules::admits(&self.model, view);
+        hold(Property::SafeGrants, admitted, || format!("{task}: no room for job {}", task.job))
+    }
+
+    /// Nobody before it in the order could have gone on, and no elder waits for what it takes.
+    fn first_in_order(&mut self, task: TaskId, expected: impl Fn(Verdict) -> bool) -> Checked {
+        let own = self.model.place(task.job, task.partition);
+        let mut walk = Walk::new(&self.model);
+        let mut blocked = None;
+        for place in walk.queue().into_iter().filter(|place| *place < own) {
+            let verdict = walk.judge(&self.model, place);
+            blocked = blocked.or((verdict == Verdict::Blocked).then_some(place));
+            let idle = matches!(verdict, Verdict::Runs | Verdict::Loads(_));
+            hold(Property::PriorityInEveryStage, !idle, || {
+                format!("{task} went before {place:?}, which could go on ({verdict:?})")
+            })?;
+        }
+        self.passes += u64::from(blocked.is_some());
+        let verdict = walk.judge(&self.model, own);
+        hold(Property::NoElderDelayed, verdict != Verdict::Barred, || {
+            format!("{task} takes what an elder waits for; first blocked is {blocked:?}; {walk:?}")
+        })?;
+        hold(Property::SafeGrants, verdict != Verdict::Blocked, || format!("{task} does not fit"))?;
+        hold(Property::RightPlace, expected(verdict), || format!("{task}: {verdict:?}"))
+    }
+
+    /// Actions say what the trace says, in the same order.
+    fn actions_match(&self, out: &Output) -> Checked {
+        let acted = out.actions.iter().filter_map(|a| match a {
+            Action::Start { run, .. } | Action::Load { run, .. } | Action::Probe { run, .. } => {
+                Some((Some(*run), None, None))
+            }
+            Action::Acknowledge { ticket, .. } | Action::Refuse { ticket, .. } => {
+                Some((None, Some(*ticket), None))
+            }
+            Action::Answer { job, .. } => Some((None, None, Some(*job))),
+            _ => None,
+        });
+        let traced = out.trace.iter().filter_map(|t| match &t.what {
+            What::Started { run, .. } | What::Loading { run, .. } | What::Probing { run, .. } => {
+                Some((Some(*run), None, None))
+            }
+            What::Acknowledged { ticket, .. } | What::Refused { ticket, .. } => {
+                Some((None, Some(*ticket), None))
+            }
+            What::Answered { job, .. } => Some((None, None, Some(*job))),
+            _ => None,
+        });
+        hold(Property::RightPlace, acted.eq(traced), || "actions and trace differ".into())
+    }
+
+    /// When the world has nothing more to say: all is answered, and nothing is held but keys.
+    pub(crate) fn at_rest(&self, reserved: Memory) -> Checked {
+        for (id, view) in &self.model.jobs {
+            hold(Property::EverySubmitEnds, view.answered || !view.recorded, || {
+                let states: Vec<&State> = view.parts.iter().map(|p| &p.state).collect();
+                format!("job {id} never ends: {:?}, {states:?}", view.outcome)
+            })?;
+        }
+        let told = self.told.len() as u64;
+        hold(Property::EverySubmitEnds, told == self.submitted, || {
+            format!("{} submits, {told} told", self.submitted)
+        })?;
+        let resident = self.model.keys.values().filter(|k| k.resident);
+        let keys = resident.fold(Memory::ZERO, |sum, k| sum + k.spec.shared);
+        hold(Property::BackToZero, reserved == keys, || {
+            format!("{reserved:?} reserved at rest, {keys:?} of it keys")
+        })
+    }
+
+    /// Forgets jobs that are over, so that long runs stay small.
+    pub(crate) fn forget(&mut self) {
+        let over = |view: &super::model::JobView| view.answered && view.released;
+        self.model.jobs.retain(|_, view| !over(view));
+        self.runs.clear();
+        self.records.clear();
+    }
+}

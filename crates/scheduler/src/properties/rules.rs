@@ -1,0 +1,390 @@
+//! The Laws as an onlooker would judge them: by definition, over plain lists, one decision at a
+//! time.
+
+use super::model::{JobView, Model, Part, Place5, SeatView};
+use crate::accounts::pools_of;
+use crate::ids::{KeyId, LaneId};
+use crate::job::{Class, LaneKind, LaneNeed};
+use crate::memory::Memory;
+use crate::trace::{PressureStep, Purse};
+
+/// Taking the running partitions in grant order, each can reach its peak from what is free plus
+/// what those before it release.
+pub(crate) fn safe(budget: Memory, outright: Memory, seats: &[SeatView]) -> bool {
+    (0..2).all(|pool| {
+        let held: u64 = seats.iter().map(|s| s.holds[pool]).sum();
+        let Some(mut free) = budget[pool].checked_sub(outright[pool] + held) else { return false };
+        seats.iter().all(|seat| {
+            let fits = seat.most[pool] <= seat.holds[pool] + free;
+            free += seat.holds[pool];
+            fits
+        })
+    })
+}
+
+/// What a ready partition could do at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Start, from that purse.
+    Runs,
+    /// Have its key loaded into shared memory.
+    Loads(KeyId),
+    /// Nothing: only memory is lacking.
+    Blocked,
+    /// Nothing: an elder waits for the memory it would take.
+    Barred,
+    /// Nothing: no lane, no loader, no credit.
+    Waits,
+}
+
+/// For whom a blocked elder waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// The first so many seats.
+    Seats(usize),
+    Running,
+    Admitted,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    purse: Purse,
+    takes: u8,
+    waits: Waits,
+}
+
+/// One look along the order of service.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    closings: Vec<Closing>,
+    /// Who waits for other jobs to end, and the pools they close.
+    for_jobs: Vec<(Place5, u8)>,
+    /// Kinds of busy lanes whose first in line was judged.
+    seen: Vec<(LaneNeed, u64)>,
+    queue: Vec<Place5>,
+}
+
+struct Asker<'m> {
+    job: &'m JobView,
+    part: &'m Part,
+    place: Place5,
+    takes: u8,
+    joins: bool,
+    holds: Memory,
+}
+
+impl Walk {
+    pub(crate) fn new(model: &Model) -> Walk {
+        Walk { queue: model.queue(), ..Walk::default() }
+    }
+
+    pub(crate) fn queue(&self) -> Vec<Place5> {
+        self.queue.clone()
+    }
+
+    /// Judges the next in line; those before it must have been judged.
+    pub(crate) fn judge(&mut self, model: &Model, place: Place5) -> Verdict {
+        let (.., job, partition) = place;
+        let view = &model.jobs[&job];
+        let part = &view.parts[partition as usize];
+        let missing = missing_key(model, part);
+        let joins = view.admitted.is_none();
+        let holds = if joins && !part.started { view.spec.holds } else { Memory::ZERO };
+        let extra = part.current().claim.peak.saturating_sub(held(model, place));
+        let takes = if part.started { pools_of(extra) } else { fresh_takes(model, part, holds) };
+        let asker = Asker { job: view, part, place, takes, joins, holds };
+        match missing {
+            Some(key) => self.judge_load(model, &asker, key),
+            None if any_free(model, part) => match suitable(model, part).is_empty() {
+                true => Verdict::Waits,
+                false => self.judge_memory(model, &asker),
+            },
+            None => self.judge_in_line(model, &asker),
+        }
+    }
+
+    fn judge_memory(&mut self, model: &Model, asker: &Asker) -> Verdict {
+        match asker.part.started {
+            true => self.judge_growth(model, asker),
+            false => self.judge_newcomer(model, asker),
+        }
+    }
+
+    /// All lanes of its kind are busy: only the first in line for them can lack memory besides.
+    fn judge_in_line(&mut self, model: &Model, asker: &Asker) -> Verdict {
+        let spot = spot(model, asker.part);
+        let waits = asker.part.started || has_credit(model, asker.place.0);
+        if !waits || self.seen.contains(&spot) {
+            return Verdict::Waits;
+        }
+        self.seen.push(spot);
+        match self.judge_memory(model, asker) {
+            Verdict::Blocked => Verdict::Blocked,
+            _ => Verdict::Waits,
+        }
+    }
+
+    fn judge_growth(&mut self, model: &Model, asker: &Asker) -> Verdict {
+        let (.., job, partition) = asker.place;
+        for purse in [Purse::General, Purse::Reserve] {
+            let seats = &model.seats[purse as usize];
+            let found = seats.iter().position(|s| (s.job, s.partition) == (job, partition));
+            let Some(at) = found else { continue };
+            let barred = self.closings.iter().any(|c| {
+                let passes = match c.waits {
+                    Waits::Seats(n) => at < n,
+                    Waits::Running | Waits::Admitted => true,
+                };
+                c.purse == purse && c.takes & asker.takes != 0 && !passes
+            });
+            if barred {
+                return Verdict::Barred;
+            }
+            let mut after = seats.clone();
+            let step = asker.part.step;
+            after[at].holds = asker.part.current().claim.peak;
+            after[at].most = asker.part.profile.peak_from(step);
+            let (budget, outright) = (model.budget(purse), model.outright(purse));
+            if safe(budget, outright, &after) {
+                return Verdict::Runs;
+            }
+            let spared = outright - self.evictable(model, purse, asker.place);
+            if safe(budget, spared, &after) {
+                return Verdict::Runs;
+            }
+            let n = (0..=at).find(|&n| safe(budget, spared, &after[n..])).unwrap_or(at);
+            self.closings.push(Closing { purse, takes: asker.takes, waits: Waits::Seats(n) });
+            return Verdict::Blocked;
+        }
+        Verdict::Runs
+    }
+
+    fn judge_newcomer(&mut self, model: &Model, asker: &Asker) -> Verdict {
+        let class = asker.place.0;
+        if !has_credit(model, class) {
+            return Verdict::Waits;
+        }
+        let purses = purses(class);
+        let open: Vec<Purse> = purses.iter().copied().filter(|&p| !self.bars(p, asker)).collect();
+        if open.is_empty() {
+            return Verdict::Barred;
+        }
+        if asker.joins && !admits(model, asker.job) {
+            self.close(purses, asker, |_| Waits::Admitted);
+            self.for_jobs.push((asker.place, asker.takes));
+            return Verdict::Blocked;
+        }
+        let newcomer = SeatView {
+            job: asker.place.3,
+            partition: asker.place.4,
+            holds: asker.part.current().claim.peak,
+            most: asker.part.profile.peak(),
+        };
+        let fits = |purse: Purse, evicted: Memory, gone: usize| {
+            let mut seats = model.seats[purse as usize][gone..].to_vec();
+            seats.push(newcomer);
+            safe(model.budget(purse), model.outright(purse) + asker.holds - evicted, &seats)
+        };
+        if open.iter().any(|&purse| fits(purse, Memory::ZERO, 0)) {
+            return Verdict::Runs;
+        }
+        let evictable = self.evictable(model, Purse::General, asker.place);
+        if open.contains(&Purse::General) && fits(Purse::General, evictable, 0) {
+            return Verdict::Runs;
+        }
+        self.close(&open, asker, |purse| {
+            let len = model.seats[purse as usize].len();
+            let spare = if purse == Purse::General { evictable } else { Memory::ZERO };
+            let n = (0..=len).find(|&n| fits(purse, spare, n));
+            n.map_or(Waits::Running, Waits::Seats)
+        });
+        Verdict::Blocked
+    }
+
+    fn judge_load(&mut self, model: &Model, asker: &Asker, key: KeyId) -> Verdict {
+        let view = &model.keys[&key];
+        let busy = model.keys.values().filter(|k| k.loading).count() as u32;
+        let later = view.backoff.is_some_and(|till| till > model.now);
+        if view.loading || later || busy >= model.config.loads || !has_credit(model, asker.place.0)
+        {
+            return Verdict::Waits;
+        }
+        if self.bars(Purse::General, asker) {
+            return Verdict::Barred;
+        }
+        let general = &[Purse::General];
+        if asker.joins && !admits(model, asker.job) {
+            self.close(general, asker, |_| Waits::Admitted);
+            self.for_jobs.push((asker.place, asker.takes));
+            return Verdict::Blocked;
+        }
+        let (budget, outright) = (model.budget(Purse::General), model.outright(Purse::General));
+        let lacking = asker.part.profile.keys().map(|k| &model.keys[&k]).filter(|k| !k.resident);
+        let lacking = lacking.fold(Memory::ZERO, |sum, k| sum + k.spec.shared);
+        let alone = asker.part.profile.peak() + asker.holds + lacking;
+        let seats = &model.seats[Purse::General as usize];
+        let fits = |evicted: Memory, gone: usize| {
+            safe(budget, outright + view.spec.shared - evicted, &seats[gone..])
+                && (alone + outright - evicted).fits(budget)
+        };
+        let evictable = self.evictable(model, Purse::General, asker.place);
+        if fits(Memory::ZERO, 0) || fits(evictable, 0) {
+            return Verdict::Loads(key);
+        }
+        self.close(general, asker, |_| {
+            let n = (0..=seats.len()).find(|&n| fits(evictable, n));
+            n.map_or(Waits::Running, Waits::Seats)
+        });
+        Verdict::Blocked
+    }
+
+    fn close(&mut self, purses: &[Purse], asker: &Asker, waits: impl Fn(Purse) -> Waits) {
+        for &purse in purses {
+            self.closings.push(Closing { purse, takes: asker.takes, waits: waits(purse) });
+        }
+    }
+
+    fn bars(&self, purse: Purse, asker: &Asker) -> bool {
+        self.bars_newcomer(purse, asker.takes, asker.joins)
+    }
+
+    fn bars_newcomer(&self, purse: Purse, takes: u8, joins: bool) -> bool {
+        self.closings.iter().any(|c| {
+            let passes = c.waits == Waits::Admitted && !joins;
+            c.purse == purse && c.takes & takes != 0 && !passes
+        })
+    }
+
+    /// Keys that could make room: resident, unpinned, unused, and wanted neither by this partition
+    /// nor by one before it.
+    fn evictable(&self, model: &Model, purse: Purse, by: Place5) -> Memory {
+        if purse == Purse::Reserve {
+            return Memory::ZERO;
+        }
+        let idle = model.keys.iter().filter(|(key, k)| {
+            k.resident && !k.pinned && model.users(**key) == 0 && !self.spares(model, **key, by)
+        });
+        idle.fold(Memory::ZERO, |sum, (_, k)| sum + k.spec.shared)
+    }
+
+    fn spares(&self, model: &Model, key: KeyId, by: Place5) -> bool {
+        self.queue.iter().any(|&place| {
+            let view = &model.jobs[&place.3];
+            let part = &view.parts[place.4 as usize];
+            let before =
+                place == by || (place < by && !self.waits_for_jobs(model, place, view, part));
+            before && !part.started && part.profile.keys().any(|k| k == key)
+        })
+    }
+
+    fn waits_for_jobs(&self, model: &Model, place: Place5, view: &JobView, part: &Part) -> bool {
+        let takes = fresh_takes(model, part, view.spec.holds);
+        let behind = |&(first, closed): &(Place5, u8)| first <= place && closed & takes != 0;
+        view.admitted.is_none() && self.for_jobs.iter().any(behind)
+    }
+}
+
+/// The pools in which a partition that has not started claims anything, keys included.
+fn fresh_takes(model: &Model, part: &Part, holds: Memory) -> u8 {
+    let keys = part.profile.keys().map(|key| pools_of(model.keys[&key].spec.shared));
+    keys.fold(pools_of(part.profile.peak()) | pools_of(holds), |all, pools| all | pools)
+}
+
+pub(crate) fn purses(class: Class) -> &'static [Purse] {
+    match class {
+        Class::Critical => &[Purse::Reserve, Purse::General],
+        _ => &[Purse::General],
+    }
+}
+
+fn has_credit(model: &Model, class: Class) -> bool {
+    let in_flight = model.in_flight();
+    let credits = match model.pressure {
+        PressureStep::Shrink(bound) => model.config.in_flight.min(bound),
+        _ => model.config.in_flight,
+    };
+    let paused =
+        model.pressure >= PressureStep::PauseBatch && class == Class::Batch && in_flight > 0;
+    in_flight < credits && !paused
+}
+
+/// The largest thing that a job may still need beside all job holds.
+pub(crate) fn need(model: &Model, job: &JobView) -> Memory {
+    let copy = |key: KeyId| match &model.keys[&key] {
+        k if k.pinned => Memory::ZERO,
+        k => k.spec.shared,
+    };
+    let specs = job.spec.partitions.iter().map(|p| &p.profile);
+    let most = specs.fold(Memory::ZERO, |most, profile| {
+        most.max(profile.keys().map(copy).fold(profile.peak(), |sum, k| sum + k))
+    });
+    match &job.spec.growth {
+        Some(g) => most.max(g.keys.iter().map(|&k| copy(k)).fold(g.peak, |sum, k| sum + k)),
+        None => most,
+    }
+}
+
+/// With this job's hold taken, there is room beside all job holds for the largest need.
+pub(crate) fn admits(model: &Model, job: &JobView) -> bool {
+    let holding = model.jobs.values().filter(|j| j.admitted.is_some() && !j.released);
+    let mut most = need(model, job);
+    let mut holds = job.spec.holds;
+    for other in holding {
+        most = most.max(need(model, other));
+        if other.admitted == Some(Purse::General) {
+            holds += other.spec.holds;
+        }
+    }
+    let pinned = model.keys.values().filter(|k| k.pinned);
+    let pinned = pinned.fold(Memory::ZERO, |sum, k| sum + k.spec.shared);
+    (holds + most + pinned).fits(model.budget(Purse::General))
+}
+
+fn missing_key(model: &Model, part: &Part) -> Option<KeyId> {
+    let lacks = |key: &KeyId| {
+        let key = &model.keys[key];
+        !key.resident && !key.spec.shared.is_zero()
+    };
+    part.profile.keys().find(|key| !part.started && lacks(key))
+}
+
+fn held(model: &Model, place: Place5) -> Memory {
+    let mut seats = model.seats.iter().flatten();
+    let seat = seats.find(|s| (s.job, s.partition) == (place.3, place.4));
+    seat.map_or(Memory::ZERO, |s| s.holds)
+}
+
+/// The kind of lane that a partition's current step needs: CPU threads, or a class and bytes.
+fn spot(model: &Model, part: &Part) -> (LaneNeed, u64) {
+    let step = part.current();
+    match step.lane {
+        LaneNeed::Cpu { least, .. } => (LaneNeed::Cpu { least, most: least }, 0),
+        device => (device, step.claim.device + model.device_key(step).map_or(0, |k| k.1)),
+    }
+}
+
+fn suits(model: &Model, part: &Part, kind: LaneKind) -> bool {
+    match (spot(model, part), kind) {
+        ((LaneNeed::Cpu { least, .. }, _), LaneKind::Cpu { threads }) => threads >= least,
+        ((LaneNeed::Device { class: want }, bytes), LaneKind::Device { class, memory }) => {
+            want == class && memory >= bytes
+        }
+        _ => false,
+    }
+}
+
+/// Whether any lane of the right kind is free, be it one to avoid.
+fn any_free(model: &Model, part: &Part) -> bool {
+    let free = |l: &super::model::LaneView| l.busy.is_none() && !l.suspect && !l.draining;
+    model.lanes.values().any(|l| free(l) && suits(model, part, l.kind))
+}
+
+/// Free lanes on which a partition's current step could run, its key there or not.
+pub(crate) fn suitable(model: &Model, part: &Part) -> Vec<LaneId> {
+    let serving: Vec<_> = (model.lanes.iter())
+        .filter(|(_, l)| suits(model, part, l.kind) && !l.suspect && !l.draining)
+        .collect();
+    let elsewhere = serving.iter().any(|(lane, _)| part.avoid != Some(**lane));
+    let free = serving.into_iter().filter(|(_, l)| l.busy.is_none());
+    free.map(|(lane, _)| *lane).filter(|lane| !elsewhere || part.avoid != Some(*lane)).collect()
+}

@@ -1,0 +1,310 @@
+//! A world of chance: it carries out actions after random times, with random failures, and throws
+//! in submits, cancels, lost devices, stale reports and memory pressure.
+
+use super::chance;
+use super::checker::{Checker, Property, Violation};
+use crate::jitter::Jitter;
+use crate::planted::Bug;
+use crate::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash as _, Hasher as _};
+
+pub(crate) struct World {
+    rng: Jitter,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) checker: Checker,
+    now: Time,
+    agenda: BTreeMap<(Time, u64), Event>,
+    sequence: u64,
+    /// Runs of steps that were started and not reported: their task.
+    running: BTreeMap<Run, TaskId>,
+    lanes: BTreeSet<LaneId>,
+    next_lane: u32,
+    next_ticket: u64,
+    jobs: Vec<JobId>,
+    trouble: bool,
+    out: Output,
+    pub(crate) events: u64,
+    pub(crate) digest: std::hash::DefaultHasher,
+    pub(crate) seen: BTreeMap<&'static str, u64>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> World {
+        let mut rng = Jitter::new(seed);
+        let config = chance::config(&mut rng);
+        let mut scheduler = Scheduler::new(config.clone(), seed);
+        scheduler.planted.bug = bug;
+        World {
+            rng,
+            scheduler,
+            checker: Checker::new(config),
+            now: Time::ZERO,
+            agenda: BTreeMap::new(),
+            sequence: 0,
+            running: BTreeMap::new(),
+            lanes: BTreeSet::new(),
+            next_lane: 0,
+            next_ticket: 0,
+            jobs: Vec::new(),
+            trouble: true,
+            out: Output::default(),
+            events: 0,
+            digest: std::hash::DefaultHasher::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// Runs for about that many events, then lets everything come to its end.
+    pub(crate) fn run(&mut self, events: u64) -> Result<(), Violation> {
+        for key in 0..chance::KEYS {
+            let spec = chance::key(&mut self.rng);
+            self.tell(Event::KeyDeclared { key: KeyId(key), spec })?;
+        }
+        for kind in chance::ample_lanes() {
+            self.join(kind)?;
+        }
+        for _ in 0..self.rng.below(6) {
+            let kind = chance::lane(&mut self.rng);
+            self.join(kind)?;
+        }
+        while self.events < events {
+            self.disturb()?;
+            self.advance()?;
+            if self.events.is_multiple_of(512) {
+                self.checker.forget();
+                let open: Vec<JobId> = self.checker.model.jobs.keys().copied().collect();
+                self.jobs.retain(|job| open.binary_search(job).is_ok());
+            }
+        }
+        self.settle()
+    }
+
+    /// No more trouble: lanes for everything, no pressure, and time until nothing happens.
+    fn settle(&mut self) -> Result<(), Violation> {
+        self.trouble = false;
+        for kind in chance::ample_lanes() {
+            self.join(kind)?;
+        }
+        self.tell(Event::Resident { memory: Memory::ZERO })?;
+        for _ in 0..200_000 {
+            if !self.advance()? {
+                return self.checker.at_rest(self.scheduler.reserved());
+            }
+        }
+        let how = "events without end".into();
+        Err(Violation { property: Property::EverySubmitEnds, how })
+    }
+
+    fn join(&mut self, kind: LaneKind) -> Result<(), Violation> {
+        let lane = LaneId(self.next_lane);
+        self.next_lane += 1;
+        self.lanes.insert(lane);
+        self.tell(Event::LaneJoined { lane, kind })
+    }
+
+    /// Takes the next thing on the agenda, or the scheduler's own wake-up if that is earlier.
+    fn advance(&mut self) -> Result<bool, Violation> {
+        let next = self.agenda.first_key_value().map(|((time, _), _)| *time);
+        let event = match (next, self.scheduler.next_wake()) {
+            (Some(time), wake) if wake.is_none_or(|wake| time <= wake) => {
+                self.now = self.now.max(time);
+                self.agenda.pop_first().map(|(_, event)| event)
+            }
+            (_, Some(wake)) => {
+                self.now = self.now.max(wake);
+                Some(Event::Tick)
+            }
+            _ => None,
+        };
+        let Some(event) = event else { return Ok(false) };
+        self.tell(event)?;
+        Ok(true)
+    }
+
+    fn tell(&mut self, event: Event) -> Result<(), Violation> {
+        self.events += 1;
+        self.out.clear();
+        let mut event = event;
+        if let Event::Finished { run, again, .. } = &mut event
+            && let Some(task) = self.running.get(run).copied()
+        {
+            *again = self.emit(*run, task)?;
+        }
+        if let Event::Finished { run, .. } | Event::Failed { run, .. } | Event::Stopped { run } =
+            &event
+        {
+            self.running.remove(run);
+        }
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        self.scheduler.handle(self.now, event.clone(), &mut out);
+        for trace in &out.trace {
+            format!("{trace:?}").hash(&mut self.digest);
+            self.note(&trace.what);
+        }
+        let checked = self.checker.observe(self.now, &event, &out, self.scheduler.reserved());
+        for action in &out.actions {
+            self.carry_out(action);
+        }
+        self.out = out;
+        checked.map_err(|mut violation| {
+            let model = &self.checker.model;
+            let Output { actions: _, trace } = &self.out;
+            violation.how += &format!(
+                "\nat {:?} after {event:?}\ndecided {trace:?}\nseats {:?}\nlanes {:?}\nkeys {:?}\nunder {:?}",
+                self.now, model.seats, model.lanes, model.keys, model.config
+            );
+            violation
+        })
+    }
+
+    fn note(&mut self, what: &What) {
+        let name = match what {
+            What::Refused { why: Refusal::Busy { .. }, .. } => "busy",
+            What::Refused { why: Refusal::NeverFits { .. }, .. } => "never fits",
+            What::Grew { .. } => "grew",
+            What::Promoted { .. } => "promoted",
+            What::Failed { failure: Failure::BadResult, again: Some(_), .. } => "started over",
+            What::Failed { again: Some(_), .. } => "retried",
+            What::Loaded { place: Place::Shared, .. } => "key loaded",
+            What::Loaded { .. } => "key brought to a device",
+            What::Evicted { place: Place::Shared, .. } => "key evicted",
+            What::Evicted { .. } => "key evicted from a device",
+            What::Started { purse: Purse::Reserve, .. } => "started from the reserve",
+            What::Quarantined { .. } => "quarantined",
+            What::Pressure { to: PressureStep::Shrink(_), .. } => "shrunk",
+            What::Ended { outcome: Outcome::Complete, .. } => "complete",
+            What::Ended { outcome: Outcome::Failed { .. }, .. } => "failed",
+            What::Ended { outcome: Outcome::Cancelled, .. } => "cancelled",
+            What::Ended { outcome: Outcome::DeadlineMissed, .. } => "deadline missed",
+            What::Stopped { .. } => "stopped",
+            What::Ignored { .. } => "ignored",
+            _ => return,
+        };
+        *self.seen.entry(name).or_default() += 1;
+    }
+
+    /// A producer about to finish may emit, and may want to go on.
+    fn emit(&mut self, run: Run, task: TaskId) -> Result<bool, Violation> {
+        let Some(view) = self.checker.model.jobs.get(&task.job) else { return Ok(false) };
+        let part = &view.parts[task.partition as usize];
+        let Some(growth) = view.spec.growth.as_ref().filter(|_| view.open()) else {
+            return Ok(false);
+        };
+        let (emits, count) = (part.current().emits, view.parts.len() as u32);
+        let grown = view.parts.iter().filter(|p| p.grown).count() as u32;
+        let most = emits.min(growth.total - grown);
+        if emits == 0 || most == 0 || !self.trouble {
+            return Ok(false);
+        }
+        let partitions = chance::emission(&mut self.rng, most, count);
+        if !partitions.is_empty() {
+            self.tell(Event::Grow { run, partitions })?;
+        }
+        Ok(self.rng.below(3) > 0)
+    }
+
+    fn later(&mut self, span: u64, event: Event) {
+        self.sequence += 1;
+        let at = self.now + Span(1 + self.rng.below(span));
+        self.agenda.insert((at, self.sequence), event);
+    }
+
+    fn carry_out(&mut self, action: &Action) {
+        let chance = if self.trouble { self.rng.below(100) } else { 99 };
+        match *action {
+            Action::Persist { record, .. } if chance < 3 => {
+                self.later(5, Event::NotPersisted { record });
+            }
+            Action::Persist { record, .. } => self.later(5, Event::Persisted { record }),
+            Action::Acknowledge { job, .. } => self.jobs.push(job),
+            Action::Start { run, task, .. } => {
+                self.running.insert(run, task);
+                let event = match chance {
+                    0..4 => Event::Failed { run, failure: Failure::Transient },
+                    4..8 => Event::Failed { run, failure: Failure::Device },
+                    8..11 => Event::Failed { run, failure: Failure::BadResult },
+                    11 => Event::Failed { run, failure: Failure::Permanent },
+                    _ => Event::Finished { run, peak: None, again: false },
+                };
+                self.later(60, event);
+            }
+            Action::Stop { run, .. } => self.later(10, Event::Stopped { run }),
+            Action::Load { run, .. } if chance < 8 => self.later(40, Event::LoadFailed { run }),
+            Action::Load { run, .. } => self.later(40, Event::Loaded { run }),
+            Action::Probe { run, .. } => {
+                let passed = chance > 40;
+                self.later(20, Event::Probed { run, passed });
+            }
+            Action::Close { lane } => {
+                self.lanes.remove(&lane);
+            }
+            _ => {}
+        }
+    }
+
+    fn disturb(&mut self) -> Result<(), Violation> {
+        let pick = self.rng.below(1000);
+        match pick {
+            0..150 => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                let spec = chance::job(&mut self.rng, self.now);
+                self.tell(Event::Submit { ticket, spec })
+            }
+            150..160 if !self.jobs.is_empty() => {
+                let job = self.jobs[self.rng.below(self.jobs.len() as u64) as usize];
+                self.tell(Event::Cancel { job })
+            }
+            160..164 => self.lose_lane(),
+            164..172 => {
+                let kind = chance::lane(&mut self.rng);
+                if self.lanes.len() < 12 { self.join(kind) } else { Ok(()) }
+            }
+            172..180 => {
+                let full = self.scheduler.config().budget;
+                let share = 900 + self.rng.below(120);
+                let host = full.host * share / 1000;
+                self.tell(Event::Resident { memory: Memory { host, pinned: 0 } })
+            }
+            180..184 => {
+                let key = KeyId(self.rng.below(chance::KEYS));
+                self.tell(if pick < 182 { Event::Pin { key } } else { Event::Unpin { key } })
+            }
+            184 => {
+                let key = KeyId(self.rng.below(chance::KEYS));
+                self.tell(Event::KeyWithdrawn { key })?;
+                let spec = chance::key(&mut self.rng);
+                self.later(100, Event::KeyDeclared { key, spec });
+                Ok(())
+            }
+            // A report about something long over.
+            185..190 => {
+                let run = Run(self.rng.below(1 + self.events / 4));
+                if self.running.contains_key(&run) {
+                    return Ok(());
+                }
+                self.tell(Event::Stopped { run })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lose_lane(&mut self) -> Result<(), Violation> {
+        // The first three run everything and stay, so that nothing is refused for want of a lane.
+        let count = self.lanes.len() as u64;
+        let pick = self.lanes.iter().nth(self.rng.below(count.max(1)) as usize).copied();
+        let Some(lane) = pick.filter(|lane| lane.0 >= 3) else { return Ok(()) };
+        if self.rng.below(2) == 0 {
+            self.tell(Event::LaneDraining { lane })
+        } else {
+            self.lanes.remove(&lane);
+            self.tell(Event::LaneLost { lane })
+        }
+    }
+
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.digest.finish()
+    }
+}
