@@ -2,9 +2,12 @@
 //!
 //! Each constraint gives a bound in seconds per job, computed from the scenario alone (service times
 //! at their best), and a share: the part of that resource that the steady part of a run put to use.
-//! The binding constraint is the one with the largest share. Waiting counts for nothing here:
-//! memory held by data that waits for a device is the device's fault, so the memory share counts
-//! only what running steps hold.
+//!
+//! What binds is what is saturated. Memory alone is not asked first: data that waits for a saturated
+//! device fills all the memory there is, and more memory would only hold more of it. So the binding
+//! constraint is the largest share among the others if it is saturated, and else the largest share
+//! of all. Where sharing and lanes are both saturated it is the sharing, since more lanes would not
+//! help.
 
 use crate::model::{Model, ModelCircuit, ModelStage};
 use crate::scenario::Scenario;
@@ -80,8 +83,8 @@ pub(crate) fn bounds(s: &Scenario, m: &Model, steady: Option<&Part>) -> Vec<Boun
         });
     }
     add(Constraint::Memory, view.memory(), &|part, _| {
-        let held: u128 = part.sums.stages.iter().map(|s| s.byte_time).sum();
-        Some(held as f64 / (part.seconds() * 1e9) / view.free())
+        let keys = s.budget() as f64 - view.free();
+        Some((part.mean_held() - keys).max(0.0) / view.free())
     });
     let credits = s.scheduler.in_flight.map(f64::from);
     let in_flight = credits.map(|n| view.mean(|c| work(c, |_| true)) / n);
@@ -96,10 +99,21 @@ pub(crate) fn bounds(s: &Scenario, m: &Model, steady: Option<&Part>) -> Vec<Boun
     all
 }
 
-/// The one that binds: the largest share, or, where nothing was measured, none.
+/// The share from which a resource counts as saturated; the rest is the edges of a finite run.
+const SATURATED: f64 = 0.97;
+
+/// The one that binds; none where nothing was measured.
 pub(crate) fn binding(bounds: &[Bound]) -> Option<&Bound> {
-    let shares = bounds.iter().filter(|b| b.share.is_some());
-    shares.max_by(|a, b| a.share.unwrap_or(0.0).total_cmp(&b.share.unwrap_or(0.0)))
+    let share = |b: &&Bound| b.share.unwrap_or(0.0);
+    let measured = || bounds.iter().filter(|b| b.share.is_some());
+    let most = |among: &mut dyn Iterator<Item = &'_ Bound>| -> Option<Constraint> {
+        among.max_by(|a, b| share(a).total_cmp(&share(b))).map(|b| b.constraint.clone())
+    };
+    let full = || measured().filter(|b| share(b) >= SATURATED);
+    let found = most(&mut full().filter(|b| matches!(b.constraint, Constraint::Sharing(_))))
+        .or_else(|| most(&mut full().filter(|b| b.constraint != Constraint::Memory)))
+        .or_else(|| most(&mut measured()))?;
+    bounds.iter().find(|b| b.constraint == found)
 }
 
 /// How often each circuit occurs in an average job.
@@ -153,11 +167,12 @@ impl View<'_> {
         (lanes > 0.0).then(|| self.mean(|c| work(c, on)) / lanes)
     }
 
-    /// However many run at once, together they are done no faster than at the best point.
+    /// However many run at once, with however many lanes, together they are done no faster than at
+    /// the best point of the curve.
     fn sharing(&self, stage: StageId) -> Option<f64> {
         let best = |s: &ModelStage| {
-            let most = self.lanes_for(s.lane) as usize;
-            let curve = s.curve.table(most.max(1));
+            let most = 16 * self.lanes_for(s.lane) as usize;
+            let curve = s.curve.table(most.clamp(64, 10_000));
             let each = curve.iter().enumerate().map(|(at, l)| l / (at + 1) as f64);
             each.fold(f64::INFINITY, f64::min)
         };
@@ -179,7 +194,7 @@ impl View<'_> {
         Some(held / self.free())
     }
 
-    /// The budget less the keys that are resident whatever runs.
+    /// Bytes: the budget less the keys that are resident whatever runs.
     fn free(&self) -> f64 {
         let used = self.mix.iter().zip(&self.s.circuit).filter(|(share, _)| **share > 0.0);
         let keys = used.map(|(_, c)| {

@@ -45,9 +45,9 @@ impl Report {
             Some(s) => {
                 let rate = 3600.0 / s;
                 writeln!(f, "  throughput   {} per job ({rate:.1} jobs/hour)", secs(s))?;
-                let above = self.distance_to_bound().unwrap_or(0.0);
+                let above = 100.0 * self.distance_to_bound().unwrap_or(0.0);
                 let bound = secs(self.bound_seconds_per_job);
-                writeln!(f, "  bound        {bound} per job; {} above it", percent(above))?;
+                writeln!(f, "  bound        {bound} per job; measured {above:+.1} % from it")?;
             }
             None => {
                 let bound = secs(self.bound_seconds_per_job);
