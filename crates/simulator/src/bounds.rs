@@ -34,6 +34,13 @@ pub enum Constraint {
     Arrivals,
 }
 
+impl Constraint {
+    /// Whether it belongs to the machine, not to how the work arrives.
+    pub fn is_of_the_machine(&self) -> bool {
+        !matches!(self, Constraint::AtATime | Constraint::Arrivals)
+    }
+}
+
 impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

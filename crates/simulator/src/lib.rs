@@ -17,12 +17,14 @@ mod bounds;
 mod crowd;
 pub mod curve;
 mod model;
+mod plan;
 mod report;
 mod rng;
 pub mod scenario;
 mod world;
 
 pub use bounds::{Bound, Constraint};
+pub use plan::{Capacity, Formula, Memory, Plan, Purchase, Workers, plan};
 pub use report::{Input, JobCounts, LaneLine, Latency, PartRow, Report, StageLine};
 pub use scenario::{Scenario, ScenarioError};
 pub use world::SimulationError;

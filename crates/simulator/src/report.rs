@@ -2,6 +2,8 @@
 
 mod text;
 
+pub(crate) use text::{percent, secs};
+
 use crate::bounds::{Bound, binding, bounds};
 use crate::model::Model;
 use crate::scenario::Scenario;

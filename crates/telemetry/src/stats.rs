@@ -3,9 +3,12 @@
 //! A run has three parts. **Fill**: from the first record until every job that was under way when
 //! the first job ended has ended too (those jobs found an empty machine). **Drain**: from the last
 //! job end before the last fresh partition start; from then on the machine runs dry. **Steady** is
-//! what lies between, and it begins and ends at the end of a job, so that dividing its length by
-//! the jobs that ended in it has no edge error. Both borders follow from the trace alone; a run too
-//! short for a steady part has none, rather than one that means nothing.
+//! what lies between. Both borders follow from the trace alone; a run too short for a steady part
+//! has none, rather than one that means nothing.
+//!
+//! Throughput counts partitions as parts of their job, not jobs as they end: a job that is half
+//! done at a border counts half on either side, and the order in which a few jobs happen to end
+//! there changes nothing. What a job did that was not completed in the end is taken off again.
 
 mod level;
 mod sums;
@@ -56,6 +59,15 @@ struct Open {
     holds: Memory,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct OpenJob {
+    since: Time,
+    started: bool,
+    partitions: u32,
+    /// The part of it that is done.
+    done: f64,
+}
+
 /// Feed it the trace in order with [`Stats::push`]; ask when the run is over.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
@@ -69,9 +81,10 @@ pub struct Stats {
     peak_bytes: u64,
     running: HashMap<Run, Open>,
     waiting: HashMap<TaskId, (StageId, Time)>,
-    /// Accepted and not answered: when accepted, and whether anything of it was started.
-    jobs: HashMap<JobId, (Time, bool)>,
+    /// Accepted and not answered.
+    jobs: HashMap<JobId, OpenJob>,
     latency: u128,
+    work: f64,
 
     first: Option<Time>,
     last: Time,
@@ -101,9 +114,25 @@ impl Stats {
         self.last = self.last.max(at);
         match &trace.what {
             What::Refused { .. } => self.counts.refused += 1,
-            What::Accepted { job, .. } => {
+            What::Accepted { job, partitions, .. } => {
                 self.counts.accepted += 1;
-                self.jobs.insert(*job, (at, false));
+                let partitions = *partitions;
+                let open = OpenJob { since: at, started: false, partitions, done: 0.0 };
+                self.jobs.insert(*job, open);
+            }
+            What::Grew { job, count, .. } => {
+                if let Some(open) = self.jobs.get_mut(job) {
+                    open.partitions += count;
+                }
+            }
+            What::PartitionDone { job, .. } => {
+                if let Some(open) = self.jobs.get_mut(job) {
+                    let part = 1.0 / f64::from(open.partitions.max(1));
+                    // What a growing job is short of, its end makes up.
+                    let part = part.min(1.0 - open.done);
+                    open.done += part;
+                    self.work += part;
+                }
             }
             What::Ready { task, stage } => {
                 self.stage(*stage).waiting.change(at, 1);
@@ -111,8 +140,8 @@ impl Stats {
             }
             What::Started { run, task, stage, lane, holds, .. } => {
                 self.end_wait(at, *task);
-                if let Some((_, started)) = self.jobs.get_mut(&task.job) {
-                    *started = true;
+                if let Some(open) = self.jobs.get_mut(&task.job) {
+                    open.started = true;
                 }
                 if task.step == 0 {
                     self.confirm();
@@ -269,20 +298,22 @@ impl Stats {
     }
 
     fn answered(&mut self, at: Time, job: JobId, outcome: &Outcome) {
-        let Some((since, _)) = self.jobs.remove(&job) else { return };
+        let Some(OpenJob { since, done, .. }) = self.jobs.remove(&job) else { return };
         match outcome {
             Outcome::Complete => self.counts.complete += 1,
             Outcome::Failed { .. } => self.counts.failed += 1,
             Outcome::Cancelled => self.counts.cancelled += 1,
             Outcome::DeadlineMissed => self.counts.late += 1,
         }
-        if *outcome == Outcome::Complete {
+        let complete = *outcome == Outcome::Complete;
+        self.work += if complete { 1.0 - done } else { -done };
+        if complete {
             self.latency += u128::from((at - since).0);
             self.all_job_times.record((at - since).0);
             self.note(Of::Job, (at - since).0);
         }
         let filling = self.filling.get_or_insert_with(|| {
-            self.jobs.iter().filter(|(_, (_, started))| *started).map(|(job, _)| *job).collect()
+            self.jobs.iter().filter(|(_, open)| open.started).map(|(job, _)| *job).collect()
         });
         filling.remove(&job);
         if self.opened.is_none() {
@@ -334,6 +365,7 @@ impl Stats {
         Sums {
             at,
             jobs: self.counts.complete,
+            work: self.work,
             latency: self.latency,
             stages: stages.collect(),
             groups: groups.collect(),

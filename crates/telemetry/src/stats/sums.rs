@@ -69,13 +69,15 @@ pub struct GroupSums {
 }
 
 /// Totals from the beginning until a moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sums {
     /// The moment.
     pub at: Time,
     /// Jobs completed.
     pub jobs: u64,
-    /// Their times from acceptance to answer together, in nanoseconds.
+    /// The same with every partition counted as its part of its job when it is done.
+    pub work: f64,
+    /// Times of completed jobs from acceptance to answer together, in nanoseconds.
     pub latency: u128,
     /// By stage number.
     pub stages: Vec<StageSums>,
@@ -87,12 +89,12 @@ pub struct Sums {
 
 impl Sums {
     pub(super) fn nothing(at: Time) -> Sums {
-        Sums { at, jobs: 0, latency: 0, stages: Vec::new(), groups: Vec::new(), held: 0 }
+        Sums { at, jobs: 0, work: 0.0, latency: 0, stages: Vec::new(), groups: Vec::new(), held: 0 }
     }
 }
 
 /// What happened between two moments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Part {
     /// Its beginning.
     pub from: Time,
@@ -128,6 +130,7 @@ impl Part {
             sums: Sums {
                 at: to.at,
                 jobs: to.jobs - from.jobs,
+                work: to.work - from.work,
                 latency: to.latency - from.latency,
                 stages: stages.collect(),
                 groups: groups.collect(),
@@ -141,9 +144,9 @@ impl Part {
         (self.sums.at - self.from).0 as f64 / 1e9
     }
 
-    /// Seconds per completed job; `None` if none was.
+    /// Seconds per job, counted in partitions; `None` if no job was completed.
     pub fn seconds_per_job(&self) -> Option<f64> {
-        (self.sums.jobs > 0).then(|| self.seconds() / self.sums.jobs as f64)
+        (self.sums.jobs > 0 && self.sums.work > 0.0).then(|| self.seconds() / self.sums.work)
     }
 
     /// The fraction of its time that the lanes of a group had a run on them.

@@ -44,6 +44,7 @@ fn chain(jobs: u64, each: u64, fill: u64) -> Vec<Trace> {
         let took = each + if job == 1 { fill } else { 0 };
         now += took;
         records.push(at(now, finished(job, task(job, 0, 0), PROVE, GPU, took)));
+        records.push(at(now, What::PartitionDone { job: JobId(job), partition: 0 }));
         records.push(at(now, What::Answered { job: JobId(job), outcome: Outcome::Complete }));
     }
     records
@@ -86,4 +87,18 @@ fn jobs_under_way_at_the_first_end_belong_to_the_fill() {
         at(90, What::Answered { job: JobId(2), outcome: Outcome::Complete }),
     ]);
     assert_eq!(fed(&records).fill().seconds(), 90e-9);
+}
+
+#[test]
+fn a_job_half_done_at_a_border_counts_half_and_one_that_fails_counts_nothing() {
+    let mut records = lanes().to_vec();
+    let done = |partition| What::PartitionDone { job: JobId(1), partition };
+    records.extend([at(0, accepted(1, 4)), at(5, done(0)), at(6, done(1))]);
+    assert_eq!(fed(&records).whole().sums.work, 0.5);
+    let mut failed = records.clone();
+    failed.push(at(9, What::Answered { job: JobId(1), outcome: Outcome::Cancelled }));
+    assert_eq!(fed(&failed).whole().sums.work, 0.0);
+    // A job that was restored with two partitions done is whole in the end.
+    records.push(at(9, What::Answered { job: JobId(1), outcome: Outcome::Complete }));
+    assert_eq!(fed(&records).whole().sums.work, 1.0);
 }
