@@ -1,0 +1,244 @@
+//! What no schedule can beat, and how much of it was used.
+//!
+//! Each constraint gives a bound in seconds per job, computed from the scenario alone (service times
+//! at their best), and a share: the part of that resource that the steady part of a run put to use.
+//!
+//! What binds is what is saturated. Memory alone is not asked first: data that waits for a saturated
+//! device fills all the memory there is, and more memory would only hold more of it. So the binding
+//! constraint is the largest share among the others if it is saturated, and else the largest share
+//! of all. Where sharing and lanes are both saturated it is the sharing, since more lanes would not
+//! help.
+
+use crate::model::{Model, ModelCircuit, ModelStage};
+use crate::scenario::Scenario;
+use athanor_scheduler::{DeviceClass, LaneKind, LaneNeed, StageId};
+use athanor_telemetry::{LaneGroup, Part};
+use std::fmt;
+
+/// A resource that can be the one that binds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Constraint {
+    /// The devices of a class.
+    Device(String),
+    /// All CPU lanes.
+    CpuLanes,
+    /// What the runs of one stage share and slow each other down by.
+    Sharing(String),
+    /// The memory that keys leave.
+    Memory,
+    /// The bound on partitions in flight.
+    InFlight,
+    /// The clients send too few jobs at a time to fill the machine.
+    AtATime,
+    /// Work arrives more slowly than it is done.
+    Arrivals,
+}
+
+impl Constraint {
+    /// Whether it belongs to the machine, not to how the work arrives.
+    pub fn is_of_the_machine(&self) -> bool {
+        !matches!(self, Constraint::AtATime | Constraint::Arrivals)
+    }
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Constraint::Device(class) => write!(f, "device {class}"),
+            Constraint::CpuLanes => f.write_str("cpu lanes"),
+            Constraint::Sharing(stage) => write!(f, "sharing in {stage}"),
+            Constraint::Memory => f.write_str("memory"),
+            Constraint::InFlight => f.write_str("partitions in flight"),
+            Constraint::AtATime => f.write_str("jobs at a time"),
+            Constraint::Arrivals => f.write_str("arrivals"),
+        }
+    }
+}
+
+/// One constraint's bound and use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bound {
+    /// What constrains.
+    pub constraint: Constraint,
+    /// Fewest seconds per job that it allows.
+    pub seconds_per_job: f64,
+    /// The part of it in use over the steady part, 0 to 1; `None` without a steady part.
+    pub share: Option<f64>,
+}
+
+/// Every constraint that the scenario has, the largest bound first.
+pub(crate) fn bounds(s: &Scenario, m: &Model, steady: Option<&Part>) -> Vec<Bound> {
+    let view = View { s, m, mix: mix(s, m) };
+    let mut all: Vec<Bound> = Vec::new();
+    let mut add = |constraint, bound: Option<f64>, share: &dyn Fn(&Part, f64) -> Option<f64>| {
+        if let Some(seconds_per_job) = bound.filter(|b| *b > 0.0) {
+            let share = steady.and_then(|part| share(part, seconds_per_job));
+            all.push(Bound { constraint, seconds_per_job, share });
+        }
+    };
+    for (at, name) in m.labels.classes.iter().enumerate() {
+        let class = DeviceClass(at as u16);
+        add(Constraint::Device(name.clone()), view.device(class), &|part, _| {
+            part.busy(LaneGroup::Device(class))
+        });
+    }
+    add(Constraint::CpuLanes, view.cpu(), &|part, _| part.busy(LaneGroup::Cpu));
+    for (stage, _) in &m.crowds {
+        let name = m.labels.stage(*stage);
+        add(Constraint::Sharing(name), view.sharing(*stage), &|part, bound| {
+            part.seconds_per_job().map(|s| bound / s)
+        });
+    }
+    add(Constraint::Memory, view.memory(), &|part, _| {
+        let keys = s.budget() as f64 - view.free();
+        Some((part.mean_held() - keys).max(0.0) / view.free())
+    });
+    let credits = s.scheduler.in_flight.map(f64::from);
+    let in_flight = credits.map(|n| view.mean(|c| work(c, |_| true)) / n);
+    add(Constraint::InFlight, in_flight, &|part, _| {
+        let stages = 0..part.sums.stages.len();
+        credits.map(|n| stages.map(|at| part.concurrency(at)).sum::<f64>() / n)
+    });
+    let of_measured = |part: &Part, bound| part.seconds_per_job().map(|s| bound / s);
+    add(Constraint::AtATime, view.at_a_time(), &of_measured);
+    add(Constraint::Arrivals, view.arrivals(), &of_measured);
+    all.sort_by(|a, b| b.seconds_per_job.total_cmp(&a.seconds_per_job));
+    all
+}
+
+/// The share from which a resource counts as saturated; the rest is the edges of a finite run.
+const SATURATED: f64 = 0.97;
+
+/// The one that binds; none where nothing was measured.
+pub(crate) fn binding(bounds: &[Bound]) -> Option<&Bound> {
+    let share = |b: &&Bound| b.share.unwrap_or(0.0);
+    let measured = || bounds.iter().filter(|b| b.share.is_some());
+    let most = |among: &mut dyn Iterator<Item = &'_ Bound>| -> Option<Constraint> {
+        among.max_by(|a, b| share(a).total_cmp(&share(b))).map(|b| b.constraint.clone())
+    };
+    let full = || measured().filter(|b| share(b) >= SATURATED);
+    let found = most(&mut full().filter(|b| matches!(b.constraint, Constraint::Sharing(_))))
+        .or_else(|| most(&mut full().filter(|b| b.constraint != Constraint::Memory)))
+        .or_else(|| most(&mut measured()))?;
+    bounds.iter().find(|b| b.constraint == found)
+}
+
+/// How often each circuit occurs in an average job.
+fn mix(s: &Scenario, m: &Model) -> Vec<f64> {
+    let mut mix = vec![0.0; m.circuits.len()];
+    for (jobs, &circuit) in s.jobs.iter().zip(&m.circuit_of) {
+        mix[circuit] += f64::from(jobs.count) / m.jobs as f64;
+    }
+    mix
+}
+
+/// Seconds of one job in the stages that count, alone.
+fn work(c: &ModelCircuit, counts: impl Fn(&ModelStage) -> bool) -> f64 {
+    c.all_stages().filter(|(s, _)| counts(s)).map(|(s, times)| times * s.alone).sum()
+}
+
+struct View<'a> {
+    s: &'a Scenario,
+    m: &'a Model,
+    mix: Vec<f64>,
+}
+
+impl View<'_> {
+    fn mean(&self, of: impl Fn(&ModelCircuit) -> f64) -> f64 {
+        self.mix.iter().zip(&self.m.circuits).map(|(share, c)| share * of(c)).sum()
+    }
+
+    fn lanes(&self, which: impl Fn(&LaneKind) -> bool) -> f64 {
+        self.m.lanes.iter().filter(|l| which(l)).count() as f64
+    }
+
+    fn lanes_for(&self, need: LaneNeed) -> f64 {
+        self.lanes(|lane| match (lane, need) {
+            (LaneKind::Cpu { threads }, LaneNeed::Cpu { least, .. }) => *threads >= least,
+            (LaneKind::Device { class, .. }, LaneNeed::Device { class: wanted }) => {
+                *class == wanted
+            }
+            _ => false,
+        })
+    }
+
+    fn device(&self, class: DeviceClass) -> Option<f64> {
+        let lanes = self.lanes(|l| matches!(l, LaneKind::Device { class: c, .. } if *c == class));
+        let on = |s: &ModelStage| s.lane == LaneNeed::Device { class };
+        (lanes > 0.0).then(|| self.mean(|c| work(c, on)) / lanes)
+    }
+
+    fn cpu(&self) -> Option<f64> {
+        let lanes = self.lanes(|l| matches!(l, LaneKind::Cpu { .. }));
+        let on = |s: &ModelStage| matches!(s.lane, LaneNeed::Cpu { .. });
+        (lanes > 0.0).then(|| self.mean(|c| work(c, on)) / lanes)
+    }
+
+    /// However many run at once, with however many lanes, together they are done no faster than at
+    /// the best point of the curve.
+    fn sharing(&self, stage: StageId) -> Option<f64> {
+        let best = |s: &ModelStage| {
+            let most = 16 * self.lanes_for(s.lane) as usize;
+            let curve = s.curve.table(most.clamp(64, 10_000));
+            let each = curve.iter().enumerate().map(|(at, l)| l / (at + 1) as f64);
+            each.fold(f64::INFINITY, f64::min)
+        };
+        Some(self.mean(|c| {
+            let of_stage = c.all_stages().filter(|(s, _)| s.stage == stage);
+            of_stage.map(|(s, times)| times * best(s)).sum()
+        }))
+    }
+
+    /// Claims times durations over the memory that is left.
+    fn memory(&self) -> Option<f64> {
+        let held = self.mean(|c| {
+            let steps = c.all_stages().map(|(s, times)| {
+                times * s.alone * (s.claim.peak.host as f64 + s.claim.peak.pinned as f64)
+            });
+            let own = c.holds.host as f64 * self.one_job(c);
+            steps.sum::<f64>() + own
+        });
+        Some(held / self.free())
+    }
+
+    /// Bytes: the budget less the keys that are resident whatever runs.
+    fn free(&self) -> f64 {
+        let used = self.mix.iter().zip(&self.s.circuit).filter(|(share, _)| **share > 0.0);
+        let keys = used.map(|(_, c)| {
+            let names = c.stage.iter().chain(&c.finish).filter_map(|s| s.key.as_ref());
+            let names: std::collections::BTreeSet<_> = names.collect();
+            let sizes = self.s.key.iter().filter(|k| names.contains(&k.name));
+            sizes.map(|k| k.memory.0 as f64 + k.pinned.0 as f64).sum::<f64>()
+        });
+        (self.s.budget() as f64 - keys.fold(f64::INFINITY, f64::min)).max(1.0)
+    }
+
+    /// The least time one job can take on an empty machine.
+    fn one_job(&self, c: &ModelCircuit) -> f64 {
+        let chain: f64 = c.stages.iter().map(|s| s.alone).sum();
+        let partitions = f64::from(c.partitions);
+        let rounds = |s: &ModelStage| (partitions / self.lanes_for(s.lane).max(1.0)).ceil();
+        let longest = c.stages.iter().map(|s| chain + s.alone * (rounds(s) - 1.0));
+        let finish: f64 = c.finish.iter().map(|s| s.alone).sum();
+        longest.fold(chain, f64::max) + finish
+    }
+
+    /// Clients that wait for an answer before they send the next job, all of them together.
+    fn at_a_time(&self) -> Option<f64> {
+        self.rate(|at, jobs| {
+            let one = self.one_job(&self.m.circuits[self.m.circuit_of[at]]);
+            jobs.at_a_time.map(|n| f64::from(n) / one)
+        })
+    }
+
+    fn arrivals(&self) -> Option<f64> {
+        self.rate(|_, jobs| jobs.every.or(jobs.about_every).map(|gap| 1.0 / gap))
+    }
+
+    /// Seconds per job where every kind of jobs has a bounded rate; none if one has not.
+    fn rate(&self, of: impl Fn(usize, &crate::scenario::Jobs) -> Option<f64>) -> Option<f64> {
+        let rates = self.s.jobs.iter().enumerate().map(|(at, jobs)| of(at, jobs));
+        let total = rates.sum::<Option<f64>>()?;
+        (total.is_finite() && total > 0.0).then(|| 1.0 / total)
+    }
+}
