@@ -45,6 +45,7 @@
 
 mod access_log;
 mod adaptive;
+pub mod bench;
 mod block;
 mod config;
 mod context;
@@ -77,7 +78,7 @@ pub use receipt::{Failure, Output, Path, Receipt, Status};
 #[cfg(feature = "persistent")]
 pub use state::PersistentState;
 pub use state::root::{self, Root};
-pub use state::{LatencyState, MemoryState, State, StateError};
+pub use state::{LatencyState, MapState, MemoryState, State, StateError};
 pub use stats::{FastPathStats, SlowTransaction};
 pub use transaction::{Abort, Access, Declaration, PrivateClaim, Transaction};
 pub use value::{INLINE_BYTES, Key, MAX_VALUE_BYTES, Value};

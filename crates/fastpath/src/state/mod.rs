@@ -1,5 +1,6 @@
 //! Where the state lives: a trait for what lies behind the executor, and the resident cells.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use crate::block::{Change, Space};
@@ -66,6 +67,34 @@ impl StateError {
     /// An error with a store's own words.
     pub fn new(reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string() }
+    }
+}
+
+/// A map that lies behind: for tests, and for measuring what a device in front of it costs.
+#[derive(Debug, Default, Clone)]
+pub struct MapState {
+    entries: HashMap<(Space, Key), Value>,
+}
+
+impl State for MapState {
+    fn get(&self, space: Space, key: &Key) -> Result<Option<Value>, StateError> {
+        Ok(self.entries.get(&(space, *key)).cloned())
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StateError> {
+        for change in changes {
+            let name = (change.space, change.key);
+            match &change.value {
+                Some(value) => self.entries.insert(name, value.clone()),
+                None => self.entries.remove(&name),
+            };
+        }
+        Ok(())
+    }
+
+    fn scan(&self, each: &mut dyn FnMut(Space, Key, Value)) -> Result<(), StateError> {
+        self.entries.iter().for_each(|((space, key), value)| each(*space, *key, value.clone()));
+        Ok(())
     }
 }
 

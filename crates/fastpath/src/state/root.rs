@@ -130,21 +130,7 @@ impl Tree {
             .map(|part| part.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
             .unzip();
         if hash {
-            let next = AtomicU32::new(0);
-            pool.run(threads, &|_| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed) as usize;
-                    if index >= PARTITIONS {
-                        return;
-                    }
-                    let mut mine: Vec<Update> =
-                        updates.iter().flat_map(|updates| updates[index].iter().copied()).collect();
-                    if !mine.is_empty() {
-                        mine.sort_unstable_by_key(|update| update.0);
-                        crate::sync_lock(&self.partitions[index]).apply(&mine);
-                    }
-                }
-            });
+            self.apply_parts(&updates, pool, threads);
         }
         let mut all = Vec::new();
         for mut part in changes {
@@ -155,6 +141,34 @@ impl Tree {
             }
         }
         all
+    }
+
+    /// Applies updates by worker and partition.
+    fn apply_parts(&self, updates: &[Vec<Vec<Update>>], pool: &Pool, threads: usize) {
+        let next = AtomicU32::new(0);
+        pool.run(threads, &|_| {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed) as usize;
+                if index >= PARTITIONS {
+                    return;
+                }
+                let mut mine: Vec<Update> =
+                    updates.iter().flat_map(|updates| updates[index].iter().copied()).collect();
+                if !mine.is_empty() {
+                    mine.sort_unstable_by_key(|update| update.0);
+                    crate::sync_lock(&self.partitions[index]).apply(&mine);
+                }
+            }
+        });
+    }
+
+    /// Sets entries at their places, each at most once.
+    pub(crate) fn apply(&self, entries: impl Iterator<Item = ([u8; 32], Value)>, pool: &Pool) {
+        let mut updates = vec![Vec::new(); PARTITIONS];
+        for (path, value) in entries {
+            updates[partition(&path)].push((path, Some(leaf(&path, &value))));
+        }
+        self.apply_parts(&[updates], pool, 1);
     }
 
     /// The roots of the partitions.
