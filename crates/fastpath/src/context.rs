@@ -160,7 +160,17 @@ impl<'a> Context<'a> {
     /// As [`Context::read`].
     #[inline]
     pub fn read_u64(&mut self, key: &Key) -> Result<u64, Abort> {
-        Ok(self.read(key)?.map_or(0, |value| value.as_u64()))
+        self.step(1)?;
+        let slot = self.slot(key, false)?;
+        if matches!(self.world.source, Source::Committed)
+            && self.world.behind.is_resident()
+            && self.frame.seen.is_none()
+            && self.frame.written(slot).is_none()
+            && let Some(number) = self.world.arena.load_u64(slot)
+        {
+            return Ok(number);
+        }
+        Ok(self.fetch(slot)?.map_or(0, |value| value.as_u64()))
     }
 
     /// Sets a key.
@@ -319,7 +329,14 @@ impl<'a> Context<'a> {
                 }
             }
         }
-        Ok(self.world.arena.plain(key, self.world.behind))
+        Ok(match self.frame.recent.get(key) {
+            Some(slot) => slot,
+            None => {
+                let slot = self.world.arena.plain(key, self.world.behind);
+                self.frame.recent.put(key, slot);
+                slot
+            }
+        })
     }
 
     /// The value of a slot with the transaction's own writes.

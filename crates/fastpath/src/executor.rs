@@ -329,7 +329,6 @@ impl<S: State> FastPathExecutor<S> {
             }
             .run(&mut outcome.receipts);
         }
-        let refused = refusals.len();
         if let Some(error) = self.arena.take_error() {
             self.recover()?;
             return Err(error.into());
@@ -383,7 +382,7 @@ impl<S: State> FastPathExecutor<S> {
         }
         self.sequence += transactions.len() as u64 + 1;
         outcome.cost.root_ns = nanos_since(started);
-        self.ledger.note(&outcome, refused, self.tuner.partitions, self.config.slow_nanos);
+        self.ledger.note(&outcome, self.tuner.partitions);
         Ok(outcome)
     }
 

@@ -4,7 +4,7 @@ use crate::object::Header;
 use crate::state::arena::{Arena, Slot};
 use crate::state::cell::Stamp;
 use crate::transaction::Cause;
-use crate::value::Value;
+use crate::value::{Key, Value};
 
 /// A read of the state: which entry, and which write had made what was read.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -51,8 +51,31 @@ pub(crate) struct Frame {
     pub(crate) bounds: Vec<(Slot, u64)>,
     /// Set when the execution must end whatever the transaction makes of the error.
     pub(crate) poison: Option<Cause>,
+    /// Keys looked up last, with their slots: a key that is read is mostly written next.
+    pub(crate) recent: Recent,
     /// Values read, in order, where a log is kept.
     pub(crate) seen: Option<Vec<(Slot, Option<Value>)>>,
+}
+
+/// The last few keys that a transaction looked up.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    entries: [(Key, Slot); 4],
+    used: usize,
+}
+
+impl Recent {
+    #[inline]
+    pub(crate) fn get(&self, key: &Key) -> Option<Slot> {
+        let known = &self.entries[..self.used.min(self.entries.len())];
+        known.iter().find(|(other, _)| other == key).map(|(_, slot)| *slot)
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, key: &Key, slot: Slot) {
+        self.entries[self.used % self.entries.len()] = (*key, slot);
+        self.used += 1;
+    }
 }
 
 impl Frame {
@@ -62,6 +85,7 @@ impl Frame {
 
     pub(crate) fn clear(&mut self) {
         self.reads.clear();
+        self.recent.used = 0;
         self.discard();
         self.bounds.clear();
         self.shared = false;

@@ -59,6 +59,7 @@ mod pool;
 mod private;
 mod receipt;
 mod schedule;
+mod service;
 mod state;
 mod stats;
 mod sync;
@@ -75,6 +76,7 @@ pub use histogram::LatencyHistogram;
 pub use object::{Object, ObjectId, ObjectRef, Owner, Ownership};
 pub use private::Verifier;
 pub use receipt::{Failure, Output, Path, Receipt, Status};
+pub use service::{Backoff, FastPathService, QueueConfig, SubmitError, Ticket};
 #[cfg(feature = "persistent")]
 pub use state::PersistentState;
 pub use state::root::{self, Root};

@@ -48,8 +48,6 @@ pub struct FastPathStats {
     pub dropped: u64,
     /// Executions that had to be repeated.
     pub retry_count: u64,
-    /// Transactions that waited for the present block when it was taken.
-    pub queue_length: u64,
     /// Blocks.
     pub blocks: u64,
     /// Transactions slower than the limit, as far as they were stamped.
@@ -141,13 +139,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn note(
-        &mut self,
-        outcome: &Outcome,
-        refused: usize,
-        partitions: usize,
-        slow_nanos: u64,
-    ) {
+    pub(crate) fn note(&mut self, outcome: &Outcome, partitions: usize) {
         let stats = &mut self.stats;
         for receipt in &outcome.receipts {
             match &receipt.status {
@@ -164,7 +156,6 @@ impl Ledger {
                 Path::Private => stats.private += 1,
             }
         }
-        let _ = (refused, slow_nanos);
         stats.total += outcome.receipts.len() as u64;
         stats.blocks += 1;
         stats.retry_count += outcome.cost.conflicts + outcome.cost.suspensions;
@@ -207,19 +198,19 @@ impl Ledger {
     pub(crate) fn export_prometheus(&self, resident_bytes: usize) -> String {
         let mut text = String::new();
         let stats = self.stats();
-        let mut metric = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for (labels, value) in samples {
-                let _ = writeln!(text, "{name}{labels} {value}");
-            }
-        };
         let one = |value: u64| [(String::new(), value as f64)];
-        metric("fastpath_txns_total", "counter", "Transactions with a receipt.", &one(stats.total));
+        metric(
+            &mut text,
+            "fastpath_txns_total",
+            "counter",
+            "Transactions with a receipt.",
+            &one(stats.total),
+        );
         let quantiles = [0.5, 0.9, 0.95, 0.99, 0.999].map(|q| {
             let millis = self.latency.percentile(q) as f64 / 1e6;
             (format!("{{quantile=\"{q}\"}}"), millis)
         });
-        metric("fastpath_latency_ms", "summary", "Milliseconds on a lane.", &quantiles);
+        metric(&mut text, "fastpath_latency_ms", "summary", "Milliseconds on a lane.", &quantiles);
         let of_latency = [
             ("fastpath_latency_ms_sum", self.latency.mean() * self.latency.count() as f64 / 1e6),
             ("fastpath_latency_ms_count", self.latency.count() as f64),
@@ -227,25 +218,27 @@ impl Ledger {
         for (name, value) in of_latency {
             let _ = writeln!(text, "{name} {value}");
         }
-        let mut metric = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for (labels, value) in samples {
-                let _ = writeln!(text, "{name}{labels} {value}");
-            }
-        };
         metric(
+            &mut text,
             "fastpath_retries_total",
             "counter",
             "Repeated executions.",
             &one(stats.retry_count),
         );
         metric(
+            &mut text,
             "fastpath_slow_requests_total",
             "counter",
             "Transactions slower than the limit.",
             &one(stats.slow),
         );
-        metric("fastpath_dropped_total", "counter", "Deadlines passed.", &one(stats.dropped));
+        metric(
+            &mut text,
+            "fastpath_dropped_total",
+            "counter",
+            "Deadlines passed.",
+            &one(stats.dropped),
+        );
         let batches: Vec<_> = self
             .batches
             .iter()
@@ -253,12 +246,14 @@ impl Ledger {
             .map(|(i, &size)| (format!("{{partition=\"{i}\"}}"), size as f64))
             .collect();
         metric(
+            &mut text,
             "fastpath_batch_size",
             "gauge",
             "Transactions of the last block in the partition.",
             &batches,
         );
         metric(
+            &mut text,
             "fastpath_memory_usage_bytes",
             "gauge",
             "Bytes of resident entries.",
@@ -267,7 +262,7 @@ impl Ledger {
         let paths =
             [("fast", stats.fast), ("consensus", stats.consensus), ("private", stats.private)]
                 .map(|(path, n)| (format!("{{path=\"{path}\"}}"), n as f64));
-        metric("fastpath_path_txns_total", "counter", "Transactions by route.", &paths);
+        metric(&mut text, "fastpath_path_txns_total", "counter", "Transactions by route.", &paths);
         let modes = [
             ("serial", stats.cost.serial),
             ("shards", stats.cost.sharded),
@@ -275,7 +270,14 @@ impl Ledger {
             ("optimistic", stats.cost.optimistic),
         ]
         .map(|(mode, n)| (format!("{{mode=\"{mode}\"}}"), n as f64));
-        metric("fastpath_mode_txns_total", "counter", "Transactions by mode.", &modes);
+        metric(&mut text, "fastpath_mode_txns_total", "counter", "Transactions by mode.", &modes);
         text
+    }
+}
+
+fn metric(text: &mut String, name: &str, kind: &str, help: &str, samples: &[(String, f64)]) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for (labels, value) in samples {
+        let _ = writeln!(text, "{name}{labels} {value}");
     }
 }

@@ -38,7 +38,9 @@ pub struct Cell {
     pub speedup_range: [f64; 2],
     /// The same without proofs and root.
     pub execution_speedup: f64,
-    /// The hand-written loop's time over the plain loop's, where there is one.
+    /// Nanoseconds of the plain loop per transaction: executing, and then the delta and the root.
+    pub sequential_ns: [f64; 2],
+    /// The hand-written loop's processor time over the plain loop's, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hand_loop_ratio: Option<f64>,
     /// Whether all roots and receipts were equal in every round. A cell without is void.
@@ -150,7 +152,7 @@ fn measure_on<S: State>(
             if run.value.1 != seq.value.root {
                 return Err(BenchError::Void { workload: workload.name.clone(), round });
             }
-            hand = Some(run.nanos);
+            hand = Some(run.cpu);
         }
         publish(parallel.export_prometheus());
         if round < WARM_UP {
@@ -163,7 +165,9 @@ fn measure_on<S: State>(
         ratios.parallel_nanos.push(par.nanos);
         ratios.sequential_nanos.push(seq.nanos);
         ratios.cpu_nanos.push(par.cpu);
-        ratios.hand.extend(hand.map(|hand| hand / seq.nanos));
+        ratios.hand.extend(hand.map(|hand| hand / seq.cpu.max(1.0)));
+        ratios.plain_execute.push(execute(&seq.value.cost));
+        ratios.plain_root.push(seq.value.cost.root_ns as f64);
         cost.add(&par.value.cost);
         cell.chosen = par
             .value
@@ -181,6 +185,8 @@ fn measure_on<S: State>(
     cell.speedup_range = [ratios.total[0], ratios.total[ratios.total.len() - 1]];
     cell.execution_speedup = median(&mut ratios.execution);
     cell.hand_loop_ratio = (!ratios.hand.is_empty()).then(|| median(&mut ratios.hand));
+    cell.sequential_ns =
+        [median(&mut ratios.plain_execute) / txs, median(&mut ratios.plain_root) / txs];
     cell.cpu_ratio = median(&mut ratios.cpu);
     cell.cpu_ns = median(&mut ratios.cpu_nanos) / txs;
     cell.executions = cost.executions as f64 / all;
@@ -204,6 +210,8 @@ struct Ratios {
     execution: Vec<f64>,
     cpu: Vec<f64>,
     hand: Vec<f64>,
+    plain_execute: Vec<f64>,
+    plain_root: Vec<f64>,
     parallel_nanos: Vec<f64>,
     sequential_nanos: Vec<f64>,
     cpu_nanos: Vec<f64>,

@@ -10,7 +10,7 @@ pub fn table(cells: &[Cell]) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{:<28} {:>3} {:>11} {:>11} {:>7} {:>13} {:>6} {:>5} {:>5} {:>6} {:>6} {:>8} {:>9} {:>5} {:>5}  chosen",
+        "{:<28} {:>3} {:>11} {:>11} {:>7} {:>13} {:>6} {:>5} {:>5} {:>5} {:>6} {:>8} {:>9} {:>5} {:>5} {:>11}  chosen",
         "workload",
         "thr",
         "seq tx/s",
@@ -25,14 +25,15 @@ pub fn table(cells: &[Cell]) -> String {
         "p50 ns",
         "p99.9 ns",
         "line",
-        "load"
+        "load",
+        "plain ns"
     );
     for cell in cells {
         let hand = cell.hand_loop_ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
         let _ = writeln!(
             text,
             "{:<28} {:>3} {:>11.0} {:>11.0} {:>7.2} {:>6.2}-{:<6.2} {:>6.2} {:>5} {:>5.2} {:>6.3} \
-             {:>6.3} {:>8} {:>9} {:>5.0} {:>5.1}  {}",
+             {:>6.3} {:>8} {:>9} {:>5.0} {:>5.1} {:>6.0}+{:<4.0}  {}",
             cell.workload,
             cell.threads,
             cell.sequential_tx_per_second,
@@ -49,12 +50,14 @@ pub fn table(cells: &[Cell]) -> String {
             cell.latency_ns[4],
             cell.machine.round_trip_ns,
             cell.machine.load,
+            cell.sequential_ns[0],
+            cell.sequential_ns[1],
             cell.chosen,
         );
     }
     text.push_str(
         "speedup: the plain loop's time over the parallel time, root and proofs included; exec: \
-         without them;\nhand: a hand-written loop's time over the plain loop's; cpu: processor time \
+         without them;\nplain ns: the plain loop, executing + root;\nhand: a hand-written loop's processor time over the plain loop's; cpu: processor time \
          over the plain loop's;\nline: ns for a cache line to another core and back. Medians; every \
          root and receipt was equal.\n",
     );

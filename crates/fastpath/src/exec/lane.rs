@@ -27,10 +27,12 @@ pub(crate) struct Lane {
     pub(crate) slow: Vec<Slow>,
     pub(crate) hot: SpaceSaving<Slot>,
     /// Frames not in use.
-    pub(crate) frames: Vec<Frame>,
+    #[expect(clippy::vec_box, reason = "frames are large and move between the lane and its jobs")]
+    pub(crate) frames: Vec<Box<Frame>>,
     clock: Clock,
     /// Transactions until the next one whose keys are counted.
     until_hot: u32,
+    gaps: u32,
 }
 
 /// A transaction that took long.
@@ -49,12 +51,12 @@ struct Clock {
     last: Option<Instant>,
 }
 
-/// One in this many transactions has its keys counted.
+/// One in this many transactions, on average, has its keys counted.
 const HOT_STRIDE: u32 = 32;
 
 impl Lane {
-    pub(crate) fn frame(&mut self, log: bool) -> Frame {
-        self.frames.pop().unwrap_or_else(|| Frame::new(log))
+    pub(crate) fn frame(&mut self, log: bool) -> Box<Frame> {
+        self.frames.pop().unwrap_or_else(|| Box::new(Frame::new(log)))
     }
 
     /// Starts the clock; a batch of `stride` transactions shares one stamp.
@@ -97,7 +99,9 @@ impl Lane {
     #[inline]
     pub(crate) fn count_keys(&mut self, frame: &Frame) {
         if self.until_hot == 0 {
-            self.until_hot = HOT_STRIDE;
+            // Uneven gaps, so that no pattern of the block is in step with them.
+            self.gaps = self.gaps.wrapping_mul(0x5851_f42d).wrapping_add(0x1405_7b7f);
+            self.until_hot = 1 + (self.gaps >> 16) % (2 * HOT_STRIDE - 1);
             for write in &frame.writes {
                 self.hot.add(write.slot, u64::from(HOT_STRIDE));
             }

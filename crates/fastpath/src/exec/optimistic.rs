@@ -74,7 +74,7 @@ enum Progress {
     /// The commit does everything.
     AtTurn,
     Done {
-        frame: Frame,
+        frame: Box<Frame>,
         result: Attempt,
         stamp: Stamp,
     },
@@ -292,7 +292,7 @@ impl<T: Transaction> Worker<'_, T> {
         let transaction = &env.transactions[index as usize];
         job.attempts += 1;
         self.lane.cost.executions += 1;
-        let mut frame = self.lane.frames.pop().unwrap_or_else(|| Frame::new(env.log));
+        let mut frame = self.lane.frame(env.log);
         let world = env.world(Source::Ahead { ring, index: job.position });
         match attempt(transaction, world, &[], &mut frame) {
             Ok(result) => {

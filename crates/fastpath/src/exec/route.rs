@@ -32,10 +32,6 @@ impl Refusals {
     pub(crate) fn insert(&mut self, index: u32, failure: Failure) {
         self.0.insert(index, failure);
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 /// The result of the scan.

@@ -221,6 +221,12 @@ impl Arena {
         }
     }
 
+    /// The committed number; `None` if it is not held in place.
+    #[inline]
+    pub(crate) fn load_u64(&self, slot: Slot) -> Option<u64> {
+        self.cell(slot).read_u64()
+    }
+
     /// Replaces a value; returns whether this is the first write of the block that began at
     /// `since`. One writer at a time.
     #[inline]

@@ -80,6 +80,27 @@ impl Cell {
         }
     }
 
+    /// The content's first word; zero if there is no entry, `None` if it is on the heap.
+    #[inline]
+    pub(crate) fn read_u64(&self) -> Option<u64> {
+        loop {
+            let before = self.stamp.load(Ordering::Acquire);
+            if before != LOCKED {
+                let len = self.len.load(Ordering::Relaxed);
+                let word = self.words[0].load(Ordering::Relaxed);
+                fence(Ordering::Acquire);
+                if self.stamp.load(Ordering::Relaxed) == before {
+                    return match len {
+                        ABSENT | 0 => Some(0),
+                        HEAP => None,
+                        _ => Some(word),
+                    };
+                }
+            }
+            relax();
+        }
+    }
+
     #[inline]
     fn load(&self) -> Content {
         let len = self.len.load(Ordering::Relaxed);
