@@ -1,0 +1,274 @@
+//! How a stretch of a block is executed, and why: measured costs in, a mode out.
+//!
+//! Every mode gives the same result, so the choice may depend on the clock. It compares predicted
+//! times per transaction; the plain loop is always among the candidates, and anything else must
+//! beat it with a margin. What a mode costs beyond the transactions' own work is learned from each
+//! stretch that it ran.
+
+use std::fmt;
+
+pub(crate) mod sample;
+
+use sample::Forecast;
+
+/// A way to execute.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The plain loop.
+    Serial,
+    /// Single-writer shards, for owned objects.
+    Shards,
+    /// Tickets from declared access sets.
+    Declared,
+    /// Ahead of the order, with validation.
+    Optimistic,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Serial => "serial",
+            Self::Shards => "shards",
+            Self::Declared => "declared",
+            Self::Optimistic => "optimistic",
+        })
+    }
+}
+
+/// What the executor chose for a stretch of a block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// How it was executed.
+    pub mode: Mode,
+    /// How many transactions.
+    pub count: u32,
+    /// On how many threads.
+    pub threads: usize,
+    /// Transactions claimed at once.
+    pub chunk: u32,
+    /// Shards, where there are any.
+    pub partitions: usize,
+    /// What spoke for it.
+    pub reason: String,
+}
+
+/// A choice before it is carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Choice {
+    pub(crate) mode: Mode,
+    pub(crate) chunk: u32,
+    /// Whether uncommitted writes are shown to higher transactions.
+    pub(crate) share: bool,
+    /// Conflicts per commit past which the plain loop would have been faster.
+    pub(crate) most_conflicts: f64,
+    /// Predicted wall-clock nanoseconds per transaction, without the mode's overhead.
+    pub(crate) ideal: f64,
+    pub(crate) reason: String,
+}
+
+impl Choice {
+    /// A choice that nothing was measured for.
+    pub(crate) fn fixed(mode: Mode, chunk: u32) -> Self {
+        Self {
+            mode,
+            chunk,
+            share: true,
+            most_conflicts: f64::INFINITY,
+            ideal: 0.0,
+            reason: "as configured".into(),
+        }
+    }
+}
+
+/// Nanoseconds that a stretch must hold to be worth waking threads for.
+const LEAST_STRETCH: f64 = 30_000.0;
+/// A mode must promise less than this share of the plain loop's time.
+const MARGIN: f64 = 0.92;
+/// Nanoseconds to hand the frontier from one worker to another.
+const HAND_OVER: f64 = 300.0;
+/// How long claimed work may take before the frontier passes on, nanoseconds.
+const LONGEST_CHUNK: f64 = 16_000.0;
+/// Chance of a conflict per pair below which nobody needs to see uncommitted writes.
+const RARE: f64 = 0.004;
+
+/// Learned overheads per transaction, nanoseconds of one thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Tuner {
+    overhead: [f64; 4],
+    pub(crate) partitions: usize,
+    threads: usize,
+}
+
+/// What each mode costs beyond the work until it was measured.
+const EXPECTED: [f64; 4] = [0.0, 60.0, 150.0, 200.0];
+
+impl Tuner {
+    pub(crate) fn new(threads: usize, partitions: usize) -> Self {
+        Self { overhead: EXPECTED, partitions, threads }
+    }
+
+    /// The mode for `count` transactions like those of the forecast.
+    pub(crate) fn choose(&self, forecast: &Forecast, count: u32, exclude: &[Mode]) -> Choice {
+        let serial = |reason: String| Choice {
+            mode: Mode::Serial,
+            chunk: 1,
+            share: false,
+            most_conflicts: 0.0,
+            ideal: forecast.nanos,
+            reason,
+        };
+        if self.threads < 2 {
+            return serial("one thread".into());
+        }
+        if forecast.nanos * f64::from(count) < LEAST_STRETCH {
+            return serial(format!("{count} of {:.0} ns are too little work", forecast.nanos));
+        }
+        let mut best = (forecast.nanos * MARGIN, None);
+        let mut consider = |choice: Choice| {
+            let time = choice.ideal + self.overhead[choice.mode as usize] / self.threads as f64;
+            if !exclude.contains(&choice.mode) && time < best.0 {
+                best = (time, Some(choice));
+            }
+        };
+        if forecast.owned > 0.0 {
+            consider(self.shards(forecast));
+        }
+        if forecast.declared > 0.99 {
+            consider(self.declared(forecast));
+        }
+        for chunk in [1, 2, 4, 8, 16] {
+            if chunk == 1 || f64::from(chunk) * forecast.nanos <= LONGEST_CHUNK {
+                consider(self.optimistic(forecast, chunk));
+            }
+        }
+        match best {
+            (time, Some(mut choice)) => {
+                choice.reason = format!(
+                    "{}: {time:.0} ns against {:.0} ns alone",
+                    choice.reason, forecast.nanos
+                );
+                choice
+            }
+            (_, None) => serial(format!(
+                "{:.0} ns, {:.0} % conflicts: nothing promises less",
+                forecast.nanos,
+                forecast.near * 100.0
+            )),
+        }
+    }
+
+    fn shards(&self, forecast: &Forecast) -> Choice {
+        let threads = self.threads as f64;
+        Choice {
+            mode: Mode::Shards,
+            chunk: 1,
+            share: false,
+            most_conflicts: 0.0,
+            // What is not owned may have to wait its turn.
+            ideal: forecast.nanos * (forecast.owned / threads + (1.0 - forecast.owned)),
+            reason: format!("{:.0} % own their objects", forecast.owned * 100.0),
+        }
+    }
+
+    fn declared(&self, forecast: &Forecast) -> Choice {
+        let chunk = (4000.0 / forecast.nanos).clamp(1.0, 8.0) as u32;
+        Choice {
+            mode: Mode::Declared,
+            chunk,
+            share: false,
+            most_conflicts: 0.0,
+            ideal: forecast.nanos / forecast.known.min(self.threads as f64),
+            reason: format!("declared sets allow {:.2} at once", forecast.known),
+        }
+    }
+
+    fn optimistic(&self, forecast: &Forecast, chunk: u32) -> Choice {
+        let threads = self.threads as f64;
+        let others = threads - 1.0;
+        let conflict =
+            (1.0 - (1.0 - forecast.far).powf(f64::from(chunk) * others)).max(forecast.near);
+        let work = forecast.nanos + HAND_OVER / f64::from(chunk);
+        let time = |conflict: f64| work * (1.0 + conflict * others) / threads;
+        // Where the plain loop would break even.
+        let most = (forecast.nanos * threads / work - 1.0) / others;
+        Choice {
+            mode: Mode::Optimistic,
+            chunk,
+            share: forecast.far > RARE,
+            most_conflicts: most.clamp(0.05, 0.95),
+            ideal: time(conflict),
+            reason: format!("{:.1} % conflicts in chunks of {chunk}", conflict * 100.0),
+        }
+    }
+
+    /// Learns from a stretch that took `measured` nanoseconds of wall clock per transaction.
+    pub(crate) fn learn(&mut self, choice: &Choice, alone: f64, measured: f64) {
+        let threads = self.threads as f64;
+        let overhead = &mut self.overhead[choice.mode as usize];
+        let observed = ((measured - choice.ideal) * threads).clamp(0.0, 50_000.0);
+        // A loss counts at once, a gain is believed by and by.
+        let weight = if measured > alone { 1.0 } else { 0.3 };
+        *overhead += (observed - *overhead) * weight;
+    }
+
+    /// A block went by in the plain loop: what made the other modes slow may be over.
+    pub(crate) fn forgive(&mut self) {
+        for (overhead, expected) in self.overhead.iter_mut().zip(EXPECTED) {
+            *overhead += (expected - *overhead).min(0.0) * 0.03;
+        }
+    }
+
+    /// Adjusts the shards to how evenly the last block filled them.
+    pub(crate) fn balance(&mut self, fullest: usize, total: usize) {
+        let fair = total.div_ceil(self.threads).max(1);
+        let (least, most) = (self.threads, 64 * self.threads);
+        if fullest * 4 > fair && self.partitions * 2 <= most {
+            self.partitions *= 2;
+        } else if fullest * 32 < fair && self.partitions / 2 >= least {
+            self.partitions /= 2;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forecast(nanos: f64, near: f64, far: f64) -> Forecast {
+        Forecast { nanos, near, far, known: 1.0, owned: 0.0, declared: 0.0 }
+    }
+
+    #[test]
+    fn cheap_work_and_chains_stay_in_the_plain_loop() {
+        let tuner = Tuner::new(2, 8);
+        assert_eq!(tuner.choose(&forecast(100.0, 0.0, 0.0), 10_000, &[]).mode, Mode::Serial);
+        assert_eq!(tuner.choose(&forecast(10_000.0, 1.0, 0.1), 10_000, &[]).mode, Mode::Serial);
+        assert_eq!(tuner.choose(&forecast(10_000.0, 0.0, 0.0), 2, &[]).mode, Mode::Serial);
+    }
+
+    #[test]
+    fn independent_work_runs_ahead_in_chunks_and_contended_work_one_by_one() {
+        let tuner = Tuner::new(2, 8);
+        let free = tuner.choose(&forecast(1000.0, 0.0, 0.0), 10_000, &[]);
+        assert_eq!((free.mode, free.share), (Mode::Optimistic, false));
+        assert!(free.chunk > 4);
+        let contended = tuner.choose(&forecast(10_000.0, 0.38, 0.38), 10_000, &[]);
+        assert_eq!((contended.mode, contended.chunk, contended.share), (Mode::Optimistic, 1, true));
+    }
+
+    #[test]
+    fn a_mode_that_lost_is_left_and_tried_again_later() {
+        let mut tuner = Tuner::new(2, 8);
+        let forecast = forecast(1000.0, 0.0, 0.0);
+        let choice = tuner.choose(&forecast, 10_000, &[]);
+        assert_eq!(choice.mode, Mode::Optimistic);
+        tuner.learn(&choice, 1000.0, 3000.0);
+        assert_eq!(tuner.choose(&forecast, 10_000, &[]).mode, Mode::Serial);
+        let mut blocks = 0;
+        while tuner.choose(&forecast, 10_000, &[]).mode == Mode::Serial {
+            tuner.forgive();
+            blocks += 1;
+        }
+        assert!((10..1000).contains(&blocks), "tried again after {blocks}");
+    }
+}

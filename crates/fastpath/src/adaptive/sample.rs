@@ -1,0 +1,188 @@
+//! A few transactions looked at closely: how long they take and how they touch each other.
+//!
+//! Conflicts are predicted from what the transactions touched and not from a speculative trial, so
+//! the prediction costs nothing but the noting, and it is the same on a busy machine.
+
+use crate::Transaction;
+use crate::exec::route::is_declared;
+use crate::frame::{Edit, Frame};
+use crate::state::arena::Slot;
+use crate::transaction::Access;
+
+/// Farthest pair of transactions that is compared.
+const REACH: usize = 16;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Sample {
+    seen: Vec<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    nanos: u64,
+    /// It uses nothing but its objects.
+    objects_only: bool,
+    /// It promises its access set.
+    declared: bool,
+    reads: Vec<Slot>,
+    writes: Vec<Slot>,
+    credits: Vec<Slot>,
+}
+
+impl Seen {
+    fn writes(&self, slot: &Slot) -> bool {
+        self.writes.contains(slot) || self.credits.contains(slot)
+    }
+
+    /// Whether `later` must wait for this one when every access is known.
+    fn orders(&self, later: &Self) -> bool {
+        later.reads.iter().any(|slot| self.writes(slot))
+            || later
+                .writes
+                .iter()
+                .chain(&later.credits)
+                .any(|slot| self.writes(slot) || self.reads.contains(slot))
+    }
+}
+
+/// What a sample says.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub(crate) struct Forecast {
+    /// Mean wall-clock nanoseconds of a transaction, outliers cut.
+    pub(crate) nanos: f64,
+    /// Chance that a transaction reads what one of the `threads - 1` before it writes.
+    pub(crate) near: f64,
+    /// Chance that a transaction reads what another one close by writes.
+    pub(crate) far: f64,
+    /// Speed-up of `threads` workers that know every access.
+    pub(crate) known: f64,
+    /// Share that uses owned objects only.
+    pub(crate) owned: f64,
+    /// Share that promises its access set.
+    pub(crate) declared: f64,
+}
+
+impl Sample {
+    pub(crate) fn clear(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Keeps the newest `n`.
+    pub(crate) fn keep(&mut self, n: usize) {
+        self.seen.drain(..self.seen.len().saturating_sub(n));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    pub(crate) fn note<T: Transaction>(&mut self, transaction: &T, frame: &Frame, nanos: u64) {
+        let slots = |credit: bool| {
+            let is_credit = move |edit: &Edit| matches!(edit, Edit::Credit(_)) == credit;
+            frame.writes.iter().filter(move |w| is_credit(&w.edit)).map(|w| w.slot).collect()
+        };
+        self.seen.push(Seen {
+            nanos,
+            objects_only: matches!(transaction.access(), Access::Objects),
+            declared: is_declared(transaction),
+            reads: frame.reads.iter().map(|read| read.slot).collect(),
+            writes: slots(false),
+            credits: slots(true),
+        });
+    }
+
+    pub(crate) fn forecast(&self, threads: usize, clock_nanos: f64) -> Option<Forecast> {
+        if self.seen.is_empty() {
+            return None;
+        }
+        let n = self.seen.len() as f64;
+        let mut sorted: Vec<u64> = self.seen.iter().map(|seen| seen.nanos).collect();
+        sorted.sort_unstable();
+        // An interrupt in one of a few transactions must not decide; a heavy tail may.
+        let cap = sorted[sorted.len() / 2].saturating_mul(8).max(1000);
+        let mean = sorted.iter().map(|&nanos| nanos.min(cap) as f64).sum::<f64>() / n;
+        let (near, far) = self.conflicts(threads);
+        let share = |f: fn(&Seen) -> bool| self.seen.iter().filter(|s| f(s)).count() as f64 / n;
+        let declared = share(|seen| seen.declared);
+        Some(Forecast {
+            nanos: (mean - clock_nanos).max(1.0),
+            near,
+            far,
+            known: if declared > 0.5 { self.greedy(threads) } else { 1.0 },
+            owned: share(|seen| seen.objects_only),
+            declared,
+        })
+    }
+
+    fn conflicts(&self, threads: usize) -> (f64, f64) {
+        let mut near = 0;
+        let (mut pairs, mut conflicts) = (0_u32, 0_u32);
+        for (i, later) in self.seen.iter().enumerate() {
+            let mut is_near = false;
+            for distance in 1..=REACH.min(i) {
+                let earlier = &self.seen[i - distance];
+                let meet = later.reads.iter().any(|slot| earlier.writes(slot));
+                pairs += 1;
+                conflicts += u32::from(meet);
+                is_near |= meet && distance < threads;
+            }
+            near += u32::from(is_near);
+        }
+        let rate = |part: u32, of: u32| if of == 0 { 0.0 } else { f64::from(part) / f64::from(of) };
+        (rate(near, self.seen.len().saturating_sub(1) as u32), rate(conflicts, pairs))
+    }
+
+    /// List scheduling in block order with every access known; unit costs.
+    fn greedy(&self, threads: usize) -> f64 {
+        let seen = &self.seen[self.seen.len().saturating_sub(64)..];
+        let below = |i: usize| {
+            (0..i).filter(|&j| seen[j].orders(&seen[i])).fold(0_u64, |mask, j| mask | 1 << j)
+        };
+        let needs: Vec<u64> = (0..seen.len()).map(below).collect();
+        let (mut done, mut time) = (0_u64, 0_u32);
+        while done.count_ones() < seen.len() as u32 {
+            let ready = |i: &usize| done >> i & 1 == 0 && needs[*i] & !done == 0;
+            let start = (0..seen.len()).filter(ready).take(threads);
+            done |= start.fold(0, |mask, i| mask | 1 << i);
+            time += 1;
+        }
+        seen.len() as f64 / f64::from(time.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(accesses: impl Iterator<Item = (Vec<Slot>, Vec<Slot>)>) -> Sample {
+        let seen = accesses
+            .map(|(reads, writes)| Seen {
+                nanos: 1000,
+                objects_only: false,
+                declared: true,
+                reads,
+                writes,
+                credits: Vec::new(),
+            })
+            .collect();
+        Sample { seen }
+    }
+
+    #[test]
+    fn a_chain_has_no_parallelism_and_strangers_have_all_of_it() {
+        let chain = sample((0..64).map(|_| (vec![1], vec![1]))).forecast(2, 0.0).unwrap();
+        assert_eq!((chain.near, chain.known), (1.0, 1.0));
+        let strangers = sample((0..64).map(|i| (vec![i], vec![i]))).forecast(4, 0.0).unwrap();
+        assert_eq!((strangers.near, strangers.far, strangers.known), (0.0, 0.0, 4.0));
+        let two_chains =
+            sample((0..64).map(|i| (vec![i % 2], vec![i % 2]))).forecast(4, 0.0).unwrap();
+        assert_eq!((two_chains.near, two_chains.known), (62.0 / 63.0, 2.0));
+    }
+
+    #[test]
+    fn readers_of_one_key_do_not_conflict() {
+        let readers = sample((0..64).map(|i| (vec![0, 1 + i], vec![1 + i])));
+        assert_eq!(readers.forecast(2, 0.0).unwrap().known, 2.0);
+    }
+}

@@ -1,0 +1,305 @@
+//! The workloads W1 to W8, measured beside the plain loop of the same run.
+//!
+//! [`run`] is the whole program: it takes [`Args`] and gives a [`Report`] to print. A block is
+//! executed by the plain loop and by the parallel executor in turn, in every round, and both must
+//! give the same receipts and the same root, or there is no figure.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+mod cell;
+mod hand_loop;
+mod machine;
+mod matrix;
+mod report;
+mod serve;
+mod stability;
+mod transaction;
+mod workload;
+mod zipf;
+
+pub use cell::{Cell, Setting, measure};
+pub use machine::{Machine, round_trip_ns};
+pub use matrix::settings;
+pub use report::{chart, table};
+pub use serve::MetricsServer;
+pub use stability::{Point, plot};
+pub use transaction::Claim;
+pub use workload::{Generator, Pattern, Workload};
+
+use crate::transaction::Declaration;
+use crate::{ExecutorError, Mode, Verifier};
+
+/// Proofs for the private share, and who checks them.
+#[derive(Clone)]
+pub struct PrivateShare {
+    /// Claims whose proofs hold.
+    pub claims: Vec<Arc<Claim>>,
+    /// The verifier.
+    pub verifier: Arc<dyn Verifier>,
+}
+
+/// What to measure. Options that are not given take the workload's usual value.
+#[derive(Clone, Default)]
+pub struct Args {
+    /// `defi`, `game`, `nft`, `transfer`, or `w1` to `w8`. Without it: `transfer`.
+    pub workload_type: Option<String>,
+    /// Exponent of the Zipf distribution of accounts.
+    pub zipf_alpha: Option<f64>,
+    /// Share of transactions that only read.
+    pub read_ratio: Option<f64>,
+    /// Share of accesses that go to the hot accounts.
+    pub hot_ratio: Option<f64>,
+    /// Share of private transactions.
+    pub privacy_ratio: Option<f64>,
+    /// Share of transactions over owned objects.
+    pub owned_ratio: Option<f64>,
+    /// Nanoseconds of arithmetic per transaction.
+    pub work_ns: Option<f64>,
+    /// Transactions of a block.
+    pub txs: Option<usize>,
+    /// Accounts, and objects.
+    pub accounts: Option<u64>,
+    /// Every so many-th transaction costs a hundred times the work.
+    pub heavy_every: Option<usize>,
+    /// Shards of the fast path to begin with.
+    pub partitions: Option<usize>,
+    /// Numbers of threads; none means two.
+    pub threads: Vec<usize>,
+    /// What transactions promise about their accesses.
+    pub declare: Option<Declaration>,
+    /// A mode to force.
+    pub mode: Option<Mode>,
+    /// Transactions claimed at once, with a forced mode.
+    pub chunk: Option<u32>,
+    /// Whether threads are bound to cores.
+    pub pin: bool,
+    /// Microseconds that a read of the state takes.
+    pub latency_us: Option<u64>,
+    /// Reads of the state in flight.
+    pub depth: Option<usize>,
+    /// One name in how many is slow to read.
+    pub slow_one_in: Option<u64>,
+    /// Counted rounds; zero means ten.
+    pub rounds: usize,
+    /// Where the random numbers begin.
+    pub seed: u64,
+    /// Measure the whole table.
+    pub matrix: bool,
+    /// Of the whole table, only cells whose name contains this.
+    pub only: Option<String>,
+    /// Where the chart goes.
+    pub svg: Option<PathBuf>,
+    /// Serve the metrics on this port while measuring.
+    pub serve_metrics: Option<u16>,
+    /// Run for so many seconds and watch memory and times instead.
+    pub stability_seconds: Option<u64>,
+    /// Proofs for the private share.
+    pub private: Option<PrivateShare>,
+}
+
+/// What was measured.
+#[derive(Debug)]
+pub enum Report {
+    /// Cells of the table.
+    Cells(Vec<Cell>),
+    /// Points of a long run.
+    Stability(Vec<Point>),
+}
+
+impl Report {
+    /// For a person.
+    #[must_use]
+    pub fn table(&self) -> String {
+        match self {
+            Self::Cells(cells) => report::table(cells),
+            Self::Stability(points) => points
+                .iter()
+                .map(|point| {
+                    format!(
+                        "{:>8.1} s {:>8.1} MiB p99 {:>9.0} ns/tx {:>10.0} tx/s\n",
+                        point.seconds,
+                        point.memory as f64 / f64::from(1 << 20),
+                        point.p99_block_ns,
+                        point.tx_per_second
+                    )
+                })
+                .collect(),
+        }
+    }
+
+    /// One JSON object a line.
+    ///
+    /// # Errors
+    /// [`BenchError::Json`] if a figure has no JSON form.
+    pub fn json(&self) -> Result<String, BenchError> {
+        fn lines<T: serde::Serialize>(items: &[T]) -> Result<String, serde_json::Error> {
+            items.iter().map(|item| Ok(serde_json::to_string(item)? + "\n")).collect()
+        }
+        Ok(match self {
+            Self::Cells(cells) => lines(cells)?,
+            Self::Stability(points) => lines(points)?,
+        })
+    }
+
+    /// As an SVG document.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        match self {
+            Self::Cells(cells) => report::chart(cells),
+            Self::Stability(points) => stability::plot(points),
+        }
+    }
+}
+
+/// Why there is no figure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// The parallel run and the plain loop disagreed.
+    #[error("{workload}, round {round}: the result differs from the plain loop's; the run is void")]
+    Void {
+        /// The workload.
+        workload: String,
+        /// The round.
+        round: usize,
+    },
+    /// A workload that there is not.
+    #[error("unknown workload {0:?}: use defi, game, nft, transfer, or w1 to w8")]
+    UnknownWorkload(String),
+    /// A share outside 0 to 1, or no accounts.
+    #[error("{name} must be {expected}")]
+    Argument {
+        /// The option.
+        name: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A private share without proofs.
+    #[error("a private share needs proofs and a verifier: run it from a program that brings them")]
+    NoProofs,
+    /// The executor failed.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// A file or a port.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The figures have no JSON form.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// Measures what `args` ask for. `progress` is called with each finished cell.
+///
+/// # Errors
+/// [`BenchError`]; [`BenchError::Void`] if any result differs from the plain loop's.
+pub fn run(args: &Args, progress: &mut dyn FnMut(&Cell)) -> Result<Report, BenchError> {
+    let mut args = args.clone();
+    if args.rounds == 0 {
+        args.rounds = 10;
+    }
+    if args.threads.is_empty() {
+        args.threads = vec![2];
+    }
+    args.check()?;
+    let server = MetricsServer::start(args.serve_metrics)?;
+    let report = if let Some(seconds) = args.stability_seconds {
+        Report::Stability(stability::run(&args, Duration::from_secs(seconds))?)
+    } else {
+        let mut cells = Vec::new();
+        for &threads in &args.threads {
+            let settings = if args.matrix {
+                let wanted = |setting: &Setting| {
+                    args.only.as_ref().is_none_or(|only| setting.workload.name.contains(only))
+                };
+                settings(&args, threads).into_iter().filter(wanted).collect()
+            } else {
+                vec![args.setting(threads)?]
+            };
+            for setting in settings {
+                let cell = measure(&setting, &args, &|text| server.publish(text))?;
+                progress(&cell);
+                cells.push(cell);
+            }
+        }
+        Report::Cells(cells)
+    };
+    if let Some(file) = &args.svg {
+        std::fs::write(file, report.svg())?;
+    }
+    Ok(report)
+}
+
+impl Args {
+    fn check(&self) -> Result<(), BenchError> {
+        let shares = [
+            ("read-ratio", self.read_ratio),
+            ("hot-ratio", self.hot_ratio),
+            ("privacy-ratio", self.privacy_ratio),
+            ("owned-ratio", self.owned_ratio),
+        ];
+        for (name, share) in shares {
+            if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+                return Err(BenchError::Argument { name, expected: "between 0 and 1" });
+            }
+        }
+        if self.accounts.is_some_and(|accounts| accounts < 2) {
+            return Err(BenchError::Argument { name: "accounts", expected: "at least 2" });
+        }
+        if self.zipf_alpha.is_some_and(|alpha| !(0.0..=10.0).contains(&alpha)) {
+            return Err(BenchError::Argument { name: "zipf-alpha", expected: "between 0 and 10" });
+        }
+        if self.threads.iter().any(|&threads| threads == 0 || threads > 1024) {
+            return Err(BenchError::Argument { name: "threads", expected: "1 to 1024" });
+        }
+        if self.work_ns.is_some_and(|nanos| !(0.0..=1e9).contains(&nanos)) {
+            return Err(BenchError::Argument { name: "work-ns", expected: "0 to 1e9" });
+        }
+        Ok(())
+    }
+
+    /// The one cell that the options describe.
+    fn setting(&self, threads: usize) -> Result<Setting, BenchError> {
+        let kind = self.workload_type.as_deref().unwrap_or("transfer");
+        let pattern = match kind {
+            "transfer" if self.owned_ratio.is_some() || self.privacy_ratio.is_some() => {
+                Pattern::Mixed
+            }
+            "transfer" if self.zipf_alpha.is_some() => Pattern::Zipf,
+            "w1" | "w6" | "transfer" => Pattern::Transfers,
+            "w2" => Pattern::Zipf,
+            "w3" | "defi" => Pattern::Hybrid,
+            "w4" => Pattern::Chain,
+            "w5" => Pattern::HotKey,
+            "w5-credit" => Pattern::HotCredit,
+            "w7" => Pattern::SmallBank,
+            "w8" => Pattern::Mixed,
+            "game" => Pattern::Game,
+            "nft" => Pattern::Nft,
+            other => return Err(BenchError::UnknownWorkload(other.to_owned())),
+        };
+        let usual = Workload::new(kind, pattern);
+        let owned = match usual.pattern {
+            Pattern::Mixed if self.privacy_ratio.is_none() => 1.0,
+            _ => 0.0,
+        };
+        let workload = Workload {
+            accounts: self.accounts.unwrap_or(usual.accounts),
+            txs: self.txs.unwrap_or(usual.txs),
+            work_ns: self.work_ns.unwrap_or(usual.work_ns),
+            zipf_alpha: self.zipf_alpha.unwrap_or(usual.zipf_alpha),
+            read_ratio: self.read_ratio.unwrap_or(usual.read_ratio),
+            hot_ratio: self.hot_ratio.unwrap_or(usual.hot_ratio),
+            owned_ratio: self.owned_ratio.unwrap_or(owned),
+            privacy_ratio: self.privacy_ratio.unwrap_or(usual.privacy_ratio),
+            heavy_every: self.heavy_every.unwrap_or(usual.heavy_every),
+            declare: self.declare,
+            ..usual
+        };
+        let device = self.latency_us.or((kind == "w6").then_some(20)).map(|micros| {
+            (Duration::from_micros(micros), self.depth.unwrap_or(16), self.slow_one_in.unwrap_or(1))
+        });
+        Ok(Setting { workload, threads, mode: self.mode, device })
+    }
+}

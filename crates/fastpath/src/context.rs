@@ -1,0 +1,490 @@
+//! What a transaction sees of the world while it runs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::exec::ring::{Pending, Ring};
+use crate::frame::{Edit, Frame, Opened, Write, credited};
+use crate::object::{Header, Object, ObjectId, Owner, Ownership};
+use crate::receipt::{Failure, Output, Path, Receipt, Status};
+use crate::state::State;
+use crate::state::arena::{Arena, Slot};
+use crate::state::cell::Stamp;
+use crate::transaction::{Abort, Access, Cause, Declaration, Transaction};
+use crate::value::{Key, MAX_VALUE_BYTES, Value};
+
+/// Longest panic message kept in a receipt, in bytes.
+const MAX_MESSAGE: usize = 256;
+
+/// A transaction's only door to the state. Writes are kept aside and take effect together if the
+/// transaction succeeds; a read sees the transaction's own writes.
+pub struct Context<'a> {
+    world: World<'a>,
+    frame: &'a mut Frame,
+    access: Access<'a>,
+    /// Slots of the declared writes and then reads, where the scheduler has looked them up.
+    slots: &'a [Slot],
+    steps: u64,
+}
+
+/// What every execution of a block shares.
+#[derive(Copy, Clone)]
+pub(crate) struct World<'a> {
+    pub(crate) arena: &'a Arena,
+    pub(crate) behind: &'a dyn State,
+    pub(crate) source: Source<'a>,
+    /// Stamps from here on belong to this block.
+    pub(crate) since: Stamp,
+    pub(crate) step_limit: u64,
+}
+
+/// Where an execution reads.
+#[derive(Copy, Clone)]
+pub(crate) enum Source<'a> {
+    /// Everything below it in the order is committed: it reads the state.
+    Committed,
+    /// The same, and what it reads is noted.
+    Noted,
+    /// It runs ahead: it reads what lower transactions left so far, and notes what it relied on.
+    Ahead { ring: &'a Ring, index: u32 },
+}
+
+/// An execution that came to a result.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt {
+    pub(crate) status: Status,
+    pub(crate) output: Output,
+    /// Whether the transaction used owned and immutable objects and nothing else.
+    pub(crate) owned: bool,
+}
+
+impl Attempt {
+    pub(crate) fn receipt<T: Transaction>(self, transaction: &T, attempts: u32) -> Receipt {
+        let path = if transaction.private().is_some() {
+            Path::Private
+        } else if self.owned {
+            Path::Fast
+        } else {
+            Path::Consensus
+        };
+        Receipt { status: self.status, output: self.output, path, attempts }
+    }
+}
+
+/// An execution that came to no result.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupted {
+    /// It needs what transaction `on` will write.
+    Suspended { on: u32 },
+    /// The store behind failed.
+    StateLost,
+}
+
+/// Runs a transaction once. Its effects are in the frame afterwards, and only if it succeeded.
+///
+/// `slots` are those of its objects, its declared writes and its declared reads, or empty.
+pub(crate) fn attempt<T: Transaction>(
+    transaction: &T,
+    world: World<'_>,
+    slots: &[Slot],
+    frame: &mut Frame,
+) -> Result<Attempt, Interrupted> {
+    frame.clear();
+    let objects = transaction.objects();
+    let (objects_at, keys_at) =
+        if slots.is_empty() { (&[][..], &[][..]) } else { slots.split_at(objects.len()) };
+    let mut ctx = Context { world, frame, access: transaction.access(), slots: keys_at, steps: 0 };
+    let result = ctx.run(transaction, objects_at);
+    let only_objects = matches!(ctx.access, Access::Objects) && !objects.is_empty();
+    let owned = only_objects && !frame.shared;
+    let cause = match (frame.poison.take(), result) {
+        (None, Ok(output)) => return Ok(Attempt { status: Status::Success, output, owned }),
+        (Some(cause), _) | (None, Err(Abort(cause))) => cause,
+    };
+    frame.discard();
+    let status = match cause {
+        Cause::User(code) => Status::Aborted { code },
+        Cause::Failure(failure) => Status::Failed(failure),
+        Cause::Suspended { on } => return Err(Interrupted::Suspended { on }),
+        Cause::StateLost => return Err(Interrupted::StateLost),
+    };
+    Ok(Attempt { status, output: Output::None, owned })
+}
+
+impl<'a> Context<'a> {
+    #[inline]
+    fn run<T: Transaction>(&mut self, transaction: &T, at: &[Slot]) -> Result<Output, Abort> {
+        if !transaction.objects().is_empty() {
+            self.open_objects(transaction, at)?;
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| transaction.execute(self)));
+        let output = result.unwrap_or_else(|panic| {
+            let message = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no message");
+            let mut end = message.len().min(MAX_MESSAGE);
+            while !message.is_char_boundary(end) {
+                end -= 1;
+            }
+            Err(Abort::failure(Failure::Panicked { message: message[..end].to_owned() }))
+        })?;
+        if let Access::Keys { kind: Declaration::Exact, writes, .. } = self.access {
+            for key in writes {
+                let slot = self.slot(key, true)?;
+                if self.frame.written(slot).is_none() {
+                    return Err(self.fail(Failure::InexactAccess { key: *key }));
+                }
+            }
+        }
+        if !self.frame.objects.is_empty() {
+            self.close_objects();
+        }
+        Ok(output)
+    }
+
+    /// The value of a key, or `None` if there is none.
+    ///
+    /// # Errors
+    /// The transaction must end: hand the error on.
+    #[inline]
+    pub fn read(&mut self, key: &Key) -> Result<Option<Value>, Abort> {
+        self.step(1)?;
+        let slot = self.slot(key, false)?;
+        self.fetch(slot)
+    }
+
+    /// The number at a key; zero if there is none.
+    ///
+    /// # Errors
+    /// As [`Context::read`].
+    #[inline]
+    pub fn read_u64(&mut self, key: &Key) -> Result<u64, Abort> {
+        self.step(1)?;
+        let slot = self.slot(key, false)?;
+        if matches!(self.world.source, Source::Committed)
+            && self.world.behind.is_resident()
+            && self.frame.seen.is_none()
+            && self.frame.written(slot).is_none()
+            && let Some(number) = self.world.arena.load_u64(slot)
+        {
+            return Ok(number);
+        }
+        Ok(self.fetch(slot)?.map_or(0, |value| value.as_u64()))
+    }
+
+    /// Sets a key.
+    ///
+    /// # Errors
+    /// As [`Context::read`].
+    #[inline]
+    pub fn write(&mut self, key: &Key, value: impl Into<Value>) -> Result<(), Abort> {
+        self.step(1)?;
+        let value = self.checked(value.into())?;
+        let slot = self.slot(key, true)?;
+        self.frame.put(slot, Edit::Put(value));
+        Ok(())
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// As [`Context::read`].
+    pub fn delete(&mut self, key: &Key) -> Result<(), Abort> {
+        self.step(1)?;
+        let slot = self.slot(key, true)?;
+        self.frame.put(slot, Edit::Delete);
+        Ok(())
+    }
+
+    /// Adds to the number at a key without reading it. Credits commute: any number of transactions
+    /// may credit one key side by side.
+    ///
+    /// # Errors
+    /// As [`Context::read`]. A sum past `u64::MAX` fails the transaction.
+    #[inline]
+    pub fn credit(&mut self, key: &Key, amount: u64) -> Result<(), Abort> {
+        self.step(1)?;
+        let slot = self.slot(key, true)?;
+        let sum = match self.frame.written(slot) {
+            Some(Edit::Put(value)) => {
+                value.as_u64().checked_add(amount).map(|sum| Edit::Put(value.with_u64(sum)))
+            }
+            Some(Edit::Delete) => Some(Edit::Put(Value::from_u64(amount))),
+            Some(Edit::Credit(before)) => before.checked_add(amount).map(Edit::Credit),
+            None => Some(Edit::Credit(amount)),
+        };
+        let fits = match (&sum, self.world.source) {
+            (Some(Edit::Credit(total)), Source::Committed | Source::Noted) => {
+                credited(&self.world.arena.load(slot).0, *total).is_some()
+            }
+            // Running ahead, the base is not known yet; the commit looks again.
+            (sum, _) => sum.is_some(),
+        };
+        match sum {
+            Some(edit) if fits => {
+                self.frame.put(slot, edit);
+                Ok(())
+            }
+            _ => Err(self.fail(Failure::Overflow { key: *key })),
+        }
+    }
+
+    /// Pays a fee to the block's fee account. Fees are credited when the block ends.
+    pub fn pay_fee(&mut self, amount: u64) {
+        self.frame.fee = self.frame.fee.saturating_add(amount);
+    }
+
+    /// Counts `n` steps of work against the limit. Reads and writes count one each by themselves; a
+    /// loop that may not end calls this.
+    ///
+    /// # Errors
+    /// The limit is reached: hand the error on.
+    #[inline]
+    pub fn step(&mut self, n: u64) -> Result<(), Abort> {
+        self.steps = self.steps.saturating_add(n);
+        if self.steps > self.world.step_limit {
+            return Err(self.fail(Failure::StepLimit { limit: self.world.step_limit }));
+        }
+        Ok(())
+    }
+
+    /// The declared object number `index`, with this transaction's changes.
+    ///
+    /// # Errors
+    /// As [`Context::read`].
+    pub fn object(&mut self, index: usize) -> Result<Object, Abort> {
+        self.step(1)?;
+        let opened = self.opened(index)?;
+        let data = self.fetch(opened.slot + 1)?.unwrap_or_else(|| Value::from_bytes(&[]));
+        Ok(Object {
+            id: self.world.arena.name(opened.slot).key,
+            version: opened.before.version,
+            ownership: opened.after.ownership,
+            data,
+        })
+    }
+
+    /// Replaces the data of the declared object number `index`.
+    ///
+    /// # Errors
+    /// As [`Context::read`].
+    pub fn set_object(&mut self, index: usize, data: impl Into<Value>) -> Result<(), Abort> {
+        self.step(1)?;
+        let data = self.checked(data.into())?;
+        let slot = self.writable(index)?.slot + 1;
+        self.frame.put(slot, Edit::Put(data));
+        Ok(())
+    }
+
+    /// Hands the declared object number `index` to another owner, to everybody, or freezes it.
+    ///
+    /// # Errors
+    /// As [`Context::read`].
+    pub fn give_object(&mut self, index: usize, to: Ownership) -> Result<(), Abort> {
+        self.step(1)?;
+        self.writable(index)?.after.ownership = to;
+        Ok(())
+    }
+
+    /// Ends the transaction whatever it makes of the error.
+    #[cold]
+    fn fail(&mut self, failure: Failure) -> Abort {
+        self.poison(Cause::Failure(Box::new(failure)))
+    }
+
+    #[cold]
+    fn poison(&mut self, cause: Cause) -> Abort {
+        let cause = self.frame.poison.get_or_insert(cause).clone();
+        Abort(cause)
+    }
+
+    fn checked(&mut self, value: Value) -> Result<Value, Abort> {
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(self.fail(Failure::ValueTooLong { len: value.len() }));
+        }
+        Ok(value)
+    }
+
+    /// The slot of a key, if the declaration allows the access.
+    #[inline]
+    fn slot(&mut self, key: &Key, write: bool) -> Result<Slot, Abort> {
+        match self.access {
+            Access::Unknown | Access::Keys { kind: Declaration::Guess, .. } => {}
+            Access::Objects => {
+                return Err(self.fail(Failure::UndeclaredAccess { key: *key }));
+            }
+            Access::Keys { reads, writes, .. } => {
+                let place = writes.iter().position(|declared| declared == key).or_else(|| {
+                    if write {
+                        None
+                    } else {
+                        Some(writes.len() + reads.iter().position(|declared| declared == key)?)
+                    }
+                });
+                match place {
+                    None => return Err(self.fail(Failure::UndeclaredAccess { key: *key })),
+                    Some(place) if !self.slots.is_empty() => return Ok(self.slots[place]),
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(match self.frame.recent.get(key) {
+            Some(slot) => slot,
+            None => {
+                let slot = self.world.arena.plain(key, self.world.behind);
+                self.frame.recent.put(key, slot);
+                slot
+            }
+        })
+    }
+
+    /// The value of a slot with the transaction's own writes.
+    #[inline]
+    fn fetch(&mut self, slot: Slot) -> Result<Option<Value>, Abort> {
+        match self.frame.written(slot) {
+            None => self.base(slot),
+            Some(Edit::Put(value)) => Ok(Some(value.clone())),
+            Some(Edit::Delete) => Ok(None),
+            Some(&mut Edit::Credit(amount)) => {
+                // The credit stops commuting: it becomes a read and a write.
+                let value = self.base(slot)?;
+                match credited(&value, amount) {
+                    Some(value) => {
+                        self.frame.put(slot, Edit::Put(value.clone()));
+                        Ok(Some(value))
+                    }
+                    None => {
+                        let key = self.world.arena.name(slot).key;
+                        Err(self.fail(Failure::Overflow { key }))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The value of a slot as the transactions below left it.
+    #[inline]
+    fn base(&mut self, slot: Slot) -> Result<Option<Value>, Abort> {
+        let arena = self.world.arena;
+        if !self.world.behind.is_resident() && arena.is_lost() {
+            return Err(self.poison(Cause::StateLost));
+        }
+        let value = match self.world.source {
+            Source::Committed => arena.load(slot).0,
+            Source::Noted => {
+                let (value, stamp) = arena.load(slot);
+                self.frame.reads.push(crate::frame::Read { slot, stamp });
+                value
+            }
+            Source::Ahead { ring, index } => {
+                let pending = match arena.cell(slot).pending() {
+                    None => Pending::Nothing,
+                    Some(writer) => ring.find(writer, slot, index),
+                };
+                let (value, stamp) = match pending {
+                    Pending::Nothing => arena.load(slot),
+                    Pending::Value(value, stamp) => (value, stamp),
+                    Pending::Soon(on) => return Err(self.poison(Cause::Suspended { on })),
+                };
+                self.frame.reads.push(crate::frame::Read { slot, stamp });
+                value
+            }
+        };
+        if let Some(seen) = &mut self.frame.seen {
+            seen.push((slot, value.clone()));
+        }
+        Ok(value)
+    }
+
+    fn open_objects<T: Transaction>(&mut self, transaction: &T, at: &[Slot]) -> Result<(), Abort> {
+        let objects = transaction.objects();
+        let sender = transaction.sender();
+        self.step(objects.len() as u64)?;
+        for (i, object) in objects.iter().enumerate() {
+            if is_repeated(objects.iter().map(|object| &object.id), i) {
+                return Err(self.fail(Failure::DuplicateObject { id: object.id }));
+            }
+            let slot = match at.get(i) {
+                Some(&slot) => slot,
+                None => self.world.arena.object(&object.id, self.world.behind),
+            };
+            let opened = self.open(slot, object.id, object.version, &sender)?;
+            self.frame.objects.push(opened);
+        }
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        slot: Slot,
+        id: ObjectId,
+        cited: u64,
+        sender: &Owner,
+    ) -> Result<Opened, Abort> {
+        let Some(header) = self.base(slot)?.as_ref().and_then(Header::decode) else {
+            self.frame.shared = true;
+            return Err(self.fail(Failure::UnknownObject { id }));
+        };
+        self.frame.shared |= header.ownership == Ownership::Shared;
+        if let Ownership::Owned(owner) = header.ownership {
+            if header.version != cited {
+                let written = match self.frame.reads.last() {
+                    Some(read) => read.stamp,
+                    None => self.world.arena.cell(slot).stamp(),
+                };
+                let spent_here =
+                    written >= self.world.since && cited.checked_add(1) == Some(header.version);
+                return Err(self.fail(if spent_here {
+                    Failure::Equivocation { id, version: cited }
+                } else {
+                    Failure::WrongVersion { id, cited, found: header.version }
+                }));
+            }
+            if owner != *sender {
+                return Err(self.fail(Failure::NotOwner { id }));
+            }
+        }
+        Ok(Opened { slot, before: header, after: header, written: false })
+    }
+
+    /// Spends the versions: every owned object moves on, a shared one if it was written.
+    fn close_objects(&mut self) {
+        let Frame { objects, writes, .. } = &mut *self.frame;
+        for opened in objects {
+            let spent = match opened.before.ownership {
+                Ownership::Owned(_) => true,
+                Ownership::Shared => opened.written,
+                Ownership::Immutable => false,
+            };
+            if spent {
+                let after = Header { version: opened.before.version + 1, ..opened.after };
+                writes.push(Write { slot: opened.slot, edit: Edit::Put(after.encode()) });
+            }
+        }
+    }
+
+    fn opened(&mut self, index: usize) -> Result<Opened, Abort> {
+        match self.frame.objects.get(index) {
+            Some(opened) => Ok(*opened),
+            None => Err(self.fail(Failure::UndeclaredObject { index })),
+        }
+    }
+
+    fn writable(&mut self, index: usize) -> Result<&mut Opened, Abort> {
+        let opened = self.opened(index)?;
+        if opened.before.ownership == Ownership::Immutable {
+            let id = self.world.arena.name(opened.slot).key;
+            return Err(self.fail(Failure::Immutable { id }));
+        }
+        let opened = &mut self.frame.objects[index];
+        opened.written = true;
+        Ok(opened)
+    }
+}
+
+/// Whether the name at `index` occurs before it.
+fn is_repeated<'k>(names: impl Iterator<Item = &'k Key> + Clone, index: usize) -> bool {
+    let Some(name) = names.clone().nth(index) else { return false };
+    names.take(index).any(|other| other == name)
+}

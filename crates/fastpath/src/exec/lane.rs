@@ -1,0 +1,127 @@
+//! What one worker collects while it executes, merged when the block is done.
+
+use std::time::Instant;
+
+use crate::Transaction;
+use crate::access_log::Entries;
+use crate::block::Cost;
+use crate::frame::Frame;
+use crate::histogram::LatencyHistogram;
+use crate::hot_keys::SpaceSaving;
+use crate::receipt::{Failure, Output, Path, Receipt, Status};
+use crate::state::arena::Slot;
+
+/// Slowest transactions that a lane keeps of one block.
+const TRACES: usize = 8;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Lane {
+    pub(crate) receipts: Vec<(u32, Receipt)>,
+    /// Entries that the block wrote, each noted by its first writer.
+    pub(crate) dirty: Vec<Slot>,
+    pub(crate) fees: u64,
+    pub(crate) cost: Cost,
+    pub(crate) logs: Vec<(u32, Entries)>,
+    pub(crate) latency: LatencyHistogram,
+    pub(crate) slow: Vec<Slow>,
+    pub(crate) hot: SpaceSaving<Slot>,
+    /// Frames not in use.
+    #[expect(clippy::vec_box, reason = "frames are large and move between the lane and its jobs")]
+    pub(crate) frames: Vec<Box<Frame>>,
+    clock: Clock,
+    /// Transactions until the next one whose keys are counted.
+    until_hot: u32,
+    gaps: u32,
+}
+
+/// A transaction that took long.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Slow {
+    pub(crate) index: u32,
+    pub(crate) nanos: u64,
+    pub(crate) attempts: u32,
+}
+
+/// Reads the time once per batch, so that a clock read costs little beside the work.
+#[derive(Default)]
+struct Clock {
+    stride: u32,
+    left: u32,
+    last: Option<Instant>,
+}
+
+/// One in this many transactions, on average, has its keys counted.
+const HOT_STRIDE: u32 = 32;
+
+impl Lane {
+    pub(crate) fn frame(&mut self, log: bool) -> Box<Frame> {
+        self.frames.pop().unwrap_or_else(|| Box::new(Frame::new(log)))
+    }
+
+    /// Starts the clock; a batch of `stride` transactions shares one stamp.
+    pub(crate) fn start(&mut self, stride: u32) {
+        let stride = stride.max(1);
+        self.clock = Clock { stride, left: stride, last: Some(Instant::now()) };
+    }
+
+    /// Transactions that share one stamp.
+    pub(crate) fn stride(&self) -> u32 {
+        self.clock.stride.max(1)
+    }
+
+    /// Notes the end of a transaction.
+    #[inline]
+    pub(crate) fn tick(&mut self, index: u32, attempts: u32) {
+        self.clock.left = self.clock.left.wrapping_sub(1);
+        if self.clock.left == 0 {
+            self.stamp(index, attempts);
+        }
+    }
+
+    fn stamp(&mut self, index: u32, attempts: u32) {
+        let now = Instant::now();
+        if let Some(last) = self.clock.last.replace(now) {
+            let nanos = now.duration_since(last).as_nanos() as u64 / u64::from(self.clock.stride);
+            self.latency.record_many(nanos, u64::from(self.clock.stride));
+            let fastest = self.slow.iter().map(|slow| slow.nanos).min().unwrap_or(0);
+            if self.slow.len() < TRACES || nanos > fastest {
+                if self.slow.len() == TRACES {
+                    self.slow.retain(|slow| slow.nanos != fastest);
+                }
+                self.slow.push(Slow { index, nanos, attempts });
+            }
+        }
+        self.clock.left = self.clock.stride;
+    }
+
+    /// Counts the written keys of one in a few transactions.
+    #[inline]
+    pub(crate) fn count_keys(&mut self, frame: &Frame) {
+        if self.until_hot == 0 {
+            // Uneven gaps, so that no pattern of the block is in step with them.
+            self.gaps = self.gaps.wrapping_mul(0x5851_f42d).wrapping_add(0x1405_7b7f);
+            self.until_hot = 1 + (self.gaps >> 16) % (2 * HOT_STRIDE - 1);
+            for write in &frame.writes {
+                self.hot.add(write.slot, u64::from(HOT_STRIDE));
+            }
+        }
+        self.until_hot -= 1;
+    }
+
+    /// A transaction's effects besides its receipt, after they reached the state.
+    #[inline]
+    pub(crate) fn settle(&mut self, index: u32, frame: &mut Frame) {
+        self.fees = self.fees.saturating_add(frame.fee);
+        self.count_keys(frame);
+        if frame.seen.is_some() {
+            self.logs.push((index, Entries::take(frame)));
+        }
+    }
+}
+
+/// The receipt of a transaction that was not executed.
+pub(crate) fn refusal<T: Transaction>(transaction: &T, failure: &Failure) -> Receipt {
+    let path = if transaction.private().is_some() { Path::Private } else { Path::Consensus };
+    Receipt { status: Status::from(failure.clone()), output: Output::None, path, attempts: 0 }
+}

@@ -1,0 +1,253 @@
+//! Who goes where: the fast path for owned objects, the ordered paths for everything else.
+//!
+//! The scan runs on all threads, each over its own part of the block. A transaction over owned
+//! objects whose names fall into one shard is put into that shard's mailbox right away. Two things
+//! make the block regroup, on one thread: a transaction whose objects fall into several shards, and
+//! an ordered transaction that uses objects. Then objects that any transaction uses together form
+//! groups; a group with an ordered transaction is ordered as a whole, and every other group goes to
+//! one shard.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::shards::{Letter, Outbox};
+use super::{Env, Order};
+use crate::Transaction;
+use crate::object::{Header, Ownership};
+use crate::pool::Pool;
+use crate::receipt::Failure;
+use crate::state::arena::Slot;
+use crate::transaction::{Access, Declaration};
+
+/// Transactions that may not run, and why.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(HashMap<u32, Failure, ahash::RandomState>);
+
+impl Refusals {
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<&Failure> {
+        if self.0.is_empty() { None } else { self.0.get(&index) }
+    }
+
+    pub(crate) fn insert(&mut self, index: u32, failure: Failure) {
+        self.0.insert(index, failure);
+    }
+}
+
+/// The result of the scan.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    /// For each scanned part, in order, the mailboxes of the shards.
+    pub(crate) outboxes: Vec<Outbox>,
+    pub(crate) fast: usize,
+    /// Indices of ordered transactions, in order.
+    pub(crate) ordered: Vec<u32>,
+    /// How many of those promise their access set.
+    pub(crate) declared: usize,
+}
+
+#[derive(Default)]
+struct Part {
+    outbox: Outbox,
+    fast: usize,
+    ordered: Vec<u32>,
+    declared: usize,
+    regroup: bool,
+}
+
+/// Routes the stretch of `count` places.
+pub(crate) fn scan<T: Transaction>(
+    env: &Env<'_, T>,
+    order: Order<'_>,
+    count: u32,
+    shards: usize,
+    threads: usize,
+    pool: &Pool,
+) -> Routes {
+    let parts: Vec<Mutex<Part>> = (0..threads).map(|_| Mutex::default()).collect();
+    pool.run(threads, &|worker| {
+        let per = count.div_ceil(threads as u32);
+        let first = per * worker as u32;
+        let part = scan_part(env, order, first..(first + per).min(count), shards);
+        *crate::sync_lock(&parts[worker]) = part;
+    });
+    let mut routes = Routes::default();
+    let mut regroup = false;
+    for part in parts {
+        let part = part.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        routes.fast += part.fast;
+        routes.declared += part.declared;
+        regroup |= part.regroup;
+        routes.outboxes.push(part.outbox);
+        if routes.ordered.is_empty() {
+            routes.ordered = part.ordered;
+        } else {
+            routes.ordered.extend(part.ordered);
+        }
+    }
+    if regroup && routes.fast > 0 { group(env, order, count, shards) } else { routes }
+}
+
+fn scan_part<T: Transaction>(
+    env: &Env<'_, T>,
+    order: Order<'_>,
+    range: std::ops::Range<u32>,
+    shards: usize,
+) -> Part {
+    let mut part = Part { outbox: vec![Vec::new(); shards], ..Part::default() };
+    for position in range {
+        let index = order.at(position);
+        let transaction = &env.transactions[index as usize];
+        match owned(env, transaction) {
+            Some(letter_slot) => {
+                let mut objects = transaction.objects().iter();
+                let first = objects.next().expect("an owned transaction has objects");
+                let shard = shard_of(env, &first.id, shards);
+                part.regroup |= objects.any(|other| shard_of(env, &other.id, shards) != shard);
+                part.fast += 1;
+                part.outbox[shard].push(Letter { index, slot: letter_slot });
+            }
+            None => {
+                part.regroup |= !transaction.objects().is_empty();
+                part.declared += usize::from(is_declared(transaction));
+                part.ordered.push(index);
+            }
+        }
+    }
+    part
+}
+
+/// Whether the transaction promises its access set.
+pub(crate) fn is_declared<T: Transaction>(transaction: &T) -> bool {
+    match transaction.access() {
+        Access::Unknown | Access::Keys { kind: Declaration::Guess, .. } => false,
+        Access::Objects | Access::Keys { .. } => true,
+    }
+}
+
+fn shard_of<T>(env: &Env<'_, T>, id: &crate::ObjectId, shards: usize) -> usize {
+    (env.arena.spread(id) >> 32) as usize % shards
+}
+
+/// The slot of the first object, if the transaction uses owned and immutable objects and nothing
+/// else, at least one of them owned.
+fn owned<T: Transaction>(env: &Env<'_, T>, transaction: &T) -> Option<Slot> {
+    let objects = transaction.objects();
+    if objects.is_empty()
+        || !matches!(transaction.access(), Access::Objects)
+        || transaction.private().is_some()
+    {
+        return None;
+    }
+    let mut first = None;
+    for object in objects {
+        let slot = env.arena.object(&object.id, env.behind);
+        let header = Header::decode(env.arena.load(slot).0.as_ref()?)?;
+        if header.ownership == Ownership::Shared {
+            return None;
+        }
+        first.get_or_insert(slot);
+    }
+    first
+}
+
+/// The slow scan, by groups of objects.
+fn group<T: Transaction>(env: &Env<'_, T>, order: Order<'_>, count: u32, shards: usize) -> Routes {
+    let mut groups = Groups::default();
+    for position in 0..count {
+        let transaction = &env.transactions[order.at(position) as usize];
+        let is_ordered = owned(env, transaction).is_none();
+        let mut together = None;
+        for object in transaction.objects() {
+            let slot = env.arena.object(&object.id, env.behind);
+            let header = env.arena.load(slot).0.as_ref().and_then(Header::decode);
+            // What can no longer change orders nothing.
+            if header.is_some_and(|header| header.ownership == Ownership::Immutable) {
+                continue;
+            }
+            let member = groups.of(slot);
+            if is_ordered {
+                groups.order(member);
+            }
+            match together {
+                None => together = Some(member),
+                Some(first) => groups.join(first, member),
+            }
+        }
+    }
+    let mut routes = Routes { outboxes: vec![vec![Vec::new(); shards]], ..Routes::default() };
+    for position in 0..count {
+        let index = order.at(position);
+        let transaction = &env.transactions[index as usize];
+        let shard = owned(env, transaction).and_then(|slot| {
+            // One with immutable objects only may go anywhere.
+            let group = transaction.objects().iter().find_map(|object| {
+                let slot = env.arena.object(&object.id, env.behind);
+                groups.known(slot)
+            });
+            match group {
+                Some((_, true)) => None,
+                Some((group, false)) => Some((slot, group as usize % shards)),
+                None => Some((slot, index as usize % shards)),
+            }
+        });
+        match shard {
+            Some((slot, shard)) => {
+                routes.fast += 1;
+                routes.outboxes[0][shard].push(Letter { index, slot });
+            }
+            None => {
+                routes.declared += usize::from(is_declared(transaction));
+                routes.ordered.push(index);
+            }
+        }
+    }
+    routes
+}
+
+/// Objects that are used together, by union and find.
+#[derive(Default)]
+struct Groups {
+    members: HashMap<Slot, u32, ahash::RandomState>,
+    parent: Vec<u32>,
+    ordered: Vec<bool>,
+}
+
+impl Groups {
+    fn of(&mut self, slot: Slot) -> u32 {
+        let next = self.parent.len() as u32;
+        let member = *self.members.entry(slot).or_insert(next);
+        if member == next {
+            self.parent.push(next);
+            self.ordered.push(false);
+        }
+        self.root(member)
+    }
+
+    fn known(&mut self, slot: Slot) -> Option<(u32, bool)> {
+        let member = *self.members.get(&slot)?;
+        let root = self.root(member);
+        Some((root, self.ordered[root as usize]))
+    }
+
+    fn root(&mut self, mut member: u32) -> u32 {
+        while self.parent[member as usize] != member {
+            let above = self.parent[self.parent[member as usize] as usize];
+            self.parent[member as usize] = above;
+            member = above;
+        }
+        member
+    }
+
+    fn order(&mut self, member: u32) {
+        let root = self.root(member);
+        self.ordered[root as usize] = true;
+    }
+
+    fn join(&mut self, a: u32, b: u32) {
+        let (a, b) = (self.root(a), self.root(b));
+        let ordered = self.ordered[a as usize] || self.ordered[b as usize];
+        self.parent[b as usize] = a;
+        self.ordered[a as usize] = ordered;
+    }
+}

@@ -1,0 +1,81 @@
+//! The plain loop: one transaction after the other. It is the reference for everything else.
+
+use std::time::Instant;
+
+use super::lane::{Lane, refusal};
+use super::{Env, Order};
+use crate::Transaction;
+use crate::adaptive::sample::Sample;
+use crate::context::{Source, attempt};
+use crate::frame::Frame;
+use crate::receipt::Receipt;
+
+/// Executes the first `count` places of a stretch.
+pub(crate) fn run<T: Transaction>(
+    env: &Env<'_, T>,
+    order: Order<'_>,
+    count: u32,
+    lane: &mut Lane,
+    receipts: &mut [Receipt],
+) {
+    let world = env.world(Source::Committed);
+    let mut frame = lane.frame(env.log);
+    for position in 0..count {
+        let index = order.at(position);
+        let transaction = &env.transactions[index as usize];
+        let receipt = &mut receipts[index as usize];
+        if let Some(failure) = env.refusals.get(index) {
+            *receipt = refusal(transaction, failure);
+            continue;
+        }
+        let Ok(result) = attempt(transaction, world, &[], &mut frame) else {
+            // The store behind failed: the block is void.
+            break;
+        };
+        commit(env, index, &mut frame, lane);
+        *receipt = result.receipt(transaction, 1);
+    }
+    lane.cost.serial += u64::from(count);
+    lane.cost.executions += u64::from(count);
+    lane.frames.push(frame);
+}
+
+/// Executes as [`run`] does, and looks at each transaction: how long it took, and what it touched.
+pub(crate) fn run_sampled<T: Transaction>(
+    env: &Env<'_, T>,
+    order: Order<'_>,
+    count: u32,
+    lane: &mut Lane,
+    receipts: &mut [Receipt],
+    sample: &mut Sample,
+) {
+    let world = env.world(Source::Noted);
+    let mut frame = lane.frame(env.log);
+    for position in 0..count {
+        let index = order.at(position);
+        let transaction = &env.transactions[index as usize];
+        let receipt = &mut receipts[index as usize];
+        if let Some(failure) = env.refusals.get(index) {
+            *receipt = refusal(transaction, failure);
+            continue;
+        }
+        let start = Instant::now();
+        let Ok(result) = attempt(transaction, world, &[], &mut frame) else { break };
+        let nanos = start.elapsed().as_nanos() as u64;
+        sample.note(transaction, &frame, nanos);
+        commit(env, index, &mut frame, lane);
+        *receipt = result.receipt(transaction, 1);
+    }
+    lane.cost.serial += u64::from(count);
+    lane.cost.executions += u64::from(count);
+    lane.frames.push(frame);
+}
+
+/// Writes an execution against the committed state to it.
+#[inline]
+pub(crate) fn commit<T>(env: &Env<'_, T>, index: u32, frame: &mut Frame, lane: &mut Lane) {
+    let applied = frame.apply(env.arena, env.stamp(index, 0), env.since(), &mut lane.dirty);
+    debug_assert!(applied, "credits were checked as they were made");
+    lane.settle(index, frame);
+    lane.tick(index, 1);
+}

@@ -1,0 +1,179 @@
+//! What one execution of a transaction has read and written so far, kept aside from the state.
+
+use crate::object::Header;
+use crate::state::arena::{Arena, Slot};
+use crate::state::cell::Stamp;
+use crate::transaction::Cause;
+use crate::value::{Key, Value};
+
+/// A read of the state: which entry, and which write had made what was read.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) slot: Slot,
+    pub(crate) stamp: Stamp,
+}
+
+/// What a transaction does to an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    Put(Value),
+    Delete,
+    /// Adds to the number there, whatever it is: credits commute, so they order nothing.
+    Credit(u64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) slot: Slot,
+    pub(crate) edit: Edit,
+}
+
+/// An object that the execution has opened.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Opened {
+    /// Of the header; the data is next to it.
+    pub(crate) slot: Slot,
+    pub(crate) before: Header,
+    pub(crate) after: Header,
+    pub(crate) written: bool,
+}
+
+/// Buffers of one execution, reused from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    pub(crate) reads: Vec<Read>,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) objects: Vec<Opened>,
+    pub(crate) fee: u64,
+    /// Whether a declared object is shared or does not exist.
+    pub(crate) shared: bool,
+    /// Credits that no longer appear among the writes, but that must not have overflowed.
+    pub(crate) bounds: Vec<(Slot, u64)>,
+    /// Set when the execution must end whatever the transaction makes of the error.
+    pub(crate) poison: Option<Cause>,
+    /// Keys looked up last, with their slots: a key that is read is mostly written next.
+    pub(crate) recent: Recent,
+    /// Values read, in order, where a log is kept.
+    pub(crate) seen: Option<Vec<(Slot, Option<Value>)>>,
+}
+
+/// The last few keys that a transaction looked up.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    entries: [(Key, Slot); 4],
+    used: usize,
+}
+
+impl Recent {
+    #[inline]
+    pub(crate) fn get(&self, key: &Key) -> Option<Slot> {
+        let known = &self.entries[..self.used.min(self.entries.len())];
+        known.iter().find(|(other, _)| other == key).map(|(_, slot)| *slot)
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, key: &Key, slot: Slot) {
+        self.entries[self.used % self.entries.len()] = (*key, slot);
+        self.used += 1;
+    }
+}
+
+impl Frame {
+    pub(crate) fn new(log: bool) -> Self {
+        Self { seen: log.then(Vec::new), ..Self::default() }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.reads.clear();
+        self.recent.used = 0;
+        self.discard();
+        self.bounds.clear();
+        self.shared = false;
+        self.poison = None;
+        if let Some(seen) = &mut self.seen {
+            seen.clear();
+        }
+    }
+
+    /// Drops every effect; what was read stays, because it is what the outcome rests on.
+    pub(crate) fn discard(&mut self) {
+        for write in self.writes.drain(..) {
+            if let Edit::Credit(amount) = write.edit {
+                self.bounds.push((write.slot, amount));
+            }
+        }
+        self.objects.clear();
+        self.fee = 0;
+    }
+
+    #[inline]
+    pub(crate) fn written(&mut self, slot: Slot) -> Option<&mut Edit> {
+        self.writes.iter_mut().find(|write| write.slot == slot).map(|write| &mut write.edit)
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, slot: Slot, edit: Edit) {
+        match self.written(slot) {
+            None => self.writes.push(Write { slot, edit }),
+            Some(written) => {
+                let before = std::mem::replace(written, edit);
+                if let (Edit::Credit(amount), Some(Edit::Put(_) | Edit::Delete)) =
+                    (before, self.written(slot))
+                {
+                    self.bounds.push((slot, amount));
+                }
+            }
+        }
+    }
+
+    /// Whether the state still is what a speculative execution took it for.
+    #[inline]
+    pub(crate) fn is_valid(&self, arena: &Arena) -> bool {
+        self.reads.iter().all(|read| arena.cell(read.slot).is_at(read.stamp))
+            && self
+                .bounds
+                .iter()
+                .all(|&(slot, amount)| credited(&arena.load(slot).0, amount).is_some())
+    }
+
+    /// Writes everything to the state, in the name of `stamp`, and notes the entries that the block
+    /// had not written before. `false`, with nothing written, if a credit would overflow.
+    #[inline]
+    pub(crate) fn apply(
+        &self,
+        arena: &Arena,
+        stamp: Stamp,
+        since: Stamp,
+        dirty: &mut Vec<Slot>,
+    ) -> bool {
+        if self.writes.iter().any(|write| match write.edit {
+            Edit::Credit(amount) => credited(&arena.load(write.slot).0, amount).is_none(),
+            _ => false,
+        }) {
+            return false;
+        }
+        for write in &self.writes {
+            let first = match &write.edit {
+                Edit::Put(value) => arena.store(write.slot, Some(value), stamp, since),
+                Edit::Delete => arena.store(write.slot, None, stamp, since),
+                Edit::Credit(amount) => {
+                    let value = credited(&arena.load(write.slot).0, *amount);
+                    arena.store(write.slot, value.as_ref(), stamp, since)
+                }
+            };
+            if first {
+                dirty.push(write.slot);
+            }
+        }
+        true
+    }
+}
+
+/// A value whose number has grown by `amount`; an entry that does not exist counts as zero.
+#[inline]
+pub(crate) fn credited(value: &Option<Value>, amount: u64) -> Option<Value> {
+    match value {
+        None => Some(Value::from_u64(amount)),
+        Some(value) => value.as_u64().checked_add(amount).map(|sum| value.with_u64(sum)),
+    }
+}

@@ -1,0 +1,72 @@
+//! The keys that are used most, in bounded memory: the space-saving summary of Metwally, Agrawal
+//! and El Abbadi ("Efficient computation of frequent and top-k elements in data streams", 2005).
+
+use std::hash::Hash;
+
+/// Entries that a summary keeps. Every key above 1/64 of all uses is among them.
+const KEPT: usize = 64;
+
+/// The most frequent items of a stream, each counted at least as often as it occurred.
+#[derive(Clone, Debug)]
+pub(crate) struct SpaceSaving<K> {
+    kept: Vec<(K, u64)>,
+}
+
+impl<K> Default for SpaceSaving<K> {
+    fn default() -> Self {
+        Self { kept: Vec::new() }
+    }
+}
+
+impl<K: Copy + Eq + Hash + Ord> SpaceSaving<K> {
+    /// Counts `item` `weight` times.
+    pub(crate) fn add(&mut self, item: K, weight: u64) {
+        if let Some((_, count)) = self.kept.iter_mut().find(|(kept, _)| *kept == item) {
+            *count += weight;
+        } else if self.kept.len() < KEPT {
+            self.kept.push((item, weight));
+        } else if let Some(least) = self.kept.iter_mut().min_by_key(|(_, count)| *count) {
+            *least = (item, least.1 + weight);
+        }
+    }
+
+    /// Adds another summary.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for &(item, count) in &other.kept {
+            self.add(item, count);
+        }
+    }
+
+    /// The `k` most frequent, most frequent first.
+    pub(crate) fn top(&self, k: usize) -> Vec<(K, u64)> {
+        let mut top = self.kept.clone();
+        top.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        top.truncate(k);
+        top
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.kept.clear();
+    }
+
+    pub(crate) fn map<L: Copy + Eq + Hash + Ord>(&self, f: impl Fn(K) -> L) -> SpaceSaving<L> {
+        SpaceSaving { kept: self.kept.iter().map(|&(item, count)| (f(item), count)).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frequent_item_is_kept_and_never_undercounted() {
+        let mut summary = SpaceSaving::default();
+        for i in 0..100_000_u64 {
+            summary.add(if i % 10 == 0 { 7 } else { 1000 + i }, 1);
+        }
+        let top = summary.top(1);
+        assert_eq!(top[0].0, 7);
+        assert!(top[0].1 >= 10_000);
+        assert!(summary.kept.len() <= KEPT);
+    }
+}

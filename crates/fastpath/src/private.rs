@@ -1,0 +1,69 @@
+//! Private transactions: the proof first, then the execution.
+
+use std::sync::Mutex;
+
+use crate::Transaction;
+use crate::exec::route::Refusals;
+use crate::pool::Pool;
+use crate::receipt::Failure;
+use crate::sync::{AtomicU32, Ordering};
+use crate::transaction::PrivateClaim;
+
+/// Checks proofs. The executor knows no proof system; whoever embeds it brings this.
+///
+/// Without a verifier no private transaction is accepted.
+pub trait Verifier: Send + Sync {
+    /// One verdict for each claim, in order; the reason if a proof is not accepted. Claims come in
+    /// batches so that a verifier can check many at the price of a few. It must be deterministic.
+    fn verify(&self, claims: &[PrivateClaim<'_>]) -> Vec<Result<(), String>>;
+}
+
+/// Verifies the proofs of a block on all threads and refuses what does not hold.
+pub(crate) fn verify_all<T: Transaction>(
+    transactions: &[T],
+    verifier: Option<&dyn Verifier>,
+    batch: usize,
+    threads: usize,
+    pool: &Pool,
+    refusals: &mut Refusals,
+) {
+    let private: Vec<u32> = (0..transactions.len() as u32)
+        .filter(|&index| {
+            refusals.get(index).is_none() && transactions[index as usize].private().is_some()
+        })
+        .collect();
+    if private.is_empty() {
+        return;
+    }
+    let reject = |reason: &str| Failure::ProofRejected { reason: reason.to_owned() };
+    let Some(verifier) = verifier else {
+        for index in private {
+            refusals.insert(index, reject("no verifier is configured"));
+        }
+        return;
+    };
+    // Small enough that the last batch does not keep the other threads waiting.
+    let batch = batch.clamp(1, private.len().div_ceil(threads));
+    let batches: Vec<&[u32]> = private.chunks(batch).collect();
+    let rejected: Mutex<Vec<(u32, String)>> = Mutex::default();
+    let next = AtomicU32::new(0);
+    pool.run(threads, &|_| {
+        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            let claims: Vec<PrivateClaim<'_>> =
+                batch.iter().filter_map(|&index| transactions[index as usize].private()).collect();
+            let verdicts = verifier.verify(&claims);
+            let mut rejected = crate::sync_lock(&rejected);
+            for (i, &index) in batch.iter().enumerate() {
+                match verdicts.get(i) {
+                    Some(Ok(())) => {}
+                    Some(Err(reason)) => rejected.push((index, reason.clone())),
+                    None => rejected.push((index, "the verifier gave no verdict".into())),
+                }
+            }
+        }
+    });
+    for (index, reason) in rejected.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    {
+        refusals.insert(index, reject(&reason));
+    }
+}

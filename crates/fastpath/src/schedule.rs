@@ -1,0 +1,250 @@
+//! The course of one block: look at a few transactions, choose, execute, look again.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use crate::Transaction;
+use crate::adaptive::sample::{Forecast, Sample};
+use crate::adaptive::{Choice, Decision, Mode, Tuner};
+use crate::config::Config;
+use crate::exec::declared::{self, Tickets};
+use crate::exec::lane::Lane;
+use crate::exec::optimistic::{self, Tuning};
+use crate::exec::ring::Ring;
+use crate::exec::{Env, Order, route, serial, shards};
+use crate::pool::Pool;
+use crate::receipt::Receipt;
+
+/// Transactions of a first look; later looks are shorter.
+const FIRST_LOOK: u32 = 64;
+const LOOK: u32 = 16;
+/// Transactions executed in the plain loop between two looks.
+const SERIAL_STRETCH: u32 = 2048;
+/// Transactions executed side by side between two looks.
+const STRETCH: u32 = 1 << 16;
+/// Nanoseconds of work that share one clock stamp.
+const STAMP_EVERY: f64 = 5000.0;
+
+/// See the module. Borrows the parts of an executor for one block.
+pub(crate) struct Schedule<'a, 'e, T> {
+    pub(crate) env: &'a Env<'e, T>,
+    pub(crate) config: &'a Config,
+    pub(crate) pool: &'a Pool,
+    pub(crate) lanes: &'a [Mutex<Lane>],
+    pub(crate) ring: &'a mut Ring,
+    pub(crate) tickets: &'a mut Tickets,
+    pub(crate) tuner: &'a mut Tuner,
+    pub(crate) sample: &'a mut Sample,
+}
+
+impl<T: Transaction> Schedule<'_, '_, T> {
+    /// Executes the block; returns what was chosen.
+    pub(crate) fn run(&mut self, receipts: &mut [Receipt]) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        let total = self.env.transactions.len() as u32;
+        for lane in self.lanes {
+            crate::sync_lock(lane).start(LOOK);
+        }
+        if self.config.adaptive {
+            self.stretches(Order::From(0), total, receipts, &mut decisions, &[]);
+            if decisions.iter().all(|decision| decision.mode == Mode::Serial) {
+                self.tuner.forgive();
+            }
+        } else {
+            let choice = self.fixed();
+            self.carry_out(Order::From(0), total, &choice, receipts, &mut decisions);
+        }
+        decisions
+    }
+
+    /// Executes a stretch, looking again and again at what it is like.
+    fn stretches(
+        &mut self,
+        order: Order<'_>,
+        count: u32,
+        receipts: &mut [Receipt],
+        decisions: &mut Vec<Decision>,
+        exclude: &[Mode],
+    ) {
+        let mut at = 0;
+        let mut clock = 0.0;
+        let mut given_up = Vec::from(exclude);
+        while at < count {
+            if clock == 0.0 {
+                clock = clock_nanos();
+            }
+            let look = if self.sample.len() < LOOK as usize { FIRST_LOOK } else { LOOK };
+            let look = look.min(count - at);
+            self.sample.keep((FIRST_LOOK - look) as usize);
+            let mut lane = crate::sync_lock(&self.lanes[0]);
+            lane.start(LOOK);
+            serial::run_sampled(self.env, order.skip(at), look, &mut lane, receipts, self.sample);
+            drop(lane);
+            note(decisions, Mode::Serial, look, 1, "a look at what comes".into());
+            at += look;
+            if at == count {
+                break;
+            }
+            let Some(forecast) = self.sample.forecast(self.config.threads, clock) else {
+                // All that was looked at had been refused.
+                continue;
+            };
+            let choice = self.tuner.choose(&forecast, count - at, &given_up);
+            let stretch = (count - at).min(if choice.mode == Mode::Serial {
+                SERIAL_STRETCH
+            } else {
+                STRETCH
+            });
+            self.set_stamps(&forecast);
+            let start = Instant::now();
+            let done = self.carry_out(order.skip(at), stretch, &choice, receipts, decisions);
+            let measured = start.elapsed().as_nanos() as f64 / f64::from(done.max(1));
+            if choice.mode != Mode::Serial {
+                self.tuner.learn(&choice, forecast.nanos, measured);
+            }
+            if done < stretch {
+                given_up.push(choice.mode);
+            }
+            at += done;
+        }
+    }
+
+    /// Carries a choice out; returns how many transactions were executed.
+    fn carry_out(
+        &mut self,
+        order: Order<'_>,
+        count: u32,
+        choice: &Choice,
+        receipts: &mut [Receipt],
+        decisions: &mut Vec<Decision>,
+    ) -> u32 {
+        let Self { env, config, pool, lanes, .. } = *self;
+        let threads = config.threads.max(1);
+        match choice.mode {
+            Mode::Serial => {
+                let mut lane = crate::sync_lock(&lanes[0]);
+                serial::run(env, order, count, &mut lane, receipts);
+                drop(lane);
+                note(decisions, Mode::Serial, count, 1, choice.reason.clone());
+                count
+            }
+            Mode::Optimistic => {
+                let tuning = Tuning {
+                    threads,
+                    chunk: choice.chunk,
+                    share: choice.share,
+                    most_conflicts: choice.most_conflicts,
+                };
+                let done = optimistic::run(env, order, count, tuning, self.ring, pool, lanes);
+                decisions.push(Decision { chunk: choice.chunk, ..decision(choice, done, threads) });
+                done
+            }
+            Mode::Declared => {
+                let tickets = &mut *self.tickets;
+                // The sample may have promised what the rest does not keep.
+                let promised = (0..count).take_while(|&position| {
+                    route::is_declared(&env.transactions[order.at(position) as usize])
+                });
+                let done = promised.count() as u32;
+                if done > 0 {
+                    let chunk = choice.chunk;
+                    declared::run(env, order, done, threads, chunk, tickets, pool, lanes);
+                    decisions.push(Decision { chunk, ..decision(choice, done, threads) });
+                }
+                done
+            }
+            Mode::Shards => self.carry_out_sharded(order, count, choice, receipts, decisions),
+        }
+    }
+
+    /// The fast path first, then whatever it does not apply to. Both orders give the same result:
+    /// no object of the fast part is used by the other.
+    fn carry_out_sharded(
+        &mut self,
+        order: Order<'_>,
+        count: u32,
+        choice: &Choice,
+        receipts: &mut [Receipt],
+        decisions: &mut Vec<Decision>,
+    ) -> u32 {
+        let Self { env, config, pool, lanes, .. } = *self;
+        let threads = config.threads.max(1);
+        let shards = self.tuner.partitions;
+        let routes = route::scan(env, order, count, shards, threads, pool);
+        if routes.fast > 0 {
+            let stride = crate::sync_lock(&lanes[0]).stride();
+            shards::run(env, &routes.outboxes, shards, threads, stride, pool, lanes);
+            let fullest = (0..shards)
+                .map(|shard| routes.outboxes.iter().map(|outbox| outbox[shard].len()).sum())
+                .max();
+            self.tuner.balance(fullest.unwrap_or(0), routes.fast);
+            let fast = routes.fast as u32;
+            decisions.push(Decision { partitions: shards, ..decision(choice, fast, threads) });
+        }
+        let ordered = routes.ordered.len() as u32;
+        if ordered == 0 {
+            return count;
+        }
+        let order = Order::Some(&routes.ordered);
+        if config.adaptive {
+            // What was sampled so far says little about the rest alone.
+            self.sample.clear();
+            self.stretches(order, ordered, receipts, decisions, &[Mode::Shards]);
+            self.sample.clear();
+        } else {
+            let mode = if routes.declared == routes.ordered.len() {
+                Mode::Declared
+            } else {
+                Mode::Optimistic
+            };
+            let choice = Choice { mode, ..choice.clone() };
+            self.carry_out(order, ordered, &choice, receipts, decisions);
+        }
+        count
+    }
+
+    /// The choice without adaptation.
+    fn fixed(&self) -> Choice {
+        let all_declared = || self.env.transactions.iter().all(route::is_declared);
+        let mode = match self.config.mode {
+            Mode::Declared if !all_declared() => Mode::Optimistic,
+            mode => mode,
+        };
+        Choice::fixed(mode, self.config.chunk.clamp(1, 16))
+    }
+
+    fn set_stamps(&self, forecast: &Forecast) {
+        let stride = (STAMP_EVERY / forecast.nanos).clamp(1.0, 1024.0) as u32;
+        for lane in self.lanes {
+            crate::sync_lock(lane).start(stride);
+        }
+    }
+}
+
+fn decision(choice: &Choice, count: u32, threads: usize) -> Decision {
+    Decision {
+        mode: choice.mode,
+        count,
+        threads,
+        chunk: 1,
+        partitions: 1,
+        reason: choice.reason.clone(),
+    }
+}
+
+/// Adds to the last decision if it is of the same kind.
+fn note(decisions: &mut Vec<Decision>, mode: Mode, count: u32, threads: usize, reason: String) {
+    match decisions.last_mut() {
+        Some(last) if last.mode == mode => last.count += count,
+        _ => decisions.push(Decision { mode, count, threads, chunk: 1, partitions: 1, reason }),
+    }
+}
+
+/// What reading the clock twice costs.
+fn clock_nanos() -> f64 {
+    let start = Instant::now();
+    for _ in 0..15 {
+        std::hint::black_box(Instant::now());
+    }
+    start.elapsed().as_nanos() as f64 / 16.0
+}

@@ -1,0 +1,283 @@
+//! Counters, latencies and their export.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+
+use crate::adaptive::Decision;
+use crate::block::{Cost, Outcome};
+use crate::exec::lane::Slow;
+use crate::histogram::LatencyHistogram;
+use crate::receipt::{Failure, Path, Status};
+
+/// Slow transactions remembered.
+const TRACES: usize = 64;
+
+/// A transaction that took long, and how it was executed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlowTransaction {
+    /// Its number over all blocks, from 1.
+    pub sequence: u64,
+    /// Its index in its block.
+    pub index: u32,
+    /// Nanoseconds that its lane spent on it.
+    pub nanos: u64,
+    /// How often it was executed.
+    pub attempts: u32,
+    /// The mode and the reason of the block's largest stretch.
+    pub decision: String,
+}
+
+/// A snapshot of an executor's counters. Latencies are in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub struct FastPathStats {
+    /// Transactions with a receipt.
+    pub total: u64,
+    /// Those that took effect.
+    pub succeeded: u64,
+    /// Those that gave up by themselves.
+    pub aborted: u64,
+    /// Those that the executor refused or ended.
+    pub failed: u64,
+    /// Those routed over the fast path.
+    pub fast: u64,
+    /// Those routed over the consensus path.
+    pub consensus: u64,
+    /// Those routed over the private path.
+    pub private: u64,
+    /// Transactions dropped because their deadline had passed.
+    pub dropped: u64,
+    /// Executions that had to be repeated.
+    pub retry_count: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Transactions slower than the limit, as far as they were stamped.
+    pub slow: u64,
+    /// Executions, validations and the rest, over all blocks.
+    pub cost: Cost,
+    /// Median latency.
+    pub p50_latency_ns: u64,
+    /// Latency that nine in ten do not exceed.
+    pub p90_latency_ns: u64,
+    /// Latency that 95 % do not exceed.
+    pub p95_latency_ns: u64,
+    /// Latency that 99 % do not exceed.
+    pub p99_latency_ns: u64,
+    /// Latency that 99.9 % do not exceed.
+    pub p999_latency_ns: u64,
+    /// The latest slow transactions.
+    pub slow_transactions: Vec<SlowTransaction>,
+    /// What was chosen for the last block.
+    pub decisions: Vec<Decision>,
+}
+
+impl FastPathStats {
+    /// Repeated executions per hundred transactions.
+    #[must_use]
+    pub fn retry_rate(&self) -> f64 {
+        if self.total == 0 { 0.0 } else { self.retry_count as f64 * 100.0 / self.total as f64 }
+    }
+
+    /// Wall-clock nanoseconds of executing, over all blocks, as transactions per second.
+    #[must_use]
+    pub fn transactions_per_second(&self) -> f64 {
+        let nanos = self.cost.verify_ns + self.cost.execute_ns + self.cost.root_ns;
+        if nanos == 0 { 0.0 } else { self.total as f64 * 1e9 / nanos as f64 }
+    }
+
+    /// A few lines for a person.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!(
+            "{} transactions in {} blocks ({:.0} per second): {} succeeded, {} aborted, {} failed, \
+             {} dropped\nroutes: {} fast, {} consensus, {} private\nretries: {} ({:.2} per hundred)\
+             \nlatency ns: p50 {} p90 {} p95 {} p99 {} p99.9 {}",
+            self.total,
+            self.blocks,
+            self.transactions_per_second(),
+            self.succeeded,
+            self.aborted,
+            self.failed,
+            self.dropped,
+            self.fast,
+            self.consensus,
+            self.private,
+            self.retry_count,
+            self.retry_rate(),
+            self.p50_latency_ns,
+            self.p90_latency_ns,
+            self.p95_latency_ns,
+            self.p99_latency_ns,
+            self.p999_latency_ns,
+        )
+    }
+}
+
+impl Cost {
+    /// Adds another cost.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.executions += other.executions;
+        self.validations += other.validations;
+        self.conflicts += other.conflicts;
+        self.suspensions += other.suspensions;
+        self.serial += other.serial;
+        self.sharded += other.sharded;
+        self.declared += other.declared;
+        self.optimistic += other.optimistic;
+        self.verify_ns += other.verify_ns;
+        self.execute_ns += other.execute_ns;
+        self.root_ns += other.root_ns;
+    }
+}
+
+/// The counters as they grow.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    stats: FastPathStats,
+    pub(crate) latency: LatencyHistogram,
+    traces: VecDeque<SlowTransaction>,
+    batches: Vec<u64>,
+}
+
+impl Ledger {
+    pub(crate) fn note(&mut self, outcome: &Outcome, partitions: usize) {
+        let stats = &mut self.stats;
+        for receipt in &outcome.receipts {
+            match &receipt.status {
+                Status::Success => stats.succeeded += 1,
+                Status::Aborted { .. } => stats.aborted += 1,
+                Status::Failed(failure) => {
+                    stats.failed += 1;
+                    stats.dropped += u64::from(matches!(**failure, Failure::Expired { .. }));
+                }
+            }
+            match receipt.path {
+                Path::Fast => stats.fast += 1,
+                Path::Consensus => stats.consensus += 1,
+                Path::Private => stats.private += 1,
+            }
+        }
+        stats.total += outcome.receipts.len() as u64;
+        stats.blocks += 1;
+        stats.retry_count += outcome.cost.conflicts + outcome.cost.suspensions;
+        stats.cost.add(&outcome.cost);
+        stats.decisions.clone_from(&outcome.decisions);
+        self.batches = vec![outcome.cost.sharded / partitions.max(1) as u64; partitions];
+    }
+
+    pub(crate) fn note_slow(&mut self, slow: Slow, base: u64, decisions: &[Decision]) {
+        self.stats.slow += 1;
+        if self.traces.len() == TRACES {
+            self.traces.pop_front();
+        }
+        let decision = decisions.iter().max_by_key(|decision| decision.count);
+        self.traces.push_back(SlowTransaction {
+            sequence: base + u64::from(slow.index),
+            index: slow.index,
+            nanos: slow.nanos,
+            attempts: slow.attempts,
+            decision: decision.map_or_else(
+                || "serial: as asked for".to_owned(),
+                |decision| format!("{}: {}", decision.mode, decision.reason),
+            ),
+        });
+    }
+
+    pub(crate) fn stats(&self) -> FastPathStats {
+        let at = |q| self.latency.percentile(q);
+        FastPathStats {
+            p50_latency_ns: at(0.5),
+            p90_latency_ns: at(0.9),
+            p95_latency_ns: at(0.95),
+            p99_latency_ns: at(0.99),
+            p999_latency_ns: at(0.999),
+            slow_transactions: self.traces.iter().cloned().collect(),
+            ..self.stats.clone()
+        }
+    }
+
+    pub(crate) fn export_prometheus(&self, resident_bytes: usize) -> String {
+        let mut text = String::new();
+        let stats = self.stats();
+        let one = |value: u64| [(String::new(), value as f64)];
+        metric(
+            &mut text,
+            "fastpath_txns_total",
+            "counter",
+            "Transactions with a receipt.",
+            &one(stats.total),
+        );
+        let quantiles = [0.5, 0.9, 0.95, 0.99, 0.999].map(|q| {
+            let millis = self.latency.percentile(q) as f64 / 1e6;
+            (format!("{{quantile=\"{q}\"}}"), millis)
+        });
+        metric(&mut text, "fastpath_latency_ms", "summary", "Milliseconds on a lane.", &quantiles);
+        let of_latency = [
+            ("fastpath_latency_ms_sum", self.latency.mean() * self.latency.count() as f64 / 1e6),
+            ("fastpath_latency_ms_count", self.latency.count() as f64),
+        ];
+        for (name, value) in of_latency {
+            let _ = writeln!(text, "{name} {value}");
+        }
+        metric(
+            &mut text,
+            "fastpath_retries_total",
+            "counter",
+            "Repeated executions.",
+            &one(stats.retry_count),
+        );
+        metric(
+            &mut text,
+            "fastpath_slow_requests_total",
+            "counter",
+            "Transactions slower than the limit.",
+            &one(stats.slow),
+        );
+        metric(
+            &mut text,
+            "fastpath_dropped_total",
+            "counter",
+            "Deadlines passed.",
+            &one(stats.dropped),
+        );
+        let batches: Vec<_> = self
+            .batches
+            .iter()
+            .enumerate()
+            .map(|(i, &size)| (format!("{{partition=\"{i}\"}}"), size as f64))
+            .collect();
+        metric(
+            &mut text,
+            "fastpath_batch_size",
+            "gauge",
+            "Transactions of the last block in the partition.",
+            &batches,
+        );
+        metric(
+            &mut text,
+            "fastpath_memory_usage_bytes",
+            "gauge",
+            "Bytes of resident entries.",
+            &one(resident_bytes as u64),
+        );
+        let paths =
+            [("fast", stats.fast), ("consensus", stats.consensus), ("private", stats.private)]
+                .map(|(path, n)| (format!("{{path=\"{path}\"}}"), n as f64));
+        metric(&mut text, "fastpath_path_txns_total", "counter", "Transactions by route.", &paths);
+        let modes = [
+            ("serial", stats.cost.serial),
+            ("shards", stats.cost.sharded),
+            ("declared", stats.cost.declared),
+            ("optimistic", stats.cost.optimistic),
+        ]
+        .map(|(mode, n)| (format!("{{mode=\"{mode}\"}}"), n as f64));
+        metric(&mut text, "fastpath_mode_txns_total", "counter", "Transactions by mode.", &modes);
+        text
+    }
+}
+
+fn metric(text: &mut String, name: &str, kind: &str, help: &str, samples: &[(String, f64)]) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for (labels, value) in samples {
+        let _ = writeln!(text, "{name}{labels} {value}");
+    }
+}
