@@ -23,6 +23,10 @@ pub enum Command {
     Verify(Verify),
     /// Prove and verify a real circuit that comes with athanor
     Demo(Demo),
+    /// Run a scenario in virtual time, with the real scheduler
+    Simulate(Simulate),
+    /// Answer from a scenario: proofs per hour, workers, memory, what to buy next
+    Plan(Scenario),
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
@@ -99,6 +103,31 @@ pub struct Demo {
     /// Threads and output.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `athanor simulate`.
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// What to run.
+    #[command(flatten)]
+    pub scenario: Scenario,
+    /// Draw the waterfall: a row for each partition
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub svg: Option<PathBuf>,
+}
+
+/// A scenario, for `athanor simulate` and `athanor plan`.
+#[derive(Debug, Args)]
+pub struct Scenario {
+    /// Machine, circuits and work
+    #[arg(value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Settings that replace the file's, such as machine.ram=512GiB
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `athanor bench`.

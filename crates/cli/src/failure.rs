@@ -44,6 +44,8 @@ pub enum Kind {
     BadProofFile,
     /// Public signals in the wrong number or not canonical.
     BadSignals,
+    /// A scenario that makes no sense.
+    BadScenario,
     /// A file that cannot be read, or ended while it was read.
     Unreadable,
     /// An output that cannot be written.
@@ -54,7 +56,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Internal,
         Kind::BadKey,
         Kind::BadKeyPoint,
@@ -69,6 +71,7 @@ impl Kind {
         Kind::InvalidProof,
         Kind::BadProofFile,
         Kind::BadSignals,
+        Kind::BadScenario,
         Kind::Unreadable,
         Kind::Unwritable,
         Kind::OutOfMemory,
@@ -127,6 +130,7 @@ impl Kind {
             Kind::BadSignals => {
                 (22, "bad-signals", "public signals are too few, too many or not canonical")
             }
+            Kind::BadScenario => (23, "bad-scenario", "a scenario makes no sense"),
             Kind::Unreadable => (30, "unreadable", "a file cannot be read, or ended early"),
             Kind::Unwritable => (31, "unwritable", "an output cannot be written"),
             Kind::OutOfMemory => (32, "out-of-memory", "the system refused memory"),

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod keys;
 pub mod output;
 mod prove;
+mod simulate;
 mod verify;
 pub mod witness;
 
@@ -36,6 +37,8 @@ impl Command {
             Command::Prove(args) => prove::run(args),
             Command::Verify(args) => verify::run(&args),
             Command::Demo(args) => demo::run(&args),
+            Command::Simulate(args) => simulate::simulate(&args),
+            Command::Plan(args) => simulate::plan(&args),
             Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
             Command::Completions { shell } => {
                 let mut command = Cli::command();
@@ -53,6 +56,8 @@ impl Command {
             Command::Prove(args) => args.common.json,
             Command::Verify(args) => args.json,
             Command::Demo(args) => args.common.json,
+            Command::Simulate(args) => args.scenario.json,
+            Command::Plan(args) => args.json,
             Command::Bench(Bench::Groth16(args)) => args.common.json,
             Command::Completions { .. } | Command::Man => false,
         }

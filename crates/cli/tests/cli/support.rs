@@ -10,47 +10,47 @@ use std::{
 use serde_json::Value;
 
 /// The curves by snarkjs's names; files that snarkjs made lie under each.
-pub const CURVES: [&str; 2] = ["bn128", "bls12381"];
+pub(crate) const CURVES: [&str; 2] = ["bn128", "bls12381"];
 
 /// A directory to work in, with snarkjs's files for one curve.
-pub struct Place {
+pub(crate) struct Place {
     directory: tempfile::TempDir,
     given: PathBuf,
 }
 
 /// How a run ended.
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Place {
-    pub fn new(curve: &str) -> Self {
+    pub(crate) fn new(curve: &str) -> Self {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../groth16/tests/data");
         let given = data.canonicalize().unwrap().join(curve);
         Self { directory: tempfile::tempdir().unwrap(), given }
     }
 
     /// A file that snarkjs made.
-    pub fn given(&self, name: &str) -> PathBuf {
+    pub(crate) fn given(&self, name: &str) -> PathBuf {
         self.given.join(name)
     }
 
     /// A file of this place.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Writes a file of this place.
-    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, contents).unwrap();
         path
     }
 
     /// Runs `athanor` here.
-    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ended {
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ended {
         let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_athanor"))
             .args(args)
             .current_dir(self.directory.path())
@@ -63,7 +63,7 @@ impl Place {
     }
 
     /// `athanor prove` with a key and a witness.
-    pub fn prove(&self, zkey: &Path, wtns: &Path) -> Ended {
+    pub(crate) fn prove(&self, zkey: &Path, wtns: &Path) -> Ended {
         self.run([
             OsStr::new("prove"),
             "--zkey".as_ref(),
@@ -74,13 +74,13 @@ impl Place {
     }
 
     /// `athanor verify`.
-    pub fn verify(&self, vkey: &Path, public: &Path, proof: &Path) -> Ended {
+    pub(crate) fn verify(&self, vkey: &Path, public: &Path, proof: &Path) -> Ended {
         let [v, q, p] = ["--vkey", "--public", "--proof"].map(OsStr::new);
         self.run([OsStr::new("verify"), v, vkey.as_ref(), q, public.as_ref(), p, proof.as_ref()])
     }
 
     /// Names of the files here, the cache left out.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory.path()).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -92,20 +92,20 @@ impl Place {
 
 impl Ended {
     /// The one JSON object on standard output.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
             panic!("{error}: stdout {:?}, stderr {:?}", self.stdout, self.stderr)
         })
     }
 
     /// Asserts success.
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "stdout {:?}, stderr {:?}", self.stdout, self.stderr);
         self
     }
 
     /// Asserts a failure's code and part of its words.
-    pub fn fails(&self, code: i32, words: &str) {
+    pub(crate) fn fails(&self, code: i32, words: &str) {
         let Self { stdout, stderr, .. } = self;
         assert_eq!(self.code, code, "stdout {stdout:?}, stderr {stderr:?}");
         assert!(stderr.contains(words), "{stderr:?} does not say {words:?}");
