@@ -170,6 +170,11 @@ impl Lanes {
         free.is_some_and(|&(capacity, _)| capacity >= least)
     }
 
+    /// Whether any lane is free.
+    pub(crate) fn any_free_at_all(&self) -> bool {
+        self.groups.values().any(|group| !group.free.is_empty())
+    }
+
     /// How many lanes serve that kind of work.
     pub(crate) fn serving(&self, class: Option<DeviceClass>) -> usize {
         self.groups.get(&class).map_or(0, |g| g.serving.len())

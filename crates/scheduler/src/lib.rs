@@ -52,12 +52,18 @@
 //! claim is grantable and there is a credit for it. Whenever a lane is free, the first runnable step
 //! in that order that suits it starts.
 //!
-//! A step that lacks only memory, with a free lane to run on, is a *blocked elder*. It waits for
-//! the partitions up to and including the last one that stands in its way. Work younger than it
-//! passes only if it takes nothing from the pools that the elder's claim is in, or if it is itself
-//! one of those partitions, whose way to the end is the elder's own. So a pass never adds to what
-//! the elder waits for: *no elder is delayed*. And the first in the grant order is always among
-//! those that may pass, so the rule costs no progress.
+//! An *elder* is a step that lacks memory and nothing else, or that is first in line for a kind of
+//! lane that is all busy and lacks memory besides. It waits for the partitions up to and including
+//! the last one that stands in its way once every idle key that it may evict is counted as free.
+//! Work younger than it passes only if it takes nothing from the pools that the elder's claim is in,
+//! or if it is itself one of those partitions, whose way to the end is the elder's own. So a pass
+//! never adds to what the elder waits for: *no elder is delayed*. And the first in the grant order
+//! is always among those that may pass, so the rule costs no progress. (An elder whose job may not
+//! take its hold yet waits for whole jobs, and lets all their partitions pass.)
+//!
+//! Keys follow the same order. A load is work of the first partition that wants the key; an idle
+//! key is evicted only for a step before which nobody in the order wants it. On a device a step
+//! takes the free one that holds its key, and has the key brought to the roomiest if none does.
 //!
 //! The reserve for the critical class is a second purse with its own safe-state order; a critical
 //! partition takes its memory from the reserve if it fits there and from the general purse if not,

@@ -100,16 +100,18 @@ impl Queues {
         }
     }
 
-    pub(crate) fn shapes(&self) -> impl Iterator<Item = (&Shape, &BTreeMap<Order, Grip>)> {
-        self.shapes.iter()
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = Shape> + '_ {
+        self.shapes.keys().copied()
     }
-}
 
-/// The entries of a queue after `cursor`, in order.
-pub(crate) fn beyond(
-    queue: &BTreeMap<Order, Grip>,
-    cursor: Option<Order>,
-) -> impl Iterator<Item = (&Order, &Grip)> {
-    let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
-    queue.range((from, Bound::Unbounded))
+    /// The steps of a shape after `cursor`, in order.
+    pub(crate) fn beyond(
+        &self,
+        shape: Shape,
+        cursor: Option<Order>,
+    ) -> impl Iterator<Item = (&Order, &Grip)> {
+        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let queue = self.shapes.get(&shape).into_iter();
+        queue.flat_map(move |queue| queue.range((from, Bound::Unbounded)))
+    }
 }

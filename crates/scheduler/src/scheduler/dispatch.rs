@@ -1,27 +1,17 @@
 //! What starts now: one pass over the free lanes in the one order.
 
 use super::Scheduler;
-use super::grant::{Ask, Pass};
+use super::grant::Ask;
+use super::pass::{Head, Pass};
 use crate::action::Action;
 use crate::ids::{JobId, KeyId, LaneId, Run, TaskId};
 use crate::job::{Class, LaneKind, LaneNeed};
 use crate::ledger::Reach;
 use crate::memory::Memory;
-use crate::order::{Grip, Order, Shape, Spot, beyond};
+use crate::order::{Grip, Order, Shape, Spot};
 use crate::planted::Bug;
 use crate::state::{Phase, Work};
 use crate::trace::{PressureStep, Purse, What};
-
-/// The first in line of a shape.
-struct Head {
-    shape: Shape,
-    /// The key to be loaded before it can start.
-    missing: Option<KeyId>,
-    order: Order,
-    grip: Grip,
-    /// No lane is free for it; it is looked at because it may lack memory as well.
-    laneless: bool,
-}
 
 /// What became of the first in line.
 pub(super) enum Tried {
@@ -32,24 +22,42 @@ pub(super) enum Tried {
 }
 
 impl Scheduler {
-    /// Starts everything that can start.
+    /// Starts everything that can start: the heads of all shapes are looked at in the one order,
+    /// and again from the first one when a start may have changed what was concluded before it.
     pub(super) fn dispatch(&mut self) {
-        let mut pass = Pass::default();
-        while let Some(head) = self.first(&pass) {
-            if head.laneless {
-                pass.seen.push(head.shape.spot);
-                self.look_ahead(&head, &mut pass);
+        let mut pass = self.line_up();
+        while let Some(head) = pass.next() {
+            let Head { shape, order, grip, .. } = head;
+            let missing = self.missing(shape.keys);
+            if shape.fresh && !self.has_credit(order.class) {
                 continue;
             }
-            let tried = match head.missing {
-                Some(key) => self.attempt_load(key, head.shape, head.order, &mut pass),
-                None => self.attempt(head.shape, head.order, head.grip, &mut pass),
+            let barred = match shape.fresh {
+                true => self.bars_fresh(shape, missing, order.class, &pass),
+                false => self.bars(shape, grip, &pass),
             };
+            match missing {
+                Some(key) if !self.can_load(key) => continue,
+                None if !self.spot_free(shape.spot) => {
+                    if pass.first_seen(shape.spot) && !barred {
+                        self.look_ahead(&head, &mut pass);
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let tried = match missing {
+                _ if barred => Tried::Not,
+                Some(key) => self.attempt_load(key, shape, order, &mut pass),
+                None => self.attempt(shape, order, grip, &mut pass),
+            };
+            pass.concluded |= matches!(tried, Tried::Not);
             match tried {
-                // What was concluded about elders may no longer hold.
-                Tried::Went => pass = Pass::default(),
+                Tried::Went if pass.concluded || shape.joins => pass = self.line_up(),
                 Tried::Not if self.planted.is(Bug::HeadOfLine) => break,
-                Tried::Not => pass.pass_over(head.shape, head.order),
+                // Behind a barred newcomer stand only younger ones of the same shape.
+                Tried::Not if barred && shape.fresh => {}
+                Tried::Went | Tried::Not => pass.offer(self.head_of(shape, Some(order), &pass)),
             }
         }
         if self.pressure >= PressureStep::EvictIdle {
@@ -57,71 +65,48 @@ impl Scheduler {
         }
     }
 
-    /// The first step in the order that a free lane, or the loader, could take and that no blocked
-    /// elder bars; or, before it, one that is first in line for lanes that are all busy.
-    fn first(&self, pass: &Pass) -> Option<Head> {
-        let heads = self.queues.shapes().filter_map(|(&shape, queue)| {
-            let missing = self.missing(shape.keys);
-            if !self.spot_free(shape.spot, missing) {
-                return None;
-            }
-            let mut entries = beyond(queue, pass.cursor(shape));
-            let (order, grip) = if self.planted.is(Bug::YoungestFirst) {
-                entries.last()?
-            } else if shape.fresh {
-                let lets_in =
-                    |class| self.has_credit(class) && !self.bars_fresh(shape, missing, class, pass);
-                entries.next().filter(|(order, _)| lets_in(order.class))?
-            } else {
-                entries.find(|&(_, &grip)| !self.bars(shape, grip, pass))?
-            };
-            Some(Head { shape, missing, order: *order, grip: *grip, laneless: false })
-        });
-        if self.planted.is(Bug::OrderInFirstStageOnly) {
-            return heads.min_by_key(|h| (h.shape.fresh, h.order.partition, h.order));
+    fn line_up(&self) -> Pass {
+        if !self.lanes.any_free_at_all() && self.keys.loading >= self.config.loads {
+            return Pass::default();
         }
-        let first = heads.min_by_key(|head| head.order)?;
-        self.first_in_line(pass).filter(|line| line.order < first.order).or(Some(first))
+        let empty = Pass::default();
+        Pass::new(self.queues.shapes().filter_map(|shape| self.head_of(shape, None, &empty)))
     }
 
-    /// The first step in the order among those that are first in line for busy lanes and were not
-    /// yet looked at.
-    fn first_in_line(&self, pass: &Pass) -> Option<Head> {
-        let heads = self.queues.shapes().filter_map(|(&shape, queue)| {
-            let missing = self.missing(shape.keys);
-            let seen = pass.seen.contains(&shape.spot);
-            if missing.is_some() || seen || self.spot_free(shape.spot, None) {
-                return None;
-            }
-            let (order, grip) = queue.first_key_value()?;
-            let waits = !shape.fresh || self.has_credit(order.class);
-            let head = Head { shape, missing, order: *order, grip: *grip, laneless: true };
-            waits.then_some(head)
-        });
-        heads.min_by_key(|head| head.order)
+    /// The first step of a shape after `cursor` that no blocked elder bars; of fresh ones simply
+    /// the first, for an elder that bars it bars all behind it.
+    fn head_of(&self, shape: Shape, cursor: Option<Order>, pass: &Pass) -> Option<Head> {
+        let mut entries = self.queues.beyond(shape, cursor);
+        let (order, grip) = if self.planted.is(Bug::YoungestFirst) {
+            entries.last()?
+        } else if shape.fresh || cursor.is_none() {
+            entries.next()?
+        } else {
+            entries.find(|&(_, &grip)| !self.bars(shape, grip, pass))?
+        };
+        let (order, grip) = (*order, *grip);
+        let rank = match self.planted.is(Bug::OrderInFirstStageOnly) {
+            true => (shape.fresh, order.partition),
+            false => (false, 0),
+        };
+        Some(Head { rank, order, shape, grip })
     }
 
     /// If a step that is first in line for a busy lane lacks memory as well, younger work must not
     /// take it.
     fn look_ahead(&mut self, head: &Head, pass: &mut Pass) {
         let Head { shape, order, grip, .. } = *head;
-        let barred = if shape.fresh {
-            self.bars_fresh(shape, None, order.class, pass)
-        } else {
-            self.bars(shape, grip, pass)
-        };
-        let Some(job) = self.jobs.get(&order.job).filter(|_| !barred) else { return };
+        let Some(job) = self.jobs.get(&order.job) else { return };
         let part = &job.partitions[order.partition as usize];
         let ask = Ask { real: false, ..self.ask(job, part, shape.takes, order) };
         self.grant(ask, grip, shape.joins, pass);
+        pass.concluded = true;
     }
 
-    /// Whether the loader is free for a missing key, or a lane for the step.
-    fn spot_free(&self, spot: Spot, missing: Option<KeyId>) -> bool {
-        match (missing, spot) {
-            (Some(key), _) => self.can_load(key),
-            (None, Spot::Cpu(least)) => self.lanes.any_free(None, u64::from(least)),
-            (None, Spot::Device(class, least)) => self.lanes.any_free(Some(class), least),
+    fn spot_free(&self, spot: Spot) -> bool {
+        match spot {
+            Spot::Cpu(least) => self.lanes.any_free(None, u64::from(least)),
+            Spot::Device(class, least) => self.lanes.any_free(Some(class), least),
         }
     }
 

@@ -1,41 +1,17 @@
 //! May this step take its memory now: from which purse, and if not, whom does it wait for?
 
 use super::Scheduler;
-use crate::accounts::Closed;
+use super::pass::Pass;
 use crate::action::{Action, Place};
 use crate::ids::KeyId;
 use crate::job::Class;
 use crate::ledger::{Reach, Seat};
 use crate::memory::Memory;
-use crate::order::{Grip, Order, Shape, Spot};
+use crate::order::{Grip, Order, Shape};
 use crate::planted::Bug;
 use crate::state::{Job, Partition, Phase};
 use crate::trace::{Purse, What};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// What one pass over the free lanes has learned so far.
-#[derive(Debug, Default)]
-pub(super) struct Pass {
-    pub(super) closed: Closed,
-    /// Steps that wait for other jobs to end before their own may take its hold, and the pools
-    /// they keep closed.
-    for_jobs: Vec<(Order, u8)>,
-    /// Kinds of busy lanes whose first in line was looked at.
-    pub(super) seen: Vec<Spot>,
-    /// Up to where each shape was passed over.
-    cursors: BTreeMap<Shape, Order>,
-}
-
-impl Pass {
-    /// That step cannot go now; the next of its shape may.
-    pub(super) fn pass_over(&mut self, shape: Shape, order: Order) {
-        self.cursors.insert(shape, order);
-    }
-
-    pub(super) fn cursor(&self, shape: Shape) -> Option<Order> {
-        self.cursors.get(&shape).copied()
-    }
-}
+use std::collections::BTreeSet;
 
 /// A request for memory.
 #[derive(Debug, Clone, Copy)]
@@ -152,6 +128,7 @@ impl Scheduler {
     }
 
     fn close(&self, pass: &mut Pass, purse: Purse, takes: u8, reach: Reach) {
+        pass.concluded = true;
         if !self.planted.is(Bug::PassFreely) {
             pass.closed.close(purse, takes, reach);
         }
@@ -187,7 +164,7 @@ impl Scheduler {
 
     /// Evicts just enough idle keys, unused for longest first, to make a grant from the general
     /// purse possible; if all of them would not be enough, none, and how much they would be.
-    fn evict_for(&mut self, ask: Ask, seat: Option<Seat>, pass: &Pass) -> Result<(), Memory> {
+    fn evict_for(&mut self, ask: Ask, seat: Option<Seat>, pass: &mut Pass) -> Result<(), Memory> {
         let ledger = self.accounts.purse(Purse::General);
         let short = ledger.shortage(seat, ask.extra, ask.alone);
         let (mut enough, mut freed, mut all) = (Vec::new(), Memory::ZERO, Memory::ZERO);
@@ -205,6 +182,7 @@ impl Scheduler {
             return Err(all);
         }
         for key in enough.into_iter().filter(|_| ask.real) {
+            pass.concluded = true;
             self.evict(key);
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Keys on their way: into shared memory, onto devices, and out again.
 
 use super::dispatch::Tried;
-use super::grant::{Ask, Pass};
+use super::grant::Ask;
+use super::pass::Pass;
 use super::{Due, Scheduler};
 use crate::action::{Action, Place, Reason};
 use crate::ids::{JobId, KeyId, LaneId, Run};

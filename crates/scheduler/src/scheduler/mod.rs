@@ -9,6 +9,7 @@ mod dispatch;
 mod ending;
 mod grant;
 mod loads;
+mod pass;
 mod progress;
 mod queueing;
 mod world;
