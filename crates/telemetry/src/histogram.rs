@@ -155,6 +155,11 @@ mod tests {
             let got = h.quantile(q).unwrap();
             assert!(got >= exact && (got - exact) as f64 <= exact as f64 * Histogram::ERROR + 1e-9);
         }
+        let mut small = Histogram::new();
+        (1..=100).for_each(|v| small.record(v));
+        for (q, exact) in [(0.01, 1), (0.5, 50), (0.501, 51), (0.99, 99), (1.0, 100)] {
+            assert_eq!(small.quantile(q), Some(exact), "small values are exact");
+        }
         let sum: u64 = values.iter().sum();
         assert_eq!(h.mean(), sum as f64 / 10_000.0);
         assert_eq!((h.min(), h.max()), (values[0], values[9_999]));

@@ -102,3 +102,22 @@ fn a_job_half_done_at_a_border_counts_half_and_one_that_fails_counts_nothing() {
     records.push(at(9, What::Answered { job: JobId(1), outcome: Outcome::Complete }));
     assert_eq!(fed(&records).whole().sums.work, 1.0);
 }
+
+#[test]
+fn a_job_end_after_the_last_fresh_start_belongs_to_the_drain() {
+    // Five jobs one after the other end at 30, 60, .. 150; a sixth had its fresh start at 140 and
+    // only its second step starts after the fifth has ended.
+    let mut records = chain(5, 30, 0);
+    records.extend([
+        at(140, accepted(6, 1)),
+        at(140, started(60, task(6, 0, 0), SYNTH, CPU)),
+        at(155, finished(60, task(6, 0, 0), SYNTH, CPU, 15)),
+        at(155, started(61, task(6, 0, 1), PROVE, GPU)),
+        at(185, finished(61, task(6, 0, 1), PROVE, GPU, 30)),
+        at(185, What::Answered { job: JobId(6), outcome: Outcome::Complete }),
+    ]);
+    records.sort_by_key(|r| r.at);
+    let stats = fed(&records);
+    assert_eq!(stats.steady().unwrap().sums.at, Time(120));
+    assert_eq!(stats.drain().unwrap().seconds(), 65e-9);
+}
