@@ -2,4 +2,5 @@
 
 mod bad_input;
 mod forms;
+mod interop;
 mod support;

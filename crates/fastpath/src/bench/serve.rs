@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Bytes of a request that are read.
+/// Most bytes of a request's head that are read, give or take a piece.
 const REQUEST: usize = 4096;
 
 /// Answers every request with the metrics published last, on this machine's own address only.
@@ -43,9 +43,16 @@ impl MetricsServer {
 fn answer(mut stream: TcpStream, text: &Mutex<String>) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     stream.set_write_timeout(Some(Duration::from_secs(1)))?;
-    let mut request = [0; REQUEST];
-    let read = stream.read(&mut request)?;
-    let is_metrics = request[..read].starts_with(b"GET /metrics");
+    // The head may come in pieces; closing before all of it is read would reset the connection.
+    let mut request = Vec::new();
+    let mut piece = [0; 512];
+    while !request.ends_with(b"\r\n\r\n") && request.len() < REQUEST {
+        match stream.read(&mut piece)? {
+            0 => break,
+            read => request.extend_from_slice(&piece[..read]),
+        }
+    }
+    let is_metrics = request.starts_with(b"GET /metrics");
     let (status, body) = if is_metrics {
         ("200 OK", crate::sync_lock(text).clone())
     } else {

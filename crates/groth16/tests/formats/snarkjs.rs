@@ -15,7 +15,7 @@ use athanor_groth16::{
 use athanor_kernels::{Bls12_381, Bn254, Curve};
 
 use crate::{
-    node::{self, Snarkjs},
+    node::Snarkjs,
     support::{data, rewritten, text},
 };
 
@@ -92,13 +92,12 @@ fn snarkjs_checks_witnesses_we_wrote_against_systems_we_wrote() {
 #[test]
 fn keys_of_semaphores_ceremony_read_whole_and_write_back_to_the_byte() {
     let test = "keys_of_semaphores_ceremony_read_whole_and_write_back_to_the_byte";
-    let Some(folder) = node::package(test, "@zk-kit/semaphore-artifacts") else { return };
     for depth in [1, 20] {
-        let bytes = std::fs::read(folder.join(format!("semaphore-{depth}.zkey"))).unwrap();
+        let Some(semaphore) = athanor_testkit::semaphore(test, depth) else { return };
+        let bytes = std::fs::read(&semaphore.zkey).unwrap();
         let file = ZkeyFile::open(Cursor::new(&bytes)).unwrap();
         let mut zkey = file.read_as::<Bn254>().unwrap();
-        let published = folder.join(format!("semaphore-{depth}.json"));
-        let published = std::fs::read_to_string(published).unwrap();
+        let published = std::fs::read_to_string(&semaphore.vkey).unwrap();
         let published = json::parse_verifying_key::<Bn254>(&published).unwrap();
         assert_eq!(zkey.verifying_key().unwrap(), published);
         let (a, b) = zkey.matrices().unwrap();
