@@ -183,7 +183,13 @@ fn check_bases(bases: Bases, words: usize) -> Result<Bases, DeviceError> {
     }
     expect("words of points", count * words, bases.points.words().len())?;
     if let ScalarsOf::Listed(list) = &bases.scalars {
-        expect("listed scalars", count, list.u32s().len())?;
+        let list = list.u32s();
+        expect("listed scalars", count, list.len())?;
+        // The last one decides how many scalars a sum needs, so none before it may be larger.
+        if let Some(at) = list.windows(2).position(|pair| pair[0] >= pair[1]) {
+            let (expected, got) = (list[at] as usize + 1, list[at + 1] as usize);
+            return Err(DeviceError::Shape { what: "ascending scalars, at least", expected, got });
+        }
     }
     Ok(bases)
 }

@@ -296,3 +296,14 @@ fn the_path_that_served_is_counted() {
     assert!(after.transforms >= before.transforms + 3);
     assert!(after.msms > before.msms && after.additions > before.additions + 64);
 }
+
+#[test]
+fn a_list_of_scalars_that_does_not_ascend_is_refused_before_it_can_lead_out_of_bounds() {
+    type P = <Bn254 as Curve>::G1Config;
+    let points = Slab::from_words(&vec![0; 3 * P::POINT_WORDS]).unwrap();
+    for list in [[9, 1, 2], [0, 2, 2]] {
+        let scalars = ScalarsOf::Listed(Slab::from_u32s(&list).unwrap());
+        let bases = Bases { points: points.clone(), scalars };
+        assert!(matches!(check_bases(bases, P::POINT_WORDS), Err(DeviceError::Shape { .. })));
+    }
+}
