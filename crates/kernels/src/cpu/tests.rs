@@ -300,7 +300,7 @@ fn the_path_that_served_is_counted() {
 #[test]
 fn a_list_of_scalars_that_does_not_ascend_is_refused_before_it_can_lead_out_of_bounds() {
     type P = <Bn254 as Curve>::G1Config;
-    let points = Slab::from_words(&vec![0; 3 * P::POINT_WORDS]).unwrap();
+    let points = Slab::from_words(&[0; 3 * P::POINT_WORDS]).unwrap();
     for list in [[9, 1, 2], [0, 2, 2]] {
         let scalars = ScalarsOf::Listed(Slab::from_u32s(&list).unwrap());
         let bases = Bases { points: points.clone(), scalars };
