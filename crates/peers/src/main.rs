@@ -2,6 +2,7 @@
 //!
 //! Each subcommand is a module with its arguments and a `run`.
 
+mod groth16;
 mod kernels;
 
 use clap::Parser;
@@ -9,12 +10,15 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(version, about = "Compares Athanor with other libraries, interleaved in one process")]
 enum Command {
+    /// Whole proofs, from witness to proof: ark-groth16.
+    Groth16(groth16::Args),
     /// Multi-scalar multiplications and transforms: arkworks, blst, halo2curves.
     Kernels(kernels::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
+        Command::Groth16(args) => groth16::run(args),
         Command::Kernels(args) => kernels::run(args),
     }
 }

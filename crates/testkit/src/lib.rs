@@ -1,4 +1,5 @@
-//! Programs and files that tests compare Athanor with, from npm: snarkjs, circom2, semaphore.
+//! Programs and files that tests compare Athanor with, from npm: snarkjs, circom2, semaphore,
+//! circomlib.
 //!
 //! They are fetched once, in pinned versions, into `.cache/npm` of the repository, which git
 //! ignores; nothing of them is part of Athanor. Where Node is absent, or npm cannot fetch, a test
@@ -12,11 +13,13 @@
 //! # }
 //! ```
 
+mod circuits;
 mod npm;
 mod tool;
 
 use std::path::PathBuf;
 
+pub use circuits::{Compiled, sha256};
 pub use tool::Tool;
 
 /// `snarkjs` (GPL-3.0), the reference for Circom proofs.

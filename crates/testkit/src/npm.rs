@@ -1,4 +1,4 @@
-//! Packages fetched once and kept.
+//! Packages, and what is made from them, fetched once and kept.
 
 use std::{
     fs::{self, File},
@@ -9,7 +9,7 @@ use std::{
 
 /// A package installed with what it depends on; the directory that holds its `node_modules`.
 pub(crate) fn installed(test: &str, package: &str, version: &str) -> Option<PathBuf> {
-    kept(test, package, version, |dir| {
+    kept(test, &format!("{package}@{version}"), &directory(package, version), |dir| {
         let spec = format!("{package}@{version}");
         let flags = ["--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--prefix"];
         run(Command::new("npm").arg("install").args(flags).arg(dir).arg(spec))
@@ -23,7 +23,7 @@ pub(crate) fn extracted(
     version: &str,
     files: &[String],
 ) -> Option<PathBuf> {
-    kept(test, package, version, |dir| {
+    kept(test, &format!("{package}@{version}"), &directory(package, version), |dir| {
         let spec = format!("{package}@{version}");
         run(Command::new("npm").args(["pack", &spec, "--pack-destination"]).arg(dir))?;
         let archive = fs::read_dir(dir)
@@ -37,14 +37,19 @@ pub(crate) fn extracted(
     })
 }
 
-/// The directory of a package, made by `fetch` if it is not there yet: whole, or not at all.
-fn kept(
+fn directory(package: &str, version: &str) -> String {
+    format!("{}-{version}", package.trim_start_matches('@').replace('/', "-"))
+}
+
+/// A directory of the cache, made by `fetch` if it is not there yet: whole, or not at all.
+/// `what` is how errors call what it holds.
+pub(crate) fn kept(
     test: &str,
-    package: &str,
-    version: &str,
+    what: &str,
+    name: &str,
     fetch: impl FnOnce(&Path) -> Result<(), String>,
 ) -> Option<PathBuf> {
-    match try_kept(package, version, fetch) {
+    match try_kept(what, name, fetch) {
         Ok(dir) => Some(dir),
         Err(why) if std::env::var("ATHANOR_REQUIRE_NODE").is_ok_and(|value| value == "1") => {
             panic!("{test}: {why}, and ATHANOR_REQUIRE_NODE=1 forbids to skip it")
@@ -58,8 +63,8 @@ fn kept(
 }
 
 fn try_kept(
-    package: &str,
-    version: &str,
+    what: &str,
+    name: &str,
     fetch: impl FnOnce(&Path) -> Result<(), String>,
 ) -> Result<PathBuf, String> {
     for program in ["node", "npm"] {
@@ -67,8 +72,7 @@ fn try_kept(
             .map_err(|why| format!("needs {program}: {why}"))?;
     }
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/npm");
-    let name = format!("{}-{version}", package.trim_start_matches('@').replace('/', "-"));
-    let dir = cache.join(&name);
+    let dir = cache.join(name);
     let fetched = || -> io::Result<Result<(), String>> {
         fs::create_dir_all(&cache)?;
         // Other tests, in this process and in others, wait here for the first.
@@ -79,7 +83,7 @@ fn try_kept(
         }
         let staging = tempfile::Builder::new().prefix(".fetching-").tempdir_in(&cache)?;
         if let Err(why) = fetch(staging.path()) {
-            return Ok(Err(format!("npm could not fetch {package}@{version}: {why}")));
+            return Ok(Err(format!("could not get {what}: {why}")));
         }
         fs::rename(staging.path(), &dir)?;
         // It is no longer where the guard would remove it.

@@ -1,0 +1,62 @@
+//! Circuits compiled once, with circomlib, and kept.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{circom2, npm};
+
+/// A compiled circuit.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// Its constraints.
+    pub r1cs: PathBuf,
+    /// Its witness calculator.
+    pub wasm: PathBuf,
+}
+
+/// SHA-256 of a message of that many bytes, from circomlib (GPL-3.0) over BN254: 98 % bits. The
+/// private input `in` is the message's bits, most significant first; the public output `out` is
+/// the digest's.
+pub fn sha256(test: &str, message_bytes: usize) -> Option<Compiled> {
+    let bits = 8 * message_bytes;
+    let source = format!(
+        "pragma circom 2.0.0;\ninclude \"circomlib/circuits/sha256/sha256.circom\";\n\
+         component main = Sha256({bits});\n"
+    );
+    compiled(test, &format!("sha256-{message_bytes}"), &source)
+}
+
+/// A circuit of the given name and source, which may include circomlib.
+fn compiled(test: &str, name: &str, source: &str) -> Option<Compiled> {
+    let circom = circom2(test)?;
+    let circomlib = npm::installed(test, "circomlib", "2.0.5")?.join("node_modules/circomlib");
+    let dir = npm::kept(test, &format!("compiled {name}"), name, |dir| {
+        // The compiler sees only what lies below the directory that it runs in.
+        copy(&circomlib.join("circuits"), &dir.join("circomlib/circuits"))
+            .and_then(|()| fs::write(dir.join("main.circom"), source))
+            .map_err(|error| error.to_string())?;
+        let output = circom.output(dir, &["main.circom", "--r1cs", "--wasm"]);
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    })?;
+    Some(Compiled { r1cs: dir.join("main.r1cs"), wasm: dir.join("main_js/main.wasm") })
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
