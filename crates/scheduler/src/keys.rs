@@ -3,7 +3,6 @@
 use crate::event::KeySpec;
 use crate::ids::{KeyId, Run, Time};
 use crate::memory::Memory;
-use crate::order::Order;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a key's shared copy is in its life.
@@ -29,8 +28,6 @@ pub(crate) struct Key {
     pub(crate) failures: u32,
     /// Started partitions that need it.
     users: u32,
-    /// Ready partitions, not yet started, that will.
-    wanted: BTreeSet<Order>,
     used: u64,
 }
 
@@ -65,7 +62,6 @@ impl Keys {
             withdrawn: false,
             failures: 0,
             users: 0,
-            wanted: BTreeSet::new(),
             used: 0,
         };
         self.keys.entry(key).or_insert(new).withdrawn = false;
@@ -102,21 +98,10 @@ impl Keys {
         });
     }
 
-    /// A ready partition will need it, or will no longer.
-    pub(crate) fn want(&mut self, id: KeyId, order: Order, wants: bool) {
-        if let Some(key) = self.keys.get_mut(&id) {
-            if wants {
-                key.wanted.insert(order);
-            } else {
-                key.wanted.remove(&order);
-            }
-        }
-    }
-
-    /// Idle keys with a shared copy, those unused for longest first, with who waits to use them.
-    pub(crate) fn idle(&self) -> impl Iterator<Item = (KeyId, Memory, &BTreeSet<Order>)> + '_ {
-        let idle = self.idle.iter().map(|(_, id)| (*id, &self.keys[id]));
-        idle.map(|(id, key)| (id, key.spec.shared, &key.wanted)).filter(|idle| !idle.1.is_zero())
+    /// Idle keys with a shared copy, those unused for longest first.
+    pub(crate) fn idle(&self) -> impl Iterator<Item = (KeyId, Memory)> {
+        let idle = self.idle.iter().map(|(_, id)| (*id, self.keys[id].spec.shared));
+        idle.filter(|idle| !idle.1.is_zero())
     }
 
     /// Sum of the shared copies that are pinned, there or not.

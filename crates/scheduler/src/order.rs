@@ -8,7 +8,7 @@ use crate::ids::{DeviceClass, JobId, KeyId};
 use crate::job::Class;
 use crate::ledger::Seat;
 use crate::trace::Purse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 /// A place in the order; the fields compare from the first to the last.
@@ -58,18 +58,34 @@ pub(crate) struct Shape {
 /// The seat of a partition that has one.
 pub(crate) type Grip = Option<(Purse, Seat)>;
 
+/// The ready steps of one shape; never empty.
+#[derive(Debug)]
+struct Queue {
+    first: Order,
+    steps: BTreeMap<Order, Grip>,
+}
+
 /// All ready steps.
 #[derive(Debug)]
 pub(crate) struct Queues {
-    shapes: BTreeMap<Shape, BTreeMap<Order, Grip>>,
+    shapes: BTreeMap<Shape, Queue>,
+    /// The first step of every shape: small, so that a pass over it touches none of the queues.
+    line: BTreeMap<(Order, Shape), Grip>,
+    /// The shapes of steps whose partition has not started, by each key it will need.
+    wanting: BTreeMap<KeyId, BTreeSet<Shape>>,
     sets: Vec<Vec<KeyId>>,
     numbers: BTreeMap<Vec<KeyId>, KeySet>,
 }
 
 impl Queues {
     pub(crate) fn new() -> Queues {
-        let numbers = [(Vec::new(), KeySet::NONE)].into();
-        Queues { shapes: BTreeMap::new(), sets: vec![Vec::new()], numbers }
+        Queues {
+            shapes: BTreeMap::new(),
+            line: BTreeMap::new(),
+            wanting: BTreeMap::new(),
+            sets: vec![Vec::new()],
+            numbers: [(Vec::new(), KeySet::NONE)].into(),
+        }
     }
 
     /// The number of a set of keys.
@@ -88,30 +104,76 @@ impl Queues {
     }
 
     pub(crate) fn insert(&mut self, shape: Shape, order: Order, grip: Grip) {
-        self.shapes.entry(shape).or_default().insert(order, grip);
+        let new = || Queue { first: order, steps: BTreeMap::new() };
+        let queue = self.shapes.entry(shape).or_insert_with(new);
+        queue.steps.insert(order, grip);
+        if queue.steps.len() == 1 {
+            for &key in &self.sets[shape.keys.0] {
+                self.wanting.entry(key).or_default().insert(shape);
+            }
+        } else if order < queue.first {
+            self.line.remove(&(queue.first, shape));
+            queue.first = order;
+        }
+        if queue.first == order {
+            self.line.insert((order, shape), grip);
+        }
     }
 
     pub(crate) fn remove(&mut self, shape: Shape, order: &Order) {
-        if let Some(queue) = self.shapes.get_mut(&shape) {
-            queue.remove(order);
-            if queue.is_empty() {
-                self.shapes.remove(&shape);
+        let Some(queue) = self.shapes.get_mut(&shape) else { return };
+        queue.steps.remove(order);
+        if queue.first != *order {
+            return;
+        }
+        self.line.remove(&(*order, shape));
+        if let Some((&first, &grip)) = queue.steps.first_key_value() {
+            queue.first = first;
+            self.line.insert((first, shape), grip);
+            return;
+        }
+        self.shapes.remove(&shape);
+        for key in &self.sets[shape.keys.0] {
+            if let Some(shapes) = self.wanting.get_mut(key) {
+                shapes.remove(&shape);
             }
         }
     }
 
-    pub(crate) fn shapes(&self) -> impl Iterator<Item = Shape> + '_ {
-        self.shapes.keys().copied()
+    /// The first steps of all shapes that come after `cursor`, in order.
+    pub(crate) fn line(
+        &self,
+        cursor: Option<(Order, Shape)>,
+    ) -> impl Iterator<Item = (Order, Shape, Grip)> {
+        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let line = self.line.range((from, Bound::Unbounded));
+        line.map(|(&(order, shape), &grip)| (order, shape, grip))
+    }
+
+    /// Whether a step is the first of its shape.
+    pub(crate) fn leads(&self, shape: Shape, order: Order) -> bool {
+        self.line.contains_key(&(order, shape))
     }
 
     /// The steps of a shape after `cursor`, in order.
     pub(crate) fn beyond(
         &self,
         shape: Shape,
-        cursor: Option<Order>,
+        cursor: Order,
     ) -> impl Iterator<Item = (&Order, &Grip)> {
-        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         let queue = self.shapes.get(&shape).into_iter();
-        queue.flat_map(move |queue| queue.range((from, Bound::Unbounded)))
+        queue.flat_map(move |queue| queue.steps.range((Bound::Excluded(cursor), Bound::Unbounded)))
+    }
+
+    /// The last step of a shape.
+    pub(crate) fn last(&self, shape: Shape) -> Option<(Order, Grip)> {
+        let (&order, &grip) = self.shapes.get(&shape)?.steps.last_key_value()?;
+        Some((order, grip))
+    }
+
+    /// The first steps of all shapes whose partitions have not started and need that key.
+    pub(crate) fn wanting(&self, key: KeyId) -> impl Iterator<Item = (Order, Shape)> {
+        let shapes = self.wanting.get(&key).into_iter().flatten();
+        shapes.map(|&shape| (self.shapes[&shape].first, shape))
     }
 }

@@ -26,7 +26,8 @@ impl Scheduler {
     /// and again from the first one when a start may have changed what was concluded before it.
     pub(super) fn dispatch(&mut self) {
         let mut pass = self.line_up();
-        while let Some(head) = pass.next() {
+        while self.lanes.any_free_at_all() || self.keys.loading < self.config.loads {
+            let Some(head) = pass.next(&self.queues) else { break };
             let Head { shape, order, grip, .. } = head;
             let missing = self.missing(shape.keys);
             if shape.fresh && !self.has_credit(order.class) {
@@ -57,7 +58,7 @@ impl Scheduler {
                 Tried::Not if self.planted.is(Bug::HeadOfLine) => break,
                 // Behind a barred newcomer stand only younger ones of the same shape.
                 Tried::Not if barred && shape.fresh => {}
-                Tried::Went | Tried::Not => pass.offer(self.head_of(shape, Some(order), &pass)),
+                Tried::Went | Tried::Not => self.offer_behind(shape, order, &mut pass),
             }
         }
         if self.pressure >= PressureStep::EvictIdle {
@@ -66,30 +67,39 @@ impl Scheduler {
     }
 
     fn line_up(&self) -> Pass {
-        if !self.lanes.any_free_at_all() && self.keys.loading >= self.config.loads {
+        let (youngest, unranked) =
+            (self.planted.is(Bug::YoungestFirst), self.planted.is(Bug::OrderInFirstStageOnly));
+        if !youngest && !unranked {
             return Pass::default();
         }
-        let empty = Pass::default();
-        Pass::new(self.queues.shapes().filter_map(|shape| self.head_of(shape, None, &empty)))
+        Pass::over(self.queues.line(None).filter_map(|(order, shape, grip)| {
+            let first = Some((order, grip));
+            let (order, grip) = if youngest { self.queues.last(shape) } else { first }?;
+            Some(self.head(order, shape, grip))
+        }))
     }
 
-    /// The first step of a shape after `cursor` that no blocked elder bars; of fresh ones simply
-    /// the first, for an elder that bars it bars all behind it.
-    fn head_of(&self, shape: Shape, cursor: Option<Order>, pass: &Pass) -> Option<Head> {
-        let mut entries = self.queues.beyond(shape, cursor);
-        let (order, grip) = if self.planted.is(Bug::YoungestFirst) {
-            entries.last()?
-        } else if shape.fresh || cursor.is_none() {
-            entries.next()?
-        } else {
-            entries.find(|&(_, &grip)| !self.bars(shape, grip, pass))?
+    /// Of the steps of a shape behind that one, the first that no blocked elder bars is looked at
+    /// too; of fresh ones simply the first, for an elder that bars it bars all behind it.
+    fn offer_behind(&self, shape: Shape, order: Order, pass: &mut Pass) {
+        let mut behind = self.queues.beyond(shape, order);
+        let next = match shape.fresh {
+            true => behind.next(),
+            false => behind.find(|&(_, &grip)| !self.bars(shape, grip, pass)),
         };
-        let (order, grip) = (*order, *grip);
+        if let Some((&order, &grip)) = next
+            && !pass.comes_to(&self.queues, order, shape)
+        {
+            pass.offer(self.head(order, shape, grip));
+        }
+    }
+
+    fn head(&self, order: Order, shape: Shape, grip: Grip) -> Head {
         let rank = match self.planted.is(Bug::OrderInFirstStageOnly) {
             true => (shape.fresh, order.partition),
             false => (false, 0),
         };
-        Some(Head { rank, order, shape, grip })
+        Head { rank, order, shape, grip }
     }
 
     /// If a step that is first in line for a busy lane lacks memory as well, younger work must not
@@ -98,7 +108,7 @@ impl Scheduler {
         let Head { shape, order, grip, .. } = *head;
         let Some(job) = self.jobs.get(&order.job) else { return };
         let part = &job.partitions[order.partition as usize];
-        let ask = Ask { real: false, ..self.ask(job, part, shape.takes, order) };
+        let ask = Ask { real: false, ..self.ask(job, part, shape, order) };
         self.grant(ask, grip, shape.joins, pass);
         pass.concluded = true;
     }
@@ -159,7 +169,7 @@ impl Scheduler {
             }
             _ => return Tried::Not,
         };
-        let ask = self.ask(job, part, shape.takes, order);
+        let ask = self.ask(job, part, shape, order);
         let Some(purse) = self.grant(ask, grip, shape.joins, pass) else { return Tried::Not };
         let absent = key.filter(|_| !keyed);
         let copy = absent.and_then(|key| self.keys.get(key)).map_or(0, |k| k.spec.device);

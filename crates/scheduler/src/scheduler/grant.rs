@@ -7,16 +7,17 @@ use crate::ids::KeyId;
 use crate::job::Class;
 use crate::ledger::{Reach, Seat};
 use crate::memory::Memory;
-use crate::order::{Grip, Order, Shape};
+use crate::order::{Grip, KeySet, Order, Shape};
 use crate::planted::Bug;
-use crate::state::{Job, Partition, Phase};
+use crate::state::{Job, Partition};
 use crate::trace::{Purse, What};
-use std::collections::BTreeSet;
 
 /// A request for memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ask {
     pub(super) order: Order,
+    /// The keys it needs and that are not its partition's yet.
+    pub(super) keys: KeySet,
     /// The pools that stay closed to younger work while it is blocked.
     pub(super) takes: u8,
     /// Taken now.
@@ -38,16 +39,17 @@ impl Scheduler {
     }
 
     /// What starting a partition's current step asks for.
-    pub(super) fn ask(&self, job: &Job, part: &Partition, takes: u8, order: Order) -> Ask {
+    pub(super) fn ask(&self, job: &Job, part: &Partition, shape: Shape, order: Order) -> Ask {
+        let Shape { keys, takes, .. } = shape;
         let peak = part.current().claim.peak;
         if part.started {
             let extra = peak.saturating_sub(self.held_by(part));
-            return Ask { order, takes, extra, alone: Memory::ZERO, real: true };
+            return Ask { order, keys, takes, extra, alone: Memory::ZERO, real: true };
         }
         let joins = job.admitted.is_none();
         let holds = if joins { job.holds } else { Memory::ZERO };
         let alone = part.profile.peak().add_up(holds);
-        Ask { order, takes, extra: peak.add_up(holds), alone, real: true }
+        Ask { order, keys, takes, extra: peak.add_up(holds), alone, real: true }
     }
 
     /// Whether the memory can be had now, from which purse; idle keys are evicted for it if that is
@@ -168,8 +170,8 @@ impl Scheduler {
         let ledger = self.accounts.purse(Purse::General);
         let short = ledger.shortage(seat, ask.extra, ask.alone);
         let (mut enough, mut freed, mut all) = (Vec::new(), Memory::ZERO, Memory::ZERO);
-        for (key, memory, wanted) in self.keys.idle() {
-            if self.spares(wanted, ask.order, pass) {
+        for (key, memory) in self.keys.idle() {
+            if self.spares(key, ask, pass) {
                 continue;
             }
             all += memory;
@@ -189,24 +191,19 @@ impl Scheduler {
     }
 
     /// Whether a key is wanted by the step that asks for memory, or by one before it in the order
-    /// that does not itself wait for other jobs to end: those jobs may need the memory.
-    fn spares(&self, wanted: &BTreeSet<Order>, by: Order, pass: &Pass) -> bool {
-        let mut elders = wanted.range(..by);
-        let spared = match pass.for_jobs.is_empty() {
-            true => elders.next().is_some(),
-            false => !elders.all(|&elder| self.waits_for_jobs(elder, pass)),
+    /// that does not itself wait for other jobs to end: those jobs may need the memory. The first
+    /// of each shape speaks for all: whoever follows one that waits for jobs waits for them too.
+    fn spares(&self, key: KeyId, ask: Ask, pass: &Pass) -> bool {
+        let waits_for_jobs = |order: Order, shape: Shape| {
+            let mut blocked = pass.for_jobs.iter();
+            shape.joins
+                && blocked.any(|&(first, closed)| first <= order && closed & shape.takes != 0)
         };
-        spared || wanted.contains(&by)
-    }
-
-    fn waits_for_jobs(&self, order: Order, pass: &Pass) -> bool {
-        let job = self.jobs.get(&order.job);
-        match job.map(|job| job.partitions[order.partition as usize].phase) {
-            Some(Phase::Ready(Shape { takes, joins: true, .. })) => {
-                pass.for_jobs.iter().any(|&(first, closed)| first <= order && closed & takes != 0)
-            }
-            _ => false,
-        }
+        self.queues.keys(ask.keys).contains(&key)
+            || self
+                .queues
+                .wanting(key)
+                .any(|(order, shape)| order < ask.order && !waits_for_jobs(order, shape))
     }
 
     /// Gives an idle key's shared memory back.

@@ -32,7 +32,7 @@ impl Scheduler {
         let shared = self.keys.get(key).map_or(Memory::ZERO, |k| k.spec.shared);
         let lacking = part.profile.keys().filter_map(|key| self.keys.get(key));
         let lacking = lacking.filter(|k| k.missing()).map(|k| k.spec.shared);
-        let partition = self.ask(job, part, shape.takes, order);
+        let partition = self.ask(job, part, shape, order);
         let alone = lacking.fold(partition.alone, Memory::add_up);
         let ask = Ask { extra: shared, alone, ..partition };
         if !self.grant_load(ask, shape.joins, pass) {
@@ -229,8 +229,8 @@ impl Scheduler {
     /// Under memory pressure: every idle key goes that nobody is waiting to use.
     pub(super) fn evict_idle(&mut self) {
         debug_assert!(self.pressure >= PressureStep::EvictIdle);
-        let idle = self.keys.idle().filter(|(.., wanted)| wanted.is_empty());
-        let idle: Vec<KeyId> = idle.map(|(key, ..)| key).collect();
+        let idle = self.keys.idle().map(|(key, _)| key);
+        let idle: Vec<KeyId> = idle.filter(|&key| self.queues.wanting(key).count() == 0).collect();
         for key in idle {
             self.evict(key);
         }

@@ -1,7 +1,10 @@
 //! One pass over the free lanes: who is still to be looked at, and what was concluded so far.
+//!
+//! The first step of every shape stands in the queues' own line, which the pass reads as it goes;
+//! only those behind a first one that could not start are held here.
 
 use crate::accounts::Closed;
-use crate::order::{Grip, Order, Shape, Spot};
+use crate::order::{Grip, Order, Queues, Shape, Spot};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -18,7 +21,12 @@ pub(super) struct Head {
 /// See the module docs.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    heads: BinaryHeap<Reverse<Head>>,
+    /// How far the line was read.
+    cursor: Option<(Order, Shape)>,
+    /// The line is not read: `more` had all of it from the start.
+    closed_line: bool,
+    /// Others to be looked at.
+    more: BinaryHeap<Reverse<Head>>,
     pub(super) closed: Closed,
     /// Steps that wait for other jobs to end before their own may take its hold, and the pools
     /// they keep closed.
@@ -31,18 +39,33 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    pub(super) fn new(heads: impl Iterator<Item = Head>) -> Pass {
-        Pass { heads: heads.map(Reverse).collect(), ..Pass::default() }
+    /// A pass over these alone and those offered later.
+    pub(super) fn over(heads: impl Iterator<Item = Head>) -> Pass {
+        Pass { closed_line: true, more: heads.map(Reverse).collect(), ..Pass::default() }
     }
 
-    /// The first in the order.
-    pub(super) fn next(&mut self) -> Option<Head> {
-        self.heads.pop().map(|Reverse(head)| head)
+    /// The first in the order of those not looked at yet.
+    pub(super) fn next(&mut self, queues: &Queues) -> Option<Head> {
+        let line = if self.closed_line { None } else { queues.line(self.cursor).next() };
+        let Some((order, shape, grip)) = line else {
+            return self.more.pop().map(|Reverse(head)| head);
+        };
+        let head = Head { rank: (false, 0), order, shape, grip };
+        if self.more.peek().is_some_and(|Reverse(other)| *other < head) {
+            return self.more.pop().map(|Reverse(head)| head);
+        }
+        self.cursor = Some((order, shape));
+        Some(head)
+    }
+
+    /// Whether the line will come to that step by itself.
+    pub(super) fn comes_to(&self, queues: &Queues, order: Order, shape: Shape) -> bool {
+        !self.closed_line && self.cursor < Some((order, shape)) && queues.leads(shape, order)
     }
 
     /// One more to be looked at.
-    pub(super) fn offer(&mut self, head: Option<Head>) {
-        self.heads.extend(head.map(Reverse));
+    pub(super) fn offer(&mut self, head: Head) {
+        self.more.push(Reverse(head));
     }
 
     /// Whether this is the first look at that kind of lane.

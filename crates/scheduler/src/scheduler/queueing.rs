@@ -42,9 +42,6 @@ impl Scheduler {
         let (order, grip) = (job.order(index), part.seat);
         let mut set = KeySet::NONE;
         if !part.started {
-            for key in part.profile.keys() {
-                self.keys.want(key, order, true);
-            }
             set = self.queues.set_of(part.profile.keys());
         }
         let shape = self.shape(job, part, set);
@@ -59,11 +56,6 @@ impl Scheduler {
         let Phase::Ready(shape) = part.phase else { return };
         let order = job.order(index);
         self.queues.remove(shape, &order);
-        if !part.started {
-            for key in part.profile.keys() {
-                self.keys.want(key, order, false);
-            }
-        }
         self.partition(id, index).phase = Phase::After(0);
     }
 
