@@ -37,6 +37,16 @@ pub(crate) enum Bug {
     UnseededJitter,
     /// A producer emits without a credit.
     EmitFreely,
+    /// A device that holds the key is not looked for.
+    ForgetHolders,
+    /// All tenants weigh the same.
+    IgnoreWeights,
+    /// A job rises once and no more.
+    RiseOnce,
+    /// The end of a job that fails is not given to the journal, so it is never told.
+    SilentFailure,
+    /// What a run held that outlived its job is not given back.
+    KeepAfterStop,
 }
 
 /// Which bug is planted, if any.

@@ -116,6 +116,19 @@ pub(crate) fn job(rng: &mut Jitter, now: Time) -> JobSpec {
     }
 }
 
+/// A job from before a restart, and which of its partitions were done then. Producers start over.
+pub(crate) fn restored(rng: &mut Jitter, now: Time) -> (JobSpec, Vec<u32>) {
+    let spec = job(rng, now);
+    let mut finished: Vec<u32> = Vec::new();
+    for (at, part) in (0..).zip(&spec.partitions) {
+        let ready = part.after.iter().all(|before| finished.contains(before));
+        if ready && !part.profile.emits() && rng.below(2) == 0 {
+            finished.push(at);
+        }
+    }
+    (spec, finished)
+}
+
 /// What a producer emits in one run.
 pub(crate) fn emission(rng: &mut Jitter, most: u32, from: u32) -> Vec<PartitionSpec> {
     let count = rng.below(u64::from(most) + 1) as u32;

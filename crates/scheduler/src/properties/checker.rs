@@ -1,6 +1,7 @@
 //! The independent checker: every record of the trace is judged at its moment, before it is
 //! believed.
 
+use super::follow::next_class;
 use super::model::{Model, State};
 use super::rules::{self, Verdict, Walk};
 use crate::ids::{JobId, LaneId, RecordId, Run, TaskId, Time};
@@ -39,6 +40,10 @@ pub(crate) enum Property {
     Quarantine,
     /// A step starts only where it can run, ready, with its keys.
     RightPlace,
+    /// A job's place in virtual time is that of its tenant's share.
+    FairShares,
+    /// A job that has waited long enough rises by one class, then and not before.
+    Ageing,
     /// A growing graph stays within its declared bound.
     GrowthBound,
 }
@@ -108,6 +113,10 @@ impl Checker {
         hold(Property::WithinBudget, reserved.fits(self.model.config.budget), || {
             format!("{reserved:?} reserved")
         })?;
+        for (job, view) in self.model.jobs.iter().filter(|(_, view)| view.open()) {
+            let late = view.rises.is_some_and(|at| at <= self.model.now);
+            hold(Property::Ageing, !late, || format!("{job} should have risen by now"))?;
+        }
         let mut walk = Walk::new(&self.model);
         for place in walk.queue() {
             let verdict = walk.judge(&self.model, place);
@@ -147,6 +156,16 @@ impl Checker {
             What::Evicted { key, place: Place::Shared } => {
                 let used = self.model.users(*key) > 0 || self.model.keys[key].pinned;
                 hold(Property::RightPlace, !used, || format!("key {key} evicted in use"))
+            }
+            What::Accepted { tenant, tag, .. } => {
+                let fair = self.model.shares.tag(*tenant);
+                hold(Property::FairShares, *tag == fair, || format!("tag {tag}, fair is {fair}"))
+            }
+            What::Promoted { job, class } => {
+                let view = &self.model.jobs[job];
+                let due = view.rises.is_some_and(|at| at <= self.model.now)
+                    && next_class(view.class) == Some(*class);
+                hold(Property::Ageing, due, || format!("{job} rises to {class:?}"))
             }
             What::Recording { record, job } => {
                 self.records.insert(*record, *job);

@@ -3,9 +3,10 @@
 
 mod chance;
 mod checker;
-
+mod follow;
 mod model;
 mod rules;
+mod shares;
 mod world;
 
 use crate::planted::Bug;
@@ -55,7 +56,7 @@ fn all_properties_hold_in_random_worlds() {
          past a blocked elder; {seen:?}"
     );
     assert!(passes > worlds, "{passes} starts past a blocked elder");
-    assert!(seen.len() >= 19 && seen.values().all(|&n| n > 5), "{seen:?}");
+    assert!(seen.len() >= 20 && seen.values().all(|&n| n > 5), "{seen:?}");
 }
 
 /// The same seed gives the same trace.
@@ -90,6 +91,11 @@ fn planted_bugs_are_caught() {
         (Bug::ReserveForAll, ReserveForCritical),
         (Bug::SkipQuarantine, Quarantine),
         (Bug::EmitFreely, GrowthBound),
+        (Bug::ForgetHolders, RightPlace),
+        (Bug::IgnoreWeights, FairShares),
+        (Bug::RiseOnce, Ageing),
+        (Bug::SilentFailure, EverySubmitEnds),
+        (Bug::KeepAfterStop, BackToZero),
     ];
     for (bug, property) in cases {
         let found = caught(bug);

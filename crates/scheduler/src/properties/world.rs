@@ -68,6 +68,12 @@ impl World {
             let kind = chance::lane(&mut self.rng);
             self.join(kind)?;
         }
+        for job in 0..self.rng.below(4) {
+            let (spec, finished) = chance::restored(&mut self.rng, self.now);
+            let job = JobId(2 * job);
+            self.jobs.push(job);
+            self.tell(Event::Restore { job, spec, finished })?;
+        }
         while self.events < events {
             self.disturb()?;
             self.advance()?;
@@ -163,6 +169,7 @@ impl World {
         let name = match what {
             What::Refused { why: Refusal::Busy { .. }, .. } => "busy",
             What::Refused { why: Refusal::NeverFits { .. }, .. } => "never fits",
+            What::Accepted { ticket: None, .. } => "restored",
             What::Grew { .. } => "grew",
             What::Promoted { .. } => "promoted",
             What::Failed { failure: Failure::BadResult, again: Some(_), .. } => "started over",

@@ -155,7 +155,8 @@ impl Scheduler {
     /// A job's virtual start; its tenant's next one starts that much work later.
     fn tag(&mut self, tenant: TenantId, work: Span) -> u64 {
         let Some(shares) = &self.config.shares else { return 0 };
-        let weight = shares.weights.iter().find(|(t, _)| *t == tenant).map_or(1, |(_, w)| *w);
+        let known = shares.weights.iter().find(|(t, _)| *t == tenant);
+        let weight = known.filter(|_| !self.planted.is(Bug::IgnoreWeights)).map_or(1, |(_, w)| *w);
         let now = self.shares_now;
         self.shares_next.retain(|_, next| *next > now);
         let start = self.shares_next.get(&tenant).copied().unwrap_or(0).max(now);

@@ -162,7 +162,9 @@ impl Scheduler {
                 None => return Tried::Not,
             },
             (LaneNeed::Device { class }, Spot::Device(_, least)) => {
-                match self.lanes.pick_device(class, least, key, avoid) {
+                let forgets = self.planted.is(Bug::ForgetHolders);
+                let sought = if forgets { key.map(|_| KeyId(u64::MAX)) } else { key };
+                match self.lanes.pick_device(class, least, sought, avoid) {
                     Some(pick) => (pick.lane, pick.keyed),
                     None => return Tried::Not,
                 }

@@ -44,7 +44,9 @@ impl Scheduler {
         for index in 0..partitions {
             self.drop_partition(id, index);
         }
-        self.persist(id, Entry::Ended { job: id, outcome: outcome.clone() });
+        if !(self.planted.is(Bug::SilentFailure) && matches!(outcome, Outcome::Failed { .. })) {
+            self.persist(id, Entry::Ended { job: id, outcome: outcome.clone() });
+        }
         if self.planted.is(Bug::AnswerEarly) {
             self.tell(id, outcome);
         }
@@ -96,6 +98,9 @@ impl Scheduler {
         let task = TaskId { job: id, partition, step: part.step };
         let stage = part.current().stage;
         self.note(What::Stopped { run, task, stage, lane, took });
+        if self.planted.is(Bug::KeepAfterStop) {
+            return;
+        }
         self.let_go(id, partition, true);
         self.release(id);
     }
