@@ -59,7 +59,8 @@
 //! or if it is itself one of those partitions, whose way to the end is the elder's own. So a pass
 //! never adds to what the elder waits for: *no elder is delayed*. And the first in the grant order
 //! is always among those that may pass, so the rule costs no progress. (An elder whose job may not
-//! take its hold yet waits for whole jobs, and lets all their partitions pass.)
+//! take its hold yet waits for whole jobs, and lets all their partitions pass. So does the first in
+//! line for a key that is not here yet: the key may have gone to make room for those very jobs.)
 //!
 //! Keys follow the same order. A load is work of the first partition that wants the key; an idle
 //! key is evicted only for a step before which nobody in the order wants it. On a device a step

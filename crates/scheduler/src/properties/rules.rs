@@ -61,6 +61,8 @@ pub(crate) struct Walk {
     for_jobs: Vec<(Place5, u8)>,
     /// Kinds of busy lanes whose first in line was judged.
     seen: Vec<(LaneNeed, u64)>,
+    /// What those need that wait for a key which cannot be loaded now, once its first was judged.
+    keyless: Vec<((LaneNeed, u64), Vec<KeyId>, u8)>,
     queue: Vec<Place5>,
 }
 
@@ -205,9 +207,17 @@ impl Walk {
         let view = &model.keys[&key];
         let busy = model.keys.values().filter(|k| k.loading).count() as u32;
         let later = view.backoff.is_some_and(|till| till > model.now);
-        if view.loading || later || busy >= model.config.loads || !has_credit(model, asker.place.0)
-        {
+        if !has_credit(model, asker.place.0) {
             return Verdict::Waits;
+        }
+        let waits = view.loading || later || busy >= model.config.loads;
+        if waits {
+            let keys = asker.part.profile.keys().collect();
+            let need = (spot(model, asker.part), keys, asker.takes);
+            if !asker.joins || self.keyless.contains(&need) {
+                return Verdict::Waits;
+            }
+            self.keyless.push(need);
         }
         if self.bars(Purse::General, asker) {
             return Verdict::Barred;
@@ -217,6 +227,9 @@ impl Walk {
             self.close(general, asker, |_| Waits::Admitted);
             self.for_jobs.push((asker.place, asker.takes));
             return Verdict::Blocked;
+        }
+        if waits {
+            return Verdict::Waits;
         }
         let (budget, outright) = (model.budget(Purse::General), model.outright(Purse::General));
         let lacking = asker.part.profile.keys().map(|k| &model.keys[&k]).filter(|k| !k.resident);

@@ -38,7 +38,12 @@ impl Scheduler {
                 false => self.bars(shape, grip, &pass),
             };
             match missing {
-                Some(key) if !self.can_load(key) => continue,
+                Some(key) if !self.can_load(key) => {
+                    if !barred && self.queues.leads(shape, order) {
+                        self.await_jobs(&head, &mut pass);
+                    }
+                    continue;
+                }
                 None if !self.spot_free(shape.spot) => {
                     if pass.first_seen(shape.spot) && !barred {
                         self.look_ahead(&head, &mut pass);
@@ -111,6 +116,17 @@ impl Scheduler {
         let ask = Ask { real: false, ..self.ask(job, part, shape, order) };
         self.grant(ask, grip, shape.joins, pass);
         pass.concluded = true;
+    }
+
+    /// The first in line for a key that is not here yet waits for other jobs to end all the same,
+    /// if its own may not take its hold before.
+    fn await_jobs(&self, head: &Head, pass: &mut Pass) {
+        let Head { shape, order, .. } = *head;
+        let Some(job) = self.jobs.get(&order.job) else { return };
+        if shape.joins && !self.accounts.admits(job.holds, job.need) {
+            self.close(pass, Purse::General, shape.takes, Reach::Admitted);
+            pass.for_jobs.push((order, shape.takes));
+        }
     }
 
     fn spot_free(&self, spot: Spot) -> bool {

@@ -129,7 +129,7 @@ impl Scheduler {
         None
     }
 
-    fn close(&self, pass: &mut Pass, purse: Purse, takes: u8, reach: Reach) {
+    pub(super) fn close(&self, pass: &mut Pass, purse: Purse, takes: u8, reach: Reach) {
         pass.concluded = true;
         if !self.planted.is(Bug::PassFreely) {
             pass.closed.close(purse, takes, reach);
