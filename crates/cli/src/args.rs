@@ -122,8 +122,8 @@ pub struct Scenario {
     /// Machine, circuits and work
     #[arg(value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// Settings that replace the file's, such as machine.ram=512GiB
-    #[arg(value_name = "KEY=VALUE")]
+    /// A setting that replaces the file's, such as machine.memory="512 GiB"; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// Answer with one JSON object
     #[arg(long)]
