@@ -224,7 +224,7 @@ impl Walk {
         }
         let general = &[Purse::General];
         if asker.joins && !admits(model, asker.job) {
-            self.close(general, asker, |_| Waits::Admitted);
+            self.close(purses(asker.place.0), asker, |_| Waits::Admitted);
             self.for_jobs.push((asker.place, asker.takes));
             return Verdict::Blocked;
         }

@@ -124,8 +124,7 @@ impl Scheduler {
         let Head { shape, order, .. } = *head;
         let Some(job) = self.jobs.get(&order.job) else { return };
         if shape.joins && !self.accounts.admits(job.holds, job.need) {
-            self.close(pass, Purse::General, shape.takes, Reach::Admitted);
-            pass.for_jobs.push((order, shape.takes));
+            self.wait_for_jobs(order, shape.takes, pass);
         }
     }
 

@@ -66,10 +66,7 @@ impl Scheduler {
         }
         let job = self.jobs.get(&ask.order.job)?;
         if joins && !self.accounts.admits(job.holds, job.need) {
-            for &purse in self.purses(ask.order.class) {
-                self.close(pass, purse, ask.takes, Reach::Admitted);
-            }
-            pass.for_jobs.push((ask.order, ask.takes));
+            self.wait_for_jobs(ask.order, ask.takes, pass);
             return None;
         }
         for &purse in self.purses(ask.order.class) {
@@ -129,7 +126,7 @@ impl Scheduler {
         None
     }
 
-    pub(super) fn close(&self, pass: &mut Pass, purse: Purse, takes: u8, reach: Reach) {
+    fn close(&self, pass: &mut Pass, purse: Purse, takes: u8, reach: Reach) {
         pass.concluded = true;
         if !self.planted.is(Bug::PassFreely) {
             pass.closed.close(purse, takes, reach);
@@ -149,19 +146,26 @@ impl Scheduler {
     /// Whether a key's shared copy may be brought in now for a fresh partition.
     pub(super) fn grant_load(&mut self, ask: Ask, joins: bool, pass: &mut Pass) -> bool {
         let Some(job) = self.jobs.get(&ask.order.job) else { return false };
-        let reach = if joins && !self.accounts.admits(job.holds, job.need) {
-            pass.for_jobs.push((ask.order, ask.takes));
-            Reach::Admitted
-        } else if self.newcomer_fits(ask, Purse::General) {
+        if joins && !self.accounts.admits(job.holds, job.need) {
+            self.wait_for_jobs(ask.order, ask.takes, pass);
+            return false;
+        }
+        if self.newcomer_fits(ask, Purse::General) {
             return true;
-        } else {
-            match self.evict_for(ask, None, pass) {
-                Ok(()) => return true,
-                Err(spare) => self.newcomer_reach(ask, Purse::General, spare),
-            }
-        };
+        }
+        let Err(spare) = self.evict_for(ask, None, pass) else { return true };
+        let reach = self.newcomer_reach(ask, Purse::General, spare);
         self.close(pass, Purse::General, ask.takes, reach);
         false
+    }
+
+    /// A step whose job may not take its hold yet waits for whole jobs to end, whatever else it
+    /// lacks: a key that it wants may go meanwhile, and it waits all the same.
+    pub(super) fn wait_for_jobs(&self, order: Order, takes: u8, pass: &mut Pass) {
+        for &purse in self.purses(order.class) {
+            self.close(pass, purse, takes, Reach::Admitted);
+        }
+        pass.for_jobs.push((order, takes));
     }
 
     /// Evicts just enough idle keys, unused for longest first, to make a grant from the general
