@@ -23,6 +23,9 @@ pub enum Command {
     Verify(Verify),
     /// Prove and verify a real circuit that comes with athanor
     Demo(Demo),
+    /// Make keys
+    #[command(subcommand)]
+    Setup(Setup),
     /// Run a scenario in virtual time, with the real scheduler
     Simulate(Simulate),
     /// Answer from a scenario: proofs per hour, workers, memory, what to buy next
@@ -100,6 +103,30 @@ pub struct Verify {
 /// `athanor demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
+    /// Threads and output.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `athanor setup`.
+#[derive(Debug, Subcommand)]
+pub enum Setup {
+    /// Make a key for development: whoever runs this could forge proofs for it
+    Dev(SetupDev),
+}
+
+/// `athanor setup dev`.
+#[derive(Debug, Args)]
+pub struct SetupDev {
+    /// Constraints, as Circom makes them
+    #[arg(long, value_name = "R", value_hint = ValueHint::FilePath)]
+    pub r1cs: PathBuf,
+    /// Where the proving key goes
+    #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
+    pub zkey: PathBuf,
+    /// Where the verifying key goes, if anywhere
+    #[arg(long, value_name = "V.json", value_hint = ValueHint::FilePath)]
+    pub vkey: Option<PathBuf>,
     /// Threads and output.
     #[command(flatten)]
     pub common: Common,

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod keys;
 pub mod output;
 mod prove;
+mod setup;
 mod simulate;
 mod verify;
 pub mod witness;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use serde_json::json;
 
-use args::{Bench, Cli, Command};
+use args::{Bench, Cli, Command, Setup};
 use failure::{Failure, Kind};
 
 /// Runs a command, reports its failure, and gives the process's exit code.
@@ -37,6 +38,7 @@ impl Command {
             Command::Prove(args) => prove::run(args),
             Command::Verify(args) => verify::run(&args),
             Command::Demo(args) => demo::run(&args),
+            Command::Setup(Setup::Dev(args)) => setup::dev(&args),
             Command::Simulate(args) => simulate::simulate(&args),
             Command::Plan(args) => simulate::plan(&args),
             Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
@@ -56,6 +58,7 @@ impl Command {
             Command::Prove(args) => args.common.json,
             Command::Verify(args) => args.json,
             Command::Demo(args) => args.common.json,
+            Command::Setup(Setup::Dev(args)) => args.common.json,
             Command::Simulate(args) => args.scenario.json,
             Command::Plan(args) => args.json,
             Command::Bench(Bench::Groth16(args)) => args.common.json,

@@ -17,6 +17,15 @@ pub struct Files(Vec<(tempfile::NamedTempFile, PathBuf)>);
 impl Files {
     /// Prepares a file, proving early that it can be written.
     pub fn add(&mut self, path: &Path, contents: &[u8]) -> Result<(), Failure> {
+        self.fill(path, |file| file.write_all(contents))
+    }
+
+    /// Prepares a file in a stream.
+    pub fn fill(
+        &mut self,
+        path: &Path,
+        write: impl FnOnce(&mut fs::File) -> io::Result<()>,
+    ) -> Result<(), Failure> {
         let unwritable = |error: io::Error| Failure::at(Kind::Unwritable, path, error);
         if path.is_dir() {
             return Err(Failure::at(Kind::Unwritable, path, "is a directory"));
@@ -26,7 +35,7 @@ impl Files {
             .permissions(permissions())
             .tempfile_in(directory.unwrap_or(Path::new(".")))
             .map_err(unwritable)?;
-        file.write_all(contents).map_err(unwritable)?;
+        write(file.as_file_mut()).map_err(unwritable)?;
         file.as_file().sync_all().map_err(unwritable)?;
         self.0.push((file, path.to_owned()));
         Ok(())

@@ -122,15 +122,24 @@ fn signals_of<F>(
     Ok(format!("{}{rest}", listed.join(", ")))
 }
 
-fn read_constraints<C: Curve>(path: &Path) -> Result<R1cs<C::Fr>, Failure> {
-    let bad = |error| {
-        let kind = match &error {
-            R1csError::Container(BinFileError::Io { .. }) => Kind::Unreadable,
-            _ => Kind::BadConstraints,
-        };
-        Failure::at(kind, path, error)
+/// Reads a `.r1cs`.
+pub fn read_constraints<C: Curve>(path: &Path) -> Result<R1cs<C::Fr>, Failure> {
+    let read = R1csFile::open(keys::open(path)?).and_then(|mut file| file.constraints::<C>());
+    read.map_err(|error| bad_r1cs(path, error))
+}
+
+/// The curve over whose scalar field a `.r1cs` is.
+pub fn curve_of_constraints(path: &Path) -> Result<CurveId, Failure> {
+    let file = R1csFile::open(keys::open(path)?).map_err(|error| bad_r1cs(path, error))?;
+    Ok(file.header().curve)
+}
+
+fn bad_r1cs(path: &Path, error: R1csError) -> Failure {
+    let kind = match &error {
+        R1csError::Container(BinFileError::Io { .. }) => Kind::Unreadable,
+        _ => Kind::BadConstraints,
     };
-    R1csFile::open(keys::open(path)?).map_err(bad)?.constraints::<C>().map_err(bad)
+    Failure::at(kind, path, error)
 }
 
 /// The names in the main component, which its inputs are among.

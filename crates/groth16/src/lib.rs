@@ -9,6 +9,7 @@ mod prover;
 mod r1cs;
 mod setup;
 pub mod synthetic;
+mod to_zkey;
 mod verifier;
 mod witness;
 

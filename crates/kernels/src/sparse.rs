@@ -102,6 +102,21 @@ impl<F: PrimeField + Words> Matrix<F> {
         })
     }
 
+    /// The entries of all rows, in order: row, column, coefficient.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, usize, F)> {
+        let over_r = montgomery_r::<F>().inverse().expect("R is not zero modulo a prime");
+        (0..self.rows()).flat_map(move |row| {
+            self.row(row).map(move |(column, coefficient)| {
+                let value = match coefficient {
+                    Coefficient::PlusOne => F::ONE,
+                    Coefficient::MinusOne => -F::ONE,
+                    Coefficient::Listed(value) => value * over_r,
+                };
+                (row, column, value)
+            })
+        })
+    }
+
     /// The stored form: the dictionary's length in words of its own slab, then row ends, entries
     /// and dictionary, for [`Matrix::from_parts`].
     pub fn parts(&self) -> Result<MatrixParts, MatrixError> {

@@ -75,3 +75,43 @@ fn a_bls12_381_circuit_made_here_cross_verifies_with_snarkjs() {
     let wasm = place.path("powers_js/powers.wasm");
     each_accepts_the_other(&place, &snarkjs, &zkey, &wasm, &vkey);
 }
+
+#[test]
+fn a_development_key_made_here_serves_snarkjs_on_both_curves() {
+    const TEST: &str = "a_development_key_made_here_serves_snarkjs_on_both_curves";
+    let (Some(snarkjs), Some(circom)) = (snarkjs(TEST), circom2(TEST)) else { return };
+    for prime in ["bn128", "bls12381"] {
+        let place = Place::new(prime);
+        let circuit = "pragma circom 2.0.0;
+            template Product() {
+                signal input x; signal input y; signal output out;
+                out <== 3 * x * y - 7;
+            }
+            component main { public [y] } = Product();";
+        place.write("product.circom", circuit);
+        circom.run(&place.path("."), &["product.circom", "--r1cs", "--wasm", "--prime", prime]);
+        let made = place.run([
+            "setup",
+            "dev",
+            "--r1cs",
+            "product.r1cs",
+            "--zkey",
+            "k.zkey",
+            "--vkey",
+            "v.json",
+            "--json",
+        ]);
+        assert_eq!(made.code, 0, "{}", made.stderr);
+        assert_eq!(made.json()["constraints"], 1);
+        assert!(made.stderr.contains("could forge"), "{}", made.stderr);
+        place.write("input.json", r#"{"x": "5", "y": "11"}"#);
+        let [zkey, vkey] = ["k.zkey", "v.json"].map(|name| place.path(name));
+        each_accepts_the_other(
+            &place,
+            &snarkjs,
+            &zkey,
+            &place.path("product_js/product.wasm"),
+            &vkey,
+        );
+    }
+}
