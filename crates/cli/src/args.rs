@@ -162,6 +162,94 @@ pub struct Scenario {
 pub enum Bench {
     /// Whole proofs, from witness to proof
     Groth16(BenchGroth16),
+    /// The parallel transaction executor beside the plain loop, on workloads W1 to W8
+    Fastpath(Box<BenchFastpath>),
+}
+
+/// `athanor bench fastpath`. Options that are not given take the workload's usual value.
+#[derive(Debug, Args)]
+pub struct BenchFastpath {
+    /// defi, game, nft, transfer, or w1 to w8 [default: transfer]
+    #[arg(long, value_name = "KIND", conflicts_with = "matrix")]
+    pub workload_type: Option<String>,
+    /// Exponent of the Zipf distribution of accounts
+    #[arg(long, value_name = "A")]
+    pub zipf_alpha: Option<f64>,
+    /// Share of transactions that only read
+    #[arg(long, value_name = "SHARE")]
+    pub read_ratio: Option<f64>,
+    /// Share of accesses that go to the hot accounts
+    #[arg(long, value_name = "SHARE")]
+    pub hot_ratio: Option<f64>,
+    /// Share of private transactions, whose real Groth16 proofs are verified first
+    #[arg(long, value_name = "SHARE")]
+    pub privacy_ratio: Option<f64>,
+    /// Share of transactions over owned objects
+    #[arg(long, value_name = "SHARE")]
+    pub owned_ratio: Option<f64>,
+    /// Nanoseconds of arithmetic in a transaction
+    #[arg(long, value_name = "NS")]
+    pub work_ns: Option<f64>,
+    /// Transactions of a block
+    #[arg(long, value_name = "N")]
+    pub txs: Option<usize>,
+    /// Accounts, and objects
+    #[arg(long, value_name = "N")]
+    pub accounts: Option<u64>,
+    /// Every so many-th transaction costs a hundred times the work
+    #[arg(long, value_name = "N")]
+    pub heavy_every: Option<usize>,
+    /// Shards of the fast path to begin with
+    #[arg(long, value_name = "N")]
+    pub partitions: Option<usize>,
+    /// Numbers of threads
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "2")]
+    pub threads: Vec<usize>,
+    /// What transactions promise about their accesses
+    #[arg(long, value_name = "WHAT", value_parser = ["exact", "superset", "guess"])]
+    pub declare: Option<String>,
+    /// A mode to force, instead of the executor's own choice
+    #[arg(long, value_name = "MODE", value_parser = ["serial", "shards", "declared", "optimistic"])]
+    pub mode: Option<String>,
+    /// Transactions claimed at once, with a forced mode
+    #[arg(long, value_name = "N")]
+    pub chunk: Option<u32>,
+    /// Bind threads to cores
+    #[arg(long)]
+    pub pin: bool,
+    /// Microseconds that a read of the state takes
+    #[arg(long, value_name = "US")]
+    pub latency_us: Option<u64>,
+    /// Reads of the state in flight
+    #[arg(long, value_name = "N")]
+    pub depth: Option<usize>,
+    /// One name in how many is slow to read
+    #[arg(long, value_name = "N")]
+    pub slow_one_in: Option<u64>,
+    /// Interleaved rounds of which each figure is the median
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub rounds: usize,
+    /// Where the random numbers begin
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub seed: u64,
+    /// Measure the whole table
+    #[arg(long)]
+    pub matrix: bool,
+    /// Of the whole table, only cells whose name contains this
+    #[arg(long, value_name = "TEXT", requires = "matrix")]
+    pub only: Option<String>,
+    /// Where a chart of the speed-ups goes
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub svg: Option<PathBuf>,
+    /// Serve the metrics on this port of the loopback address while measuring
+    #[arg(long, value_name = "PORT")]
+    pub serve_metrics: Option<u16>,
+    /// Run for so many seconds instead, and watch memory and latency
+    #[arg(long, value_name = "SECONDS", conflicts_with = "matrix")]
+    pub stability: Option<u64>,
+    /// One JSON object a cell
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `athanor bench groth16`.

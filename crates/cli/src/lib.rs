@@ -42,6 +42,7 @@ impl Command {
             Command::Simulate(args) => simulate::simulate(&args),
             Command::Plan(args) => simulate::plan(&args),
             Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
+            Command::Bench(Bench::Fastpath(args)) => bench::fastpath::run(&args),
             Command::Completions { shell } => {
                 let mut command = Cli::command();
                 clap_complete::generate(shell, &mut command, "athanor", &mut std::io::stdout());
@@ -62,6 +63,7 @@ impl Command {
             Command::Simulate(args) => args.scenario.json,
             Command::Plan(args) => args.json,
             Command::Bench(Bench::Groth16(args)) => args.common.json,
+            Command::Bench(Bench::Fastpath(args)) => args.json,
             Command::Completions { .. } | Command::Man => false,
         }
     }
