@@ -7,6 +7,8 @@ use ark_ec::{
 };
 use ark_ff::{BigInt, Field, Fp, Fp2, Fp2Config, MontBackend, MontConfig, PrimeField};
 
+use crate::lanes::vectored::Vectored;
+
 pub use ark_bls12_381::Bls12_381;
 pub use ark_bn254::Bn254;
 
@@ -127,7 +129,7 @@ where
 ///
 /// A stored point is `x` then `y`; infinity is all zeros, which no point of these curves is
 /// (their `b` is not zero).
-pub trait Group: SWCurveConfig<BaseField: Words> {
+pub trait Group: SWCurveConfig<BaseField: Words + Vectored> {
     /// Words of one stored affine point.
     const POINT_WORDS: usize = 2 * <Self::BaseField as Words>::WORDS;
 
@@ -169,7 +171,7 @@ pub trait Group: SWCurveConfig<BaseField: Words> {
     }
 }
 
-impl<P: SWCurveConfig<BaseField: Words>> Group for P {}
+impl<P: SWCurveConfig<BaseField: Words + Vectored>> Group for P {}
 
 #[cfg(test)]
 mod tests {

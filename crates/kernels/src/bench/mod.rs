@@ -15,7 +15,7 @@ pub use self::{
     clock::{cpu_name, medians},
     inputs::{Msm, Ntt, points, scalars},
 };
-use crate::{Bls12_381, Bn254, Curve};
+use crate::{Bls12_381, Bn254, Curve, Path};
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -82,7 +82,7 @@ fn curve_rows<C: Curve>(sizes: Sizes, [g1, g2, ntt]: [&'static str; 3]) -> Vec<R
 fn row(name: &'static str, n: usize, rounds: usize, mut run: impl FnMut() + Send) -> Row {
     let median = single_threaded(|| medians(rounds, &mut [&mut run])[0]);
     let ns_per_element = median.as_secs_f64() * 1e9 / n as f64;
-    Row { name, n, ns_per_element, path: crate::Path::Portable.name(), peer: None }
+    Row { name, n, ns_per_element, path: Path::chosen().name(), peer: None }
 }
 
 /// Runs something in a pool of one thread.
@@ -108,7 +108,7 @@ mod tests {
         let json = serde_json::to_value(&rows[0]).unwrap();
         assert_eq!(json["name"], "bn254-g1-msm");
         assert_eq!(json["n"], 32);
-        assert_eq!(json["path"], "portable");
+        assert_eq!(json["path"], Path::chosen().name());
         assert!(json["peer"].is_null());
     }
 }

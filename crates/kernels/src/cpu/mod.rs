@@ -17,28 +17,65 @@ use crate::{
 };
 
 /// The CPU: all work in the caller's rayon pool, data in the host's memory.
+///
+/// It takes the path that serves the process, [`Path::chosen`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
 
-impl Cpu {
-    pub(crate) fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
-        bases: &Bases,
-        scalars: &[Scalar],
-    ) -> Result<Projective<P>, DeviceError> {
-        let count = bases.points.words().len() / P::POINT_WORDS;
-        let needed = match &bases.scalars {
-            ScalarsOf::From(offset) => offset + count,
-            ScalarsOf::Listed(list) => list.u32s().last().map_or(0, |&last| last as usize + 1),
-        };
-        if needed > scalars.len() {
-            let (expected, got) = (needed, scalars.len());
-            return Err(DeviceError::Shape { what: "scalars for the points", expected, got });
-        }
-        let tally = msm::Tally::default();
-        let sum = msm::msm::<P>(bases, scalars, count, &tally);
-        counters::count_msm(Path::Portable, tally.additions(), tally.inversions());
-        Ok(sum)
+/// The CPU on a path of the caller's choice, for comparisons between paths.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuOn(Path);
+
+impl CpuOn {
+    /// The CPU on this path; none where the processor cannot take it.
+    pub fn path(path: Path) -> Option<Self> {
+        path.available().then_some(Self(path))
     }
+}
+
+mod on_path {
+    /// A CPU that knows its path; only what this module makes, so that no path is taken that the
+    /// processor lacks.
+    pub trait OnPath: Send + Sync + 'static {
+        /// The path.
+        fn path(&self) -> crate::Path;
+    }
+}
+
+use on_path::OnPath;
+
+impl OnPath for Cpu {
+    fn path(&self) -> Path {
+        Path::chosen()
+    }
+}
+
+impl OnPath for CpuOn {
+    fn path(&self) -> Path {
+        self.0
+    }
+}
+
+/// The sum of the points, each times its scalar; `path` must be available, and the points in its
+/// layout.
+pub(crate) fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
+    path: Path,
+    bases: &Bases,
+    scalars: &[Scalar],
+) -> Result<Projective<P>, DeviceError> {
+    let count = bases.points.words().len() / P::POINT_WORDS;
+    let needed = match &bases.scalars {
+        ScalarsOf::From(offset) => offset + count,
+        ScalarsOf::Listed(list) => list.u32s().last().map_or(0, |&last| last as usize + 1),
+    };
+    if needed > scalars.len() {
+        let (expected, got) = (needed, scalars.len());
+        return Err(DeviceError::Shape { what: "scalars for the points", expected, got });
+    }
+    let tally = msm::Tally::default();
+    let sum = msm::msm::<P>(path, bases, scalars, count, &tally);
+    counters::count_msm(path, tally.additions(), tally.inversions());
+    Ok(sum)
 }
 
 /// Evaluations in Montgomery form, wiped when dropped: they reveal the witness.
@@ -66,7 +103,7 @@ impl<F: PrimeField> CpuDomain<F> {
     }
 }
 
-impl<C: Curve> Device<C> for Cpu {
+impl<C: Curve, D: OnPath> Device<C> for D {
     type G1 = Bases;
     type G2 = Bases;
     type Matrix = Matrix<C::Fr>;
@@ -76,18 +113,22 @@ impl<C: Curve> Device<C> for Cpu {
 
     fn layout(&self) -> Layout {
         Layout {
-            name: "montgomery-64x",
+            name: match self.path() {
+                Path::Portable => "montgomery-64x",
+                // Both multiply 52-bit limbs, so that they share the form and its keys.
+                Path::Avx512 | Path::Ifma => "montgomery-52x",
+            },
             g1_words: C::G1Config::POINT_WORDS,
             g2_words: C::G2Config::POINT_WORDS,
         }
     }
 
     fn encode_g1(&self, points: &[C::G1Affine], out: &mut [u64]) {
-        encode::<C::G1Config>(points, out);
+        encode::<C::G1Config>(self.path(), points, out);
     }
 
     fn encode_g2(&self, points: &[C::G2Affine], out: &mut [u64]) {
-        encode::<C::G2Config>(points, out);
+        encode::<C::G2Config>(self.path(), points, out);
     }
 
     fn prepare_g1(&self, bases: Bases) -> Result<Bases, DeviceError> {
@@ -160,19 +201,21 @@ impl<C: Curve> Device<C> for Cpu {
     }
 
     fn msm_g1(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G1, DeviceError> {
-        Cpu::sum::<C::G1Config>(bases, scalars)
+        sum::<C::G1Config>(self.path(), bases, scalars)
     }
 
     fn msm_g2(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G2, DeviceError> {
-        Cpu::sum::<C::G2Config>(bases, scalars)
+        sum::<C::G2Config>(self.path(), bases, scalars)
     }
 }
 
-fn encode<P: Group>(points: &[Affine<P>], out: &mut [u64]) {
+/// Writes points as the path wants them.
+pub(crate) fn encode<P: Group>(path: Path, points: &[Affine<P>], out: &mut [u64]) {
     assert_eq!(out.len(), points.len() * P::POINT_WORDS, "one slot for each point");
-    out.par_chunks_exact_mut(P::POINT_WORDS)
-        .zip(points)
-        .for_each(|(out, point)| P::write_point(point, out));
+    out.par_chunks_exact_mut(P::POINT_WORDS).zip(points).for_each(|(out, point)| match path {
+        Path::Portable => P::write_point(point, out),
+        Path::Avx512 | Path::Ifma => msm::encode_wide(point, out),
+    });
 }
 
 fn check_bases(bases: Bases, words: usize) -> Result<Bases, DeviceError> {

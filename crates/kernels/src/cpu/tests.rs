@@ -15,6 +15,11 @@ fn words<F: PrimeField<BigInt = ark_ff::BigInt<4>>>(values: &[F]) -> Scalars {
     Scalars::new(values.iter().map(|value| value.into_bigint().0).collect())
 }
 
+/// Every path that this processor can take.
+fn paths() -> impl Iterator<Item = Path> {
+    Path::ALL.into_iter().filter(|path| path.available())
+}
+
 /// Scalars that take every shortcut: 0, 1, r-1, small ones, sparse ones, repeated and random ones.
 fn scalars<F: PrimeField>(kind: usize, len: usize, rng: &mut impl Rng) -> Vec<F> {
     let repeated = F::rand(rng);
@@ -77,9 +82,9 @@ impl<P: Group> Points<P> {
         Projective::generator() * sum
     }
 
-    fn bases(&self) -> Bases {
+    fn bases(&self, path: Path) -> Bases {
         let mut words = vec![0; self.points.len() * P::POINT_WORDS];
-        encode(&self.points, &mut words);
+        encode(path, &self.points, &mut words);
         Bases { points: Slab::from_words(&words).unwrap(), scalars: ScalarsOf::From(0) }
     }
 }
@@ -94,15 +99,19 @@ fn sums_equal_arkworks<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_W
             }
             let points = distinct.of_kind(point_kind, len);
             let scalars = scalars::<P::ScalarField>(scalar_kind, len, rng);
-            let got = Cpu::sum::<P>(&points.bases(), &words(&scalars)).unwrap();
-            let what = format!("{len} points, kinds {scalar_kind} and {point_kind}");
-            assert_eq!(got, points.expected(&scalars), "{what}");
+            let expected = points.expected(&scalars);
+            for path in paths() {
+                let got = sum::<P>(path, &points.bases(path), &words(&scalars)).unwrap();
+                let what = format!("{path}: {len} points, kinds {scalar_kind} and {point_kind}");
+                assert_eq!(got, expected, "{what}");
+            }
         }
     }
     let points = distinct.of_kind(4, 33);
-    let (bases, scalars) = (points.bases(), words(&scalars::<P::ScalarField>(7, 33, rng)));
+    let scalars = words(&scalars::<P::ScalarField>(7, 33, rng));
+    let bases = points.bases(Path::Portable);
     let plain = reference::msm::msm::<P>(bases.points.words(), &scalars);
-    assert_eq!(Cpu::sum::<P>(&bases, &scalars).unwrap(), plain, "the slow twin");
+    assert_eq!(sum::<P>(Path::Portable, &bases, &scalars).unwrap(), plain, "the slow twin");
 }
 
 #[test]
@@ -127,11 +136,12 @@ fn long_runs_are_summed_whole_by_any_number_of_threads() {
     for (scalar_kind, point_kind) in [(2, 0), (2, 1), (2, 2), (6, 0), (6, 4), (0, 0)] {
         let points = distinct.of_kind(point_kind, len);
         let scalars = scalars::<ark_bn254::Fr>(scalar_kind, len, rng);
-        let (bases, words) = (points.bases(), words(&scalars));
-        for threads in [1, 40] {
+        let (expected, words) = (points.expected(&scalars), words(&scalars));
+        for (threads, path) in [1, 40].into_iter().flat_map(|t| paths().map(move |p| (t, p))) {
+            let bases = points.bases(path);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let got = pool.install(|| Cpu::sum::<P>(&bases, &words)).unwrap();
-            assert_eq!(got, points.expected(&scalars), "kinds {scalar_kind} and {point_kind}");
+            let got = pool.install(|| sum::<P>(path, &bases, &words)).unwrap();
+            assert_eq!(got, expected, "{path}: kinds {scalar_kind} and {point_kind}");
         }
     }
 }
@@ -139,15 +149,19 @@ fn long_runs_are_summed_whole_by_any_number_of_threads() {
 /// What a run costs depends on how many points it has, not on which scalars repeat.
 #[test]
 fn no_scalars_take_a_quadratic_path() {
+    paths().for_each(no_scalars_take_a_quadratic_path_on);
+}
+
+fn no_scalars_take_a_quadratic_path_on(path: Path) {
     type P = <Bn254 as Curve>::G1Config;
     type Fr = ark_bn254::Fr;
     let len = 1 << 12;
-    let bases = Points::<P>::distinct(len).bases();
+    let bases = Points::<P>::distinct(len).bases(path);
     let random: Vec<Fr> = bench::scalars(len, 7);
     let cost = |scalar: &dyn Fn(usize) -> Fr| {
         let scalars = words(&(0..len).map(scalar).collect::<Vec<Fr>>());
         let tally = msm::Tally::default();
-        let _sum = msm::msm::<P>(&bases, &scalars, len, &tally);
+        let _sum = msm::msm::<P>(path, &bases, &scalars, len, &tally);
         (tally.additions(), tally.inversions())
     };
     let (additions, inversions) = cost(&|i| random[i]);
@@ -172,19 +186,23 @@ fn no_scalars_take_a_quadratic_path() {
 
 #[test]
 fn a_listed_point_takes_the_scalar_it_names() {
+    paths().for_each(a_listed_point_takes_the_scalar_it_names_on);
+}
+
+fn a_listed_point_takes_the_scalar_it_names_on(path: Path) {
     type P = <Bn254 as Curve>::G1Config;
     let rng = &mut test_rng();
     let Points { points, .. } = Points::<P>::distinct(3);
     let scalars = scalars::<ark_bn254::Fr>(0, 8, rng);
     let list = ScalarsOf::Listed(Slab::from_u32s(&[1, 4, 6]).unwrap());
-    let all = Points { points: points.clone(), logarithms: Vec::new() }.bases();
+    let all = Points { points: points.clone(), logarithms: Vec::new() }.bases(path);
     let bases = Bases { scalars: list, ..all };
     let expected = points[0] * scalars[1] + points[1] * scalars[4] + points[2] * scalars[6];
-    assert_eq!(Cpu::sum::<P>(&bases, &words(&scalars)).unwrap(), expected);
+    assert_eq!(sum::<P>(path, &bases, &words(&scalars)).unwrap(), expected);
     let from = Bases { scalars: ScalarsOf::From(5), ..bases.clone() };
     let expected = points[0] * scalars[5] + points[1] * scalars[6] + points[2] * scalars[7];
-    assert_eq!(Cpu::sum::<P>(&from, &words(&scalars)).unwrap(), expected);
-    let error = Cpu::sum::<P>(&bases, &words(&scalars[..6])).unwrap_err();
+    assert_eq!(sum::<P>(path, &from, &words(&scalars)).unwrap(), expected);
+    let error = sum::<P>(path, &bases, &words(&scalars[..6])).unwrap_err();
     assert!(matches!(error, DeviceError::Shape { expected: 7, got: 6, .. }));
 }
 
@@ -287,14 +305,16 @@ fn transforms_equal_their_slow_twins() {
 
 #[test]
 fn the_path_that_served_is_counted() {
-    let before = counters::counters(Path::Portable);
+    let before = counters::counters(Path::chosen());
+    let transforms = || counters::counters(Path::Portable).transforms;
+    let transforms_before = transforms();
     let domain = CpuDomain::<ark_bn254::Fr>::new(Domain::new(2).unwrap());
     let values = || Values(vec![ark_bn254::Fr::ONE; 4]);
     Device::<Bn254>::quotient(&Cpu, &domain, Quotient::OddCoset, values(), values()).unwrap();
     let _sum = bench::Msm::<<Bn254 as Curve>::G1Config>::dense(64).run();
-    let after = counters::counters(Path::Portable);
-    assert!(after.transforms >= before.transforms + 3);
-    assert!(after.msms > before.msms && after.additions > before.additions + 64);
+    assert!(transforms() >= transforms_before + 3);
+    let after = counters::counters(Path::chosen());
+        assert!(after.msms > before.msms && after.additions > before.additions + 64);
 }
 
 #[test]

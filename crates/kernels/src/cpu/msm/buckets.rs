@@ -4,9 +4,10 @@ use rayon::prelude::*;
 
 use super::{
     Entry,
+    adder::Adder,
     digits::{Recoded, Windows},
-    pairs::{Point, Step, Tally, add_pairs},
-    runs::{Runs, Sums, sum_runs, tile_len, wipe},
+    pairs::{Step, Tally},
+    runs::{Runs, Sums, sum_runs, tile_len},
 };
 use crate::Group;
 
@@ -71,22 +72,22 @@ pub(super) fn sort(
 /// digit is its index plus one.) They come from one fold in place: two additions a bucket, all of
 /// them affine and independent within a round, where the usual running sum takes two projective ones
 /// that wait for each other.
-pub(super) fn weigh<P: Group>(
+pub(super) fn weigh<P: Group, A: Adder<P>>(
     windows: &Windows,
     count: usize,
-    sums: &Sums<P::BaseField>,
+    sums: &Sums<P, A>,
     tally: &Tally,
-) -> Vec<Vec<Point<P::BaseField>>> {
+) -> Vec<Vec<A::Point>> {
     let buckets = windows.buckets();
-    let mut points = vec![Point::INFINITY; count * buckets];
+    let mut points = vec![A::INFINITY; count * buckets];
     for (&label, point) in sums.runs.labels.iter().zip(&sums.points) {
         points[label as usize] = *point;
     }
     // The first rounds stay within segments, which threads share; the last ones span them.
-    let segment = (tile_len::<P::BaseField>() / 2).next_power_of_two();
+    let segment = (tile_len::<P, A>() / 2).next_power_of_two();
     let (inner, rounds) = (segment.min(buckets).ilog2(), buckets.ilog2());
-    points.par_chunks_mut(segment).for_each(|points| fold::<P>(points, 0..inner, tally));
-    fold::<P>(&mut points, inner..rounds, tally);
+    points.par_chunks_mut(segment).for_each(|points| fold::<P, A>(points, 0..inner, tally));
+    fold::<P, A>(&mut points, inner..rounds, tally);
     let weighed = points
         .chunks_exact(buckets)
         .map(|window| {
@@ -94,53 +95,56 @@ pub(super) fn weigh<P: Group>(
             std::iter::once(window[0]).chain(bits).collect()
         })
         .collect();
-    wipe(&mut points);
+    A::wipe(&mut points);
     weighed
 }
 
 /// Rounds of the fold. After round `t`, in each block of `2^(t+1)` points, the first is the block's
 /// sum, and that at offset `2^k` the sum of those whose index has bit `k`, for each `k` up to `t`.
-fn fold<P: Group>(points: &mut [Point<P::BaseField>], rounds: std::ops::Range<u32>, tally: &Tally) {
-    let (mut steps, mut products) = (Vec::new(), Vec::new());
+fn fold<P: Group, A: Adder<P>>(
+    points: &mut [A::Point],
+    rounds: std::ops::Range<u32>,
+    tally: &Tally,
+) {
+    let (mut steps, mut scratch) = (Vec::new(), A::Scratch::default());
     for round in rounds {
         let half = 1 << round;
         for block in (0..points.len()).step_by(2 * half) {
             for offset in std::iter::once(0).chain((0..round).map(|bit| 1 << bit)) {
                 let (into, from) = (block + offset, block + offset + half);
                 // Few points leave most buckets empty; those cost nothing.
-                if points[from].is_infinity() {
+                if A::is_infinity(&points[from]) {
                     continue;
                 }
-                if points[into].is_infinity() {
+                if A::is_infinity(&points[into]) {
                     points[into] = points[from];
                 } else {
                     steps.push(Step { into: into as u32, from: from as u32 });
                 }
             }
         }
-        for batch in steps.chunks(tile_len::<P::BaseField>()) {
-            add_pairs::<P>(points, batch, &mut products, tally);
+        for batch in steps.chunks(tile_len::<P, A>()) {
+            A::add_pairs(points, batch, &mut scratch, tally);
         }
         steps.clear();
     }
-    products.iter_mut().for_each(zeroize::Zeroize::zeroize);
 }
 
 /// The sums of some windows' buckets, weighted.
-pub(super) fn windows_sums<P: Group>(
+pub(super) fn windows_sums<P: Group, A: Adder<P>>(
     windows: &Windows,
     range: std::ops::Range<usize>,
     entries: &[Vec<Entry>],
-    point: impl Fn(u32) -> Point<P::BaseField> + Sync,
+    point: impl Fn(u32) -> A::Point + Sync,
     tally: &Tally,
-) -> Vec<Vec<Point<P::BaseField>>> {
+) -> Vec<Vec<A::Point>> {
     let count = range.len();
     let Sorted { mut order, runs } = sort(windows, range, entries);
     let signed = |i: usize| {
         let point = point(order[i] & !NEGATED);
-        if order[i] & NEGATED != 0 { point.negated() } else { point }
+        if order[i] & NEGATED != 0 { A::negated(point) } else { point }
     };
-    let sums = sum_runs::<P>(runs, signed, tally);
+    let sums = sum_runs::<P, A>(runs, signed, tally);
     zeroize::Zeroize::zeroize(&mut order);
-    weigh::<P>(windows, count, &sums, tally)
+    weigh::<P, A>(windows, count, &sums, tally)
 }
