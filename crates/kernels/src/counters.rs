@@ -36,15 +36,15 @@ struct Cells {
     transforms: AtomicU64,
 }
 
-const NONE: Cells = Cells {
-    msms: AtomicU64::new(0),
-    additions: AtomicU64::new(0),
-    inversions: AtomicU64::new(0),
-    transforms: AtomicU64::new(0),
-};
-
 fn cells(path: Path) -> &'static Cells {
-    static CELLS: [Cells; Path::ALL.len()] = [const { NONE }; Path::ALL.len()];
+    static CELLS: [Cells; Path::ALL.len()] = [const {
+        Cells {
+            msms: AtomicU64::new(0),
+            additions: AtomicU64::new(0),
+            inversions: AtomicU64::new(0),
+            transforms: AtomicU64::new(0),
+        }
+    }; Path::ALL.len()];
     &CELLS[path as usize]
 }
 

@@ -7,7 +7,7 @@ use ark_ec::{
 };
 use ark_ff::{BigInt, Field, Fp, Fp2, Fp2Config, MontBackend, MontConfig, PrimeField};
 
-use crate::lanes::vectored::Vectored;
+use crate::lanes::{residue::Transformed, vectored::Vectored};
 
 pub use ark_bls12_381::Bls12_381;
 pub use ark_bn254::Bn254;
@@ -44,7 +44,7 @@ pub trait Curve:
     >
 {
     /// The scalar field, four 64-bit words in Montgomery form.
-    type Fr: PrimeField<BigInt = BigInt<SCALAR_WORDS>> + Words;
+    type Fr: PrimeField<BigInt = BigInt<SCALAR_WORDS>> + Words + Transformed;
     /// G1: points over the base field.
     type G1Config: Group<ScalarField = Self::Fr>;
     /// G2: points over its quadratic extension.

@@ -25,7 +25,9 @@ pub enum PathError {
     #[error("{FORCE}={0} names no path: use portable, avx512 or ifma, or leave it unset")]
     Unknown(String),
     /// A path that this processor cannot take.
-    #[error("{FORCE}={0} needs instructions that this processor lacks; leave it unset to take the best it has")]
+    #[error(
+        "{FORCE}={0} needs instructions that this processor lacks; leave it unset to take the best it has"
+    )]
     Unavailable(Path),
 }
 
@@ -108,7 +110,8 @@ mod tests {
         assert_eq!(error, PathError::Unknown("neon".into()));
         assert!(error.to_string().contains("portable, avx512 or ifma"));
         for path in Path::ALL {
-            let expected = if path.available() { Ok(path) } else { Err(PathError::Unavailable(path)) };
+            let expected =
+                if path.available() { Ok(path) } else { Err(PathError::Unavailable(path)) };
             assert_eq!(Path::named(path.name()), expected);
         }
     }
@@ -117,7 +120,8 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_integer_path_is_best_where_the_processor_has_the_instructions() {
-        let has = std::is_x86_feature_detected!("avx512ifma") && std::is_x86_feature_detected!("avx512dq");
+        let has = std::is_x86_feature_detected!("avx512ifma")
+            && std::is_x86_feature_detected!("avx512dq");
         assert_eq!(Path::best() == Path::Ifma, has);
         if Path::forced() == Ok(None) {
             assert_eq!(Path::chosen(), Path::best());

@@ -9,6 +9,7 @@ use ark_ff::{BigInt, PrimeField};
 use crate::{
     Bases, Domain, Group, Path, SCALAR_WORDS, Scalar, Scalars, ScalarsOf, Slab,
     cpu::{self, CpuDomain},
+    lanes::residue::Transformed,
 };
 
 /// `n` uniform elements from a seed.
@@ -71,7 +72,11 @@ impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
             0 => scalar,
             _ => P::ScalarField::from(scalar.into_bigint().0[0] & 1),
         };
-        Self::new(Path::chosen(), points(n, 1), scalars(n, 2).into_iter().enumerate().map(bit).collect())
+        Self::new(
+            Path::chosen(),
+            points(n, 1),
+            scalars(n, 2).into_iter().enumerate().map(bit).collect(),
+        )
     }
 
     fn new(path: Path, points: Vec<Affine<P>>, scalars: Vec<P::ScalarField>) -> Self {
@@ -95,7 +100,7 @@ impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
 }
 
 /// A transform to be measured: from a domain to its odd coset.
-pub struct Ntt<F: PrimeField> {
+pub struct Ntt<F: Transformed> {
     /// The domain.
     pub domain: Domain<F>,
     /// What is transformed, in place.
@@ -103,15 +108,27 @@ pub struct Ntt<F: PrimeField> {
     resident: CpuDomain<F>,
 }
 
-impl<F: PrimeField> Ntt<F> {
-    /// Uniform values on a domain of `2^log_size` points.
+impl<F: Transformed> Ntt<F> {
+    /// Uniform values on a domain of `2^log_size` points; on the path that serves the process.
     pub fn new(log_size: u32) -> Self {
         let domain = Domain::new(log_size).expect("a measured domain exists");
-        Self { domain, values: scalars(domain.size(), 3), resident: CpuDomain::new(domain) }
+        Self::on_available(Path::chosen(), domain, scalars(domain.size(), 3))
     }
 
-    /// Transforms the values.
+    /// The same transform on another path, if the processor can take it.
+    pub fn on(&self, path: Path) -> Option<Self> {
+        path.available().then(|| Self::on_available(path, self.domain, self.values.clone()))
+    }
+
+    fn on_available(path: Path, domain: Domain<F>, values: Vec<F>) -> Self {
+        Self { domain, values, resident: CpuDomain::new(path, domain) }
+    }
+
+    /// Transforms the values, from and to arkworks' form.
     pub fn run(&mut self) {
-        self.resident.to_odd_coset(&mut self.values);
+        let mut values = self.resident.values(std::mem::take(&mut self.values));
+        self.resident.to_odd_coset(&mut values);
+        self.values = vec![F::ZERO; self.domain.size()];
+        self.resident.read(&values, &mut self.values);
     }
 }

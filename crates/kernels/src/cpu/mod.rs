@@ -3,14 +3,16 @@
 mod evaluate;
 mod msm;
 mod ntt;
+mod quotient;
 #[cfg(test)]
 mod reference;
+mod wide_ntt;
 
 use ark_ec::models::short_weierstrass::{Affine, Projective};
-use ark_ff::{AdditiveGroup, BigInt, Field, PrimeField};
+use ark_ff::{BigInt, PrimeField};
 use rayon::prelude::*;
-use zeroize::Zeroize;
 
+pub use self::quotient::{CpuDomain, Values};
 use crate::{
     Bases, Curve, Device, DeviceError, Domain, Group, Layout, Matrix, Path, Quotient, SCALAR_WORDS,
     Scalar, Scalars, ScalarsOf, counters,
@@ -78,31 +80,6 @@ pub(crate) fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>
     Ok(sum)
 }
 
-/// Evaluations in Montgomery form, wiped when dropped: they reveal the witness.
-pub struct Values<F: Zeroize>(Vec<F>);
-
-impl<F: Zeroize> Drop for Values<F> {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-/// A domain with its twiddle factors.
-pub struct CpuDomain<F>(ntt::Twiddles<F>);
-
-impl<F: PrimeField> CpuDomain<F> {
-    pub(crate) fn new(domain: Domain<F>) -> Self {
-        Self(ntt::Twiddles::new(domain))
-    }
-
-    /// From evaluations on the domain to evaluations on its odd coset, both in natural order: two
-    /// transforms and the shift between them, the work of which a quotient does three.
-    pub(crate) fn to_odd_coset(&self, values: &mut [F]) {
-        assert_eq!(values.len(), self.0.domain().size(), "one value for each point of the domain");
-        self.0.to_odd_coset(values);
-    }
-}
-
 impl<C: Curve, D: OnPath> Device<C> for D {
     type G1 = Bases;
     type G2 = Bases;
@@ -144,7 +121,7 @@ impl<C: Curve, D: OnPath> Device<C> for D {
     }
 
     fn prepare_domain(&self, domain: Domain<C::Fr>) -> Result<Self::Domain, DeviceError> {
-        Ok(CpuDomain::new(domain))
+        Ok(CpuDomain::new(self.path(), domain))
     }
 
     fn upload(&self, scalars: Scalars) -> Result<Scalars, DeviceError> {
@@ -158,46 +135,26 @@ impl<C: Curve, D: OnPath> Device<C> for D {
         domain: &Self::Domain,
     ) -> Result<Self::Values, DeviceError> {
         expect("scalars for the matrix", matrix.columns(), scalars.len())?;
-        let size = domain.0.domain().size();
+        let size = domain.size();
         if matrix.rows() > size {
             let (expected, got) = (size, matrix.rows());
             return Err(DeviceError::Shape { what: "rows of the matrix", expected, got });
         }
-        let mut values = vec![C::Fr::ZERO; size];
-        evaluate::evaluate(matrix, scalars, &mut values);
-        Ok(Values(values))
+        Ok(domain.evaluate(matrix, scalars))
     }
 
     fn quotient(
         &self,
         domain: &Self::Domain,
         quotient: Quotient,
-        mut a: Self::Values,
-        mut b: Self::Values,
+        a: Self::Values,
+        b: Self::Values,
     ) -> Result<Scalars, DeviceError> {
-        let transform = &domain.0;
-        expect("values on the domain", transform.domain().size(), a.0.len())?;
-        expect("values on the domain", transform.domain().size(), b.0.len())?;
+        domain.check(&a)?;
+        domain.check(&b)?;
         let transforms = if quotient == Quotient::Coefficients { 4 } else { 3 };
-        counters::count_transforms(Path::Portable, transforms);
-        let mut c = Values(a.0.par_iter().zip(&b.0).map(|(&a, &b)| a * b).collect());
-        rayon::join(
-            || transform.to_odd_coset(&mut a.0),
-            || {
-                rayon::join(
-                    || transform.to_odd_coset(&mut b.0),
-                    || transform.to_odd_coset(&mut c.0),
-                )
-            },
-        );
-        a.0.par_iter_mut().zip(&b.0).zip(&c.0).for_each(|((a, &b), &c)| *a = *a * b - c);
-        if quotient == Quotient::Coefficients {
-            transform.to_coefficients(&mut a.0);
-            // On the odd coset the vanishing polynomial is -2 everywhere.
-            let factor = -C::Fr::from(2).inverse().expect("the field's characteristic is odd");
-            a.0.par_iter_mut().for_each(|a| *a *= factor);
-        }
-        Ok(Scalars::new(a.0.par_iter().map(|a| a.into_bigint().0).collect()))
+        counters::count_transforms(domain.path(), transforms);
+        Ok(domain.quotient(quotient, a, b))
     }
 
     fn msm_g1(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G1, DeviceError> {

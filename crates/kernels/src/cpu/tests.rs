@@ -1,7 +1,7 @@
 //! The CPU device against arkworks and against its slow twins: same sums, products and quotients.
 
 use ark_ec::{CurveGroup, PrimeGroup, models::short_weierstrass::Affine};
-use ark_ff::{Field, One, Zero};
+use ark_ff::{AdditiveGroup, Field, One, Zero};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use ark_std::{rand::Rng, test_rng};
 
@@ -220,13 +220,21 @@ fn evaluation_equals_the_plain_sum<C: Curve>() {
     let mut builder = MatrixBuilder::new(50);
     rows.iter().for_each(|row| builder.push_row(row.iter().copied()).unwrap());
     let matrix = builder.build().unwrap();
-    let domain = Device::<C>::prepare_domain(&Cpu, Domain::new(5).unwrap()).unwrap();
-    let values = Device::<C>::evaluate(&Cpu, &matrix, &words(&witness), &domain).unwrap();
-    for (row, value) in values.0.iter().enumerate() {
-        let empty = Vec::new();
-        let entries = rows.get(row).unwrap_or(&empty);
-        let expected: C::Fr = entries.iter().map(|&(column, c)| c * witness[column as usize]).sum();
-        assert_eq!(*value, expected, "row {row}");
+    // A domain that is served by words on every path, one with many rows to spare, and one in between.
+    for (path, log_size) in paths().flat_map(|path| [5, 7, 11].map(|log_size| (path, log_size))) {
+        let device = CpuOn(path);
+        let domain = Domain::new(log_size).unwrap();
+        let domain = Device::<C>::prepare_domain(&device, domain).unwrap();
+        let values = Device::<C>::evaluate(&device, &matrix, &words(&witness), &domain).unwrap();
+        let mut elements = vec![C::Fr::ZERO; domain.size()];
+        domain.read(&values, &mut elements);
+        for (row, value) in elements.iter().enumerate() {
+            let empty = Vec::new();
+            let entries = rows.get(row).unwrap_or(&empty);
+            let expected: C::Fr =
+                entries.iter().map(|&(column, c)| c * witness[column as usize]).sum();
+            assert_eq!(*value, expected, "{path}: row {row}");
+        }
     }
 }
 
@@ -259,18 +267,19 @@ fn quotients_equal_arkworks<C: Curve>(domain: Domain<C::Fr>) {
         odd.iter().map(|value| *value * (-C::Fr::from(2)).inverse().unwrap()).collect();
     let coefficients = coset.ifft(&divided);
     assert!(size == 1 || coefficients[size - 1].is_zero(), "the quotient has degree n - 2");
-    let resident = Device::<C>::prepare_domain(&Cpu, domain).unwrap();
-    for (quotient, expected) in [(Quotient::OddCoset, odd), (Quotient::Coefficients, coefficients)]
-    {
-        let (a, b) = (Values(a.clone()), Values(b.clone()));
-        let got = Device::<C>::quotient(&Cpu, &resident, quotient, a, b).unwrap();
-        assert_eq!(got[..], words(&expected)[..], "{quotient:?} of {size}");
+    let expected = [(Quotient::OddCoset, odd), (Quotient::Coefficients, coefficients)];
+    for (path, (quotient, expected)) in paths().flat_map(|p| expected.iter().map(move |e| (p, e))) {
+        let device = CpuOn(path);
+        let resident = Device::<C>::prepare_domain(&device, domain).unwrap();
+        let (a, b) = (resident.values(a.clone()), resident.values(b.clone()));
+        let got = Device::<C>::quotient(&device, &resident, *quotient, a, b).unwrap();
+        assert_eq!(got[..], words(expected)[..], "{path}: {quotient:?} of {size}");
     }
 }
 
 #[test]
 fn quotients_equal_arkworks_for_every_root_and_size() {
-    for log_size in [0, 1, 2, 3, 6, 9, 12] {
+    for log_size in [0, 1, 2, 3, 6, 7, 8, 9, 12] {
         quotients_equal_arkworks::<Bn254>(Domain::new(log_size).unwrap());
         quotients_equal_arkworks::<Bls12_381>(Domain::new(log_size).unwrap());
         quotients_equal_arkworks::<Bls12_381>(Domain::snarkjs(log_size).unwrap());
@@ -291,13 +300,13 @@ fn transforms_equal_their_slow_twins() {
     let rng = &mut test_rng();
     for log_size in 0..7 {
         let domain = Domain::<ark_bls12_381::Fr>::snarkjs(log_size).unwrap();
-        let resident = CpuDomain::new(domain);
+        let twiddles = ntt::Twiddles::new(domain);
         let values: Vec<ark_bls12_381::Fr> = scalars(0, domain.size(), rng);
         let mut there = values.clone();
-        resident.0.to_odd_coset(&mut there);
+        twiddles.to_odd_coset(&mut there);
         assert_eq!(there, reference::ntt::to_odd_coset(&domain, &values), "2^{log_size}");
         let mut back = there.clone();
-        resident.0.to_coefficients(&mut back);
+        twiddles.to_coefficients(&mut back);
         assert_eq!(back, reference::ntt::from_odd_coset(&domain, &there), "2^{log_size}");
         assert_eq!(back, reference::ntt::coefficients(&domain, &values), "2^{log_size}");
     }
@@ -306,15 +315,14 @@ fn transforms_equal_their_slow_twins() {
 #[test]
 fn the_path_that_served_is_counted() {
     let before = counters::counters(Path::chosen());
-    let transforms = || counters::counters(Path::Portable).transforms;
-    let transforms_before = transforms();
-    let domain = CpuDomain::<ark_bn254::Fr>::new(Domain::new(2).unwrap());
-    let values = || Values(vec![ark_bn254::Fr::ONE; 4]);
+    let path = Path::chosen();
+    let domain = CpuDomain::<ark_bn254::Fr>::new(path, Domain::new(6).unwrap());
+    let values = || domain.values(vec![ark_bn254::Fr::ONE; 64]);
     Device::<Bn254>::quotient(&Cpu, &domain, Quotient::OddCoset, values(), values()).unwrap();
     let _sum = bench::Msm::<<Bn254 as Curve>::G1Config>::dense(64).run();
-    assert!(transforms() >= transforms_before + 3);
-    let after = counters::counters(Path::chosen());
-        assert!(after.msms > before.msms && after.additions > before.additions + 64);
+    let after = counters::counters(path);
+    assert!(after.transforms >= before.transforms + 3);
+    assert!(after.msms > before.msms && after.additions > before.additions + 64);
 }
 
 #[test]

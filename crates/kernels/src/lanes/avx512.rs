@@ -10,7 +10,7 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     type Factor: Copy;
 
     /// See [`Lanes::enable`].
-    fn enable<T: Task>(task: T) -> T::Output;
+    fn enable<T: Task<Avx512<Self>>>(task: T) -> T::Output;
     /// See [`Lanes::product`].
     fn product<E: Element<Avx512<Self>>>(a: &E, b: &E) -> E;
     /// See [`Lanes::factor`].
@@ -106,12 +106,36 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
+    fn load_halves(low: &[u64; 4], high: &[u64; 4]) -> Self {
+        // SAFETY: as above; halves are as long as half a vector.
+        Self::new(unsafe {
+            let low = _mm256_loadu_si256(low.as_ptr().cast());
+            let high = _mm256_loadu_si256(high.as_ptr().cast());
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+        })
+    }
+
+    #[inline(always)]
+    fn transpose_halves(pairs: &mut [Self; 4]) {
+        // SAFETY: as above.
+        unsafe {
+            let [a, b, c, d] = [pairs[0].0, pairs[1].0, pairs[2].0, pairs[3].0];
+            let (even, odd) = (_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+            let (more_even, more_odd) = (_mm512_unpacklo_epi64(c, d), _mm512_unpackhi_epi64(c, d));
+            pairs[0].0 = _mm512_shuffle_i64x2::<0b10_00_10_00>(even, more_even);
+            pairs[1].0 = _mm512_shuffle_i64x2::<0b10_00_10_00>(odd, more_odd);
+            pairs[2].0 = _mm512_shuffle_i64x2::<0b11_01_11_01>(even, more_even);
+            pairs[3].0 = _mm512_shuffle_i64x2::<0b11_01_11_01>(odd, more_odd);
+        }
+    }
+
+    #[inline(always)]
     fn transpose(rows: &mut [Self; 8]) {
         // SAFETY: as above.
         unsafe { transpose(rows) }
     }
 
-    fn enable<T: Task>(task: T) -> T::Output {
+    fn enable<T: Task<Self>>(task: T) -> T::Output {
         M::enable(task)
     }
 

@@ -51,7 +51,7 @@ const fn split<const W: usize, const N: usize>(words: [u64; W]) -> [u64; N] {
 }
 
 /// Eight elements of a prime field of `W` words, in `N` limbs.
-pub struct Prime<L, T, const W: usize, const N: usize>([L; N], PhantomData<T>);
+pub struct Prime<L, T, const W: usize, const N: usize>(pub(super) [L; N], PhantomData<T>);
 
 impl<L: Copy, T, const W: usize, const N: usize> Clone for Prime<L, T, W, N> {
     #[inline(always)]
@@ -73,7 +73,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     const SLACK: u64 = 128;
 
     /// `k` times the modulus, for small `k`.
-    const fn multiple(k: u64) -> [u64; N] {
+    pub(super) const fn multiple(k: u64) -> [u64; N] {
         let (mut limbs, mut carry, mut i) = (Self::P, 0, 0);
         while i < N {
             let limb = limbs[i] * k + carry;
@@ -84,7 +84,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     }
 
     #[inline(always)]
-    fn new(limbs: [L; N]) -> Self {
+    pub(super) fn new(limbs: [L; N]) -> Self {
         Self(limbs, PhantomData)
     }
 
@@ -98,11 +98,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     /// How many low halves of an `N` by `N` product fall into a column; of high halves, as many as of
     /// low halves into the column before.
     const fn halves(column: usize) -> u64 {
-        if column < N {
-            column as u64 + 1
-        } else {
-            (2 * N).saturating_sub(column + 1) as u64
-        }
+        if column < N { column as u64 + 1 } else { (2 * N).saturating_sub(column + 1) as u64 }
     }
 
     /// What a column starts from that will take so many products' halves.
@@ -152,7 +148,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
 
     /// Takes the carries; the value is not negative.
     #[inline(always)]
-    fn carried(mut limbs: [L; N]) -> Self {
+    pub(super) fn carried(mut limbs: [L; N]) -> Self {
         let mask = L::splat(MASK);
         each!(N - 1, |i| {
             limbs[i + 1] = limbs[i + 1].add(limbs[i].sar(LIMB));
@@ -164,7 +160,8 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     /// Adds `k·p` in lanes whose highest limb is below `limit`.
     #[inline(always)]
     fn fold(limbs: &mut [L; N], k: u64, limit: i64) {
-        let multiple = const { [Self::multiple(0), Self::multiple(1), Self::multiple(2), Self::multiple(3)] };
+        let multiple =
+            const { [Self::multiple(0), Self::multiple(1), Self::multiple(2), Self::multiple(3)] };
         let below = limbs[N - 1].sub(L::splat(limit as u64)).sar(63);
         each!(N, |i| limbs[i] = limbs[i].add(below.and(L::splat(multiple[k as usize][i]))));
     }
@@ -322,9 +319,6 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
 
     #[inline(always)]
     fn sub_two(self, first: Self, second: Self) -> Self {
-        Self {
-            c0: self.c0.sub_two(first.c0, second.c0),
-            c1: self.c1.sub_two(first.c1, second.c1),
-        }
+        Self { c0: self.c0.sub_two(first.c0, second.c0), c1: self.c1.sub_two(first.c1, second.c1) }
     }
 }

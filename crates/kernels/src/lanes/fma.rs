@@ -35,9 +35,9 @@ pub(crate) fn available() -> bool {
 impl Multiply for ByFloats {
     type Factor = __m512d;
 
-    fn enable<T: Task>(task: T) -> T::Output {
+    fn enable<T: Task<Fma>>(task: T) -> T::Output {
         #[target_feature(enable = "avx512f,avx512dq")]
-        fn enabled<T: Task>(task: T) -> T::Output {
+        fn enabled<T: Task<Fma>>(task: T) -> T::Output {
             task.run()
         }
         // SAFETY: the processor has them, which the caller knows.

@@ -27,9 +27,9 @@ pub(crate) fn available() -> bool {
 impl Multiply for ByIntegers {
     type Factor = __m512i;
 
-    fn enable<T: Task>(task: T) -> T::Output {
+    fn enable<T: Task<Ifma>>(task: T) -> T::Output {
         #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-        fn enabled<T: Task>(task: T) -> T::Output {
+        fn enabled<T: Task<Ifma>>(task: T) -> T::Output {
             task.run()
         }
         // SAFETY: the processor has them, which the caller knows.

@@ -20,6 +20,7 @@ pub(crate) mod field;
 pub(crate) mod fma;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod ifma;
+pub(crate) mod residue;
 pub(crate) mod vectored;
 #[cfg(test)]
 pub(crate) mod words;
@@ -45,7 +46,7 @@ pub(crate) const LIMB: u32 = 52;
 pub(crate) const MASK: u64 = (1 << LIMB) - 1;
 
 /// Work that is done in lanes.
-pub trait Task {
+pub trait Task<L> {
     /// What comes of it.
     type Output;
     /// Does it. To be inlined always: a function of its own would lack the instructions.
@@ -61,7 +62,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     type Factor: Copy;
 
     /// Does work below a function that enables the instructions; the processor must have them.
-    fn enable<T: Task>(task: T) -> T::Output;
+    fn enable<T: Task<Self>>(task: T) -> T::Output;
     /// The same number in all lanes.
     fn splat(value: u64) -> Self;
     /// Reads one number for each lane.
@@ -88,6 +89,11 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     }
     /// Whether any lane is zero.
     fn any_zero(self) -> bool;
+    /// Reads four numbers for the lower lanes and four for the upper ones.
+    fn load_halves(low: &[u64; 4], high: &[u64; 4]) -> Self;
+    /// Takes rows of four: 0 and 2, 1 and 3, 4 and 6, 5 and 7, each two in one vector, as four columns
+    /// of eight.
+    fn transpose_halves(pairs: &mut [Self; 4]);
     /// Takes row `i` of eight rows as lane `i` of eight columns.
     fn transpose(rows: &mut [Self; 8]);
 

@@ -26,8 +26,9 @@ pub trait Vectored: Field {
     /// The element that words below four times the modulus are the Montgomery form of.
     fn read_loose(words: &[u64]) -> Self;
 
-    /// Twice the modulus minus a coordinate that is at most that.
-    fn negate_loose(words: &mut [u64]);
+    /// Copies a coordinate that is at most twice the modulus, or twice the modulus minus it; without a
+    /// jump.
+    fn copy_signed(words: &[u64], into: &mut [u64], negate: bool);
 }
 
 /// A prime field with a form in lanes for its quadratic extension too.
@@ -60,12 +61,17 @@ macro_rules! prime_field {
                 Self::new_unchecked(value)
             }
 
-            fn negate_loose(words: &mut [u64]) {
-                let (mut double, mut value) = (T::MODULUS, BigInt::<$words>::zero());
-                double.mul2();
-                value.0.copy_from_slice(words);
-                double.sub_with_borrow(&value);
-                words.copy_from_slice(&double.0);
+            #[inline(always)]
+            fn copy_signed(words: &[u64], into: &mut [u64], negate: bool) {
+                let keep = u64::from(negate).wrapping_sub(1);
+                let (mut borrow, mut carry) = (false, 0);
+                for ((into, word), p) in into.iter_mut().zip(words).zip(T::MODULUS.0) {
+                    let double = (p << 1) | std::mem::replace(&mut carry, p >> 63);
+                    let (difference, first) = double.overflowing_sub(*word);
+                    let (difference, second) = difference.overflowing_sub(borrow.into());
+                    borrow = first | second;
+                    *into = (*word & keep) | (difference & !keep);
+                }
             }
         }
 
@@ -94,10 +100,12 @@ impl<C: Fp2Config<Fp: Extendable>> Vectored for Fp2<C> {
         Self::new(C::Fp::read_loose(c0), C::Fp::read_loose(c1))
     }
 
-    fn negate_loose(words: &mut [u64]) {
-        let (c0, c1) = words.split_at_mut(words.len() / 2);
-        C::Fp::negate_loose(c0);
-        C::Fp::negate_loose(c1);
+    #[inline(always)]
+    fn copy_signed(words: &[u64], into: &mut [u64], negate: bool) {
+        let (c0, c1) = words.split_at(words.len() / 2);
+        let (into_c0, into_c1) = into.split_at_mut(words.len() / 2);
+        C::Fp::copy_signed(c0, into_c0, negate);
+        C::Fp::copy_signed(c1, into_c1, negate);
     }
 }
 
@@ -130,7 +138,9 @@ mod tests {
             })
             .collect();
         (0..8)
-            .map(|lane| F::read_loose(&stored.iter().map(|column| column[lane]).collect::<Vec<_>>()))
+            .map(|lane| {
+                F::read_loose(&stored.iter().map(|column| column[lane]).collect::<Vec<_>>())
+            })
             .collect()
     }
 
@@ -234,7 +244,7 @@ mod tests {
     struct Work<'a>(&'a dyn Fn());
 
     #[cfg(target_arch = "x86_64")]
-    impl Task for Work<'_> {
+    impl<L> Task<L> for Work<'_> {
         type Output = ();
 
         #[inline(always)]

@@ -15,7 +15,7 @@ impl Words {
 impl Lanes for Words {
     type Factor = Self;
 
-    fn enable<T: Task>(task: T) -> T::Output {
+    fn enable<T: Task<Self>>(task: T) -> T::Output {
         task.run()
     }
 
@@ -68,6 +68,18 @@ impl Lanes for Words {
 
     fn any_zero(self) -> bool {
         self.0.contains(&0)
+    }
+
+    fn load_halves(low: &[u64; 4], high: &[u64; 4]) -> Self {
+        Self(std::array::from_fn(|lane| if lane < 4 { low[lane] } else { high[lane - 4] }))
+    }
+
+    fn transpose_halves(pairs: &mut [Self; 4]) {
+        let given = *pairs;
+        let row = |row: usize, word: usize| {
+            given[row % 2 + 2 * (row / 4)].0[word + if row % 4 < 2 { 0 } else { 4 }]
+        };
+        *pairs = std::array::from_fn(|word| Self(std::array::from_fn(|lane| row(lane, word))));
     }
 
     fn transpose(rows: &mut [Self; 8]) {

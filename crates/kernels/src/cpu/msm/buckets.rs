@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::{
-    Entry,
-    adder::Adder,
-    digits::{Recoded, Windows},
+    Share,
+    adder::{Adder, NEGATED},
+    digits::Windows,
     pairs::{Step, Tally},
     runs::{Runs, Sums, sum_runs, tile_len},
 };
@@ -18,27 +18,17 @@ pub(super) struct Sorted {
     pub(super) runs: Runs,
 }
 
-pub(super) const NEGATED: u32 = 1 << 31;
-
 /// Sorts points by their digits in some windows. Bucket `d - 1` of the first window's digits comes
 /// first, and `windows.buckets()` later that of the second.
-pub(super) fn sort(
-    windows: &Windows,
-    range: std::ops::Range<usize>,
-    entries: &[Vec<Entry>],
-) -> Sorted {
+pub(super) fn sort(windows: &Windows, range: std::ops::Range<usize>, shares: &[Share]) -> Sorted {
     let buckets = windows.buckets();
     let mut ends = vec![0u32; range.len() * buckets];
-    let slots = |scalar: &Recoded, visit: &mut dyn FnMut(usize, bool)| {
-        for (at, window) in range.clone().enumerate() {
-            let (digit, negative) = windows.digit(scalar, window);
+    for (window, ends) in range.clone().zip(ends.chunks_exact_mut(buckets)) {
+        for &digit in shares.iter().flat_map(|share| share.digits(window)) {
             if digit != 0 {
-                visit(at * buckets + digit - 1, negative);
+                ends[usize::from(digit.unsigned_abs()) - 1] += 1;
             }
         }
-    };
-    for entry in entries.iter().flatten() {
-        slots(&entry.scalar, &mut |slot, _| ends[slot] += 1);
     }
     let mut total = 0;
     for end in &mut ends {
@@ -46,12 +36,17 @@ pub(super) fn sort(
         total += std::mem::replace(end, total);
     }
     let mut order = vec![0u32; total as usize];
-    for entry in entries.iter().flatten() {
-        slots(&entry.scalar, &mut |slot, negative| {
-            let place = &mut ends[slot];
-            order[*place as usize] = entry.point | if negative { NEGATED } else { 0 };
-            *place += 1;
-        });
+    for (window, ends) in range.zip(ends.chunks_exact_mut(buckets)) {
+        for share in shares {
+            for (&point, &digit) in share.points.iter().zip(share.digits(window)) {
+                if digit != 0 {
+                    let place = &mut ends[usize::from(digit.unsigned_abs()) - 1];
+                    // The digit's sign on top of the scalar's.
+                    order[*place as usize] = point ^ (digit as u32 & NEGATED);
+                    *place += 1;
+                }
+            }
+        }
     }
     let mut runs = Runs::default();
     let mut start = 0;
@@ -134,17 +129,13 @@ fn fold<P: Group, A: Adder<P>>(
 pub(super) fn windows_sums<P: Group, A: Adder<P>>(
     windows: &Windows,
     range: std::ops::Range<usize>,
-    entries: &[Vec<Entry>],
-    point: impl Fn(u32) -> A::Point + Sync,
+    shares: &[Share],
+    words: &[u64],
     tally: &Tally,
 ) -> Vec<Vec<A::Point>> {
     let count = range.len();
-    let Sorted { mut order, runs } = sort(windows, range, entries);
-    let signed = |i: usize| {
-        let point = point(order[i] & !NEGATED);
-        if order[i] & NEGATED != 0 { A::negated(point) } else { point }
-    };
-    let sums = sum_runs::<P, A>(runs, signed, tally);
+    let Sorted { mut order, runs } = sort(windows, range, shares);
+    let sums = sum_runs::<P, A>(runs, words, &order, tally);
     zeroize::Zeroize::zeroize(&mut order);
     weigh::<P, A>(windows, count, &sums, tally)
 }

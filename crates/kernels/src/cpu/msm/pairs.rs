@@ -12,7 +12,7 @@ use ark_ec::models::short_weierstrass::Affine;
 use ark_ff::{AdditiveGroup, Field};
 use zeroize::Zeroize;
 
-use super::adder::Adder;
+use super::adder::{Adder, each_stored};
 use crate::{Group, Words};
 
 /// An affine point as keys store it: infinity is all zeros.
@@ -96,15 +96,16 @@ impl<P: Group> Adder<P> for Plain {
 
     const INFINITY: Self::Point = Point::INFINITY;
 
-    #[inline(always)]
-    fn read(words: &[u64]) -> Self::Point {
-        let (x, y) = words.split_at(P::BaseField::WORDS);
-        let read = P::BaseField::read_words_unchecked;
-        Point { x: read(x), y: read(y) }
-    }
+    // Half of a common second-level cache.
+    const TILE_BYTES: usize = 1 << 18;
 
-    fn negated(point: Self::Point) -> Self::Point {
-        Point { x: point.x, y: -point.y }
+    fn gather(words: &[u64], order: &[u32], points: &mut Vec<Self::Point>) {
+        let read = P::BaseField::read_words_unchecked;
+        each_stored(words, P::POINT_WORDS, order, |words, negated| {
+            let (x, y) = words.split_at(P::BaseField::WORDS);
+            let (x, y) = (read(x), read(y));
+            points.push(Point { x, y: if negated { -y } else { y } });
+        });
     }
 
     fn is_infinity(point: &Self::Point) -> bool {

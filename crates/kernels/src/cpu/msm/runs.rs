@@ -6,6 +6,8 @@
 //! buckets are in use, as with real witnesses. Work goes in tiles that fit the cache next to the
 //! core; a run that spans tiles is finished in the next level.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
@@ -15,12 +17,9 @@ use super::{
 };
 use crate::Group;
 
-/// Bytes of points in a tile: half of a common second-level cache.
-const TILE_BYTES: usize = 1 << 18;
-
 /// Points in a tile.
 pub(super) fn tile_len<P: Group, A: Adder<P>>() -> usize {
-    TILE_BYTES / size_of::<A::Point>()
+    A::TILE_BYTES / size_of::<A::Point>()
 }
 
 /// Which points belong together: run `i` ends before `ends[i]` and is called `labels[i]`.
@@ -66,19 +65,22 @@ impl<P: Group, A: Adder<P>> Drop for Sums<P, A> {
     }
 }
 
-/// The sum of each run, with one point a run. `point(i)` reads the `i`-th point.
+/// The sum of each run of stored points, with one point a run.
 pub(super) fn sum_runs<P: Group, A: Adder<P>>(
     runs: Runs,
-    point: impl Fn(usize) -> A::Point + Sync,
+    words: &[u64],
+    order: &[u32],
     tally: &Tally,
 ) -> Sums<P, A> {
     // Few pairs are left in a tile's last rounds; the first level leaves those to the next, where
     // they share their inversions with other tiles' pairs.
     let tile = tile_len::<P, A>();
     let leave = if runs.points() > tile { tile / 16 } else { 0 };
-    let mut sums = level::<P, A>(&runs, point, leave, tally);
+    let stored = |range: Range<usize>, points: &mut _| A::gather(words, &order[range], points);
+    let mut sums = level::<P, A>(&runs, stored, leave, tally);
     while sums.points.len() > sums.runs.labels.len() {
-        sums = level::<P, A>(&sums.runs, |i| sums.points[i], 0, tally);
+        let summed = |range, points: &mut Vec<_>| points.extend_from_slice(&sums.points[range]);
+        sums = level::<P, A>(&sums.runs, summed, 0, tally);
     }
     sums
 }
@@ -86,7 +88,7 @@ pub(super) fn sum_runs<P: Group, A: Adder<P>>(
 /// One level: each tile's runs are halved until at most `leave` pairs remain.
 fn level<P: Group, A: Adder<P>>(
     runs: &Runs,
-    point: impl Fn(usize) -> A::Point + Sync,
+    fill: impl Fn(Range<usize>, &mut Vec<A::Point>) + Sync,
     leave: usize,
     tally: &Tally,
 ) -> Sums<P, A> {
@@ -95,7 +97,7 @@ fn level<P: Group, A: Adder<P>>(
         .into_par_iter()
         .map_init(Scratch::<P, A>::default, |scratch, index| {
             let range = index * tile..count.min((index + 1) * tile);
-            scratch.load(runs, range, &point);
+            scratch.load(runs, range, &fill);
             while scratch.pairs > leave {
                 scratch.halve(tally);
             }
@@ -152,11 +154,11 @@ impl<P: Group, A: Adder<P>> Scratch<P, A> {
     fn load(
         &mut self,
         runs: &Runs,
-        range: std::ops::Range<usize>,
-        point: &impl Fn(usize) -> A::Point,
+        range: Range<usize>,
+        fill: &impl Fn(Range<usize>, &mut Vec<A::Point>),
     ) {
         self.points.clear();
-        self.points.extend(range.clone().map(point));
+        fill(range.clone(), &mut self.points);
         self.parts.clear();
         self.pairs = 0;
         let mut start = range.start;

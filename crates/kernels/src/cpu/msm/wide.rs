@@ -12,7 +12,7 @@ use ark_ec::{AffineRepr, CurveConfig, models::short_weierstrass::Affine};
 use ark_ff::{AdditiveGroup, Field, Zero};
 
 use super::{
-    adder::Adder,
+    adder::{Adder, each_stored},
     pairs::{Plain, Point, Step, Tally},
 };
 use crate::{
@@ -36,19 +36,22 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
 
     const INFINITY: Self::Point = Row(P::BaseField::ZEROS);
 
-    fn read(words: &[u64]) -> Self::Point {
-        let mut row = P::BaseField::ZEROS;
-        row.as_mut().copy_from_slice(words);
-        Row(row)
-    }
+    // Half of the second-level cache where these instructions are: a mebibyte and more.
+    const TILE_BYTES: usize = 1 << 19;
 
-    fn negated(mut point: Self::Point) -> Self::Point {
-        let y = &mut point.0.as_mut()[P::BaseField::WORDS..];
-        // Infinity must stay zeros.
-        if y.iter().any(|&word| word != 0) {
-            P::BaseField::negate_loose(y);
-        }
-        point
+    fn gather(words: &[u64], order: &[u32], points: &mut Vec<Self::Point>) {
+        let start = points.len();
+        points.resize(start + order.len(), Row(P::BaseField::ZEROS));
+        let mut rows = points[start..].iter_mut();
+        each_stored(words, P::POINT_WORDS, order, |words, negated| {
+            let row = rows.next().expect("one row for each index");
+            let (into_x, into_y) = row.0.as_mut().split_at_mut(P::BaseField::WORDS);
+            let (x, y) = words.split_at(P::BaseField::WORDS);
+            into_x.copy_from_slice(x);
+            // Infinity must stay zeros. Signs are as good as random: no jump could be foreseen.
+            let any = words.iter().fold(0, |any, word| any | word) != 0;
+            P::BaseField::copy_signed(y, into_y, negated & any);
+        });
     }
 
     fn is_infinity(point: &Self::Point) -> bool {
@@ -75,7 +78,7 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
         }
         let (special, usual): (Vec<Step>, Vec<Step>) = steps.iter().partition(|step| {
             let [p, q] = [step.into, step.from].map(|i| read_as_is::<P>(&points[i as usize]));
-            p.is_infinity() || q.is_infinity() || p.x == q.x
+            p.x.is_zero() || q.x.is_zero() || p.x == q.x
         });
         let rows = special.iter().flat_map(|step| [step.into, step.from]);
         let rows: Vec<Self::Point> = rows.map(|i| points[i as usize]).collect();
@@ -156,7 +159,7 @@ pub(in crate::cpu) fn encode<P: Group>(point: &Affine<P>, out: &mut [u64]) {
 /// Most words of a point.
 const MOST_WORDS: usize = 24;
 
-/// Steps that go together: two chains of eight.
+/// Products that are inverted together: two chains of eight.
 const TOGETHER: usize = 16;
 
 /// A batch of steps; the task tells whether it took them, or changed nothing because one is exceptional.
@@ -166,7 +169,7 @@ struct Batch<'a, P: Group, L: Lanes> {
     products: &'a mut Vec<In<P, L>>,
 }
 
-impl<P: Group, L: Lanes> crate::lanes::Task for Batch<'_, P, L> {
+impl<P: Group, L: Lanes> crate::lanes::Task<L> for Batch<'_, P, L> {
     type Output = bool;
 
     #[inline(always)]
@@ -177,49 +180,38 @@ impl<P: Group, L: Lanes> crate::lanes::Task for Batch<'_, P, L> {
         P::BaseField::limb_factor().write_words(one);
         let mut chains = [splat::<P, L>(one); 2];
         products.clear();
-        for steps in steps.chunks(TOGETHER) {
-            for (half, chain) in chains.iter_mut().enumerate() {
-                products.push(*chain);
-                let Some((into, from)) = rows(steps, half) else { continue };
-                let ([x1, _], first) = gather::<P, L>(points, &into);
-                let ([x2, _], second) = gather::<P, L>(points, &from);
-                if first.any_zero() || second.any_zero() {
-                    return false;
-                }
-                *chain = L::product(chain, &x2.sub(x1));
+        // Lanes without a step repeat the last one, to the same result.
+        let Some(&last) = steps.last() else { return true };
+        let (groups, rest) = steps.as_chunks::<8>();
+        let tail: [Step; 8] = std::array::from_fn(|lane| *rest.get(lane).unwrap_or(&last));
+        let count = groups.len() + usize::from(!rest.is_empty());
+        let group = |at: usize| groups.get(at).unwrap_or(&tail);
+        for at in 0..count {
+            let (chain, group) = (&mut chains[at % 2], group(at));
+            products.push(*chain);
+            let (x1, first) = gather_x::<P, L>(points, |lane| group[lane].into);
+            let (x2, second) = gather_x::<P, L>(points, |lane| group[lane].from);
+            if first.any_zero() || second.any_zero() {
+                return false;
             }
+            *chain = L::product(chain, &x2.sub(x1));
         }
         if !invert::<P, L>(&mut chains) {
             return false;
         }
-        for (steps, before) in steps.chunks(TOGETHER).zip(products.chunks_exact(2)).rev() {
-            for (half, chain) in chains.iter_mut().enumerate() {
-                let Some((into, from)) = rows(steps, half) else { continue };
-                let ([x1, y1], _) = gather::<P, L>(points, &into);
-                let ([x2, y2], _) = gather::<P, L>(points, &from);
-                let inverse = L::product(chain, &before[half]);
-                *chain = L::product(chain, &x2.sub(x1));
-                let slope = L::product(&y2.sub(y1), &inverse);
-                let x = L::product(&slope, &slope).sub_two(x1, x2);
-                let y = L::product(&slope, &x1.sub(x)).sub_one(y1);
-                scatter::<P, L>(points, &into, x, y);
-            }
+        for (at, before) in products.iter().enumerate().rev() {
+            let (chain, group) = (&mut chains[at % 2], group(at));
+            let [x1, y1] = gather::<P, L>(points, |lane| group[lane].into);
+            let [x2, y2] = gather::<P, L>(points, |lane| group[lane].from);
+            let inverse = L::product(chain, before);
+            *chain = L::product(chain, &x2.sub(x1));
+            let slope = L::product(&y2.sub(y1), &inverse);
+            let x = L::product(&slope, &slope).sub_two(x1, x2);
+            let y = L::product(&slope, &x1.sub(x)).sub_one(y1);
+            scatter::<P, L>(points, |lane| group[lane].into, x, y);
         }
         true
     }
-}
-
-/// Which points a chain's eight steps take, if it has any: lanes without a step repeat its first, to the
-/// same result.
-#[inline(always)]
-fn rows(steps: &[Step], half: usize) -> Option<([u32; 8], [u32; 8])> {
-    let steps = steps.get(8 * half..)?;
-    let first = steps.first()?;
-    let (mut into, mut from) = ([first.into; 8], [first.from; 8]);
-    for (lane, step) in steps.iter().take(8).enumerate() {
-        (into[lane], from[lane]) = (step.into, step.from);
-    }
-    Some((into, from))
 }
 
 #[inline(always)]
@@ -231,12 +223,53 @@ fn splat<P: Group, L: Lanes>(words: &[u64]) -> In<P, L> {
     In::<P, L>::from_words(&columns)
 }
 
-/// Eight points' coordinates, and all words of each point or-ed together.
+/// Eight points' first coordinates, and all words of each or-ed together: zero at infinity, and hardly
+/// ever else.
+#[inline(always)]
+fn gather_x<P: Group, L: Lanes>(
+    points: &[Row<<P::BaseField as Vectored>::Point>],
+    rows: impl Fn(usize) -> u32,
+) -> (In<P, L>, L) {
+    let words = P::BaseField::WORDS;
+    let mut columns = [L::splat(0); MOST_WORDS];
+    let row = |lane: usize| points[rows(lane) as usize].0.as_ref();
+    if words == 4 {
+        let half = |lane: usize| row(lane)[..4].try_into().expect("four words");
+        let mut pairs = [L::splat(0); 4];
+        each!(4, |i| {
+            // Rows 0, 1, 4, 5 and beside each the one two later.
+            let lane = i % 2 + 4 * (i / 2);
+            pairs[i] = L::load_halves(half(lane), half(lane + 2));
+        });
+        L::transpose_halves(&mut pairs);
+        each!(4, |word| columns[word] = pairs[word]);
+    } else {
+        each!(2, |block| {
+            let start = (8 * block).min(words.saturating_sub(8));
+            if 8 * block < words {
+                let mut square = [L::splat(0); 8];
+                each!(8, |lane| {
+                    square[lane] =
+                        L::load(row(lane)[start..start + 8].try_into().expect("eight words"));
+                });
+                L::transpose(&mut square);
+                each!(8, |word| columns[start + word] = square[word]);
+            }
+        });
+    }
+    let mut all = columns[0];
+    for column in &columns[1..words] {
+        all = all.or(*column);
+    }
+    (In::<P, L>::from_words(&columns[..words]), all)
+}
+
+/// Eight points' coordinates.
 #[inline(always)]
 fn gather<P: Group, L: Lanes>(
     points: &[Row<<P::BaseField as Vectored>::Point>],
-    rows: &[u32; 8],
-) -> ([In<P, L>; 2], L) {
+    rows: impl Fn(usize) -> u32,
+) -> [In<P, L>; 2] {
     let words = P::POINT_WORDS;
     let mut columns = [L::splat(0); MOST_WORDS];
     each!(3, |block| {
@@ -245,25 +278,21 @@ fn gather<P: Group, L: Lanes>(
         if 8 * block < words {
             let mut square = [L::splat(0); 8];
             each!(8, |lane| {
-                let row = points[rows[lane] as usize].0.as_ref();
+                let row = points[rows(lane) as usize].0.as_ref();
                 square[lane] = L::load(row[start..start + 8].try_into().expect("eight words"));
             });
             L::transpose(&mut square);
             each!(8, |word| columns[start + word] = square[word]);
         }
     });
-    let mut all = columns[0];
-    for column in &columns[1..words] {
-        all = all.or(*column);
-    }
     let (x, y) = columns[..words].split_at(words / 2);
-    ([In::<P, L>::from_words(x), In::<P, L>::from_words(y)], all)
+    [In::<P, L>::from_words(x), In::<P, L>::from_words(y)]
 }
 
 #[inline(always)]
 fn scatter<P: Group, L: Lanes>(
     points: &mut [Row<<P::BaseField as Vectored>::Point>],
-    rows: &[u32; 8],
+    rows: impl Fn(usize) -> u32,
     x: In<P, L>,
     y: In<P, L>,
 ) {
@@ -278,7 +307,7 @@ fn scatter<P: Group, L: Lanes>(
             each!(8, |word| square[word] = columns[start + word]);
             L::transpose(&mut square);
             each!(8, |lane| {
-                let row = points[rows[lane] as usize].0.as_mut();
+                let row = points[rows(lane) as usize].0.as_mut();
                 let slot = (&mut row[start..start + 8]).try_into().expect("eight words");
                 square[lane].store(slot);
             });
