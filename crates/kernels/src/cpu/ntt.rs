@@ -45,10 +45,6 @@ impl<F: PrimeField> Twiddles<F> {
         }
     }
 
-    pub(super) fn domain(&self) -> &Domain<F> {
-        &self.domain
-    }
-
     /// From evaluations on the domain to evaluations on its odd coset, both in natural order.
     pub(super) fn to_odd_coset(&self, values: &mut [F]) {
         let shifts = self.to_coset.get_or_init(|| self.shifts(self.domain.eta()));

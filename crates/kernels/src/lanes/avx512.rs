@@ -18,7 +18,8 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     /// See [`Lanes::column`].
     fn column(low: u64, high: u64) -> u64;
     /// See [`Lanes::mul_add`].
-    fn mul_add(a: Self::Factor, b: Self::Factor, low: &mut __m512i, high: &mut __m512i);
+    fn mul_add(a: Self::Factor, b: Self::Factor, low: __m512i, high: __m512i)
+    -> (__m512i, __m512i);
     /// See [`Lanes::mul_low`].
     fn mul_low(limb: __m512i, by: Self::Factor) -> Self::Factor;
 }
@@ -155,8 +156,9 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
-    fn mul_add(a: M::Factor, b: M::Factor, low: &mut Self, high: &mut Self) {
-        M::mul_add(a, b, &mut low.0, &mut high.0);
+    fn mul_add(a: M::Factor, b: M::Factor, low: Self, high: Self) -> (Self, Self) {
+        let (low, high) = M::mul_add(a, b, low.0, high.0);
+        (Self::new(low), Self::new(high))
     }
 
     #[inline(always)]

@@ -123,8 +123,8 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     #[inline(always)]
     fn accumulate(columns: &mut Columns<L>, a: &[L::Factor; N], b: &[L::Factor; N]) {
         each!(N, |i| each!(N, |j| {
-            let (low, high) = columns.split_at_mut(i + j + 1);
-            L::mul_add(a[i], b[j], &mut low[i + j], &mut high[0]);
+            (columns[i + j], columns[i + j + 1]) =
+                L::mul_add(a[i], b[j], columns[i + j], columns[i + j + 1]);
         }));
     }
 
@@ -136,8 +136,9 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         each!(N, |i| {
             let multiple = columns[i].mul_low(inverse);
             each!(N, |j| {
-                let (low, high) = columns.split_at_mut(i + j + 1);
-                L::mul_add(multiple, L::splat(Self::P[j]).factor(), &mut low[i + j], &mut high[0]);
+                let factor = L::splat(Self::P[j]).factor();
+                (columns[i + j], columns[i + j + 1]) =
+                    L::mul_add(multiple, factor, columns[i + j], columns[i + j + 1]);
             });
             columns[i + 1] = columns[i + 1].add(columns[i].sar(LIMB));
         });

@@ -73,12 +73,12 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
-    fn mul_add(a: __m512d, b: __m512d, low: &mut __m512i, high: &mut __m512i) {
+    fn mul_add(a: __m512d, b: __m512d, low: __m512i, high: __m512i) -> (__m512i, __m512i) {
         // SAFETY: as above.
         unsafe {
             let (l, h) = halves(a, b);
-            *low = _mm512_add_epi64(*low, _mm512_castpd_si512(l));
-            *high = _mm512_add_epi64(*high, _mm512_castpd_si512(h));
+            let low = _mm512_add_epi64(low, _mm512_castpd_si512(l));
+            (low, _mm512_add_epi64(high, _mm512_castpd_si512(h)))
         }
     }
 

@@ -58,12 +58,9 @@ impl Multiply for ByIntegers {
     }
 
     #[inline(always)]
-    fn mul_add(a: __m512i, b: __m512i, low: &mut __m512i, high: &mut __m512i) {
+    fn mul_add(a: __m512i, b: __m512i, low: __m512i, high: __m512i) -> (__m512i, __m512i) {
         // SAFETY: as above.
-        unsafe {
-            *low = _mm512_madd52lo_epu64(*low, a, b);
-            *high = _mm512_madd52hi_epu64(*high, a, b);
-        }
+        unsafe { (_mm512_madd52lo_epu64(low, a, b), _mm512_madd52hi_epu64(high, a, b)) }
     }
 
     #[inline(always)]

@@ -102,7 +102,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// What a column starts from that will take so many low and high halves of products.
     fn column(low: u64, high: u64) -> Self;
     /// Adds the low 52 bits of a product to one column and the high 52 bits to another.
-    fn mul_add(a: Self::Factor, b: Self::Factor, low: &mut Self, high: &mut Self);
+    fn mul_add(a: Self::Factor, b: Self::Factor, low: Self, high: Self) -> (Self, Self);
     /// [`Element::mul`], out of line: a dozen copies of it in one loop would not fit the cache that
     /// feeds the processor's decoder.
     fn product<E: Element<Self>>(a: &E, b: &E) -> E;

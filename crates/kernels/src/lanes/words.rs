@@ -99,14 +99,13 @@ impl Lanes for Words {
 
     // Out of line: written out, the twin would be a hundred times the code of what it checks.
     #[inline(never)]
-    fn mul_add(a: Self, b: Self, low: &mut Self, high: &mut Self) {
+    fn mul_add(a: Self, b: Self, low: Self, high: Self) -> (Self, Self) {
         let product = |lane: usize| u128::from(a.0[lane]) * u128::from(b.0[lane]);
         let (lows, highs) = (
             Self(std::array::from_fn(|lane| product(lane) as u64 & MASK)),
             Self(std::array::from_fn(|lane| (product(lane) >> LIMB) as u64)),
         );
-        *low = low.add(lows);
-        *high = high.add(highs);
+        (low.add(lows), high.add(highs))
     }
 
     #[inline(never)]

@@ -1,15 +1,18 @@
-//! Butterflies in lanes: what one visit to a block does, in one place of the cache.
+//! Butterflies in lanes.
+//!
+//! No closure here touches lanes: it would be a function of its own, without the instructions.
+
+use std::marker::PhantomData;
 
 use super::factors::{Direction, Limbs, Shifts};
 use crate::lanes::{
-    Lanes,
+    Lanes, Task,
     residue::{Eight, Residue, Transformed},
 };
 
 type Of<F, L> = <F as Transformed>::InLanes<L>;
 
 /// Levels of a block on the way in, down to blocks of `stop` vectors.
-#[inline(always)]
 pub(super) fn inward<F: Transformed, L: Lanes>(
     values: &mut [Eight],
     block: usize,
@@ -18,22 +21,18 @@ pub(super) fn inward<F: Transformed, L: Lanes>(
 ) {
     let (mut len, mut first) = (values.len(), block);
     while len >= 4 * stop {
-        for (i, part) in values.chunks_exact_mut(len).enumerate() {
-            inward_two::<F, L>(part, first + i, factors);
+        for (i, values) in values.chunks_exact_mut(len).enumerate() {
+            L::enable(InwardTwo::<F> { values, block: first + i, factors, field: PhantomData });
         }
         (len, first) = (len / 4, first * 4);
     }
     if len == 2 * stop {
-        for (pair, factor) in values.chunks_exact_mut(len).zip(&factors[first..]) {
-            let factor = Of::<F, L>::splat(factor);
-            let (low, high) = pair.split_at_mut(stop);
-            low.iter_mut().zip(high).for_each(|(a, b)| inward_one::<F, L>(a, b, &factor));
-        }
+        let factors = &factors[first..];
+        L::enable(InwardOne::<F> { values, stop, factors, field: PhantomData });
     }
 }
 
 /// Levels of a block on the way out, up from blocks of `stop` vectors.
-#[inline(always)]
 pub(super) fn outward<F: Transformed, L: Lanes>(
     values: &mut [Eight],
     block: usize,
@@ -43,64 +42,83 @@ pub(super) fn outward<F: Transformed, L: Lanes>(
     let mut len = stop;
     if (values.len() / stop).ilog2() % 2 == 1 {
         len = 2 * stop;
-        let first = block * (values.len() / len);
-        for (pair, factor) in values.chunks_exact_mut(len).zip(&factors[first..]) {
-            let factor = Of::<F, L>::splat(factor);
-            let (low, high) = pair.split_at_mut(stop);
-            low.iter_mut().zip(high).for_each(|(a, b)| outward_one::<F, L>(a, b, &factor));
-        }
+        let factors = &factors[block * (values.len() / len)..];
+        L::enable(OutwardOne::<F> { values, stop, factors, field: PhantomData });
     }
     while len < values.len() {
         len *= 4;
         let first = block * (values.len() / len);
-        for (i, part) in values.chunks_exact_mut(len).enumerate() {
-            outward_two::<F, L>(part, first + i, factors);
+        for (i, values) in values.chunks_exact_mut(len).enumerate() {
+            L::enable(OutwardTwo::<F> { values, block: first + i, factors, field: PhantomData });
         }
     }
 }
 
 /// The three levels inside each of eight vectors on the way in, the coset shift, and if wanted the same
 /// levels on the way out: eight blocks of eight elements, turned so that each has a lane.
-#[inline(always)]
-pub(super) fn inside<F: Transformed, L: Lanes>(
-    values: &mut [Eight; 8],
-    group: usize,
-    inverse: &Direction,
-    shifts: &Shifts,
-    forward: Option<&Direction>,
-) {
-    Of::<F, L>::transpose(values);
-    let [upper, left, right, last @ ..] = narrow::<F, L>(inverse, group);
-    for i in 0..2 {
-        let four = [&values[i], &values[i + 2], &values[i + 4], &values[i + 6]];
-        let sums = inward_four::<F, L>(four.map(Of::<F, L>::load), &upper, &left, &right);
-        sums.into_iter().enumerate().for_each(|(part, sum)| sum.store(&mut values[i + 2 * part]));
-    }
-    for (pair, factor) in values.as_chunks_mut::<2>().0.iter_mut().zip(&last) {
-        let [a, b] = pair;
-        inward_one::<F, L>(a, b, factor);
-    }
-    let first = Of::<F, L>::load(&shifts.firsts[group]);
-    for (i, value) in values.iter_mut().enumerate() {
-        let shift =
-            if i == 0 { first } else { L::product(&first, &Of::<F, L>::splat(&shifts.steps[i])) };
-        L::product(&Of::<F, L>::load(value), &shift).store(value);
-    }
-    if let Some(forward) = forward {
-        let [upper, left, right, last @ ..] = narrow::<F, L>(forward, group);
+pub(super) struct Inside<'a, F> {
+    pub(super) values: &'a mut [Eight; 8],
+    pub(super) group: usize,
+    pub(super) inverse: &'a Direction,
+    pub(super) shifts: &'a Shifts,
+    pub(super) forward: Option<&'a Direction>,
+    pub(super) field: PhantomData<F>,
+}
+
+impl<F: Transformed, L: Lanes> Task<L> for Inside<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { values, group, inverse, shifts, forward, .. } = self;
+        Of::<F, L>::transpose(values);
+        let [upper, left, right, last @ ..] = narrow::<F, L>(inverse, group);
+        for i in 0..2 {
+            let [a, b, c, d] = [i, i + 2, i + 4, i + 6];
+            let four = [
+                Of::<F, L>::load(&values[a]),
+                Of::<F, L>::load(&values[b]),
+                Of::<F, L>::load(&values[c]),
+                Of::<F, L>::load(&values[d]),
+            ];
+            let four = inward_four::<F, L>(four, &upper, &left, &right);
+            four[0].store(&mut values[a]);
+            four[1].store(&mut values[b]);
+            four[2].store(&mut values[c]);
+            four[3].store(&mut values[d]);
+        }
         for (pair, factor) in values.as_chunks_mut::<2>().0.iter_mut().zip(&last) {
             let [a, b] = pair;
-            outward_one::<F, L>(a, b, factor);
+            inward_one::<F, L>(a, b, factor);
         }
-        for i in 0..2 {
-            let four = [&values[i], &values[i + 2], &values[i + 4], &values[i + 6]];
-            let sums = outward_four::<F, L>(four.map(Of::<F, L>::load), &upper, &left, &right);
-            sums.into_iter()
-                .enumerate()
-                .for_each(|(part, sum)| sum.store(&mut values[i + 2 * part]));
+        let first = Of::<F, L>::load(&shifts.firsts[group]);
+        for (value, step) in values.iter_mut().zip(&shifts.steps) {
+            let shift = L::product(&first, &Of::<F, L>::splat(step));
+            L::product(&Of::<F, L>::load(value), &shift).store(value);
         }
+        if let Some(forward) = forward {
+            let [upper, left, right, last @ ..] = narrow::<F, L>(forward, group);
+            for (pair, factor) in values.as_chunks_mut::<2>().0.iter_mut().zip(&last) {
+                let [a, b] = pair;
+                outward_one::<F, L>(a, b, factor);
+            }
+            for i in 0..2 {
+                let [a, b, c, d] = [i, i + 2, i + 4, i + 6];
+                let four = [
+                    Of::<F, L>::load(&values[a]),
+                    Of::<F, L>::load(&values[b]),
+                    Of::<F, L>::load(&values[c]),
+                    Of::<F, L>::load(&values[d]),
+                ];
+                let four = outward_four::<F, L>(four, &upper, &left, &right);
+                four[0].store(&mut values[a]);
+                four[1].store(&mut values[b]);
+                four[2].store(&mut values[c]);
+                four[3].store(&mut values[d]);
+            }
+        }
+        Of::<F, L>::transpose(values);
     }
-    Of::<F, L>::transpose(values);
 }
 
 /// The factors of eight blocks of eight elements: of the two upper levels, and of the last one's pairs.
@@ -108,7 +126,8 @@ pub(super) fn inside<F: Transformed, L: Lanes>(
 /// root of unity that does not depend on `i`.
 #[inline(always)]
 fn narrow<F: Transformed, L: Lanes>(direction: &Direction, group: usize) -> [Of<F, L>; 7] {
-    let [fourth, eighth] = direction.roots.each_ref().map(Of::<F, L>::splat);
+    let fourth = Of::<F, L>::splat(&direction.roots[0]);
+    let eighth = Of::<F, L>::splat(&direction.roots[1]);
     let first = Of::<F, L>::load(&direction.narrow[group]);
     let left = L::product(&first, &first);
     let third = L::product(&first, &eighth);
@@ -139,29 +158,53 @@ fn outward_one<F: Transformed, L: Lanes>(a: &mut Eight, b: &mut Eight, factor: &
 }
 
 /// Two levels of block number `block` on the way in.
-#[inline(always)]
-fn inward_two<F: Transformed, L: Lanes>(values: &mut [Eight], block: usize, factors: &[Limbs]) {
-    if block == 0 {
-        // The first block's factors are 1 but for the last.
-        let right = Of::<F, L>::splat(&factors[1]);
-        return each_four(values, |four| {
-            let [a, b, c, d] = four.map(|eight| Of::<F, L>::load(eight));
-            let b_and_d = b.plus(d).keep();
-            let d = L::product(&b.minus(d, 4).carry(), &right);
-            let (low, high) = (a.plus(c).keep(), a.minus(c, 4).keep());
-            [
-                low.plus(b_and_d).keep(),
-                low.minus(b_and_d, 4).keep(),
-                high.plus(d).keep(),
-                high.minus(d, 2).keep(),
-            ]
-        });
+struct InwardTwo<'a, F> {
+    values: &'a mut [Eight],
+    block: usize,
+    factors: &'a [Limbs],
+    field: PhantomData<F>,
+}
+
+impl<F: Transformed, L: Lanes> Task<L> for InwardTwo<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { values, block, factors, .. } = self;
+        let right = Of::<F, L>::splat(&factors[2 * block + 1]);
+        if block == 0 {
+            // The first block's factors are 1 but for the last.
+            for [a, b, c, d] in quarters(values) {
+                let four = [
+                    Of::<F, L>::load(a),
+                    Of::<F, L>::load(b),
+                    Of::<F, L>::load(c),
+                    Of::<F, L>::load(d),
+                ];
+                let four = inward_first::<F, L>(four, &right);
+                four[0].store(a);
+                four[1].store(b);
+                four[2].store(c);
+                four[3].store(d);
+            }
+            return;
+        }
+        let upper = Of::<F, L>::splat(&factors[block]);
+        let left = Of::<F, L>::splat(&factors[2 * block]);
+        for [a, b, c, d] in quarters(values) {
+            let four = [
+                Of::<F, L>::load(a),
+                Of::<F, L>::load(b),
+                Of::<F, L>::load(c),
+                Of::<F, L>::load(d),
+            ];
+            let four = inward_four::<F, L>(four, &upper, &left, &right);
+            four[0].store(a);
+            four[1].store(b);
+            four[2].store(c);
+            four[3].store(d);
+        }
     }
-    let [upper, left, right] =
-        [factors[block], factors[2 * block], factors[2 * block + 1]].map(|f| Of::<F, L>::splat(&f));
-    each_four(values, |four| {
-        inward_four::<F, L>(four.map(|eight| Of::<F, L>::load(eight)), &upper, &left, &right)
-    });
 }
 
 /// Two levels on the way in of four kept elements, to four kept elements.
@@ -184,29 +227,71 @@ fn inward_four<F: Transformed, L: Lanes>(
     ]
 }
 
-/// Two levels of block number `block` on the way out.
+/// The same for the first block.
 #[inline(always)]
-fn outward_two<F: Transformed, L: Lanes>(values: &mut [Eight], block: usize, factors: &[Limbs]) {
-    if block == 0 {
-        let right = Of::<F, L>::splat(&factors[1]);
-        return each_four(values, |four| {
-            let [a, b, c, d] = four.map(|eight| Of::<F, L>::load(eight));
-            let (low, high) = (a.plus(b).keep(), c.plus(d).keep());
-            let b = a.minus(b, 4).keep();
-            let d = L::product(&c.minus(d, 4).carry(), &right);
-            [
-                low.plus(high).keep(),
-                b.plus(d).keep(),
-                low.minus(high, 4).keep(),
-                b.minus(d, 2).keep(),
-            ]
-        });
+fn inward_first<F: Transformed, L: Lanes>(
+    [a, b, c, d]: [Of<F, L>; 4],
+    right: &Of<F, L>,
+) -> [Of<F, L>; 4] {
+    let sum = b.plus(d).keep();
+    let difference = L::product(&b.minus(d, 4).carry(), right);
+    let (low, high) = (a.plus(c).keep(), a.minus(c, 4).keep());
+    [
+        low.plus(sum).keep(),
+        low.minus(sum, 4).keep(),
+        high.plus(difference).keep(),
+        high.minus(difference, 2).keep(),
+    ]
+}
+
+/// Two levels of block number `block` on the way out.
+struct OutwardTwo<'a, F> {
+    values: &'a mut [Eight],
+    block: usize,
+    factors: &'a [Limbs],
+    field: PhantomData<F>,
+}
+
+impl<F: Transformed, L: Lanes> Task<L> for OutwardTwo<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { values, block, factors, .. } = self;
+        let right = Of::<F, L>::splat(&factors[2 * block + 1]);
+        if block == 0 {
+            // The first block's factors are 1 but for the last.
+            for [a, b, c, d] in quarters(values) {
+                let four = [
+                    Of::<F, L>::load(a),
+                    Of::<F, L>::load(b),
+                    Of::<F, L>::load(c),
+                    Of::<F, L>::load(d),
+                ];
+                let four = outward_first::<F, L>(four, &right);
+                four[0].store(a);
+                four[1].store(b);
+                four[2].store(c);
+                four[3].store(d);
+            }
+            return;
+        }
+        let upper = Of::<F, L>::splat(&factors[block]);
+        let left = Of::<F, L>::splat(&factors[2 * block]);
+        for [a, b, c, d] in quarters(values) {
+            let four = [
+                Of::<F, L>::load(a),
+                Of::<F, L>::load(b),
+                Of::<F, L>::load(c),
+                Of::<F, L>::load(d),
+            ];
+            let four = outward_four::<F, L>(four, &upper, &left, &right);
+            four[0].store(a);
+            four[1].store(b);
+            four[2].store(c);
+            four[3].store(d);
+        }
     }
-    let [upper, left, right] =
-        [factors[block], factors[2 * block], factors[2 * block + 1]].map(|f| Of::<F, L>::splat(&f));
-    each_four(values, |four| {
-        outward_four::<F, L>(four.map(|eight| Of::<F, L>::load(eight)), &upper, &left, &right)
-    });
 }
 
 /// Two levels on the way out of four kept elements, to four kept elements.
@@ -228,20 +313,71 @@ fn outward_four<F: Transformed, L: Lanes>(
     ]
 }
 
-/// Takes one vector from each quarter after the other.
+/// The same for the first block.
 #[inline(always)]
-fn each_four<L: Lanes, R: Residue<L>>(
-    values: &mut [Eight],
-    butterfly: impl Fn([&Eight; 4]) -> [R; 4],
-) {
+fn outward_first<F: Transformed, L: Lanes>(
+    [a, b, c, d]: [Of<F, L>; 4],
+    right: &Of<F, L>,
+) -> [Of<F, L>; 4] {
+    let (low, high) = (a.plus(b).keep(), c.plus(d).keep());
+    let b = a.minus(b, 4).keep();
+    let d = L::product(&c.minus(d, 4).carry(), right);
+    [low.plus(high).keep(), b.plus(d).keep(), low.minus(high, 4).keep(), b.minus(d, 2).keep()]
+}
+
+/// The level of pairs of blocks of `stop` vectors on the way in.
+struct InwardOne<'a, F> {
+    values: &'a mut [Eight],
+    stop: usize,
+    factors: &'a [Limbs],
+    field: PhantomData<F>,
+}
+
+impl<F: Transformed, L: Lanes> Task<L> for InwardOne<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { values, stop, factors, .. } = self;
+        for (pair, factor) in values.chunks_exact_mut(2 * stop).zip(factors) {
+            let factor = Of::<F, L>::splat(factor);
+            let (low, high) = pair.split_at_mut(stop);
+            for (a, b) in low.iter_mut().zip(high) {
+                inward_one::<F, L>(a, b, &factor);
+            }
+        }
+    }
+}
+
+/// The same on the way out.
+struct OutwardOne<'a, F> {
+    values: &'a mut [Eight],
+    stop: usize,
+    factors: &'a [Limbs],
+    field: PhantomData<F>,
+}
+
+impl<F: Transformed, L: Lanes> Task<L> for OutwardOne<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { values, stop, factors, .. } = self;
+        for (pair, factor) in values.chunks_exact_mut(2 * stop).zip(factors) {
+            let factor = Of::<F, L>::splat(factor);
+            let (low, high) = pair.split_at_mut(stop);
+            for (a, b) in low.iter_mut().zip(high) {
+                outward_one::<F, L>(a, b, &factor);
+            }
+        }
+    }
+}
+
+/// One vector from each quarter after the other.
+fn quarters(values: &mut [Eight]) -> impl Iterator<Item = [&mut Eight; 4]> {
     let (low, high) = values.split_at_mut(values.len() / 2);
     let (first, second) = low.split_at_mut(low.len() / 2);
     let (third, fourth) = high.split_at_mut(high.len() / 2);
-    for (((a, b), c), d) in first.iter_mut().zip(second).zip(third).zip(fourth) {
-        let [e, f, g, h] = butterfly([a, b, c, d]);
-        e.store(a);
-        f.store(b);
-        g.store(c);
-        h.store(d);
-    }
+    let pairs = first.iter_mut().zip(second).zip(third.iter_mut().zip(fourth));
+    pairs.map(|((a, b), (c, d))| [a, b, c, d])
 }

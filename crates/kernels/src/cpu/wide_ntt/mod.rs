@@ -13,17 +13,19 @@ mod factors;
 mod levels;
 mod vectors;
 
+use std::marker::PhantomData;
+
 use rayon::prelude::*;
 
 pub(super) use self::vectors::{export, import, import_share, multiply, multiply_subtract};
 use self::{
     factors::{Factors, Shifts},
-    levels::{inside, inward, outward},
+    levels::{Inside, inward, outward},
 };
 use crate::{
     Domain,
     lanes::{
-        Lanes, Task,
+        Lanes,
         residue::{Eight, Transformed},
     },
 };
@@ -61,20 +63,32 @@ impl<F: Transformed> WideDomain<F> {
 
     fn descend<L: Lanes>(&self, values: &mut [Eight], block: usize, shifts: &Shifts, back: bool) {
         let factors = &self.0;
+        let (inverse, forward) = (&factors.inverse, &factors.forward);
         if values.len() <= BLOCK {
-            return L::enable(Visit::<F> { values, block, factors, shifts, back });
+            // All that is done in a block while it is near.
+            inward::<F, L>(values, block, 1, &inverse.broad);
+            let first = block * values.len() / 8;
+            for (at, values) in values.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                let (group, forward) = (first + at, back.then_some(forward));
+                let field = PhantomData::<F>;
+                L::enable(Inside { values, group, inverse, shifts, forward, field });
+            }
+            if back {
+                outward::<F, L>(values, block, 1, &forward.broad);
+            }
+            return;
         }
         let levels = STRIPE_LEVELS.min((values.len() / BLOCK).ilog2());
         let (rows, len) = (1 << levels, values.len() >> levels);
         each_stripe(values, len, |stripe| {
-            L::enable(Inward::<F> { stripe, block, factors });
+            inward::<F, L>(stripe, block, STRIPE, &inverse.broad);
         });
         values.par_chunks_exact_mut(len).enumerate().for_each(|(row, values)| {
             self.descend::<L>(values, block * rows + row, shifts, back);
         });
         if back {
             each_stripe(values, len, |stripe| {
-                L::enable(Outward::<F> { stripe, block, factors });
+                outward::<F, L>(stripe, block, STRIPE, &forward.broad);
             });
         }
     }
@@ -99,63 +113,4 @@ fn each_stripe(values: &mut [Eight], len: usize, work: impl Fn(&mut [Eight]) + S
             part.copy_from_slice(done);
         }
     });
-}
-
-/// All that is done in a block while it is near.
-struct Visit<'a, F> {
-    values: &'a mut [Eight],
-    block: usize,
-    factors: &'a Factors<F>,
-    shifts: &'a Shifts,
-    back: bool,
-}
-
-impl<F: Transformed, L: Lanes> Task<L> for Visit<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Self { values, block, factors, shifts, back } = self;
-        inward::<F, L>(values, block, 1, &factors.inverse.broad);
-        let first = block * values.len() / 8;
-        for (group, eight) in values.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let forward = back.then_some(&factors.forward);
-            inside::<F, L>(eight, first + group, &factors.inverse, shifts, forward);
-        }
-        if back {
-            outward::<F, L>(values, block, 1, &factors.forward.broad);
-        }
-    }
-}
-
-/// A stripe's levels on the way in.
-struct Inward<'a, F> {
-    stripe: &'a mut [Eight],
-    block: usize,
-    factors: &'a Factors<F>,
-}
-
-impl<F: Transformed, L: Lanes> Task<L> for Inward<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        inward::<F, L>(self.stripe, self.block, STRIPE, &self.factors.inverse.broad);
-    }
-}
-
-/// A stripe's levels on the way out.
-struct Outward<'a, F> {
-    stripe: &'a mut [Eight],
-    block: usize,
-    factors: &'a Factors<F>,
-}
-
-impl<F: Transformed, L: Lanes> Task<L> for Outward<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        outward::<F, L>(self.stripe, self.block, STRIPE, &self.factors.forward.broad);
-    }
 }

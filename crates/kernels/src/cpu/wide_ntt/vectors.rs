@@ -57,7 +57,12 @@ impl<F: Transformed, L: Lanes> Task<L> for Import<'_, F> {
                 element.write_words(&mut words);
                 words.into_iter().zip(&mut columns).for_each(|(word, column)| column[lane] = word);
             }
-            let columns = columns.each_ref().map(L::load);
+            let columns = [
+                L::load(&columns[0]),
+                L::load(&columns[1]),
+                L::load(&columns[2]),
+                L::load(&columns[3]),
+            ];
             L::product(&Of::<F, L>::from_words(&columns), &factor).store(value);
         }
     }
@@ -93,7 +98,9 @@ impl<F: Transformed, L: Lanes> Task<L> for Export<'_, F> {
             let mut columns = [L::splat(0); SCALAR_WORDS];
             product.to_words(&mut columns);
             let mut words = [[0; 8]; SCALAR_WORDS];
-            columns.iter().zip(&mut words).for_each(|(column, words)| column.store(words));
+            for (column, words) in columns.iter().zip(&mut words) {
+                column.store(words);
+            }
             for (lane, out) in out.iter_mut().enumerate() {
                 *out = words.map(|column| column[lane]);
             }
