@@ -135,6 +135,27 @@ pub struct Scenario {
 pub enum Bench {
     /// Whole proofs, from witness to proof
     Groth16(BenchGroth16),
+    /// Sums of points and transforms, one thread
+    Kernels(BenchKernels),
+}
+
+/// `athanor bench kernels`.
+#[derive(Debug, Args)]
+pub struct BenchKernels {
+    /// Logarithms of the lengths of G1 sums and of the sizes of transforms
+    #[arg(long, value_name = "LOG", value_delimiter = ',', default_value = "14,20",
+        value_parser = clap::value_parser!(u32).range(4..=22))]
+    pub sizes: Vec<u32>,
+    /// Logarithms of the lengths of G2 sums
+    #[arg(long, value_name = "LOG", value_delimiter = ',', default_value = "14,18",
+        value_parser = clap::value_parser!(u32).range(4..=22))]
+    pub g2_sizes: Vec<u32>,
+    /// Counted runs; the median is shown
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+    /// Answer with one JSON object a row
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `athanor bench groth16`.

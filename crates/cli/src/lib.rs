@@ -13,6 +13,7 @@ pub mod witness;
 
 use std::process::ExitCode;
 
+use athanor_kernels::Path;
 use clap::CommandFactory;
 use serde_json::json;
 
@@ -33,6 +34,8 @@ pub fn run(cli: Cli) -> ExitCode {
 
 impl Command {
     fn run(self) -> Result<(), Failure> {
+        // A path that is forced in vain would be measured or trusted for another.
+        Path::forced().map_err(|error| Failure::new(Kind::Unsupported, error))?;
         match self {
             Command::Prove(args) => prove::run(args),
             Command::Verify(args) => verify::run(&args),
@@ -40,6 +43,7 @@ impl Command {
             Command::Simulate(args) => simulate::simulate(&args),
             Command::Plan(args) => simulate::plan(&args),
             Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
+            Command::Bench(Bench::Kernels(args)) => bench::kernels::run(&args),
             Command::Completions { shell } => {
                 let mut command = Cli::command();
                 clap_complete::generate(shell, &mut command, "athanor", &mut std::io::stdout());
@@ -59,6 +63,7 @@ impl Command {
             Command::Simulate(args) => args.scenario.json,
             Command::Plan(args) => args.json,
             Command::Bench(Bench::Groth16(args)) => args.common.json,
+            Command::Bench(Bench::Kernels(args)) => args.json,
             Command::Completions { .. } | Command::Man => false,
         }
     }

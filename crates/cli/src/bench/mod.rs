@@ -3,6 +3,7 @@
 
 pub mod circuits;
 pub mod groth16;
+pub mod kernels;
 
 use std::time::Duration;
 

@@ -124,6 +124,11 @@ impl<F: Transformed> Ntt<F> {
         Self { domain, values, resident: CpuDomain::new(path, domain) }
     }
 
+    /// The path that serves: transforms of a few values are not worth lanes.
+    pub fn path(&self) -> Path {
+        self.resident.path()
+    }
+
     /// Transforms the values, from and to arkworks' form.
     pub fn run(&mut self) {
         let mut values = self.resident.values(std::mem::take(&mut self.values));
