@@ -164,6 +164,8 @@ pub enum Bench {
     Groth16(BenchGroth16),
     /// The parallel transaction executor beside the plain loop, on workloads W1 to W8
     Fastpath(Box<BenchFastpath>),
+    /// Sums of points and transforms, one thread
+    Kernels(BenchKernels),
 }
 
 /// `athanor bench fastpath`. Options that are not given take the workload's usual value.
@@ -248,6 +250,25 @@ pub struct BenchFastpath {
     #[arg(long, value_name = "SECONDS", conflicts_with = "matrix")]
     pub stability: Option<u64>,
     /// One JSON object a cell
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `athanor bench kernels`.
+#[derive(Debug, Args)]
+pub struct BenchKernels {
+    /// Logarithms of the lengths of G1 sums and of the sizes of transforms
+    #[arg(long, value_name = "LOG", value_delimiter = ',', default_value = "14,20",
+        value_parser = clap::value_parser!(u32).range(4..=22))]
+    pub sizes: Vec<u32>,
+    /// Logarithms of the lengths of G2 sums
+    #[arg(long, value_name = "LOG", value_delimiter = ',', default_value = "14,18",
+        value_parser = clap::value_parser!(u32).range(4..=22))]
+    pub g2_sizes: Vec<u32>,
+    /// Counted runs; the median is shown
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+    /// Answer with one JSON object a row
     #[arg(long)]
     pub json: bool,
 }

@@ -14,6 +14,7 @@ pub mod witness;
 
 use std::process::ExitCode;
 
+use athanor_kernels::Path;
 use clap::CommandFactory;
 use serde_json::json;
 
@@ -34,6 +35,8 @@ pub fn run(cli: Cli) -> ExitCode {
 
 impl Command {
     fn run(self) -> Result<(), Failure> {
+        // A path that is forced in vain would be measured or trusted for another.
+        Path::forced().map_err(|error| Failure::new(Kind::Unsupported, error))?;
         match self {
             Command::Prove(args) => prove::run(args),
             Command::Verify(args) => verify::run(&args),
@@ -43,6 +46,7 @@ impl Command {
             Command::Plan(args) => simulate::plan(&args),
             Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
             Command::Bench(Bench::Fastpath(args)) => bench::fastpath::run(&args),
+            Command::Bench(Bench::Kernels(args)) => bench::kernels::run(&args),
             Command::Completions { shell } => {
                 let mut command = Cli::command();
                 clap_complete::generate(shell, &mut command, "athanor", &mut std::io::stdout());
@@ -64,6 +68,7 @@ impl Command {
             Command::Plan(args) => args.json,
             Command::Bench(Bench::Groth16(args)) => args.common.json,
             Command::Bench(Bench::Fastpath(args)) => args.json,
+            Command::Bench(Bench::Kernels(args)) => args.json,
             Command::Completions { .. } | Command::Man => false,
         }
     }

@@ -10,7 +10,10 @@ use athanor_groth16::{
     Proof, ProvingKey, RawKey, Rows, Verifier, VerifyError, Witness, development_setup,
     synthetic::{Example, bits, dense},
 };
-use athanor_kernels::{Bls12_381, Bn254, Curve, Domain, Quotient, cpu::Cpu};
+use athanor_kernels::{
+    Bls12_381, Bn254, Curve, Domain, Path, Quotient,
+    cpu::{Cpu, CpuOn},
+};
 
 /// The quotient by arkworks' transforms, in snarkjs's order of the domain.
 struct Reduction<const ODD_COSET: bool>;
@@ -117,6 +120,11 @@ fn same_bytes_and_mutual_verification<C: Curve, const ODD_COSET: bool>(example: 
     .unwrap();
     let ours = key.prove_with_randomness(witness.clone(), r, s).unwrap();
     assert_eq!(ours, Proof { a: theirs.a, b: theirs.b, c: theirs.c });
+    // Whatever the processor can do, the proof is the same.
+    for device in Path::ALL.into_iter().filter_map(CpuOn::path) {
+        let key = ProvingKey::load(device, raw.to_native(&device).unwrap()).unwrap();
+        assert_eq!(key.prove_with_randomness(witness.clone(), r, s).unwrap(), ours, "{device:?}");
+    }
 
     // Fresh randomness: another proof, which each side accepts.
     let proved = key.prove(witness.clone()).unwrap().proof;

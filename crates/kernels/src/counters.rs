@@ -2,31 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A way to compute, chosen at run time by what the processor has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Path {
-    /// 64-bit words in plain Rust; runs everywhere.
-    Portable,
-}
-
-impl Path {
-    /// Every path there is.
-    pub const ALL: [Path; 1] = [Path::Portable];
-
-    /// The name in benches and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Path::Portable => "portable",
-        }
-    }
-}
-
-impl std::fmt::Display for Path {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::Path;
 
 /// What one path did since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,15 +37,15 @@ struct Cells {
 }
 
 fn cells(path: Path) -> &'static Cells {
-    static PORTABLE: Cells = Cells {
-        msms: AtomicU64::new(0),
-        additions: AtomicU64::new(0),
-        inversions: AtomicU64::new(0),
-        transforms: AtomicU64::new(0),
-    };
-    match path {
-        Path::Portable => &PORTABLE,
-    }
+    static CELLS: [Cells; Path::ALL.len()] = [const {
+        Cells {
+            msms: AtomicU64::new(0),
+            additions: AtomicU64::new(0),
+            inversions: AtomicU64::new(0),
+            transforms: AtomicU64::new(0),
+        }
+    }; Path::ALL.len()];
+    &CELLS[path as usize]
 }
 
 pub(crate) fn count_msm(path: Path, additions: u64, inversions: u64) {

@@ -7,6 +7,8 @@ use ark_ec::{
 };
 use ark_ff::{BigInt, Field, Fp, Fp2, Fp2Config, MontBackend, MontConfig, PrimeField};
 
+use crate::lanes::{residue::Transformed, vectored::Vectored};
+
 pub use ark_bls12_381::Bls12_381;
 pub use ark_bn254::Bn254;
 
@@ -42,7 +44,7 @@ pub trait Curve:
     >
 {
     /// The scalar field, four 64-bit words in Montgomery form.
-    type Fr: PrimeField<BigInt = BigInt<SCALAR_WORDS>> + Words;
+    type Fr: PrimeField<BigInt = BigInt<SCALAR_WORDS>> + Words + Transformed;
     /// G1: points over the base field.
     type G1Config: Group<ScalarField = Self::Fr>;
     /// G2: points over its quadratic extension.
@@ -127,7 +129,7 @@ where
 ///
 /// A stored point is `x` then `y`; infinity is all zeros, which no point of these curves is
 /// (their `b` is not zero).
-pub trait Group: SWCurveConfig<BaseField: Words> {
+pub trait Group: SWCurveConfig<BaseField: Words + Vectored> {
     /// Words of one stored affine point.
     const POINT_WORDS: usize = 2 * <Self::BaseField as Words>::WORDS;
 
@@ -169,7 +171,7 @@ pub trait Group: SWCurveConfig<BaseField: Words> {
     }
 }
 
-impl<P: SWCurveConfig<BaseField: Words>> Group for P {}
+impl<P: SWCurveConfig<BaseField: Words + Vectored>> Group for P {}
 
 #[cfg(test)]
 mod tests {

@@ -26,12 +26,14 @@ pub mod cpu;
 mod curve;
 mod device;
 mod domain;
+mod lanes;
 mod memory;
+mod path;
 mod sparse;
 
-pub use counters::Path;
 pub use curve::{Bls12_381, Bn254, Curve, CurveId, Group, SCALAR_WORDS, Words};
 pub use device::{Bases, Device, DeviceError, Layout, Quotient, Scalar, Scalars, ScalarsOf};
 pub use domain::{Domain, DomainError};
 pub use memory::{Slab, SlabError, SlabMut};
+pub use path::{FORCE, Path, PathError};
 pub use sparse::{Matrix, MatrixBuilder, MatrixError, MatrixParts};

@@ -4,6 +4,7 @@
 pub mod circuits;
 pub mod fastpath;
 pub mod groth16;
+pub mod kernels;
 
 use std::time::Duration;
 

@@ -123,6 +123,7 @@ fn command_lines_that_make_no_sense_exit_with_two() {
         &["prove", "--zkey", "k", "--wtns", "w", "--threads", "0"],
         &["verify", "--vkey", "v"],
         &["bench", "groth16", "--zkey", "k"],
+        &["bench", "kernels", "--sizes", "40"],
         &["nonsense"],
     ] {
         assert_eq!(place.run(args).code, 2, "{args:?}");

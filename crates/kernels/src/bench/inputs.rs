@@ -7,8 +7,9 @@ use ark_ec::{
 use ark_ff::{BigInt, PrimeField};
 
 use crate::{
-    Bases, Domain, Group, SCALAR_WORDS, Scalar, Scalars, ScalarsOf, Slab,
-    cpu::{Cpu, CpuDomain},
+    Bases, Domain, Group, Path, SCALAR_WORDS, Scalar, Scalars, ScalarsOf, Slab,
+    cpu::{self, CpuDomain},
+    lanes::residue::Transformed,
 };
 
 /// `n` uniform elements from a seed.
@@ -51,12 +52,18 @@ pub struct Msm<P: Group> {
     pub scalars: Vec<P::ScalarField>,
     bases: Bases,
     canonical: Scalars,
+    path: Path,
 }
 
 impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
-    /// All scalars uniform.
+    /// All scalars uniform; on the path that serves the process.
     pub fn dense(n: usize) -> Self {
-        Self::new(points(n, 1), scalars(n, 2))
+        Self::new(Path::chosen(), points(n, 1), scalars(n, 2))
+    }
+
+    /// The same sum on another path, if the processor can take it.
+    pub fn on(&self, path: Path) -> Option<Self> {
+        path.available().then(|| Self::new(path, self.points.clone(), self.scalars.clone()))
     }
 
     /// Like a circuit over bits: of a hundred scalars two are uniform, and the rest 0 or 1.
@@ -65,14 +72,16 @@ impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
             0 => scalar,
             _ => P::ScalarField::from(scalar.into_bigint().0[0] & 1),
         };
-        Self::new(points(n, 1), scalars(n, 2).into_iter().enumerate().map(bit).collect())
+        Self::new(
+            Path::chosen(),
+            points(n, 1),
+            scalars(n, 2).into_iter().enumerate().map(bit).collect(),
+        )
     }
 
-    fn new(points: Vec<Affine<P>>, scalars: Vec<P::ScalarField>) -> Self {
+    fn new(path: Path, points: Vec<Affine<P>>, scalars: Vec<P::ScalarField>) -> Self {
         let mut words = vec![0; points.len() * P::POINT_WORDS];
-        for (words, point) in words.chunks_exact_mut(P::POINT_WORDS).zip(&points) {
-            P::write_point(point, words);
-        }
+        cpu::encode(path, &points, &mut words);
         let slab = Slab::from_words(&words).expect("points fit in memory twice");
         let canonical: Vec<Scalar> = scalars.iter().map(|scalar| scalar.into_bigint().0).collect();
         Self {
@@ -80,17 +89,18 @@ impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
             scalars,
             bases: Bases { points: slab, scalars: ScalarsOf::From(0) },
             canonical: Scalars::new(canonical),
+            path,
         }
     }
 
     /// Takes the sum.
     pub fn run(&self) -> Projective<P> {
-        Cpu::sum::<P>(&self.bases, &self.canonical).expect("as many scalars as points")
+        cpu::sum::<P>(self.path, &self.bases, &self.canonical).expect("as many scalars as points")
     }
 }
 
 /// A transform to be measured: from a domain to its odd coset.
-pub struct Ntt<F: PrimeField> {
+pub struct Ntt<F: Transformed> {
     /// The domain.
     pub domain: Domain<F>,
     /// What is transformed, in place.
@@ -98,15 +108,32 @@ pub struct Ntt<F: PrimeField> {
     resident: CpuDomain<F>,
 }
 
-impl<F: PrimeField> Ntt<F> {
-    /// Uniform values on a domain of `2^log_size` points.
+impl<F: Transformed> Ntt<F> {
+    /// Uniform values on a domain of `2^log_size` points; on the path that serves the process.
     pub fn new(log_size: u32) -> Self {
         let domain = Domain::new(log_size).expect("a measured domain exists");
-        Self { domain, values: scalars(domain.size(), 3), resident: CpuDomain::new(domain) }
+        Self::on_available(Path::chosen(), domain, scalars(domain.size(), 3))
     }
 
-    /// Transforms the values.
+    /// The same transform on another path, if the processor can take it.
+    pub fn on(&self, path: Path) -> Option<Self> {
+        path.available().then(|| Self::on_available(path, self.domain, self.values.clone()))
+    }
+
+    fn on_available(path: Path, domain: Domain<F>, values: Vec<F>) -> Self {
+        Self { domain, values, resident: CpuDomain::new(path, domain) }
+    }
+
+    /// The path that serves: transforms of a few values are not worth lanes.
+    pub fn path(&self) -> Path {
+        self.resident.path()
+    }
+
+    /// Transforms the values, from and to arkworks' form.
     pub fn run(&mut self) {
-        self.resident.to_odd_coset(&mut self.values);
+        let mut values = self.resident.values(std::mem::take(&mut self.values));
+        self.resident.to_odd_coset(&mut values);
+        self.values = vec![F::ZERO; self.domain.size()];
+        self.resident.read(&values, &mut self.values);
     }
 }

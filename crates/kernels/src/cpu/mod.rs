@@ -3,70 +3,84 @@
 mod evaluate;
 mod msm;
 mod ntt;
+mod quotient;
 #[cfg(test)]
 mod reference;
+mod wide_ntt;
 
 use ark_ec::models::short_weierstrass::{Affine, Projective};
-use ark_ff::{AdditiveGroup, BigInt, Field, PrimeField};
+use ark_ff::{BigInt, PrimeField};
 use rayon::prelude::*;
-use zeroize::Zeroize;
 
+pub use self::quotient::{CpuDomain, Values};
 use crate::{
     Bases, Curve, Device, DeviceError, Domain, Group, Layout, Matrix, Path, Quotient, SCALAR_WORDS,
     Scalar, Scalars, ScalarsOf, counters,
 };
 
 /// The CPU: all work in the caller's rayon pool, data in the host's memory.
+///
+/// It takes the path that serves the process, [`Path::chosen`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
 
-impl Cpu {
-    pub(crate) fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
-        bases: &Bases,
-        scalars: &[Scalar],
-    ) -> Result<Projective<P>, DeviceError> {
-        let count = bases.points.words().len() / P::POINT_WORDS;
-        let needed = match &bases.scalars {
-            ScalarsOf::From(offset) => offset + count,
-            ScalarsOf::Listed(list) => list.u32s().last().map_or(0, |&last| last as usize + 1),
-        };
-        if needed > scalars.len() {
-            let (expected, got) = (needed, scalars.len());
-            return Err(DeviceError::Shape { what: "scalars for the points", expected, got });
-        }
-        let tally = msm::Tally::default();
-        let sum = msm::msm::<P>(bases, scalars, count, &tally);
-        counters::count_msm(Path::Portable, tally.additions(), tally.inversions());
-        Ok(sum)
+/// The CPU on a path of the caller's choice, for comparisons between paths.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuOn(Path);
+
+impl CpuOn {
+    /// The CPU on this path; none where the processor cannot take it.
+    pub fn path(path: Path) -> Option<Self> {
+        path.available().then_some(Self(path))
     }
 }
 
-/// Evaluations in Montgomery form, wiped when dropped: they reveal the witness.
-pub struct Values<F: Zeroize>(Vec<F>);
-
-impl<F: Zeroize> Drop for Values<F> {
-    fn drop(&mut self) {
-        self.0.zeroize();
+mod on_path {
+    /// A CPU that knows its path; only what this module makes, so that no path is taken that the
+    /// processor lacks.
+    pub trait OnPath: Send + Sync + 'static {
+        /// The path.
+        fn path(&self) -> crate::Path;
     }
 }
 
-/// A domain with its twiddle factors.
-pub struct CpuDomain<F>(ntt::Twiddles<F>);
+use on_path::OnPath;
 
-impl<F: PrimeField> CpuDomain<F> {
-    pub(crate) fn new(domain: Domain<F>) -> Self {
-        Self(ntt::Twiddles::new(domain))
-    }
-
-    /// From evaluations on the domain to evaluations on its odd coset, both in natural order: two
-    /// transforms and the shift between them, the work of which a quotient does three.
-    pub(crate) fn to_odd_coset(&self, values: &mut [F]) {
-        assert_eq!(values.len(), self.0.domain().size(), "one value for each point of the domain");
-        self.0.to_odd_coset(values);
+impl OnPath for Cpu {
+    fn path(&self) -> Path {
+        Path::chosen()
     }
 }
 
-impl<C: Curve> Device<C> for Cpu {
+impl OnPath for CpuOn {
+    fn path(&self) -> Path {
+        self.0
+    }
+}
+
+/// The sum of the points, each times its scalar; `path` must be available, and the points in its
+/// layout.
+pub(crate) fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
+    path: Path,
+    bases: &Bases,
+    scalars: &[Scalar],
+) -> Result<Projective<P>, DeviceError> {
+    let count = bases.points.words().len() / P::POINT_WORDS;
+    let needed = match &bases.scalars {
+        ScalarsOf::From(offset) => offset + count,
+        ScalarsOf::Listed(list) => list.u32s().last().map_or(0, |&last| last as usize + 1),
+    };
+    if needed > scalars.len() {
+        let (expected, got) = (needed, scalars.len());
+        return Err(DeviceError::Shape { what: "scalars for the points", expected, got });
+    }
+    let tally = msm::Tally::default();
+    let sum = msm::msm::<P>(path, bases, scalars, count, &tally);
+    counters::count_msm(path, tally.additions(), tally.inversions());
+    Ok(sum)
+}
+
+impl<C: Curve, D: OnPath> Device<C> for D {
     type G1 = Bases;
     type G2 = Bases;
     type Matrix = Matrix<C::Fr>;
@@ -76,18 +90,22 @@ impl<C: Curve> Device<C> for Cpu {
 
     fn layout(&self) -> Layout {
         Layout {
-            name: "montgomery-64x",
+            name: match self.path() {
+                Path::Portable => "montgomery-64x",
+                // Both multiply 52-bit limbs, so that they share the form and its keys.
+                Path::Avx512 | Path::Ifma => "montgomery-52x",
+            },
             g1_words: C::G1Config::POINT_WORDS,
             g2_words: C::G2Config::POINT_WORDS,
         }
     }
 
     fn encode_g1(&self, points: &[C::G1Affine], out: &mut [u64]) {
-        encode::<C::G1Config>(points, out);
+        encode::<C::G1Config>(self.path(), points, out);
     }
 
     fn encode_g2(&self, points: &[C::G2Affine], out: &mut [u64]) {
-        encode::<C::G2Config>(points, out);
+        encode::<C::G2Config>(self.path(), points, out);
     }
 
     fn prepare_g1(&self, bases: Bases) -> Result<Bases, DeviceError> {
@@ -103,7 +121,7 @@ impl<C: Curve> Device<C> for Cpu {
     }
 
     fn prepare_domain(&self, domain: Domain<C::Fr>) -> Result<Self::Domain, DeviceError> {
-        Ok(CpuDomain::new(domain))
+        Ok(CpuDomain::new(self.path(), domain))
     }
 
     fn upload(&self, scalars: Scalars) -> Result<Scalars, DeviceError> {
@@ -117,62 +135,44 @@ impl<C: Curve> Device<C> for Cpu {
         domain: &Self::Domain,
     ) -> Result<Self::Values, DeviceError> {
         expect("scalars for the matrix", matrix.columns(), scalars.len())?;
-        let size = domain.0.domain().size();
+        let size = domain.size();
         if matrix.rows() > size {
             let (expected, got) = (size, matrix.rows());
             return Err(DeviceError::Shape { what: "rows of the matrix", expected, got });
         }
-        let mut values = vec![C::Fr::ZERO; size];
-        evaluate::evaluate(matrix, scalars, &mut values);
-        Ok(Values(values))
+        Ok(domain.evaluate(matrix, scalars))
     }
 
     fn quotient(
         &self,
         domain: &Self::Domain,
         quotient: Quotient,
-        mut a: Self::Values,
-        mut b: Self::Values,
+        a: Self::Values,
+        b: Self::Values,
     ) -> Result<Scalars, DeviceError> {
-        let transform = &domain.0;
-        expect("values on the domain", transform.domain().size(), a.0.len())?;
-        expect("values on the domain", transform.domain().size(), b.0.len())?;
+        domain.check(&a)?;
+        domain.check(&b)?;
         let transforms = if quotient == Quotient::Coefficients { 4 } else { 3 };
-        counters::count_transforms(Path::Portable, transforms);
-        let mut c = Values(a.0.par_iter().zip(&b.0).map(|(&a, &b)| a * b).collect());
-        rayon::join(
-            || transform.to_odd_coset(&mut a.0),
-            || {
-                rayon::join(
-                    || transform.to_odd_coset(&mut b.0),
-                    || transform.to_odd_coset(&mut c.0),
-                )
-            },
-        );
-        a.0.par_iter_mut().zip(&b.0).zip(&c.0).for_each(|((a, &b), &c)| *a = *a * b - c);
-        if quotient == Quotient::Coefficients {
-            transform.to_coefficients(&mut a.0);
-            // On the odd coset the vanishing polynomial is -2 everywhere.
-            let factor = -C::Fr::from(2).inverse().expect("the field's characteristic is odd");
-            a.0.par_iter_mut().for_each(|a| *a *= factor);
-        }
-        Ok(Scalars::new(a.0.par_iter().map(|a| a.into_bigint().0).collect()))
+        counters::count_transforms(domain.path(), transforms);
+        Ok(domain.quotient(quotient, a, b))
     }
 
     fn msm_g1(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G1, DeviceError> {
-        Cpu::sum::<C::G1Config>(bases, scalars)
+        sum::<C::G1Config>(self.path(), bases, scalars)
     }
 
     fn msm_g2(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G2, DeviceError> {
-        Cpu::sum::<C::G2Config>(bases, scalars)
+        sum::<C::G2Config>(self.path(), bases, scalars)
     }
 }
 
-fn encode<P: Group>(points: &[Affine<P>], out: &mut [u64]) {
+/// Writes points as the path wants them.
+pub(crate) fn encode<P: Group>(path: Path, points: &[Affine<P>], out: &mut [u64]) {
     assert_eq!(out.len(), points.len() * P::POINT_WORDS, "one slot for each point");
-    out.par_chunks_exact_mut(P::POINT_WORDS)
-        .zip(points)
-        .for_each(|(out, point)| P::write_point(point, out));
+    out.par_chunks_exact_mut(P::POINT_WORDS).zip(points).for_each(|(out, point)| match path {
+        Path::Portable => P::write_point(point, out),
+        Path::Avx512 | Path::Ifma => msm::encode_wide(point, out),
+    });
 }
 
 fn check_bases(bases: Bases, words: usize) -> Result<Bases, DeviceError> {

@@ -45,10 +45,6 @@ impl<F: PrimeField> Twiddles<F> {
         }
     }
 
-    pub(super) fn domain(&self) -> &Domain<F> {
-        &self.domain
-    }
-
     /// From evaluations on the domain to evaluations on its odd coset, both in natural order.
     pub(super) fn to_odd_coset(&self, values: &mut [F]) {
         let shifts = self.to_coset.get_or_init(|| self.shifts(self.domain.eta()));
@@ -95,12 +91,12 @@ impl<F: PrimeField> Twiddles<F> {
     }
 }
 
-fn inverse<F: PrimeField>(value: F) -> F {
+pub(super) fn inverse<F: PrimeField>(value: F) -> F {
     value.inverse().expect("neither a root of unity nor a power of two is zero")
 }
 
 /// `factor · base^i` for `i` below `2^levels`, in bit-reversed order.
-fn reversed_powers<F: PrimeField>(factor: F, base: F, levels: u32) -> Vec<F> {
+pub(super) fn reversed_powers<F: PrimeField>(factor: F, base: F, levels: u32) -> Vec<F> {
     let mut steps: Vec<F> = std::iter::successors(Some(base), |step| Some(step.square()))
         .take(levels as usize)
         .collect();
@@ -122,7 +118,7 @@ fn scale<F: PrimeField>(values: &mut [F], factors: &[F]) {
     values.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
 }
 
-fn reverse_bits<F>(values: &mut [F]) {
+pub(super) fn reverse_bits<F>(values: &mut [F]) {
     let bits = values.len().trailing_zeros();
     for position in 1..values.len() {
         let other = position.reverse_bits() >> (usize::BITS - bits);

@@ -1,7 +1,7 @@
 //! The CPU device against arkworks and against its slow twins: same sums, products and quotients.
 
 use ark_ec::{CurveGroup, PrimeGroup, models::short_weierstrass::Affine};
-use ark_ff::{Field, One, Zero};
+use ark_ff::{AdditiveGroup, Field, One, Zero};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use ark_std::{rand::Rng, test_rng};
 
@@ -13,6 +13,11 @@ const LENGTHS: [usize; 12] = [0, 1, 2, 3, 7, 31, 32, 33, 127, 129, 255, 1025];
 
 fn words<F: PrimeField<BigInt = ark_ff::BigInt<4>>>(values: &[F]) -> Scalars {
     Scalars::new(values.iter().map(|value| value.into_bigint().0).collect())
+}
+
+/// Every path that this processor can take.
+fn paths() -> impl Iterator<Item = Path> {
+    Path::ALL.into_iter().filter(|path| path.available())
 }
 
 /// Scalars that take every shortcut: 0, 1, r-1, small ones, sparse ones, repeated and random ones.
@@ -77,9 +82,9 @@ impl<P: Group> Points<P> {
         Projective::generator() * sum
     }
 
-    fn bases(&self) -> Bases {
+    fn bases(&self, path: Path) -> Bases {
         let mut words = vec![0; self.points.len() * P::POINT_WORDS];
-        encode(&self.points, &mut words);
+        encode(path, &self.points, &mut words);
         Bases { points: Slab::from_words(&words).unwrap(), scalars: ScalarsOf::From(0) }
     }
 }
@@ -94,15 +99,19 @@ fn sums_equal_arkworks<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_W
             }
             let points = distinct.of_kind(point_kind, len);
             let scalars = scalars::<P::ScalarField>(scalar_kind, len, rng);
-            let got = Cpu::sum::<P>(&points.bases(), &words(&scalars)).unwrap();
-            let what = format!("{len} points, kinds {scalar_kind} and {point_kind}");
-            assert_eq!(got, points.expected(&scalars), "{what}");
+            let expected = points.expected(&scalars);
+            for path in paths() {
+                let got = sum::<P>(path, &points.bases(path), &words(&scalars)).unwrap();
+                let what = format!("{path}: {len} points, kinds {scalar_kind} and {point_kind}");
+                assert_eq!(got, expected, "{what}");
+            }
         }
     }
     let points = distinct.of_kind(4, 33);
-    let (bases, scalars) = (points.bases(), words(&scalars::<P::ScalarField>(7, 33, rng)));
+    let scalars = words(&scalars::<P::ScalarField>(7, 33, rng));
+    let bases = points.bases(Path::Portable);
     let plain = reference::msm::msm::<P>(bases.points.words(), &scalars);
-    assert_eq!(Cpu::sum::<P>(&bases, &scalars).unwrap(), plain, "the slow twin");
+    assert_eq!(sum::<P>(Path::Portable, &bases, &scalars).unwrap(), plain, "the slow twin");
 }
 
 #[test]
@@ -127,11 +136,12 @@ fn long_runs_are_summed_whole_by_any_number_of_threads() {
     for (scalar_kind, point_kind) in [(2, 0), (2, 1), (2, 2), (6, 0), (6, 4), (0, 0)] {
         let points = distinct.of_kind(point_kind, len);
         let scalars = scalars::<ark_bn254::Fr>(scalar_kind, len, rng);
-        let (bases, words) = (points.bases(), words(&scalars));
-        for threads in [1, 40] {
+        let (expected, words) = (points.expected(&scalars), words(&scalars));
+        for (threads, path) in [1, 40].into_iter().flat_map(|t| paths().map(move |p| (t, p))) {
+            let bases = points.bases(path);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let got = pool.install(|| Cpu::sum::<P>(&bases, &words)).unwrap();
-            assert_eq!(got, points.expected(&scalars), "kinds {scalar_kind} and {point_kind}");
+            let got = pool.install(|| sum::<P>(path, &bases, &words)).unwrap();
+            assert_eq!(got, expected, "{path}: kinds {scalar_kind} and {point_kind}");
         }
     }
 }
@@ -139,15 +149,19 @@ fn long_runs_are_summed_whole_by_any_number_of_threads() {
 /// What a run costs depends on how many points it has, not on which scalars repeat.
 #[test]
 fn no_scalars_take_a_quadratic_path() {
+    paths().for_each(no_scalars_take_a_quadratic_path_on);
+}
+
+fn no_scalars_take_a_quadratic_path_on(path: Path) {
     type P = <Bn254 as Curve>::G1Config;
     type Fr = ark_bn254::Fr;
     let len = 1 << 12;
-    let bases = Points::<P>::distinct(len).bases();
+    let bases = Points::<P>::distinct(len).bases(path);
     let random: Vec<Fr> = bench::scalars(len, 7);
     let cost = |scalar: &dyn Fn(usize) -> Fr| {
         let scalars = words(&(0..len).map(scalar).collect::<Vec<Fr>>());
         let tally = msm::Tally::default();
-        let _sum = msm::msm::<P>(&bases, &scalars, len, &tally);
+        let _sum = msm::msm::<P>(path, &bases, &scalars, len, &tally);
         (tally.additions(), tally.inversions())
     };
     let (additions, inversions) = cost(&|i| random[i]);
@@ -172,19 +186,23 @@ fn no_scalars_take_a_quadratic_path() {
 
 #[test]
 fn a_listed_point_takes_the_scalar_it_names() {
+    paths().for_each(a_listed_point_takes_the_scalar_it_names_on);
+}
+
+fn a_listed_point_takes_the_scalar_it_names_on(path: Path) {
     type P = <Bn254 as Curve>::G1Config;
     let rng = &mut test_rng();
     let Points { points, .. } = Points::<P>::distinct(3);
     let scalars = scalars::<ark_bn254::Fr>(0, 8, rng);
     let list = ScalarsOf::Listed(Slab::from_u32s(&[1, 4, 6]).unwrap());
-    let all = Points { points: points.clone(), logarithms: Vec::new() }.bases();
+    let all = Points { points: points.clone(), logarithms: Vec::new() }.bases(path);
     let bases = Bases { scalars: list, ..all };
     let expected = points[0] * scalars[1] + points[1] * scalars[4] + points[2] * scalars[6];
-    assert_eq!(Cpu::sum::<P>(&bases, &words(&scalars)).unwrap(), expected);
+    assert_eq!(sum::<P>(path, &bases, &words(&scalars)).unwrap(), expected);
     let from = Bases { scalars: ScalarsOf::From(5), ..bases.clone() };
     let expected = points[0] * scalars[5] + points[1] * scalars[6] + points[2] * scalars[7];
-    assert_eq!(Cpu::sum::<P>(&from, &words(&scalars)).unwrap(), expected);
-    let error = Cpu::sum::<P>(&bases, &words(&scalars[..6])).unwrap_err();
+    assert_eq!(sum::<P>(path, &from, &words(&scalars)).unwrap(), expected);
+    let error = sum::<P>(path, &bases, &words(&scalars[..6])).unwrap_err();
     assert!(matches!(error, DeviceError::Shape { expected: 7, got: 6, .. }));
 }
 
@@ -202,13 +220,21 @@ fn evaluation_equals_the_plain_sum<C: Curve>() {
     let mut builder = MatrixBuilder::new(50);
     rows.iter().for_each(|row| builder.push_row(row.iter().copied()).unwrap());
     let matrix = builder.build().unwrap();
-    let domain = Device::<C>::prepare_domain(&Cpu, Domain::new(5).unwrap()).unwrap();
-    let values = Device::<C>::evaluate(&Cpu, &matrix, &words(&witness), &domain).unwrap();
-    for (row, value) in values.0.iter().enumerate() {
-        let empty = Vec::new();
-        let entries = rows.get(row).unwrap_or(&empty);
-        let expected: C::Fr = entries.iter().map(|&(column, c)| c * witness[column as usize]).sum();
-        assert_eq!(*value, expected, "row {row}");
+    // A domain that is served by words on every path, one with many rows to spare, and one in between.
+    for (path, log_size) in paths().flat_map(|path| [5, 7, 11].map(|log_size| (path, log_size))) {
+        let device = CpuOn(path);
+        let domain = Domain::new(log_size).unwrap();
+        let domain = Device::<C>::prepare_domain(&device, domain).unwrap();
+        let values = Device::<C>::evaluate(&device, &matrix, &words(&witness), &domain).unwrap();
+        let mut elements = vec![C::Fr::ZERO; domain.size()];
+        domain.read(&values, &mut elements);
+        for (row, value) in elements.iter().enumerate() {
+            let empty = Vec::new();
+            let entries = rows.get(row).unwrap_or(&empty);
+            let expected: C::Fr =
+                entries.iter().map(|&(column, c)| c * witness[column as usize]).sum();
+            assert_eq!(*value, expected, "{path}: row {row}");
+        }
     }
 }
 
@@ -241,18 +267,19 @@ fn quotients_equal_arkworks<C: Curve>(domain: Domain<C::Fr>) {
         odd.iter().map(|value| *value * (-C::Fr::from(2)).inverse().unwrap()).collect();
     let coefficients = coset.ifft(&divided);
     assert!(size == 1 || coefficients[size - 1].is_zero(), "the quotient has degree n - 2");
-    let resident = Device::<C>::prepare_domain(&Cpu, domain).unwrap();
-    for (quotient, expected) in [(Quotient::OddCoset, odd), (Quotient::Coefficients, coefficients)]
-    {
-        let (a, b) = (Values(a.clone()), Values(b.clone()));
-        let got = Device::<C>::quotient(&Cpu, &resident, quotient, a, b).unwrap();
-        assert_eq!(got[..], words(&expected)[..], "{quotient:?} of {size}");
+    let expected = [(Quotient::OddCoset, odd), (Quotient::Coefficients, coefficients)];
+    for (path, (quotient, expected)) in paths().flat_map(|p| expected.iter().map(move |e| (p, e))) {
+        let device = CpuOn(path);
+        let resident = Device::<C>::prepare_domain(&device, domain).unwrap();
+        let (a, b) = (resident.values(a.clone()), resident.values(b.clone()));
+        let got = Device::<C>::quotient(&device, &resident, *quotient, a, b).unwrap();
+        assert_eq!(got[..], words(expected)[..], "{path}: {quotient:?} of {size}");
     }
 }
 
 #[test]
 fn quotients_equal_arkworks_for_every_root_and_size() {
-    for log_size in [0, 1, 2, 3, 6, 9, 12] {
+    for log_size in [0, 1, 2, 3, 6, 7, 8, 9, 12] {
         quotients_equal_arkworks::<Bn254>(Domain::new(log_size).unwrap());
         quotients_equal_arkworks::<Bls12_381>(Domain::new(log_size).unwrap());
         quotients_equal_arkworks::<Bls12_381>(Domain::snarkjs(log_size).unwrap());
@@ -273,13 +300,13 @@ fn transforms_equal_their_slow_twins() {
     let rng = &mut test_rng();
     for log_size in 0..7 {
         let domain = Domain::<ark_bls12_381::Fr>::snarkjs(log_size).unwrap();
-        let resident = CpuDomain::new(domain);
+        let twiddles = ntt::Twiddles::new(domain);
         let values: Vec<ark_bls12_381::Fr> = scalars(0, domain.size(), rng);
         let mut there = values.clone();
-        resident.0.to_odd_coset(&mut there);
+        twiddles.to_odd_coset(&mut there);
         assert_eq!(there, reference::ntt::to_odd_coset(&domain, &values), "2^{log_size}");
         let mut back = there.clone();
-        resident.0.to_coefficients(&mut back);
+        twiddles.to_coefficients(&mut back);
         assert_eq!(back, reference::ntt::from_odd_coset(&domain, &there), "2^{log_size}");
         assert_eq!(back, reference::ntt::coefficients(&domain, &values), "2^{log_size}");
     }
@@ -287,12 +314,13 @@ fn transforms_equal_their_slow_twins() {
 
 #[test]
 fn the_path_that_served_is_counted() {
-    let before = counters::counters(Path::Portable);
-    let domain = CpuDomain::<ark_bn254::Fr>::new(Domain::new(2).unwrap());
-    let values = || Values(vec![ark_bn254::Fr::ONE; 4]);
+    let before = counters::counters(Path::chosen());
+    let path = Path::chosen();
+    let domain = CpuDomain::<ark_bn254::Fr>::new(path, Domain::new(6).unwrap());
+    let values = || domain.values(vec![ark_bn254::Fr::ONE; 64]);
     Device::<Bn254>::quotient(&Cpu, &domain, Quotient::OddCoset, values(), values()).unwrap();
     let _sum = bench::Msm::<<Bn254 as Curve>::G1Config>::dense(64).run();
-    let after = counters::counters(Path::Portable);
+    let after = counters::counters(path);
     assert!(after.transforms >= before.transforms + 3);
     assert!(after.msms > before.msms && after.additions > before.additions + 64);
 }

@@ -45,7 +45,7 @@ struct Contender<'a> {
 
 impl<'a> Contender<'a> {
     fn athanor(run: impl FnMut() + Send + 'a) -> Self {
-        Self { peer: None, path: Path::Portable.name(), run: Box::new(run) }
+        Self { peer: None, path: Path::chosen().name(), run: Box::new(run) }
     }
 
     fn peer(name: &'static str, run: impl FnMut() + Send + 'a) -> Self {

@@ -3,10 +3,11 @@
 use rayon::prelude::*;
 
 use super::{
-    Entry,
-    digits::{Recoded, Windows},
-    pairs::{Point, Step, Tally, add_pairs},
-    runs::{Runs, Sums, sum_runs, tile_len, wipe},
+    Share,
+    adder::{Adder, NEGATED},
+    digits::Windows,
+    pairs::{Step, Tally},
+    runs::{Runs, Sums, sum_runs, tile_len},
 };
 use crate::Group;
 
@@ -17,27 +18,17 @@ pub(super) struct Sorted {
     pub(super) runs: Runs,
 }
 
-pub(super) const NEGATED: u32 = 1 << 31;
-
 /// Sorts points by their digits in some windows. Bucket `d - 1` of the first window's digits comes
 /// first, and `windows.buckets()` later that of the second.
-pub(super) fn sort(
-    windows: &Windows,
-    range: std::ops::Range<usize>,
-    entries: &[Vec<Entry>],
-) -> Sorted {
+pub(super) fn sort(windows: &Windows, range: std::ops::Range<usize>, shares: &[Share]) -> Sorted {
     let buckets = windows.buckets();
     let mut ends = vec![0u32; range.len() * buckets];
-    let slots = |scalar: &Recoded, visit: &mut dyn FnMut(usize, bool)| {
-        for (at, window) in range.clone().enumerate() {
-            let (digit, negative) = windows.digit(scalar, window);
+    for (window, ends) in range.clone().zip(ends.chunks_exact_mut(buckets)) {
+        for &digit in shares.iter().flat_map(|share| share.digits(window)) {
             if digit != 0 {
-                visit(at * buckets + digit - 1, negative);
+                ends[usize::from(digit.unsigned_abs()) - 1] += 1;
             }
         }
-    };
-    for entry in entries.iter().flatten() {
-        slots(&entry.scalar, &mut |slot, _| ends[slot] += 1);
     }
     let mut total = 0;
     for end in &mut ends {
@@ -45,12 +36,17 @@ pub(super) fn sort(
         total += std::mem::replace(end, total);
     }
     let mut order = vec![0u32; total as usize];
-    for entry in entries.iter().flatten() {
-        slots(&entry.scalar, &mut |slot, negative| {
-            let place = &mut ends[slot];
-            order[*place as usize] = entry.point | if negative { NEGATED } else { 0 };
-            *place += 1;
-        });
+    for (window, ends) in range.zip(ends.chunks_exact_mut(buckets)) {
+        for share in shares {
+            for (&point, &digit) in share.points.iter().zip(share.digits(window)) {
+                if digit != 0 {
+                    let place = &mut ends[usize::from(digit.unsigned_abs()) - 1];
+                    // The digit's sign on top of the scalar's.
+                    order[*place as usize] = point ^ (digit as u32 & NEGATED);
+                    *place += 1;
+                }
+            }
+        }
     }
     let mut runs = Runs::default();
     let mut start = 0;
@@ -71,22 +67,22 @@ pub(super) fn sort(
 /// digit is its index plus one.) They come from one fold in place: two additions a bucket, all of
 /// them affine and independent within a round, where the usual running sum takes two projective ones
 /// that wait for each other.
-pub(super) fn weigh<P: Group>(
+pub(super) fn weigh<P: Group, A: Adder<P>>(
     windows: &Windows,
     count: usize,
-    sums: &Sums<P::BaseField>,
+    sums: &Sums<P, A>,
     tally: &Tally,
-) -> Vec<Vec<Point<P::BaseField>>> {
+) -> Vec<Vec<A::Point>> {
     let buckets = windows.buckets();
-    let mut points = vec![Point::INFINITY; count * buckets];
+    let mut points = vec![A::INFINITY; count * buckets];
     for (&label, point) in sums.runs.labels.iter().zip(&sums.points) {
         points[label as usize] = *point;
     }
     // The first rounds stay within segments, which threads share; the last ones span them.
-    let segment = (tile_len::<P::BaseField>() / 2).next_power_of_two();
+    let segment = (tile_len::<P, A>() / 2).next_power_of_two();
     let (inner, rounds) = (segment.min(buckets).ilog2(), buckets.ilog2());
-    points.par_chunks_mut(segment).for_each(|points| fold::<P>(points, 0..inner, tally));
-    fold::<P>(&mut points, inner..rounds, tally);
+    points.par_chunks_mut(segment).for_each(|points| fold::<P, A>(points, 0..inner, tally));
+    fold::<P, A>(&mut points, inner..rounds, tally);
     let weighed = points
         .chunks_exact(buckets)
         .map(|window| {
@@ -94,53 +90,52 @@ pub(super) fn weigh<P: Group>(
             std::iter::once(window[0]).chain(bits).collect()
         })
         .collect();
-    wipe(&mut points);
+    A::wipe(&mut points);
     weighed
 }
 
 /// Rounds of the fold. After round `t`, in each block of `2^(t+1)` points, the first is the block's
 /// sum, and that at offset `2^k` the sum of those whose index has bit `k`, for each `k` up to `t`.
-fn fold<P: Group>(points: &mut [Point<P::BaseField>], rounds: std::ops::Range<u32>, tally: &Tally) {
-    let (mut steps, mut products) = (Vec::new(), Vec::new());
+fn fold<P: Group, A: Adder<P>>(
+    points: &mut [A::Point],
+    rounds: std::ops::Range<u32>,
+    tally: &Tally,
+) {
+    let (mut steps, mut scratch) = (Vec::new(), A::Scratch::default());
     for round in rounds {
         let half = 1 << round;
         for block in (0..points.len()).step_by(2 * half) {
             for offset in std::iter::once(0).chain((0..round).map(|bit| 1 << bit)) {
                 let (into, from) = (block + offset, block + offset + half);
                 // Few points leave most buckets empty; those cost nothing.
-                if points[from].is_infinity() {
+                if A::is_infinity(&points[from]) {
                     continue;
                 }
-                if points[into].is_infinity() {
+                if A::is_infinity(&points[into]) {
                     points[into] = points[from];
                 } else {
                     steps.push(Step { into: into as u32, from: from as u32 });
                 }
             }
         }
-        for batch in steps.chunks(tile_len::<P::BaseField>()) {
-            add_pairs::<P>(points, batch, &mut products, tally);
+        for batch in steps.chunks(tile_len::<P, A>()) {
+            A::add_pairs(points, batch, &mut scratch, tally);
         }
         steps.clear();
     }
-    products.iter_mut().for_each(zeroize::Zeroize::zeroize);
 }
 
 /// The sums of some windows' buckets, weighted.
-pub(super) fn windows_sums<P: Group>(
+pub(super) fn windows_sums<P: Group, A: Adder<P>>(
     windows: &Windows,
     range: std::ops::Range<usize>,
-    entries: &[Vec<Entry>],
-    point: impl Fn(u32) -> Point<P::BaseField> + Sync,
+    shares: &[Share],
+    words: &[u64],
     tally: &Tally,
-) -> Vec<Vec<Point<P::BaseField>>> {
+) -> Vec<Vec<A::Point>> {
     let count = range.len();
-    let Sorted { mut order, runs } = sort(windows, range, entries);
-    let signed = |i: usize| {
-        let point = point(order[i] & !NEGATED);
-        if order[i] & NEGATED != 0 { point.negated() } else { point }
-    };
-    let sums = sum_runs::<P>(runs, signed, tally);
+    let Sorted { mut order, runs } = sort(windows, range, shares);
+    let sums = sum_runs::<P, A>(runs, words, &order, tally);
     zeroize::Zeroize::zeroize(&mut order);
-    weigh::<P>(windows, count, &sums, tally)
+    weigh::<P, A>(windows, count, &sums, tally)
 }

@@ -11,6 +11,9 @@ use crate::{SCALAR_WORDS, Scalar};
 
 const SIGN: u64 = 1 << 63;
 
+/// The widest window: a digit takes 16 bits with its sign.
+pub(super) const WIDEST: usize = 16;
+
 /// How scalars of a field are cut into windows of one width.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Windows {
@@ -53,9 +56,9 @@ impl Windows {
         Recoded(words)
     }
 
-    /// The digit of a window: its absolute value, and whether it is negative.
+    /// The digit of a window, at least `-2^(width-1)` and below that.
     #[inline(always)]
-    pub(super) fn digit(&self, scalar: &Recoded, window: usize) -> (usize, bool) {
+    pub(super) fn digit(&self, scalar: &Recoded, window: usize) -> i16 {
         let start = window * self.width;
         let (word, shift) = (start / 64, start % 64);
         let last = scalar.0[SCALAR_WORDS - 1];
@@ -66,14 +69,22 @@ impl Windows {
         };
         let bits = (at(word) >> shift) | (at(word + 1) << 1 << (63 - shift));
         let bits = bits & ((1 << self.width) - 1);
-        let half = if window == self.count - 1 { 0 } else { self.buckets() as u64 };
-        (bits.abs_diff(half) as usize, (bits < half) != (last & SIGN != 0))
+        let half = if window == self.count - 1 { 0 } else { self.buckets() };
+        // At most 16 bits, and of those of the last window one is not used.
+        (bits as i32 - half as i32) as i16
     }
 }
 
 /// A scalar's digits: its absolute value plus the offset, and the sign in the highest bit.
 #[derive(Clone, Copy)]
 pub(super) struct Recoded([u64; SCALAR_WORDS]);
+
+impl Recoded {
+    /// Whether the digits give the negative of the scalar.
+    pub(super) fn is_negative(&self) -> bool {
+        self.0[SCALAR_WORDS - 1] & SIGN != 0
+    }
+}
 
 impl Zeroize for Recoded {
     fn zeroize(&mut self) {
@@ -112,17 +123,20 @@ mod tests {
         let half = F::from(2).inverse().unwrap();
         let edges = [F::ZERO, F::one(), -F::one(), half, -half, half - F::one()];
         let scalars: Vec<F> = edges.into_iter().chain((0..50).map(|_| F::rand(rng))).collect();
-        for width in 2..=20 {
+        for width in 2..=WIDEST {
             let windows = Windows::new::<F>(width);
             for scalar in &scalars {
                 let recoded = windows.recode(&scalar.into_bigint().0);
                 let mut value = F::ZERO;
                 for window in (0..windows.count()).rev() {
-                    let (digit, negative) = windows.digit(&recoded, window);
-                    assert!(digit <= windows.buckets(), "width {width}");
-                    let digit = F::from(digit as u64);
+                    let digit = windows.digit(&recoded, window);
+                    let size = usize::from(digit.unsigned_abs());
+                    assert!(size <= windows.buckets(), "width {width}");
                     value *= F::from(1u64 << width);
-                    value += if negative { -digit } else { digit };
+                    value += F::from(i64::from(digit));
+                }
+                if recoded.is_negative() {
+                    value = -value;
                 }
                 assert_eq!(value, *scalar, "width {width}");
             }
@@ -140,8 +154,8 @@ mod tests {
         let windows = Windows::new::<ark_bn254::Fr>(8);
         for scalar in [ark_bn254::Fr::from(5), -ark_bn254::Fr::from(5)] {
             let recoded = windows.recode(&scalar.into_bigint().0);
-            assert_eq!(windows.digit(&recoded, 0).0, 5);
-            assert!((1..windows.count()).all(|window| windows.digit(&recoded, window).0 == 0));
+            assert_eq!(windows.digit(&recoded, 0), 5);
+            assert!((1..windows.count()).all(|window| windows.digit(&recoded, window) == 0));
         }
     }
 }

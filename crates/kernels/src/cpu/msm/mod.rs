@@ -8,24 +8,31 @@
 //! one, so that many threads find work in few windows. Small sums take several windows at a time,
 //! because a batch should be large: an inversion costs as much as a hundred additions.
 
+mod adder;
 mod buckets;
 mod digits;
 mod pairs;
 mod runs;
+mod wide;
 
 use ark_ec::models::short_weierstrass::{Affine, Projective};
-use ark_ff::{AdditiveGroup, PrimeField, Zero};
+use ark_ff::{AdditiveGroup, BigInt, PrimeField, Zero};
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
 pub(crate) use self::pairs::Tally;
+pub(super) use self::wide::encode as encode_wide;
 use self::{
+    adder::Adder,
     buckets::windows_sums,
-    digits::{Recoded, Windows},
-    pairs::Point,
+    digits::{WIDEST, Windows},
+    pairs::Plain,
     runs::{Runs, sum_runs, tile_len},
+    wide::Wide,
 };
-use crate::{Bases, Group, SCALAR_WORDS, Scalar, ScalarsOf};
+#[cfg(target_arch = "x86_64")]
+use crate::lanes::{fma::Fma, ifma::Ifma};
+use crate::{Bases, Group, Path, SCALAR_WORDS, Scalar, ScalarsOf};
 
 /// The most points of one sum: an index and a sign share 32 bits.
 pub(super) const MOST_POINTS: usize = (1 << 31) - 1;
@@ -36,10 +43,40 @@ const FEW: usize = 24;
 /// Scalars that a thread sorts out at a time.
 const SHARE: usize = 1 << 14;
 
-/// A point and the scalar it is multiplied by.
-struct Entry {
-    point: u32,
-    scalar: Recoded,
+/// Points to be multiplied by neither 0 nor 1, and their scalars' digits.
+struct Share {
+    /// Their indices; with [`NEGATED`](adder::NEGATED) where the digits give the negative of the scalar.
+    points: Vec<u32>,
+    /// The digits of the first window, of the second, …
+    digits: Vec<i16>,
+}
+
+impl Share {
+    fn new<'a>(windows: &Windows, points: &[u32], scalar_of: impl Fn(usize) -> &'a Scalar) -> Self {
+        let count = points.len();
+        let mut digits = vec![0; windows.count() * count];
+        let recode = |(at, &index): (usize, &u32)| {
+            let recoded = windows.recode(scalar_of(index as usize));
+            for window in 0..windows.count() {
+                digits[window * count + at] = windows.digit(&recoded, window);
+            }
+            if recoded.is_negative() { index | adder::NEGATED } else { index }
+        };
+        let points = points.iter().enumerate().map(recode).collect();
+        Self { points, digits }
+    }
+
+    fn digits(&self, window: usize) -> &[i16] {
+        let count = self.points.len();
+        &self.digits[window * count..(window + 1) * count]
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.points.zeroize();
+        self.digits.zeroize();
+    }
 }
 
 /// The parts of a sum.
@@ -59,7 +96,25 @@ impl Drop for Parts {
 }
 
 /// `Σ scalar(i) · point(i)`; the caller has checked that every scalar exists.
-pub(super) fn msm<P: Group<ScalarField: PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>>(
+pub(super) fn msm<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
+    path: Path,
+    bases: &Bases,
+    scalars: &[Scalar],
+    count: usize,
+    tally: &Tally,
+) -> Projective<P> {
+    match path {
+        Path::Portable => msm_by::<P, Plain>(bases, scalars, count, tally),
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx512 => msm_by::<P, Wide<Fma>>(bases, scalars, count, tally),
+        #[cfg(target_arch = "x86_64")]
+        Path::Ifma => msm_by::<P, Wide<Ifma>>(bases, scalars, count, tally),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("a path that the processor lacks is never chosen"),
+    }
+}
+
+fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: Adder<P>>(
     bases: &Bases,
     scalars: &[Scalar],
     count: usize,
@@ -70,9 +125,6 @@ pub(super) fn msm<P: Group<ScalarField: PrimeField<BigInt = ark_ff::BigInt<SCALA
     let scalar_of = |i: usize| match &bases.scalars {
         ScalarsOf::From(offset) => &scalars[offset + i],
         ScalarsOf::Listed(list) => &scalars[list.u32s()[i] as usize],
-    };
-    let point = |i: u32| {
-        Point::read(&words[i as usize * P::POINT_WORDS..(i as usize + 1) * P::POINT_WORDS])
     };
     let parts: Vec<Parts> = (0..count.div_ceil(SHARE))
         .into_par_iter()
@@ -89,45 +141,37 @@ pub(super) fn msm<P: Group<ScalarField: PrimeField<BigInt = ark_ff::BigInt<SCALA
         })
         .collect();
     let (ones, total) = rayon::join(
-        || sum_of_ones::<P>(&parts, point, tally),
+        || sum_of_ones::<P, A>(&parts, words, tally),
         || {
             let rest = parts.iter().map(|parts| parts.rest.len()).sum::<usize>();
             if rest == 0 {
                 return Projective::zero();
             }
             if rest <= FEW {
-                return sum_of_few::<P>(&parts, scalar_of, point);
+                return sum_of_few::<P, A>(&parts, scalar_of, words);
             }
             let windows = Windows::new::<P::ScalarField>(window_width(rest));
-            let mut entries: Vec<Vec<Entry>> = parts
+            let shares: Vec<Share> = parts
                 .par_iter()
-                .map(|parts| {
-                    let entry = |&i: &u32| Entry {
-                        point: i,
-                        scalar: windows.recode(scalar_of(i as usize)),
-                    };
-                    parts.rest.iter().map(entry).collect()
-                })
+                .map(|parts| Share::new(&windows, &parts.rest, scalar_of))
                 .collect();
-            let total = sum_of_windows::<P>(&windows, &entries, rest, point, tally);
-            entries.iter_mut().flatten().for_each(|entry| entry.scalar.zeroize());
-            total
+            sum_of_windows::<P, A>(&windows, &shares, rest, words, tally)
         },
     );
     total + ones
 }
 
 /// Doubles and adds, all points at once.
-fn sum_of_few<'a, P: Group>(
+fn sum_of_few<'a, P: Group, A: Adder<P>>(
     parts: &[Parts],
     scalar_of: impl Fn(usize) -> &'a Scalar,
-    point: impl Fn(u32) -> Point<P::BaseField>,
+    words: &[u64],
 ) -> Projective<P> {
-    let terms: Vec<(Affine<P>, &Scalar)> = parts
-        .iter()
-        .flat_map(|parts| &parts.rest)
-        .map(|&i| (affine(&point(i)), scalar_of(i as usize)))
-        .collect();
+    let indices: Vec<u32> = parts.iter().flat_map(|parts| parts.rest.iter().copied()).collect();
+    let mut points = Vec::with_capacity(indices.len());
+    A::gather(words, &indices, &mut points);
+    let scalars = indices.iter().map(|&i| scalar_of(i as usize));
+    let terms: Vec<(Affine<P>, &Scalar)> = A::affine(&points).into_iter().zip(scalars).collect();
     let mut total = Projective::zero();
     for bit in (0..P::ScalarField::MODULUS_BIT_SIZE as usize).rev() {
         total.double_in_place();
@@ -140,58 +184,51 @@ fn sum_of_few<'a, P: Group>(
     total
 }
 
-fn sum_of_ones<P: Group>(
-    parts: &[Parts],
-    point: impl Fn(u32) -> Point<P::BaseField> + Sync,
-    tally: &Tally,
-) -> Affine<P> {
+fn sum_of_ones<P: Group, A: Adder<P>>(parts: &[Parts], words: &[u64], tally: &Tally) -> Affine<P> {
     let mut ones: Vec<u32> = Vec::with_capacity(parts.iter().map(|parts| parts.ones.len()).sum());
     parts.iter().for_each(|parts| ones.extend_from_slice(&parts.ones));
     if ones.is_empty() {
         return Affine::identity();
     }
     let run = Runs { labels: vec![0], ends: vec![ones.len() as u32] };
-    let sums = sum_runs::<P>(run, |i| point(ones[i]), tally);
+    let sums = sum_runs::<P, A>(run, words, &ones, tally);
     ones.zeroize();
-    affine(&sums.points[0])
+    A::affine(&sums.points)[0]
 }
 
-fn sum_of_windows<P: Group>(
+fn sum_of_windows<P: Group, A: Adder<P>>(
     windows: &Windows,
-    entries: &[Vec<Entry>],
+    shares: &[Share],
     count: usize,
-    point: impl Fn(u32) -> Point<P::BaseField> + Sync,
+    words: &[u64],
     tally: &Tally,
 ) -> Projective<P> {
-    let together = (2 * tile_len::<P::BaseField>()).div_ceil(count);
+    let together = (2 * tile_len::<P, A>()).div_ceil(count);
     let together = together.min(windows.count().div_ceil(rayon::current_num_threads()));
-    let weighed: Vec<Vec<Vec<Point<P::BaseField>>>> = (0..windows.count().div_ceil(together))
+    let weighed: Vec<Vec<Vec<A::Point>>> = (0..windows.count().div_ceil(together))
         .into_par_iter()
         .map(|group| {
             let range = group * together..windows.count().min((group + 1) * together);
-            windows_sums::<P>(windows, range, entries, &point, tally)
+            windows_sums::<P, A>(windows, range, shares, words, tally)
         })
         .collect();
     let mut total = Projective::<P>::zero();
     for window in weighed.into_iter().flatten().rev() {
         total.double_in_place();
+        let window = A::affine(&window);
         for bit in window[1..].iter().rev() {
             total.double_in_place();
-            total += affine::<P>(bit);
+            total += bit;
         }
-        total += affine::<P>(&window[0]);
+        total += window[0];
     }
     total
-}
-
-fn affine<P: Group>(point: &Point<P::BaseField>) -> Affine<P> {
-    if point.is_infinity() { Affine::identity() } else { Affine::new_unchecked(point.x, point.y) }
 }
 
 /// The width at which additions are fewest: `bits / width` windows take one addition a point and two
 /// a bucket.
 fn window_width(count: usize) -> usize {
-    (2..=20)
+    (2..=WIDEST)
         .min_by_key(|&width| 255usize.div_ceil(width) * (count + (2 << (width - 1))))
         .expect("there are widths")
 }

@@ -8,8 +8,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ark_ec::models::short_weierstrass::Affine;
 use ark_ff::{AdditiveGroup, Field};
+use zeroize::Zeroize;
 
+use super::adder::{Adder, each_stored};
 use crate::{Group, Words};
 
 /// An affine point as keys store it: infinity is all zeros.
@@ -24,17 +27,6 @@ impl<F: Words> Point<F> {
 
     pub(super) fn is_infinity(&self) -> bool {
         self.x.is_zero() && self.y.is_zero()
-    }
-
-    /// Reads a stored point.
-    #[inline(always)]
-    pub(super) fn read(words: &[u64]) -> Self {
-        let (x, y) = words.split_at(F::WORDS);
-        Self { x: F::read_words_unchecked(x), y: F::read_words_unchecked(y) }
-    }
-
-    pub(super) fn negated(self) -> Self {
-        Self { x: self.x, y: -self.y }
     }
 }
 
@@ -59,6 +51,12 @@ impl Tally {
 
     pub(crate) fn inversions(&self) -> u64 {
         self.inversions.load(Ordering::Relaxed)
+    }
+
+    /// A batch of so many additions.
+    pub(super) fn count(&self, additions: usize) {
+        self.additions.fetch_add(additions as u64, Ordering::Relaxed);
+        self.inversions.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -89,45 +87,100 @@ fn divisor<F: Words>(p: &Point<F>, q: &Point<F>) -> (Case, F) {
     }
 }
 
-/// Takes all steps of a batch. `products` is scratch.
-pub(super) fn add_pairs<P: Group>(
-    points: &mut [Point<P::BaseField>],
-    steps: &[Step],
-    products: &mut Vec<P::BaseField>,
-    tally: &Tally,
-) {
-    if steps.is_empty() {
-        return;
+/// Addition one by one, in portable code.
+pub(super) struct Plain;
+
+impl<P: Group> Adder<P> for Plain {
+    type Point = Point<P::BaseField>;
+    type Scratch = Products<P::BaseField>;
+
+    const INFINITY: Self::Point = Point::INFINITY;
+
+    // Half of a common second-level cache.
+    const TILE_BYTES: usize = 1 << 18;
+
+    fn gather(words: &[u64], order: &[u32], points: &mut Vec<Self::Point>) {
+        let read = P::BaseField::read_words_unchecked;
+        each_stored(words, P::POINT_WORDS, order, |words, negated| {
+            let (x, y) = words.split_at(P::BaseField::WORDS);
+            let (x, y) = (read(x), read(y));
+            points.push(Point { x, y: if negated { -y } else { y } });
+        });
     }
-    products.clear();
-    let mut product = P::BaseField::ONE;
-    for step in steps {
-        products.push(product);
-        product *= divisor(&points[step.into as usize], &points[step.from as usize]).1;
+
+    fn is_infinity(point: &Self::Point) -> bool {
+        point.is_infinity()
     }
-    let mut inverse = product.inverse().expect("no divisor is zero");
-    for (step, before) in steps.iter().zip(products.iter()).rev() {
-        let (p, q) = (points[step.into as usize], points[step.from as usize]);
-        let (case, divisor) = divisor(&p, &q);
-        let slope = match case {
-            Case::Chord => (q.y - p.y) * (inverse * before),
-            Case::Tangent => {
-                let square = p.x.square();
-                (square.double() + square + P::COEFF_A) * (inverse * before)
-            }
-            Case::Other => {
-                points[step.into as usize] = if p.is_infinity() { q } else { p };
-                continue;
-            }
-            Case::Infinity => {
-                points[step.into as usize] = Point::INFINITY;
-                continue;
-            }
+
+    fn affine(points: &[Self::Point]) -> Vec<Affine<P>> {
+        let affine = |point: &Self::Point| match point.is_infinity() {
+            true => Affine::identity(),
+            false => Affine::new_unchecked(point.x, point.y),
         };
-        inverse *= divisor;
-        let x = slope.square() - p.x - q.x;
-        points[step.into as usize] = Point { x, y: slope * (p.x - x) - p.y };
+        points.iter().map(affine).collect()
     }
-    tally.additions.fetch_add(steps.len() as u64, Ordering::Relaxed);
-    tally.inversions.fetch_add(1, Ordering::Relaxed);
+
+    fn wipe(points: &mut [Self::Point]) {
+        for point in points {
+            point.x.zeroize();
+            point.y.zeroize();
+        }
+    }
+
+    fn add_pairs(
+        points: &mut [Self::Point],
+        steps: &[Step],
+        scratch: &mut Self::Scratch,
+        tally: &Tally,
+    ) {
+        let products = &mut scratch.0;
+        if steps.is_empty() {
+            return;
+        }
+        products.clear();
+        let mut product = P::BaseField::ONE;
+        for step in steps {
+            products.push(product);
+            product *= divisor(&points[step.into as usize], &points[step.from as usize]).1;
+        }
+        let mut inverse = product.inverse().expect("no divisor is zero");
+        for (step, before) in steps.iter().zip(products.iter()).rev() {
+            let (p, q) = (points[step.into as usize], points[step.from as usize]);
+            let (case, divisor) = divisor(&p, &q);
+            let slope = match case {
+                Case::Chord => (q.y - p.y) * (inverse * before),
+                Case::Tangent => {
+                    let square = p.x.square();
+                    (square.double() + square + P::COEFF_A) * (inverse * before)
+                }
+                Case::Other => {
+                    points[step.into as usize] = if p.is_infinity() { q } else { p };
+                    continue;
+                }
+                Case::Infinity => {
+                    points[step.into as usize] = Point::INFINITY;
+                    continue;
+                }
+            };
+            inverse *= divisor;
+            let x = slope.square() - p.x - q.x;
+            points[step.into as usize] = Point { x, y: slope * (p.x - x) - p.y };
+        }
+        tally.count(steps.len());
+    }
+}
+
+/// Running products, wiped when dropped.
+pub(super) struct Products<F: Zeroize>(Vec<F>);
+
+impl<F: Zeroize> Default for Products<F> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<F: Zeroize> Drop for Products<F> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }

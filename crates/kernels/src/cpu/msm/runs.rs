@@ -6,18 +6,20 @@
 //! buckets are in use, as with real witnesses. Work goes in tiles that fit the cache next to the
 //! core; a run that spans tiles is finished in the next level.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
-use super::pairs::{Point, Step, Tally, add_pairs};
-use crate::{Group, Words};
-
-/// Bytes of points in a tile: half of a common second-level cache.
-const TILE_BYTES: usize = 1 << 18;
+use super::{
+    adder::Adder,
+    pairs::{Step, Tally},
+};
+use crate::Group;
 
 /// Points in a tile.
-pub(super) fn tile_len<F: Words>() -> usize {
-    TILE_BYTES / size_of::<Point<F>>()
+pub(super) fn tile_len<P: Group, A: Adder<P>>() -> usize {
+    A::TILE_BYTES / size_of::<A::Point>()
 }
 
 /// Which points belong together: run `i` ends before `ends[i]` and is called `labels[i]`.
@@ -52,56 +54,52 @@ impl Drop for Runs {
 }
 
 /// Points in runs; partial sums of an MSM reveal its scalars, so they are wiped.
-pub(super) struct Sums<F: Words> {
+pub(super) struct Sums<P: Group, A: Adder<P>> {
     pub(super) runs: Runs,
-    pub(super) points: Vec<Point<F>>,
+    pub(super) points: Vec<A::Point>,
 }
 
-impl<F: Words> Drop for Sums<F> {
+impl<P: Group, A: Adder<P>> Drop for Sums<P, A> {
     fn drop(&mut self) {
-        wipe(&mut self.points);
+        A::wipe(&mut self.points);
     }
 }
 
-pub(super) fn wipe<F: Words>(points: &mut [Point<F>]) {
-    for point in points {
-        point.x.zeroize();
-        point.y.zeroize();
-    }
-}
-
-/// The sum of each run, with one point a run. `point(i)` reads the `i`-th point.
-pub(super) fn sum_runs<P: Group>(
+/// The sum of each run of stored points, with one point a run.
+pub(super) fn sum_runs<P: Group, A: Adder<P>>(
     runs: Runs,
-    point: impl Fn(usize) -> Point<P::BaseField> + Sync,
+    words: &[u64],
+    order: &[u32],
     tally: &Tally,
-) -> Sums<P::BaseField> {
+) -> Sums<P, A> {
     // Few pairs are left in a tile's last rounds; the first level leaves those to the next, where
     // they share their inversions with other tiles' pairs.
-    let tile = tile_len::<P::BaseField>();
+    let tile = tile_len::<P, A>();
     let leave = if runs.points() > tile { tile / 16 } else { 0 };
-    let mut sums = level::<P>(&runs, point, leave, tally);
+    let stored = |range: Range<usize>, points: &mut _| A::gather(words, &order[range], points);
+    let mut sums = level::<P, A>(&runs, stored, leave, tally);
     while sums.points.len() > sums.runs.labels.len() {
-        sums = level::<P>(&sums.runs, |i| sums.points[i], 0, tally);
+        let summed = |range, points: &mut Vec<_>| points.extend_from_slice(&sums.points[range]);
+        sums = level::<P, A>(&sums.runs, summed, 0, tally);
     }
     sums
 }
 
 /// One level: each tile's runs are halved until at most `leave` pairs remain.
-fn level<P: Group>(
+fn level<P: Group, A: Adder<P>>(
     runs: &Runs,
-    point: impl Fn(usize) -> Point<P::BaseField> + Sync,
+    fill: impl Fn(Range<usize>, &mut Vec<A::Point>) + Sync,
     leave: usize,
     tally: &Tally,
-) -> Sums<P::BaseField> {
-    let (tile, count) = (tile_len::<P::BaseField>(), runs.points());
-    let tiles: Vec<Sums<P::BaseField>> = (0..count.div_ceil(tile))
+) -> Sums<P, A> {
+    let (tile, count) = (tile_len::<P, A>(), runs.points());
+    let tiles: Vec<Sums<P, A>> = (0..count.div_ceil(tile))
         .into_par_iter()
-        .map_init(Scratch::<P::BaseField>::default, |scratch, index| {
+        .map_init(Scratch::<P, A>::default, |scratch, index| {
             let range = index * tile..count.min((index + 1) * tile);
-            scratch.load(runs, range, &point);
+            scratch.load(runs, range, &fill);
             while scratch.pairs > leave {
-                scratch.halve::<P>(tally);
+                scratch.halve(tally);
             }
             scratch.unload()
         })
@@ -130,38 +128,37 @@ struct Part {
 }
 
 /// A tile in the works, reused from tile to tile.
-struct Scratch<F: Words> {
-    points: Vec<Point<F>>,
+struct Scratch<P: Group, A: Adder<P>> {
+    points: Vec<A::Point>,
     parts: Vec<Part>,
     /// Pairs in all parts.
     pairs: usize,
     steps: Vec<Step>,
-    products: Vec<F>,
+    batch: A::Scratch,
 }
 
-impl<F: Words> Default for Scratch<F> {
+impl<P: Group, A: Adder<P>> Default for Scratch<P, A> {
     fn default() -> Self {
-        let (points, parts, steps, products) = Default::default();
-        Self { points, parts, pairs: 0, steps, products }
+        let (points, parts, steps, batch) = Default::default();
+        Self { points, parts, pairs: 0, steps, batch }
     }
 }
 
-impl<F: Words> Drop for Scratch<F> {
+impl<P: Group, A: Adder<P>> Drop for Scratch<P, A> {
     fn drop(&mut self) {
-        wipe(&mut self.points);
-        self.products.zeroize();
+        A::wipe(&mut self.points);
     }
 }
 
-impl<F: Words> Scratch<F> {
+impl<P: Group, A: Adder<P>> Scratch<P, A> {
     fn load(
         &mut self,
         runs: &Runs,
-        range: std::ops::Range<usize>,
-        point: &impl Fn(usize) -> Point<F>,
+        range: Range<usize>,
+        fill: &impl Fn(Range<usize>, &mut Vec<A::Point>),
     ) {
         self.points.clear();
-        self.points.extend(range.clone().map(point));
+        fill(range.clone(), &mut self.points);
         self.parts.clear();
         self.pairs = 0;
         let mut start = range.start;
@@ -176,7 +173,7 @@ impl<F: Words> Scratch<F> {
     }
 
     /// Adds the second half of each part to its first.
-    fn halve<P: Group<BaseField = F>>(&mut self, tally: &Tally) {
+    fn halve(&mut self, tally: &Tally) {
         self.steps.clear();
         self.pairs = 0;
         for part in &mut self.parts {
@@ -186,10 +183,10 @@ impl<F: Words> Scratch<F> {
             part.len = kept;
             self.pairs += kept as usize / 2;
         }
-        add_pairs::<P>(&mut self.points, &self.steps, &mut self.products, tally);
+        A::add_pairs(&mut self.points, &self.steps, &mut self.batch, tally);
     }
 
-    fn unload(&self) -> Sums<F> {
+    fn unload(&self) -> Sums<P, A> {
         let mut runs = Runs::default();
         let mut points = Vec::with_capacity(self.parts.iter().map(|part| part.len as usize).sum());
         for part in &self.parts {

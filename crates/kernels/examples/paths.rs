@@ -1,0 +1,81 @@
+//! Compares the paths that this processor can take, interleaved: one thread, CPU time, medians.
+//!
+//! `cargo run --release -p athanor-kernels --example paths -- 16 18` measures sums of 2^16 and 2^18
+//! points; `-- g1 18` only those whose names contain that.
+
+use std::{hint::black_box, io::Write};
+
+use athanor_kernels::{
+    Bls12_381, Bn254, Curve, Group, Path, SCALAR_WORDS,
+    bench::{Msm, Ntt, cpu_name, medians, single_threaded},
+};
+
+fn main() -> std::io::Result<()> {
+    let logs: Vec<u32> = std::env::args().skip(1).filter_map(|log| log.parse().ok()).collect();
+    let only: Vec<String> =
+        std::env::args().skip(1).filter(|arg| arg.parse::<u32>().is_err()).collect();
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", cpu_name())?;
+    for &log in &logs {
+        if wanted("bn254-g1-msm") {
+            sums::<<Bn254 as Curve>::G1Config>("bn254-g1-msm", log, &mut out)?;
+        }
+        if wanted("bls12-381-g1-msm") {
+            sums::<<Bls12_381 as Curve>::G1Config>("bls12-381-g1-msm", log, &mut out)?;
+        }
+        if wanted("bn254-g2-msm") {
+            sums::<<Bn254 as Curve>::G2Config>("bn254-g2-msm", log - 2, &mut out)?;
+        }
+        if wanted("bls12-381-g2-msm") {
+            sums::<<Bls12_381 as Curve>::G2Config>("bls12-381-g2-msm", log - 2, &mut out)?;
+        }
+        if wanted("bn254-ntt") {
+            transforms::<Bn254>("bn254-ntt", log, &mut out)?;
+        }
+        if wanted("bls12-381-ntt") {
+            transforms::<Bls12_381>("bls12-381-ntt", log, &mut out)?;
+        }
+    }
+    Ok(())
+}
+
+fn sums<P: Group<ScalarField: ark_ff::PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>>(
+    name: &str,
+    log: u32,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let sum = Msm::<P>::dense(1 << log);
+    let sums: Vec<(Path, Msm<P>)> =
+        Path::ALL.into_iter().filter_map(|path| Some((path, sum.on(path)?))).collect();
+    let mut runs: Vec<_> = sums.iter().map(|(_, sum)| move || _ = black_box(sum.run())).collect();
+    let mut runs: Vec<&mut (dyn FnMut() + Send)> = runs.iter_mut().map(|run| run as _).collect();
+    let times = single_threaded(|| {
+        let mut runs: Vec<&mut dyn FnMut()> = runs.iter_mut().map(|run| *run as _).collect();
+        medians(3, &mut runs)
+    });
+    for ((path, _), time) in sums.iter().zip(&times) {
+        let ns = time.as_secs_f64() * 1e9 / (1u64 << log) as f64;
+        let ratio = times[0].as_secs_f64() / time.as_secs_f64();
+        writeln!(out, "{name:17} 2^{log:<3} {path:9} {ns:8.1} ns {ratio:6.2}x")?;
+    }
+    Ok(())
+}
+
+fn transforms<C: Curve>(name: &str, log: u32, out: &mut impl Write) -> std::io::Result<()> {
+    let ntt = Ntt::<C::Fr>::new(log);
+    let mut ntts: Vec<(Path, Ntt<C::Fr>)> =
+        Path::ALL.into_iter().filter_map(|path| Some((path, ntt.on(path)?))).collect();
+    let times = single_threaded(|| {
+        let mut runs: Vec<_> = ntts.iter_mut().map(|(_, ntt)| move || ntt.run()).collect();
+        let mut runs: Vec<&mut dyn FnMut()> = runs.iter_mut().map(|run| run as _).collect();
+        medians(5, &mut runs)
+    });
+    for ((path, _), time) in ntts.iter().zip(&times) {
+        // A run takes two transforms.
+        let ms = time.as_secs_f64() * 500.0;
+        let ratio = times[0].as_secs_f64() / time.as_secs_f64();
+        writeln!(out, "{name:17} 2^{log:<3} {path:9} {ms:8.2} ms {ratio:6.2}x")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Who adds points: one of the paths.
+
+use ark_ec::models::short_weierstrass::Affine;
+
+use super::pairs::{Step, Tally};
+use crate::Group;
+
+/// In the index of a point: it is to be negated.
+pub(super) const NEGATED: u32 = 1 << 31;
+
+/// How far ahead of a gathering to fetch points: about as far as memory takes to answer.
+const AHEAD: usize = 16;
+
+/// The words of each point in turn, and whether it is negated, fetching ahead: the order is random, and
+/// a key is larger than any cache.
+#[inline(always)]
+pub(super) fn each_stored(
+    words: &[u64],
+    each: usize,
+    order: &[u32],
+    mut visit: impl FnMut(&[u64], bool),
+) {
+    let point = |index: u32| &words[(index & !NEGATED) as usize * each..][..each];
+    for (at, &index) in order.iter().enumerate() {
+        if let Some(&next) = order.get(at + AHEAD) {
+            prefetch(point(next));
+        }
+        visit(point(index), index & NEGATED != 0);
+    }
+}
+
+/// Asks for the words to be brought near.
+#[inline(always)]
+fn prefetch(words: &[u64]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in words.chunks(8) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 processor has the instruction, and it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = words;
+}
+
+/// A way to add points, with its own form of them.
+pub(super) trait Adder<P: Group>: 'static {
+    /// An affine point; infinity is all zeros.
+    type Point: Copy + Send + Sync;
+    /// Memory that a batch of additions works in, reused from batch to batch.
+    type Scratch: Default + Send;
+
+    /// The neutral element.
+    const INFINITY: Self::Point;
+
+    /// Bytes of points in a tile, which stays in the cache next to the core.
+    const TILE_BYTES: usize;
+
+    /// Appends stored points, by their indices; those with the bit [`NEGATED`] as their opposites.
+    fn gather(words: &[u64], order: &[u32], points: &mut Vec<Self::Point>);
+    /// Whether it is the neutral element.
+    fn is_infinity(point: &Self::Point) -> bool;
+    /// The points as arkworks has them.
+    fn affine(points: &[Self::Point]) -> Vec<Affine<P>>;
+    /// Takes all steps of a batch.
+    fn add_pairs(
+        points: &mut [Self::Point],
+        steps: &[Step],
+        scratch: &mut Self::Scratch,
+        tally: &Tally,
+    );
+    /// Overwrites points, which reveal scalars.
+    fn wipe(points: &mut [Self::Point]);
+}

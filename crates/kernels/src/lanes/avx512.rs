@@ -1,0 +1,200 @@
+//! Lanes on AVX-512: all but the multiplication, of which there are two kinds.
+
+use std::{arch::x86_64::*, marker::PhantomData};
+
+use super::{Lanes, Task, field::Element};
+
+/// How vectors of 52-bit numbers are multiplied.
+pub(crate) trait Multiply: Copy + Send + Sync + 'static {
+    /// A number below `2^52`, ready to be multiplied.
+    type Factor: Copy;
+
+    /// See [`Lanes::enable`].
+    fn enable<T: Task<Avx512<Self>>>(task: T) -> T::Output;
+    /// See [`Lanes::product`].
+    fn product<E: Element<Avx512<Self>>>(a: &E, b: &E) -> E;
+    /// See [`Lanes::factor`].
+    fn factor(limb: __m512i) -> Self::Factor;
+    /// See [`Lanes::column`].
+    fn column(low: u64, high: u64) -> u64;
+    /// See [`Lanes::mul_add`].
+    fn mul_add(a: Self::Factor, b: Self::Factor, low: __m512i, high: __m512i)
+    -> (__m512i, __m512i);
+    /// See [`Lanes::mul_low`].
+    fn mul_low(limb: __m512i, by: Self::Factor) -> Self::Factor;
+}
+
+/// Eight words in a vector register.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512<M>(__m512i, PhantomData<M>);
+
+impl<M> Avx512<M> {
+    #[inline(always)]
+    fn new(vector: __m512i) -> Self {
+        Self(vector, PhantomData)
+    }
+}
+
+// SAFETY of every block here: the caller runs below a function that enables AVX-512F and DQ, which is
+// what `Lanes` asks of it; arrays of eight words are as long as the vectors that are read and written.
+impl<M: Multiply> Lanes for Avx512<M> {
+    type Factor = M::Factor;
+
+    #[inline(always)]
+    fn splat(value: u64) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe { _mm512_set1_epi64(value as i64) })
+    }
+
+    #[inline(always)]
+    fn load(words: &[u64; 8]) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe { _mm512_loadu_si512(words.as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    fn store(self, words: &mut [u64; 8]) {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), self.0) }
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe { _mm512_add_epi64(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe { _mm512_sub_epi64(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe { _mm512_and_si512(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe { _mm512_or_si512(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn shl(self, bits: u32) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe { _mm512_sllv_epi64(self.0, _mm512_set1_epi64(bits.into())) })
+    }
+
+    #[inline(always)]
+    fn shr(self, bits: u32) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe { _mm512_srlv_epi64(self.0, _mm512_set1_epi64(bits.into())) })
+    }
+
+    #[inline(always)]
+    fn sar(self, bits: u32) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe { _mm512_srav_epi64(self.0, _mm512_set1_epi64(bits.into())) })
+    }
+
+    #[inline(always)]
+    fn any_zero(self) -> bool {
+        // SAFETY: as above.
+        unsafe { _mm512_testn_epi64_mask(self.0, self.0) != 0 }
+    }
+
+    #[inline(always)]
+    fn load_halves(low: &[u64; 4], high: &[u64; 4]) -> Self {
+        // SAFETY: as above; halves are as long as half a vector.
+        Self::new(unsafe {
+            let low = _mm256_loadu_si256(low.as_ptr().cast());
+            let high = _mm256_loadu_si256(high.as_ptr().cast());
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+        })
+    }
+
+    #[inline(always)]
+    fn transpose_halves(pairs: &mut [Self; 4]) {
+        // SAFETY: as above.
+        unsafe {
+            let [a, b, c, d] = [pairs[0].0, pairs[1].0, pairs[2].0, pairs[3].0];
+            let (even, odd) = (_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+            let (more_even, more_odd) = (_mm512_unpacklo_epi64(c, d), _mm512_unpackhi_epi64(c, d));
+            pairs[0].0 = _mm512_shuffle_i64x2::<0b10_00_10_00>(even, more_even);
+            pairs[1].0 = _mm512_shuffle_i64x2::<0b10_00_10_00>(odd, more_odd);
+            pairs[2].0 = _mm512_shuffle_i64x2::<0b11_01_11_01>(even, more_even);
+            pairs[3].0 = _mm512_shuffle_i64x2::<0b11_01_11_01>(odd, more_odd);
+        }
+    }
+
+    #[inline(always)]
+    fn transpose(rows: &mut [Self; 8]) {
+        // SAFETY: as above.
+        unsafe { transpose(rows) }
+    }
+
+    fn enable<T: Task<Self>>(task: T) -> T::Output {
+        M::enable(task)
+    }
+
+    #[inline(always)]
+    fn product<E: Element<Self>>(a: &E, b: &E) -> E {
+        M::product(a, b)
+    }
+
+    #[inline(always)]
+    fn factor(self) -> M::Factor {
+        M::factor(self.0)
+    }
+
+    #[inline(always)]
+    fn column(low: u64, high: u64) -> Self {
+        Self::splat(M::column(low, high))
+    }
+
+    #[inline(always)]
+    fn mul_add(a: M::Factor, b: M::Factor, low: Self, high: Self) -> (Self, Self) {
+        let (low, high) = M::mul_add(a, b, low.0, high.0);
+        (Self::new(low), Self::new(high))
+    }
+
+    #[inline(always)]
+    fn mul_low(self, by: M::Factor) -> M::Factor {
+        M::mul_low(self.0, by)
+    }
+}
+
+/// Three rounds of exchanges, between neighbours, pairs, and halves.
+///
+/// # Safety
+/// As for every block here.
+#[inline(always)]
+unsafe fn transpose<M>(rows: &mut [Avx512<M>; 8]) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut a = [_mm512_setzero_si512(); 8];
+        for i in 0..4 {
+            a[2 * i] = _mm512_unpacklo_epi64(rows[2 * i].0, rows[2 * i + 1].0);
+            a[2 * i + 1] = _mm512_unpackhi_epi64(rows[2 * i].0, rows[2 * i + 1].0);
+        }
+        // `a[2i + k]` holds columns k, k+2, k+4, k+6 of rows 2i and 2i+1, two words each.
+        let mut b = [_mm512_setzero_si512(); 8];
+        for k in 0..2 {
+            for half in 0..2 {
+                let (low, high) = (a[4 * half + k], a[4 * half + 2 + k]);
+                b[4 * half + k] = _mm512_shuffle_i64x2::<0b10_00_10_00>(low, high);
+                b[4 * half + 2 + k] = _mm512_shuffle_i64x2::<0b11_01_11_01>(low, high);
+            }
+        }
+        // `b[4h + k]` holds columns k and k+4 of rows 4h, 4h+1, then of rows 4h+2, 4h+3; `b[4h + 2 + k]`
+        // columns k+2 and k+6.
+        for k in 0..4 {
+            let (low, high) = (b[k], b[4 + k]);
+            rows[k].0 = _mm512_shuffle_i64x2::<0b10_00_10_00>(low, high);
+            rows[k + 4].0 = _mm512_shuffle_i64x2::<0b11_01_11_01>(low, high);
+        }
+    }
+}

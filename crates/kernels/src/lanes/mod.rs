@@ -1,0 +1,111 @@
+//! Eight field elements side by side, in 52-bit limbs.
+//!
+//! A [`Lanes`] type holds eight 64-bit numbers and multiplies 52-bit ones: that is all a processor has
+//! to offer. Everything above it (field elements, extension, additions of points) is written once and
+//! runs on each of them:
+//!
+//! - [`ifma`]: AVX-512 with integer multiply-add of 52-bit numbers.
+//! - [`fma`]: AVX-512 without it. The product of two 52-bit numbers comes from
+//!   double-precision fused multiply-adds: rounding toward zero after adding `2^104` leaves the high
+//!   half in the significand, and a second one leaves the low half exactly.
+//! - [`words`]: plain 64-bit words, which say what the others must equal.
+//!
+//! Limbs of 52 bits leave 12 bits free in each word, so that products are summed by columns and
+//! carries are taken once at the end.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub(crate) mod field;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod fma;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod ifma;
+pub(crate) mod residue;
+pub(crate) mod vectored;
+#[cfg(test)]
+pub(crate) mod words;
+
+use self::field::Element;
+
+/// Does something for each index below `$count`, written out: an index that the compiler does not see
+/// through would put the array it indexes into memory.
+macro_rules! each {
+    ($count:expr, |$i:ident| $body:expr) => {
+        $crate::lanes::each!(@ $count, $i, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@ $count:expr, $i:ident, $body:expr, $($index:literal)*) => {
+        $(if $index < $count { let $i = $index; $body; })*
+    };
+}
+pub(crate) use each;
+
+/// Bits of a limb.
+pub(crate) const LIMB: u32 = 52;
+
+/// The largest limb.
+pub(crate) const MASK: u64 = (1 << LIMB) - 1;
+
+/// Work that is done in lanes.
+pub trait Task<L> {
+    /// What comes of it.
+    type Output;
+    /// Does it. To be inlined always: a function of its own would lack the instructions.
+    fn run(self) -> Self::Output;
+}
+
+/// Eight 64-bit numbers; sums and differences wrap.
+///
+/// Where a type stands for instructions that not every processor has, its other methods may be called
+/// only below [`Lanes::enable`], and that only where the processor has them.
+pub trait Lanes: Copy + Send + Sync + 'static {
+    /// A number below `2^52`, ready to be multiplied.
+    type Factor: Copy;
+
+    /// Does work below a function that enables the instructions; the processor must have them.
+    fn enable<T: Task<Self>>(task: T) -> T::Output;
+    /// The same number in all lanes.
+    fn splat(value: u64) -> Self;
+    /// Reads one number for each lane.
+    fn load(words: &[u64; 8]) -> Self;
+    /// Writes each lane's number.
+    fn store(self, words: &mut [u64; 8]);
+    /// Lane by lane.
+    fn add(self, other: Self) -> Self;
+    /// Lane by lane.
+    fn sub(self, other: Self) -> Self;
+    /// Lane by lane.
+    fn and(self, other: Self) -> Self;
+    /// Lane by lane.
+    fn or(self, other: Self) -> Self;
+    /// Shifts left.
+    fn shl(self, bits: u32) -> Self;
+    /// Shifts right and fills with zeros.
+    fn shr(self, bits: u32) -> Self;
+    /// Shifts right and fills with the sign.
+    fn sar(self, bits: u32) -> Self;
+    /// All ones in lanes that are negative, zero in the others.
+    fn negative(self) -> Self {
+        self.sar(63)
+    }
+    /// Whether any lane is zero.
+    fn any_zero(self) -> bool;
+    /// Reads four numbers for the lower lanes and four for the upper ones.
+    fn load_halves(low: &[u64; 4], high: &[u64; 4]) -> Self;
+    /// Takes rows of four: 0 and 2, 1 and 3, 4 and 6, 5 and 7, each two in one vector, as four columns
+    /// of eight.
+    fn transpose_halves(pairs: &mut [Self; 4]);
+    /// Takes row `i` of eight rows as lane `i` of eight columns.
+    fn transpose(rows: &mut [Self; 8]);
+
+    /// Makes a number below `2^52` a factor.
+    fn factor(self) -> Self::Factor;
+    /// What a column starts from that will take so many low and high halves of products.
+    fn column(low: u64, high: u64) -> Self;
+    /// Adds the low 52 bits of a product to one column and the high 52 bits to another.
+    fn mul_add(a: Self::Factor, b: Self::Factor, low: Self, high: Self) -> (Self, Self);
+    /// [`Element::mul`], out of line: a dozen copies of it in one loop would not fit the cache that
+    /// feeds the processor's decoder.
+    fn product<E: Element<Self>>(a: &E, b: &E) -> E;
+    /// The low 52 bits of the product with the number's low 52 bits, as a factor.
+    fn mul_low(self, by: Self::Factor) -> Self::Factor;
+}

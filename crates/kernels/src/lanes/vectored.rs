@@ -1,0 +1,274 @@
+//! Which form in lanes a field has, and the way there and back.
+
+use ark_ff::{
+    AdditiveGroup, BigInt, BigInteger, Field, Fp, Fp2, Fp2Config, MontBackend, MontConfig,
+};
+
+use super::{
+    LIMB, Lanes,
+    field::{Element, Prime, Quadratic},
+};
+
+/// A field with a form in lanes.
+pub trait Vectored: Field {
+    /// Eight elements.
+    type In<L: Lanes>: Element<L>;
+
+    /// A point's words.
+    type Point: Copy + Send + Sync + AsRef<[u64]> + AsMut<[u64]>;
+
+    /// A point of all zeros.
+    const ZEROS: Self::Point;
+
+    /// `R' / R`, which takes the Montgomery form in words to that in limbs.
+    fn limb_factor() -> Self;
+
+    /// The element that words below four times the modulus are the Montgomery form of.
+    fn read_loose(words: &[u64]) -> Self;
+
+    /// Copies a coordinate that is at most twice the modulus, or twice the modulus minus it; without a
+    /// jump.
+    fn copy_signed(words: &[u64], into: &mut [u64], negate: bool);
+}
+
+/// A prime field with a form in lanes for its quadratic extension too.
+pub trait Extendable: Vectored {
+    /// Eight elements of the extension.
+    type Two<L: Lanes>: Element<L>;
+    /// The words of a point over it.
+    type TwoPoint: Copy + Send + Sync + AsRef<[u64]> + AsMut<[u64]>;
+    /// A point of all zeros over it.
+    const TWO_ZEROS: Self::TwoPoint;
+}
+
+macro_rules! prime_field {
+    ($words:literal words, $limbs:literal limbs) => {
+        impl<T: MontConfig<$words>> Vectored for Fp<MontBackend<T, $words>, $words> {
+            type In<L: Lanes> = Prime<L, T, $words, $limbs>;
+            type Point = [u64; 2 * $words];
+            const ZEROS: Self::Point = [0; 2 * $words];
+
+            fn limb_factor() -> Self {
+                Self::from(2u64).pow([u64::from(LIMB) * $limbs - 64 * $words])
+            }
+
+            fn read_loose(words: &[u64]) -> Self {
+                let mut value = BigInt::<$words>::zero();
+                value.0.copy_from_slice(words);
+                while value >= T::MODULUS {
+                    value.sub_with_borrow(&T::MODULUS);
+                }
+                Self::new_unchecked(value)
+            }
+
+            #[inline(always)]
+            fn copy_signed(words: &[u64], into: &mut [u64], negate: bool) {
+                let keep = u64::from(negate).wrapping_sub(1);
+                let (mut borrow, mut carry) = (false, 0);
+                for ((into, word), p) in into.iter_mut().zip(words).zip(T::MODULUS.0) {
+                    let double = (p << 1) | std::mem::replace(&mut carry, p >> 63);
+                    let (difference, first) = double.overflowing_sub(*word);
+                    let (difference, second) = difference.overflowing_sub(borrow.into());
+                    borrow = first | second;
+                    *into = (*word & keep) | (difference & !keep);
+                }
+            }
+        }
+
+        impl<T: MontConfig<$words>> Extendable for Fp<MontBackend<T, $words>, $words> {
+            type Two<L: Lanes> = Quadratic<Prime<L, T, $words, $limbs>>;
+            type TwoPoint = [u64; 4 * $words];
+            const TWO_ZEROS: Self::TwoPoint = [0; 4 * $words];
+        }
+    };
+}
+
+prime_field!(4 words, 5 limbs);
+prime_field!(6 words, 8 limbs);
+
+impl<C: Fp2Config<Fp: Extendable>> Vectored for Fp2<C> {
+    type In<L: Lanes> = <C::Fp as Extendable>::Two<L>;
+    type Point = <C::Fp as Extendable>::TwoPoint;
+    const ZEROS: Self::Point = <C::Fp as Extendable>::TWO_ZEROS;
+
+    fn limb_factor() -> Self {
+        Self::new(C::Fp::limb_factor(), C::Fp::ZERO)
+    }
+
+    fn read_loose(words: &[u64]) -> Self {
+        let (c0, c1) = words.split_at(words.len() / 2);
+        Self::new(C::Fp::read_loose(c0), C::Fp::read_loose(c1))
+    }
+
+    #[inline(always)]
+    fn copy_signed(words: &[u64], into: &mut [u64], negate: bool) {
+        let (c0, c1) = words.split_at(words.len() / 2);
+        let (into_c0, into_c1) = into.split_at_mut(words.len() / 2);
+        C::Fp::copy_signed(c0, into_c0, negate);
+        C::Fp::copy_signed(c1, into_c1, negate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ark_std::{rand::Rng, test_rng};
+
+    use super::*;
+    #[cfg(target_arch = "x86_64")]
+    use crate::lanes::Task;
+    use crate::lanes::words::Words;
+
+    /// Eight elements' words, as columns.
+    fn columns<L: Lanes>(rows: &[Vec<u64>]) -> Vec<L> {
+        (0..rows[0].len())
+            .map(|word| L::load(&std::array::from_fn(|lane| rows[lane][word])))
+            .collect()
+    }
+
+    fn elements<F: Vectored, L: Lanes>(value: F::In<L>) -> Vec<F> {
+        let words = <F::In<L> as Element<L>>::WORDS;
+        let mut columns = vec![L::splat(0); words];
+        value.to_words(&mut columns);
+        let stored: Vec<[u64; 8]> = columns
+            .iter()
+            .map(|column| {
+                let mut words = [0; 8];
+                column.store(&mut words);
+                words
+            })
+            .collect();
+        (0..8)
+            .map(|lane| {
+                F::read_loose(&stored.iter().map(|column| column[lane]).collect::<Vec<_>>())
+            })
+            .collect()
+    }
+
+    /// Base-field words at the edges (0, 1, p-1, p, 2p, all ones in all limbs but the highest) and
+    /// random ones, all at most `2p`.
+    fn words<const W: usize>(modulus: BigInt<W>, case: usize, rng: &mut impl Rng) -> [u64; W] {
+        let mut value = BigInt::<W>::zero();
+        match case {
+            0 => {}
+            1 => value = BigInt::one(),
+            2 => {
+                value = modulus;
+                value.sub_with_borrow(&BigInt::one());
+            }
+            3 => value = modulus,
+            4 => {
+                value = modulus;
+                value.mul2();
+            }
+            5 => {
+                value = BigInt([u64::MAX; W]);
+                value.0[W - 1] = modulus.0[W - 1];
+            }
+            _ => {
+                value.0 = std::array::from_fn(|_| rng.r#gen());
+                value.0[W - 1] %= 2 * modulus.0[W - 1];
+            }
+        }
+        value.0
+    }
+
+    /// Every operation against arkworks, for all pairs of edge cases and random words.
+    fn operations_equal_arkworks<F: Vectored, L: Lanes, const W: usize>(
+        modulus: BigInt<W>,
+        run: impl Fn(&dyn Fn()),
+    ) {
+        let rng = &mut test_rng();
+        let rows_words = <F::In<L> as Element<L>>::WORDS;
+        let parts = rows_words / W;
+        let factor = F::limb_factor().inverse().unwrap();
+        for round in 0..60 {
+            let mut rows = |shift: usize| -> Vec<Vec<u64>> {
+                (0..8)
+                    .map(|lane| {
+                        let case = |part: usize| (lane + shift * round + part * (round / 8)) % 8;
+                        (0..parts).flat_map(|part| words(modulus, case(part), rng)).collect()
+                    })
+                    .collect()
+            };
+            let (a, b, c) = (rows(0), rows(1), rows(3));
+            run(&|| {
+                let [x, y, z] =
+                    [&a, &b, &c].map(|rows| F::In::<L>::from_words(&columns::<L>(rows)));
+                let read = |rows: &[Vec<u64>]| -> Vec<F> {
+                    rows.iter().map(|row| F::read_loose(row)).collect()
+                };
+                let (p, q, r) = (read(&a), read(&b), read(&c));
+                let check = |what: &str, got: F::In<L>, expected: &dyn Fn(usize) -> F| {
+                    let expected: Vec<F> = (0..8).map(expected).collect();
+                    assert_eq!(elements::<F, L>(got), expected, "{what}, round {round}");
+                };
+                check("words", x, &|i| p[i]);
+                let mut one = vec![0; rows_words];
+                one[0] = 1;
+                let unit_words = one.clone();
+                let unit = F::In::<L>::from_words(&columns::<L>(&vec![one; 8]));
+                let product = L::product(&x, &y);
+                let products = |i: usize| p[i] * q[i] * factor;
+                check("product", product, &products);
+                check("difference times difference", L::product(&x.sub(y), &z.sub(y)), &|i| {
+                    (p[i] - q[i]) * (r[i] - q[i]) * factor
+                });
+                check("product less one", product.sub_one(z), &|i| products(i) - r[i]);
+                check("product less two", product.sub_two(z, x), &|i| products(i) - r[i] - p[i]);
+                let again = product.sub_two(z, x).sub(product.sub_one(y));
+                let again = L::product(&again, &unit);
+                // Times the raw words of 1, which divides by R'.
+                let raw = F::read_loose(&unit_words);
+                check("difference of stored", again, &|i| (q[i] - r[i] - p[i]) * raw * factor);
+            });
+        }
+    }
+
+    macro_rules! operations {
+        ($lanes:ty, $run:expr) => {
+            use {ark_bls12_381 as bls, ark_bn254 as bn};
+            let (four, six) = (bn::FqConfig::MODULUS, bls::FqConfig::MODULUS);
+            operations_equal_arkworks::<bn::Fq, $lanes, 4>(four, $run);
+            operations_equal_arkworks::<bn::Fq2, $lanes, 4>(four, $run);
+            operations_equal_arkworks::<bls::Fq, $lanes, 6>(six, $run);
+            operations_equal_arkworks::<bls::Fq2, $lanes, 6>(six, $run);
+        };
+    }
+
+    #[test]
+    fn operations_on_plain_words_equal_arkworks() {
+        operations!(Words, |work: &dyn Fn()| work());
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    struct Work<'a>(&'a dyn Fn());
+
+    #[cfg(target_arch = "x86_64")]
+    impl<L> Task<L> for Work<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run(self) {
+            self.0();
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn operations_on_floating_point_equal_arkworks() {
+        use crate::lanes::fma::{Fma, available};
+        if available() {
+            operations!(Fma, |work: &dyn Fn()| Fma::enable(Work(work)));
+        }
+    }
+
+    /// Says nothing where the processor lacks the instructions.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn operations_on_integer_multiply_add_equal_arkworks() {
+        use crate::lanes::ifma::{Ifma, available};
+        if available() {
+            operations!(Ifma, |work: &dyn Fn()| Ifma::enable(Work(work)));
+        }
+    }
+}

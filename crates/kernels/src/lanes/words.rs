@@ -1,0 +1,119 @@
+//! Lanes in plain words: what the vector instructions must equal.
+
+use super::{LIMB, Lanes, MASK, Task, field::Element};
+
+/// Eight words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Words([u64; 8]);
+
+impl Words {
+    fn map(self, other: Self, op: impl Fn(u64, u64) -> u64) -> Self {
+        Self(std::array::from_fn(|lane| op(self.0[lane], other.0[lane])))
+    }
+}
+
+impl Lanes for Words {
+    type Factor = Self;
+
+    fn enable<T: Task<Self>>(task: T) -> T::Output {
+        task.run()
+    }
+
+    fn splat(value: u64) -> Self {
+        Self([value; 8])
+    }
+
+    fn load(words: &[u64; 8]) -> Self {
+        Self(*words)
+    }
+
+    fn store(self, words: &mut [u64; 8]) {
+        *words = self.0;
+    }
+
+    #[inline(never)]
+    fn add(self, other: Self) -> Self {
+        self.map(other, u64::wrapping_add)
+    }
+
+    #[inline(never)]
+    fn sub(self, other: Self) -> Self {
+        self.map(other, u64::wrapping_sub)
+    }
+
+    #[inline(never)]
+    fn and(self, other: Self) -> Self {
+        self.map(other, |a, b| a & b)
+    }
+
+    #[inline(never)]
+    fn or(self, other: Self) -> Self {
+        self.map(other, |a, b| a | b)
+    }
+
+    #[inline(never)]
+    fn shl(self, bits: u32) -> Self {
+        Self(self.0.map(|word| word << bits))
+    }
+
+    #[inline(never)]
+    fn shr(self, bits: u32) -> Self {
+        Self(self.0.map(|word| word >> bits))
+    }
+
+    #[inline(never)]
+    fn sar(self, bits: u32) -> Self {
+        Self(self.0.map(|word| (word as i64 >> bits) as u64))
+    }
+
+    fn any_zero(self) -> bool {
+        self.0.contains(&0)
+    }
+
+    fn load_halves(low: &[u64; 4], high: &[u64; 4]) -> Self {
+        Self(std::array::from_fn(|lane| if lane < 4 { low[lane] } else { high[lane - 4] }))
+    }
+
+    fn transpose_halves(pairs: &mut [Self; 4]) {
+        let given = *pairs;
+        let row = |row: usize, word: usize| {
+            given[row % 2 + 2 * (row / 4)].0[word + if row % 4 < 2 { 0 } else { 4 }]
+        };
+        *pairs = std::array::from_fn(|word| Self(std::array::from_fn(|lane| row(lane, word))));
+    }
+
+    fn transpose(rows: &mut [Self; 8]) {
+        let given = *rows;
+        *rows = std::array::from_fn(|row| Self(std::array::from_fn(|lane| given[lane].0[row])));
+    }
+
+    #[inline(never)]
+    fn factor(self) -> Self {
+        assert!(self.0.iter().all(|&word| word <= MASK), "a factor is a carried limb");
+        self
+    }
+
+    fn column(_low: u64, _high: u64) -> Self {
+        Self::splat(0)
+    }
+
+    // Out of line: written out, the twin would be a hundred times the code of what it checks.
+    #[inline(never)]
+    fn mul_add(a: Self, b: Self, low: Self, high: Self) -> (Self, Self) {
+        let product = |lane: usize| u128::from(a.0[lane]) * u128::from(b.0[lane]);
+        let (lows, highs) = (
+            Self(std::array::from_fn(|lane| product(lane) as u64 & MASK)),
+            Self(std::array::from_fn(|lane| (product(lane) >> LIMB) as u64)),
+        );
+        (low.add(lows), high.add(highs))
+    }
+
+    #[inline(never)]
+    fn product<E: Element<Self>>(a: &E, b: &E) -> E {
+        a.mul(*b)
+    }
+
+    fn mul_low(self, by: Self) -> Self {
+        self.map(by, |a, b| a.wrapping_mul(b) & MASK)
+    }
+}
