@@ -40,7 +40,7 @@ pub struct CpuDomain<F> {
 
 enum Factors<F> {
     Words(ntt::Twiddles<F>),
-    Lanes(wide_ntt::WideDomain<F>),
+    Lanes(Box<wide_ntt::WideDomain<F>>),
 }
 
 /// Names the lanes of a path and does something with them.
@@ -68,7 +68,7 @@ impl<F: Transformed> CpuDomain<F> {
         let path = if domain.size() < wide_ntt::SMALLEST { Path::Portable } else { path };
         let factors = match path {
             Path::Portable => Factors::Words(ntt::Twiddles::new(domain)),
-            _ => Factors::Lanes(wide_ntt::WideDomain::new(domain)),
+            _ => Factors::Lanes(Box::new(wide_ntt::WideDomain::new(domain))),
         };
         Self { path, domain, factors }
     }

@@ -84,6 +84,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// Shifts right and fills with the sign.
     fn sar(self, bits: u32) -> Self;
     /// All ones in lanes that are negative, zero in the others.
+    #[inline(always)]
     fn negative(self) -> Self {
         self.sar(63)
     }

@@ -73,7 +73,7 @@ impl<F: Transformed> Factors<F> {
     }
 
     /// And back.
-    pub(super) fn from_coset(&self) -> &Shifts {
+    pub(super) fn off_coset(&self) -> &Shifts {
         self.from_coset.get_or_init(|| self.shifts(inverse(self.domain.eta())))
     }
 

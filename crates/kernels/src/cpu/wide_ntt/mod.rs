@@ -58,7 +58,7 @@ impl<F: Transformed> WideDomain<F> {
 
     /// From evaluations on the odd coset to coefficients in bit-reversed order.
     pub(super) fn to_coefficients<L: Lanes>(&self, values: &mut [Eight]) {
-        self.descend::<L>(values, 0, self.0.from_coset(), false);
+        self.descend::<L>(values, 0, self.0.off_coset(), false);
     }
 
     fn descend<L: Lanes>(&self, values: &mut [Eight], block: usize, shifts: &Shifts, back: bool) {
