@@ -7,7 +7,10 @@ use ark_ec::{
 };
 use ark_ff::{BigInt, Field, Fp, Fp2, Fp2Config, MontBackend, MontConfig, PrimeField};
 
-use crate::lanes::{residue::Transformed, vectored::Vectored};
+use crate::{
+    cpu::{Kernels, compiled},
+    lanes::{residue::Transformed, vectored::Vectored},
+};
 
 pub use ark_bls12_381::Bls12_381;
 pub use ark_bn254::Bn254;
@@ -51,6 +54,10 @@ pub trait Curve:
     type G2Config: Group<ScalarField = Self::Fr>;
     /// The curve's name.
     const ID: CurveId;
+
+    /// Its kernels on the CPU, compiled once.
+    #[doc(hidden)]
+    fn kernels() -> &'static Kernels<Self>;
 }
 
 impl Curve for Bn254 {
@@ -58,6 +65,10 @@ impl Curve for Bn254 {
     type G1Config = ark_bn254::g1::Config;
     type G2Config = ark_bn254::g2::Config;
     const ID: CurveId = CurveId::Bn254;
+
+    fn kernels() -> &'static Kernels<Self> {
+        &compiled::BN254
+    }
 }
 
 impl Curve for Bls12_381 {
@@ -65,6 +76,10 @@ impl Curve for Bls12_381 {
     type G1Config = ark_bls12_381::g1::Config;
     type G2Config = ark_bls12_381::g2::Config;
     const ID: CurveId = CurveId::Bls12_381;
+
+    fn kernels() -> &'static Kernels<Self> {
+        &compiled::BLS12_381
+    }
 }
 
 /// Field elements as 64-bit little-endian words in Montgomery form, `R = 2^(64 * words)`.

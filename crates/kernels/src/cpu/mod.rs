@@ -1,5 +1,6 @@
 //! The CPU as a compute device.
 
+pub(crate) mod compiled;
 mod evaluate;
 mod msm;
 mod ntt;
@@ -12,7 +13,10 @@ use ark_ec::models::short_weierstrass::{Affine, Projective};
 use ark_ff::{BigInt, PrimeField};
 use rayon::prelude::*;
 
-pub use self::quotient::{CpuDomain, Values};
+pub use self::{
+    compiled::Kernels,
+    quotient::{CpuDomain, Values},
+};
 use crate::{
     Bases, Curve, Device, DeviceError, Domain, Group, Layout, Matrix, Path, Quotient, SCALAR_WORDS,
     Scalar, Scalars, ScalarsOf, counters,
@@ -101,11 +105,11 @@ impl<C: Curve, D: OnPath> Device<C> for D {
     }
 
     fn encode_g1(&self, points: &[C::G1Affine], out: &mut [u64]) {
-        encode::<C::G1Config>(self.path(), points, out);
+        (C::kernels().encode_g1)(self.path(), points, out);
     }
 
     fn encode_g2(&self, points: &[C::G2Affine], out: &mut [u64]) {
-        encode::<C::G2Config>(self.path(), points, out);
+        (C::kernels().encode_g2)(self.path(), points, out);
     }
 
     fn prepare_g1(&self, bases: Bases) -> Result<Bases, DeviceError> {
@@ -121,7 +125,7 @@ impl<C: Curve, D: OnPath> Device<C> for D {
     }
 
     fn prepare_domain(&self, domain: Domain<C::Fr>) -> Result<Self::Domain, DeviceError> {
-        Ok(CpuDomain::new(self.path(), domain))
+        Ok((C::kernels().domain)(self.path(), domain))
     }
 
     fn upload(&self, scalars: Scalars) -> Result<Scalars, DeviceError> {
@@ -140,7 +144,7 @@ impl<C: Curve, D: OnPath> Device<C> for D {
             let (expected, got) = (size, matrix.rows());
             return Err(DeviceError::Shape { what: "rows of the matrix", expected, got });
         }
-        Ok(domain.evaluate(matrix, scalars))
+        Ok((C::kernels().evaluate)(domain, matrix, scalars))
     }
 
     fn quotient(
@@ -154,15 +158,15 @@ impl<C: Curve, D: OnPath> Device<C> for D {
         domain.check(&b)?;
         let transforms = if quotient == Quotient::Coefficients { 4 } else { 3 };
         counters::count_transforms(domain.path(), transforms);
-        Ok(domain.quotient(quotient, a, b))
+        Ok((C::kernels().quotient)(domain, quotient, a, b))
     }
 
     fn msm_g1(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G1, DeviceError> {
-        sum::<C::G1Config>(self.path(), bases, scalars)
+        (C::kernels().sum_g1)(self.path(), bases, scalars)
     }
 
     fn msm_g2(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G2, DeviceError> {
-        sum::<C::G2Config>(self.path(), bases, scalars)
+        (C::kernels().sum_g2)(self.path(), bases, scalars)
     }
 }
 

@@ -1,0 +1,42 @@
+//! The kernels of each curve, compiled here and nowhere else.
+//!
+//! Generic code is compiled again in every crate that calls it, and the kernels take minutes. So each
+//! curve has a table of this crate's own functions, and what is generic above the tables is thin.
+
+use ark_ec::models::short_weierstrass::Affine;
+
+use super::{CpuDomain, Values, encode, sum};
+use crate::{
+    Bases, Bls12_381, Bn254, Curve, DeviceError, Domain, Matrix, Path, Quotient, Scalar, Scalars,
+};
+
+/// One curve's kernels; see the module.
+#[derive(Debug)]
+pub struct Kernels<C: Curve> {
+    pub(super) encode_g1: fn(Path, &[Affine<C::G1Config>], &mut [u64]),
+    pub(super) encode_g2: fn(Path, &[Affine<C::G2Config>], &mut [u64]),
+    pub(super) sum_g1: fn(Path, &Bases, &[Scalar]) -> Result<C::G1, DeviceError>,
+    pub(super) sum_g2: fn(Path, &Bases, &[Scalar]) -> Result<C::G2, DeviceError>,
+    pub(super) domain: fn(Path, Domain<C::Fr>) -> CpuDomain<C::Fr>,
+    pub(super) evaluate: fn(&CpuDomain<C::Fr>, &Matrix<C::Fr>, &[Scalar]) -> Values<C::Fr>,
+    pub(super) quotient: fn(&CpuDomain<C::Fr>, Quotient, Values<C::Fr>, Values<C::Fr>) -> Scalars,
+}
+
+impl<C: Curve> Kernels<C> {
+    const fn new() -> Self {
+        Self {
+            encode_g1: encode::<C::G1Config>,
+            encode_g2: encode::<C::G2Config>,
+            sum_g1: sum::<C::G1Config>,
+            sum_g2: sum::<C::G2Config>,
+            domain: CpuDomain::new,
+            evaluate: CpuDomain::evaluate,
+            quotient: CpuDomain::quotient,
+        }
+    }
+}
+
+/// For BN254.
+pub(crate) static BN254: Kernels<Bn254> = Kernels::new();
+/// For BLS12-381.
+pub(crate) static BLS12_381: Kernels<Bls12_381> = Kernels::new();
