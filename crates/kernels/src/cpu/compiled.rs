@@ -12,6 +12,7 @@ use crate::{
 
 /// One curve's kernels; see the module.
 #[derive(Debug)]
+#[expect(clippy::type_complexity, reason = "signatures, which stand best where they are")]
 pub struct Kernels<C: Curve> {
     pub(super) encode_g1: fn(Path, &[Affine<C::G1Config>], &mut [u64]),
     pub(super) encode_g2: fn(Path, &[Affine<C::G2Config>], &mut [u64]),
