@@ -111,7 +111,8 @@ pub enum Event {
         /// Its sizes.
         spec: KeySpec,
     },
-    /// A key can no longer be loaded. Work that already holds it goes on; the rest fails.
+    /// A key can no longer be loaded. Work that already holds it goes on; the rest fails. It is no
+    /// longer pinned, and its copy in host memory goes when its last user is done.
     KeyWithdrawn {
         /// The key.
         key: KeyId,

@@ -44,6 +44,8 @@ pub(crate) struct Keys {
     keys: BTreeMap<KeyId, Key>,
     /// Resident, unpinned and unused, by last use.
     idle: BTreeSet<(u64, KeyId)>,
+    /// Withdrawn, and perhaps still there.
+    leaving: BTreeSet<KeyId>,
     uses: u64,
     pub(crate) loading: u32,
 }
@@ -65,6 +67,28 @@ impl Keys {
             used: 0,
         };
         self.keys.entry(key).or_insert(new).withdrawn = false;
+        self.leaving.remove(&key);
+    }
+
+    /// From now on it can no longer be loaded, and its copy goes when nobody uses it.
+    pub(crate) fn withdraw(&mut self, key: KeyId) -> bool {
+        let known = self.change(key, |k| k.withdrawn = true).is_some();
+        if known {
+            self.leaving.insert(key);
+        }
+        known
+    }
+
+    /// Withdrawn keys whose shared copy is there and idle; they are not asked for again.
+    pub(crate) fn take_leaving(&mut self) -> Vec<KeyId> {
+        let (keys, idle) = (&self.keys, &self.idle);
+        let is_idle = |id: &KeyId| keys.get(id).is_some_and(|k| idle.contains(&(k.used, *id)));
+        let gone: Vec<KeyId> = self.leaving.iter().copied().filter(is_idle).collect();
+        self.leaving.retain(|id| {
+            let copy = keys.get(id).map(|k| k.copy);
+            matches!(copy, Some(Copy::Resident | Copy::Loading(_))) && !gone.contains(id)
+        });
+        gone
     }
 
     /// Changes a key and keeps the idle list true.

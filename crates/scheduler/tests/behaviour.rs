@@ -230,6 +230,26 @@ fn a_step_goes_to_the_device_that_holds_its_key() {
 }
 
 #[test]
+fn a_withdrawn_key_goes_when_its_last_user_is_done_even_if_it_was_pinned() {
+    let mut desk = Desk::new(config(100));
+    desk.tell(Event::KeyDeclared { key: KeyId(1), spec: key(10, 0) });
+    desk.tell(Event::Pin { key: KeyId(1) });
+    desk.device(0);
+    let out = desk.submit(job(vec![device_step(1)], 1));
+    let run = out.actions.iter().find_map(|action| match *action {
+        Action::Load { run, .. } => Some(run),
+        _ => None,
+    });
+    let (run, ..) = starts(&desk.tell(Event::Loaded { run: run.expect("a load") }))[0];
+    let out = desk.tell(Event::KeyWithdrawn { key: KeyId(1) });
+    assert!(!out.actions.iter().any(|action| matches!(action, Action::Evict { .. })));
+    let out = desk.finish(run, None);
+    let evict = Action::Evict { key: KeyId(1), place: Place::Shared };
+    assert!(out.actions.contains(&evict), "{:?}", out.actions);
+    assert_eq!(desk.scheduler.reserved(), Memory::ZERO);
+}
+
+#[test]
 fn when_one_partition_fails_for_good_the_rest_is_dropped_at_once() {
     let mut desk = Desk::new(config(100));
     desk.cpu(0);

@@ -25,6 +25,7 @@ impl Scheduler {
     /// Starts everything that can start: the heads of all shapes are looked at in the one order,
     /// and again from the first one when a start may have changed what was concluded before it.
     pub(super) fn dispatch(&mut self) {
+        self.evict_withdrawn();
         let mut pass = self.line_up();
         while self.lanes.any_free_at_all() || self.keys.loading < self.config.loads {
             let Some(head) = pass.next(&self.queues) else { break };

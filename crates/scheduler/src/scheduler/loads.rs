@@ -184,10 +184,21 @@ impl Scheduler {
     }
 
     pub(super) fn key_withdrawn(&mut self, key: KeyId) {
-        if self.keys.change(key, |k| k.withdrawn = true).is_none() {
+        if !self.keys.withdraw(key) {
             return self.ignore(Ignored::Key(key));
         }
+        if self.keys.get(key).is_some_and(|k| k.pinned) {
+            self.set_pin(key, false);
+            self.note(What::Pin { key, pinned: false, granted: true });
+        }
         self.give_up_key(key);
+    }
+
+    /// Withdrawn keys give their memory back as soon as nobody uses them.
+    pub(super) fn evict_withdrawn(&mut self) {
+        for key in self.keys.take_leaving() {
+            self.evict(key);
+        }
     }
 
     /// Pins a key or lets it go. A pin must leave room for every job that is here.

@@ -139,6 +139,12 @@ impl Scheduler {
         std::mem::swap(&mut self.out, out);
     }
 
+    /// Numbers jobs from that one on, if it is larger than all numbers given so far: the driver knows
+    /// of jobs that ended before a restart.
+    pub fn number_from(&mut self, first: JobId) {
+        self.next_job = self.next_job.max(first.0);
+    }
+
     /// When something comes due by itself; [`Event::Tick`] then.
     pub fn next_wake(&self) -> Option<Time> {
         self.due.first().map(|(time, _)| *time)
