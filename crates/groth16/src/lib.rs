@@ -17,7 +17,7 @@ pub use convert::ConvertError;
 pub use key::{Proof, Standing, VerifyingKey};
 pub use keyfile::{KeyFileError, digest_of};
 pub use native::{NativeKey, Origin, QueryBuilder, RawKey};
-pub use prover::{ProveError, Proved, ProvingKey, Stages};
+pub use prover::{ProveError, Proved, ProvingKey, Stages, Unverified};
 pub use r1cs::{R1cs, Rows};
 pub use setup::{SetupError, development_setup};
 pub use verifier::{PointFault, Verifier, VerifyError};

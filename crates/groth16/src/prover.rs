@@ -58,6 +58,15 @@ pub struct Proved<C: Curve> {
     pub stages: Stages,
 }
 
+/// A proof that nobody may see before it verified, and what it took.
+#[derive(Clone, Debug)]
+pub struct Unverified<C: Curve> {
+    /// The proof.
+    pub proof: Proof<C>,
+    /// Wall time of each stage; [`Stages::check`] is zero.
+    pub stages: Stages,
+}
+
 /// Wall time of each stage of a proof.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stages {
@@ -195,11 +204,19 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
     pub fn prove(&self, witness: Witness<C>) -> Result<Proved<C>, ProveError> {
         self.check_fits(&witness)?;
         let public = witness.public(self.verifying.public_signals()).to_vec();
-        let (proof, mut stages) = self.prove_blinded(witness, Blinding::fresh()?)?;
+        let Unverified { proof, mut stages } = self.prove_unverified(witness)?;
         let start = Instant::now();
         self.verifier.verify(&public, &proof).map_err(|_| ProveError::Unsatisfied)?;
         stages.check = start.elapsed();
         Ok(Proved { proof, stages })
+    }
+
+    /// Proves with fresh randomness and without the self-check, for callers who verify elsewhere,
+    /// on another core or another machine: nobody may see the proof before it verified.
+    pub fn prove_unverified(&self, witness: Witness<C>) -> Result<Unverified<C>, ProveError> {
+        self.check_fits(&witness)?;
+        let (proof, stages) = self.prove_blinded(witness, Blinding::fresh()?)?;
+        Ok(Unverified { proof, stages })
     }
 
     /// Proves with the given randomness and without the self-check, so that proofs can be compared

@@ -24,7 +24,8 @@ pub enum WitnessError {
     },
 }
 
-/// A value for every wire, each canonical, the first of them one. Wiped when dropped.
+/// A value for every wire, each canonical, the first of them one. Clones share the values;
+/// they are wiped with the last of them.
 #[derive(Clone, Debug)]
 pub struct Witness<C> {
     scalars: Scalars,

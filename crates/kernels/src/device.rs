@@ -1,5 +1,7 @@
 //! What a compute device is.
 
+use std::sync::Arc;
+
 use zeroize::Zeroize;
 
 use crate::{Curve, Domain, Matrix, SCALAR_WORDS, Slab, SlabError};
@@ -7,14 +9,24 @@ use crate::{Curve, Domain, Matrix, SCALAR_WORDS, Slab, SlabError};
 /// A scalar as a canonical integer below the group order: four 64-bit words, least first.
 pub type Scalar = [u64; SCALAR_WORDS];
 
-/// Scalars in the host's memory, wiped when dropped: a witness is a secret.
+/// Scalars in the host's memory, shared between clones and wiped when the last one is dropped: a
+/// witness is a secret.
 #[derive(Clone, Default)]
-pub struct Scalars(Vec<Scalar>);
+pub struct Scalars(Arc<Wiped>);
+
+#[derive(Default)]
+struct Wiped(Vec<Scalar>);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl Scalars {
     /// Takes the scalars, which must be canonical (below the group order).
     pub fn new(scalars: Vec<Scalar>) -> Self {
-        Self(scalars)
+        Self(Arc::new(Wiped(scalars)))
     }
 }
 
@@ -22,19 +34,13 @@ impl std::ops::Deref for Scalars {
     type Target = [Scalar];
 
     fn deref(&self) -> &[Scalar] {
-        &self.0
-    }
-}
-
-impl Drop for Scalars {
-    fn drop(&mut self) {
-        self.0.zeroize();
+        &self.0.0
     }
 }
 
 impl std::fmt::Debug for Scalars {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scalars({} hidden)", self.0.len())
+        write!(f, "Scalars({} hidden)", self.len())
     }
 }
 
