@@ -1,0 +1,141 @@
+//! Circuits that are loaded: what submitters need to plan, and what the scheduler knows them by.
+
+use crate::backend::{About, Circuit, Plan, Shape};
+use athanor_scheduler::{
+    CircuitId, Claim, JobSpec, KeyId, LaneNeed, PartitionSpec, Profile, Span, SpecError, StageId,
+    Step, TenantId, Time,
+};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+
+/// The name of the stage that the engine adds.
+pub const CHECK: &str = "check";
+
+/// A circuit with its numbers. A circuit that is loaded again gets new ones.
+pub(crate) struct Loaded {
+    pub(crate) name: String,
+    pub(crate) id: CircuitId,
+    pub(crate) circuit: Arc<dyn Circuit>,
+    pub(crate) about: About,
+    pub(crate) shapes: Vec<Shape>,
+    pub(crate) keys: Vec<KeyId>,
+    /// Of each shape: what the scheduler sees, the check included.
+    pub(crate) profiles: Vec<Arc<Profile>>,
+    closed: AtomicBool,
+}
+
+impl Loaded {
+    /// Gives a circuit its numbers; `stage` numbers a stage's name.
+    pub(crate) fn new(
+        name: &str,
+        id: CircuitId,
+        circuit: Arc<dyn Circuit>,
+        keys: Vec<KeyId>,
+        mut stage: impl FnMut(&str) -> StageId,
+    ) -> Result<Loaded, SpecError> {
+        let shapes = circuit.shapes();
+        let mut profiles = Vec::new();
+        for shape in &shapes {
+            profiles.push(Arc::new(profile(shape, &keys, &mut stage)?));
+        }
+        let (name, about, closed) = (name.to_owned(), circuit.about(), AtomicBool::new(false));
+        Ok(Loaded { name, id, circuit, about, shapes, keys, profiles, closed })
+    }
+
+    /// It takes no new jobs.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// The limit of a step, if it has one; a check has none.
+    pub(crate) fn limit(&self, shape: usize, step: usize) -> Option<std::time::Duration> {
+        self.shapes.get(shape)?.steps.get(step)?.limit
+    }
+
+    /// What the scheduler is told of a plan; none if the plan names a shape that there is not.
+    pub(crate) fn spec(
+        &self,
+        plan: &Plan,
+        tenant: TenantId,
+        class: athanor_scheduler::Class,
+        deadline: Option<Time>,
+    ) -> Option<JobSpec> {
+        let partition = |part: &crate::PlannedPartition| {
+            let profile = self.profiles.get(part.shape)?.clone();
+            Some(PartitionSpec { profile, after: part.after.clone() })
+        };
+        Some(JobSpec {
+            circuit: self.id,
+            tenant,
+            class,
+            deadline,
+            holds: plan.holds,
+            partitions: plan.partitions.iter().map(partition).collect::<Option<_>>()?,
+            growth: None,
+        })
+    }
+}
+
+fn profile(
+    shape: &Shape,
+    keys: &[KeyId],
+    stage: &mut impl FnMut(&str) -> StageId,
+) -> Result<Profile, SpecError> {
+    let step = |step: &crate::Step, stage: StageId| Step {
+        stage,
+        lane: step.lane,
+        claim: step.claim,
+        key: step.key.and_then(|key| keys.get(key).copied()),
+        estimate: Span(u64::try_from(step.estimate.as_nanos()).unwrap_or(u64::MAX)),
+        emits: 0,
+    };
+    let mut steps: Vec<Step> = shape.steps.iter().map(|s| step(s, stage(&s.stage))).collect();
+    steps.push(Step {
+        stage: stage(CHECK),
+        lane: LaneNeed::Cpu { least: 1, most: 1 },
+        claim: Claim { peak: shape.check_peak, ..Claim::default() },
+        key: None,
+        estimate: Span(u64::try_from(shape.check_estimate.as_nanos()).unwrap_or(u64::MAX)),
+        emits: 0,
+    });
+    Profile::new(steps)
+}
+
+/// Circuits by name, for submitters on any thread.
+#[derive(Default)]
+pub(crate) struct Registry(RwLock<BTreeMap<String, Arc<Loaded>>>);
+
+impl Registry {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Loaded>> {
+        self.read().get(name).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Loaded>> {
+        self.read().values().cloned().collect()
+    }
+
+    /// Adds a circuit unless its name is taken.
+    pub(crate) fn add(&self, circuit: Arc<Loaded>) -> bool {
+        let mut all = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match all.entry(circuit.name.clone()) {
+            std::collections::btree_map::Entry::Occupied(_) => false,
+            std::collections::btree_map::Entry::Vacant(place) => {
+                place.insert(circuit);
+                true
+            }
+        }
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Option<Arc<Loaded>> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Arc<Loaded>>> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

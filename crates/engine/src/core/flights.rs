@@ -1,0 +1,101 @@
+//! Requests that are the same: joined to one that is under way, or answered from the proof cache.
+//!
+//! Only requests of one tenant share, and only under the same verifying key and circuit: the digest
+//! is over all of it. The cache is off unless it is given bytes, for a proof that is given out twice
+//! links two requests.
+
+use crate::circuits::Loaded;
+use crate::job::{Finished, Submission};
+use athanor_scheduler::{Class, Ticket};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// BLAKE3 over tenant, circuit, verifying key and input.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct FlightKey([u8; 32]);
+
+/// What a request can share.
+pub(super) enum Joined {
+    Flight(Ticket),
+    Cached(Arc<Finished>),
+}
+
+struct Flight {
+    leader: Ticket,
+    class: Class,
+    deadline: Option<SystemTime>,
+}
+
+pub(super) struct Flights {
+    under_way: HashMap<FlightKey, Flight>,
+    cached: HashMap<FlightKey, Arc<Finished>>,
+    /// Cached keys, oldest first.
+    order: VecDeque<FlightKey>,
+    bytes: u64,
+    limit: u64,
+}
+
+impl FlightKey {
+    pub(super) fn of(submission: &Submission, circuit: &Loaded) -> FlightKey {
+        let mut hasher = blake3::Hasher::new_derive_key("athanor same request 1");
+        for text in [&submission.tenant, &circuit.name] {
+            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        }
+        hasher.update(&circuit.about.verifying_key).update(&submission.input.digest());
+        FlightKey(*hasher.finalize().as_bytes())
+    }
+}
+
+impl Flights {
+    /// Keeps results of so many bytes.
+    pub(super) fn new(limit: u64) -> Flights {
+        Flights {
+            under_way: HashMap::new(),
+            cached: HashMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            limit,
+        }
+    }
+
+    /// What the request can share. One that is more urgent than what is under way, or has another
+    /// deadline, goes its own way: it must neither wait behind nor end with the other.
+    pub(super) fn find(&self, key: &FlightKey, submission: &Submission) -> Option<Joined> {
+        if let Some(finished) = self.cached.get(key) {
+            let finished = Finished { cached: true, marks: Vec::new(), ..(**finished).clone() };
+            return Some(Joined::Cached(Arc::new(finished)));
+        }
+        let flight = self.under_way.get(key)?;
+        let suits = flight.class <= submission.class && flight.deadline == submission.deadline;
+        suits.then_some(Joined::Flight(flight.leader))
+    }
+
+    /// A request that others may share is under way; the first of its kind stays the one.
+    pub(super) fn begin(&mut self, key: FlightKey, leader: Ticket, submission: &Submission) {
+        let (class, deadline) = (submission.class, submission.deadline);
+        self.under_way.entry(key).or_insert(Flight { leader, class, deadline });
+    }
+
+    /// It has ended; its verified result may serve others.
+    pub(super) fn end(&mut self, key: &FlightKey, leader: Ticket, finished: Option<Arc<Finished>>) {
+        if self.under_way.get(key).is_some_and(|flight| flight.leader == leader) {
+            self.under_way.remove(key);
+        }
+        let Some(finished) = finished else { return };
+        let bytes = finished.bytes.len() as u64;
+        if bytes > self.limit {
+            return;
+        }
+        if self.cached.insert(key.clone(), finished).is_none() {
+            self.order.push_back(key.clone());
+            self.bytes += bytes;
+        }
+        while self.bytes > self.limit {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some(gone) = self.cached.remove(&oldest) {
+                self.bytes -= gone.bytes.len() as u64;
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Jobs on their way: submitted, joined, restored, cancelled, answered.
+
+use super::Core;
+use super::flights::{FlightKey, Joined};
+use crate::backend::{Payload, Plan, TaskError};
+use crate::circuits::Loaded;
+use crate::job::{Finished, JobError, JobState, Status, Submission};
+use crate::journal::{Record, Unfinished};
+use crate::message::Planned;
+use crate::sync::Arc as Shared;
+use athanor_scheduler::{Event, JobId, JobSpec, Outcome, Refusal, TenantId, Ticket};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One job, from its submit to its answer.
+pub(super) struct Job {
+    pub(super) submission: Arc<Submission>,
+    pub(super) circuit: Arc<Loaded>,
+    pub(super) input: Payload,
+    pub(super) partitions: Vec<Partition>,
+    /// What it was submitted under.
+    ticket: Ticket,
+    /// Clients who want it. Who gives up is taken off; the last one stays, to be told how it ends.
+    clients: Vec<Shared<JobState>>,
+    flight: Option<FlightKey>,
+    /// The last failure of any of its runs, in code and words.
+    pub(super) failure: Option<(&'static str, String)>,
+    pub(super) marks: Vec<(String, Duration)>,
+}
+
+/// What the engine keeps of one partition.
+#[derive(Default)]
+pub(super) struct Partition {
+    pub(super) shape: usize,
+    pub(super) after: Vec<u32>,
+    /// What the last finished step left.
+    pub(super) payload: Option<Payload>,
+    /// What the partition left when it was done.
+    pub(super) left: Option<Arc<[u8]>>,
+    /// How often it was begun anew because its result was wrong.
+    pub(super) again: u32,
+}
+
+#[derive(Default)]
+pub(super) struct Jobs {
+    /// Submitted, not yet numbered.
+    entering: HashMap<Ticket, Job>,
+    open: HashMap<JobId, Job>,
+    /// Of every client of an open job.
+    by_ticket: HashMap<Ticket, JobId>,
+    tenants: BTreeMap<String, TenantId>,
+}
+
+impl Job {
+    fn new(planned: Planned, flight: Option<FlightKey>) -> Job {
+        let Planned { submission, circuit, plan, state } = planned;
+        let Plan { input, partitions, .. } = plan;
+        let partition = |part: crate::PlannedPartition| Partition {
+            shape: part.shape,
+            after: part.after,
+            ..Partition::default()
+        };
+        Job {
+            submission,
+            circuit,
+            input,
+            partitions: partitions.into_iter().map(partition).collect(),
+            ticket: state.ticket,
+            clients: vec![state],
+            flight,
+            failure: None,
+            marks: Vec::new(),
+        }
+    }
+
+    fn tell(&self, status: &Status) {
+        self.clients.iter().for_each(|client| client.set(status.clone()));
+    }
+
+    /// Tells the clients how far it is.
+    pub(super) fn tell_progress(&self, job: JobId, stage: Option<Arc<str>>) {
+        let done = self.partitions.iter().filter(|part| part.left.is_some()).count() as u32;
+        let partitions = self.partitions.len() as u32;
+        self.tell(&Status::Accepted { job, done, partitions, stage });
+    }
+
+    fn result(&self) -> Option<Arc<[u8]>> {
+        self.partitions.last()?.left.clone()
+    }
+
+    fn end(&self, outcome: &Outcome) -> Result<Arc<Finished>, JobError> {
+        match (outcome, self.result()) {
+            (Outcome::Complete, Some(bytes)) => {
+                Ok(Arc::new(Finished { bytes, marks: self.marks.clone(), cached: false }))
+            }
+            _ => Err(JobError::of(outcome, self.failure.clone())),
+        }
+    }
+
+    /// What the journal keeps of its end.
+    pub(super) fn ended(&self, job: JobId, outcome: Outcome) -> Record {
+        let complete = outcome == Outcome::Complete;
+        let failure = self.failure.clone().filter(|_| matches!(outcome, Outcome::Failed { .. }));
+        let result = if complete { self.result() } else { None };
+        Record::Ended { job, outcome, failure, result }
+    }
+}
+
+impl Jobs {
+    pub(super) fn get(&self, job: JobId) -> Option<&Job> {
+        self.open.get(&job)
+    }
+
+    pub(super) fn get_mut(&mut self, job: JobId) -> Option<&mut Job> {
+        self.open.get_mut(&job)
+    }
+
+    /// A submitted job got its number.
+    pub(super) fn number(&mut self, ticket: Ticket, id: JobId) -> Option<&Job> {
+        let job = self.entering.remove(&ticket)?;
+        self.by_ticket.insert(ticket, id);
+        for client in &job.clients {
+            self.by_ticket.insert(client.ticket, id);
+        }
+        Some(self.open.entry(id).or_insert(job))
+    }
+
+    fn take(&mut self, id: JobId) -> Option<Job> {
+        let job = self.open.remove(&id)?;
+        self.by_ticket.remove(&job.ticket);
+        for client in &job.clients {
+            self.by_ticket.remove(&client.ticket);
+        }
+        Some(job)
+    }
+
+    /// The job that a client's ticket leads to; before it has a number, by its first ticket.
+    fn of(&mut self, ticket: Ticket) -> (Option<JobId>, Option<&mut Job>) {
+        match self.by_ticket.get(&ticket) {
+            Some(&id) => (Some(id), self.open.get_mut(&id)),
+            None => (None, self.entering.get_mut(&ticket)),
+        }
+    }
+
+    /// Whether any job of the circuit is here.
+    pub(super) fn any_of(&self, circuit: &Loaded) -> bool {
+        let mut all = self.open.values().chain(self.entering.values());
+        all.any(|job| job.circuit.id == circuit.id)
+    }
+
+    /// Everybody who waits hears that the engine is stopping.
+    pub(super) fn abandon(self) {
+        for job in self.open.into_values().chain(self.entering.into_values()) {
+            job.tell(&Status::Ended(Err(JobError::Stopping)));
+        }
+    }
+
+    fn tenant(&mut self, name: &str) -> TenantId {
+        if let Some(&known) = self.tenants.get(name) {
+            return known;
+        }
+        let id = TenantId(self.tenants.len() as u32);
+        self.tenants.insert(name.to_owned(), id);
+        id
+    }
+}
+
+impl Core {
+    /// Takes a planned submission in, joins it to one that is the same, or answers it at once.
+    pub(super) fn submit(&mut self, planned: Planned) {
+        let state = planned.state.clone();
+        let refused = if self.draining {
+            Some(JobError::Stopping)
+        } else if planned.circuit.is_closed() {
+            Some(JobError::UnknownCircuit(planned.submission.circuit.clone()))
+        } else {
+            self.admit(planned).err()
+        };
+        if let Some(error) = refused {
+            state.set(Status::Ended(Err(error)));
+        }
+    }
+
+    fn admit(&mut self, planned: Planned) -> Result<(), JobError> {
+        let submission = planned.submission.clone();
+        let flight = submission.share.then(|| FlightKey::of(&submission, &planned.circuit));
+        match flight.as_ref().and_then(|flight| self.flights.find(flight, &submission)) {
+            Some(Joined::Cached(finished)) => {
+                self.counters.cache_hits += 1;
+                planned.state.set(Status::Ended(Ok(finished)));
+                return Ok(());
+            }
+            Some(Joined::Flight(leader)) => return self.join_flight(leader, planned.state),
+            None => {}
+        }
+        let spec = self.spec(&planned)?;
+        let ticket = planned.state.ticket;
+        if let Some(flight) = &flight {
+            self.flights.begin(flight.clone(), ticket, &submission);
+        }
+        self.jobs.entering.insert(ticket, Job::new(planned, flight));
+        self.tell(Event::Submit { ticket, spec });
+        Ok(())
+    }
+
+    /// Lets a client share a job that is under way.
+    fn join_flight(&mut self, leader: Ticket, state: Shared<JobState>) -> Result<(), JobError> {
+        let most = self.scheduler.config().max_jobs;
+        let (id, job) = self.jobs.of(leader);
+        let Some(job) = job else {
+            return Err(JobError::internal("a job under way that is not here"));
+        };
+        if job.clients.len() >= most {
+            let retry_after = self.scheduler.config().busy.0;
+            return Err(JobError::Refused(Refusal::Busy { retry_after }));
+        }
+        let ticket = state.ticket;
+        job.clients.push(state);
+        if let Some(id) = id {
+            job.tell_progress(id, None);
+            self.jobs.by_ticket.insert(ticket, id);
+        }
+        self.counters.joined += 1;
+        Ok(())
+    }
+
+    /// After a restart: goes on with a job that was accepted before it.
+    pub(crate) fn restore(&mut self, unfinished: Unfinished, planned: Planned) {
+        let Ok(spec) = self.spec(&planned) else { return };
+        let (id, ticket) = (unfinished.job, planned.state.ticket);
+        let mut job = Job::new(planned, None);
+        let mut finished = Vec::new();
+        for (index, left) in unfinished.finished {
+            if let Some(partition) = job.partitions.get_mut(index as usize) {
+                partition.left = Some(left);
+                finished.push(index);
+            }
+        }
+        job.tell_progress(id, None);
+        self.jobs.by_ticket.insert(ticket, id);
+        self.jobs.open.insert(id, job);
+        self.tell(Event::Restore { job: id, spec, finished });
+    }
+
+    /// What the scheduler is told of a planned submission.
+    fn spec(&mut self, planned: &Planned) -> Result<JobSpec, JobError> {
+        let submission = &planned.submission;
+        let tenant = self.jobs.tenant(&submission.tenant);
+        let deadline = submission.deadline.map(|moment| self.time_of(moment));
+        let spec = planned.circuit.spec(&planned.plan, tenant, submission.class, deadline);
+        spec.ok_or_else(|| JobError::internal("the plan names a shape the circuit does not have"))
+    }
+
+    /// A client gives up. The job ends if it was the last one.
+    pub(super) fn cancel(&mut self, ticket: Ticket) {
+        let (id, Some(job)) = self.jobs.of(ticket) else { return };
+        let Some(at) = job.clients.iter().position(|client| client.ticket == ticket) else {
+            return;
+        };
+        if job.clients.len() > 1 {
+            job.clients.remove(at).set(Status::Ended(Err(JobError::Cancelled)));
+            if ticket != job.ticket {
+                self.jobs.by_ticket.remove(&ticket);
+            }
+        } else if let Some(job) = id {
+            self.tell(Event::Cancel { job });
+        }
+    }
+
+    /// The scheduler does not take a job.
+    pub(super) fn refuse(&mut self, ticket: Ticket, why: Refusal) {
+        let job = match self.jobs.by_ticket.get(&ticket) {
+            Some(&id) => self.jobs.take(id),
+            None => self.jobs.entering.remove(&ticket),
+        };
+        if let Some(job) = job {
+            job.tell(&Status::Ended(Err(JobError::Refused(why))));
+            self.leave(&job, None);
+        }
+    }
+
+    /// A job is over, and that is recorded.
+    pub(super) fn answer(&mut self, id: JobId, outcome: &Outcome) {
+        let Some(job) = self.jobs.take(id) else { return };
+        let end = job.end(outcome);
+        job.tell(&Status::Ended(end.clone()));
+        self.leave(&job, end.ok());
+    }
+
+    fn leave(&mut self, job: &Job, finished: Option<Arc<Finished>>) {
+        if let Some(flight) = &job.flight {
+            self.flights.end(flight, job.ticket, finished);
+        }
+        if job.circuit.is_closed() {
+            self.withdraw_if_unused(&job.circuit.clone());
+        }
+    }
+
+    /// The last failure of any run of the job.
+    pub(super) fn note_failure(&mut self, job: JobId, error: &TaskError) {
+        if let Some(job) = self.jobs.get_mut(job) {
+            job.failure = Some((error.code, error.message.clone()));
+        }
+    }
+}

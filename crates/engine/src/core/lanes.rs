@@ -1,0 +1,173 @@
+//! Lanes and what runs on them: given out, told to stop, replaced when they hang.
+
+use super::Core;
+use super::timers::Due;
+use crate::config::DeviceConfig;
+use crate::lane::{Lane, LaneThread, Work, join_within};
+use crate::stop::Stop;
+use crate::worker::Children;
+use athanor_scheduler::{Event, LaneId, LaneKind, Run, TaskId};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub(super) struct Lanes {
+    threads: BTreeMap<LaneId, (LaneThread, LaneKind)>,
+    running: BTreeMap<Run, Running>,
+    next: u32,
+    worker: Option<(PathBuf, Vec<OsString>)>,
+    /// Threads of lanes that are gone, to be waited for at the end.
+    gone: Vec<JoinHandle<()>>,
+}
+
+/// A run that has begun and not ended.
+pub(super) struct Running {
+    pub(super) task: TaskId,
+    pub(super) lane: LaneId,
+    pub(super) stop: Stop,
+    pub(super) began: Instant,
+    /// The timer that is set for it.
+    timer: Option<(Instant, Due)>,
+}
+
+impl Lanes {
+    pub(super) fn new(worker: Option<(PathBuf, Vec<OsString>)>) -> Lanes {
+        Lanes {
+            threads: BTreeMap::new(),
+            running: BTreeMap::new(),
+            next: 0,
+            worker,
+            gone: Vec::new(),
+        }
+    }
+
+    pub(super) fn lane(&self, id: LaneId) -> Option<Lane> {
+        self.threads.get(&id).map(|(thread, _)| thread.lane.clone())
+    }
+
+    pub(super) fn give(&self, lane: LaneId, work: Work) {
+        if let Some((thread, _)) = self.threads.get(&lane) {
+            thread.give(work);
+        }
+    }
+
+    /// What worker processes hold, in bytes.
+    pub(super) fn children_resident(&self) -> u64 {
+        self.threads.values().map(|(thread, _)| thread.children.resident()).sum()
+    }
+
+    /// Tells every run to stop and waits for the threads, so long at most.
+    pub(super) fn end(self, patience: Duration) {
+        self.running.values().for_each(|running| running.stop.set());
+        let mut threads = self.gone;
+        for (thread, _) in self.threads.into_values() {
+            thread.children.kill();
+            threads.push(thread.close());
+        }
+        join_within(threads, patience);
+    }
+}
+
+impl Core {
+    pub(crate) fn add_lane(&mut self, threads: u32) -> std::io::Result<LaneId> {
+        self.join(LaneKind::Cpu { threads }, None, threads)
+    }
+
+    pub(crate) fn add_device(&mut self, device: &DeviceConfig) -> std::io::Result<LaneId> {
+        let kind = LaneKind::Device { class: device.class, memory: device.memory };
+        self.join(kind, Some(device.name.clone()), device.threads)
+    }
+
+    fn join(
+        &mut self,
+        kind: LaneKind,
+        device: Option<String>,
+        threads: u32,
+    ) -> std::io::Result<LaneId> {
+        let id = LaneId(self.lanes.next);
+        self.lanes.next += 1;
+        let children = Arc::new(Children::new(self.lanes.worker.clone()));
+        let lane = Lane::new(id, device, threads);
+        let thread = LaneThread::start(lane, children, self.own.clone())?;
+        self.lanes.threads.insert(id, (thread, kind));
+        self.tell(Event::LaneJoined { lane: id, kind });
+        Ok(id)
+    }
+
+    /// A run begins; after `limit` it counts as hung.
+    pub(super) fn begin(
+        &mut self,
+        run: Run,
+        task: TaskId,
+        lane: LaneId,
+        limit: Option<Duration>,
+    ) -> Stop {
+        let (stop, began) = (Stop::new(), Instant::now());
+        let timer =
+            limit.and_then(|limit| began.checked_add(limit)).map(|at| (at, Due::Limit(run)));
+        if let Some((at, due)) = timer {
+            self.timers.set(at, due);
+        }
+        let running = Running { task, lane, stop: stop.clone(), began, timer };
+        self.lanes.running.insert(run, running);
+        stop
+    }
+
+    /// A run is over; nothing if it was given up before.
+    pub(super) fn finish(&mut self, run: Run) -> Option<Running> {
+        let running = self.lanes.running.remove(&run)?;
+        if let Some((at, due)) = running.timer {
+            self.timers.unset(at, due);
+        }
+        Some(running)
+    }
+
+    /// Tells a run to stop, and waits for it only so long.
+    pub(super) fn stop_run(&mut self, run: Run) {
+        let Some(running) = self.lanes.running.get_mut(&run) else { return };
+        running.stop.set();
+        let at = Instant::now() + self.grace;
+        let old = running.timer.replace((at, Due::Grace(run)));
+        if let Some((at, due)) = old {
+            self.timers.unset(at, due);
+        }
+        self.timers.set(at, Due::Grace(run));
+        if let Some((thread, _)) = self.lanes.threads.get(&running.lane) {
+            // A child is ended at once: it shares nothing with us that could be left half-done.
+            thread.children.kill();
+        }
+    }
+
+    /// A step took longer than its circuit allows.
+    pub(super) fn over_limit(&mut self, run: Run) {
+        self.counters.over_limit += 1;
+        if let Some(running) = self.lanes.running.get_mut(&run) {
+            running.timer = None;
+        }
+        self.stop_run(run);
+    }
+
+    /// A run that does not stop: its lane is lost with it, and another takes its place. The thread
+    /// cannot be ended from outside; what it still reports is ignored.
+    pub(super) fn hung(&mut self, run: Run) {
+        let Some(mut running) = self.lanes.running.remove(&run) else { return };
+        running.timer = None;
+        let Some((thread, kind)) = self.lanes.threads.remove(&running.lane) else { return };
+        self.counters.lanes_lost += 1;
+        let (device, threads) = (thread.lane.device().map(str::to_owned), thread.lane.threads());
+        self.lanes.gone.push(thread.close());
+        self.tell(Event::LaneLost { lane: running.lane });
+        // Without a thread for it there is a lane fewer; the scheduler refuses what needs it.
+        let _ = self.join(kind, device, threads as u32);
+    }
+
+    /// A lane that was drained.
+    pub(super) fn close_lane(&mut self, lane: LaneId) {
+        if let Some((thread, _)) = self.lanes.threads.remove(&lane) {
+            self.lanes.gone.push(thread.close());
+        }
+    }
+}

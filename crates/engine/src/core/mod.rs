@@ -1,0 +1,204 @@
+//! The engine's own thread: it owns the scheduler, carries out its actions, and alone changes what
+//! the engine keeps. All other threads send it messages and hold nothing it needs.
+
+mod circuits;
+mod flights;
+mod jobs;
+mod keys;
+mod lanes;
+mod perform;
+mod timers;
+
+pub use circuits::LoadError;
+
+use crate::circuits::Registry;
+use crate::config::Config;
+use crate::journal::Journal;
+use crate::message::Message;
+use crate::metrics::Counters;
+use athanor_scheduler::{Event, Memory, Output, Scheduler, Span, Time};
+use athanor_telemetry::{Labels, Stats};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime};
+
+pub(crate) struct Core {
+    scheduler: Scheduler,
+    out: Output,
+    /// Events that carrying out actions gave rise to; taken in before the next message.
+    next: std::collections::VecDeque<Event>,
+    began: Instant,
+    inbox: Receiver<Message>,
+    own: Sender<Message>,
+    journal: Arc<dyn Journal>,
+    observer: Option<crate::config::Observer>,
+    grace: Duration,
+    registry: Arc<Registry>,
+    jobs: jobs::Jobs,
+    keys: keys::Keys,
+    lanes: lanes::Lanes,
+    timers: timers::Timers,
+    flights: flights::Flights,
+    numbers: circuits::Numbers,
+    draining: bool,
+    pub(crate) resident: u64,
+    pub(crate) labels: Labels,
+    pub(crate) stats: Stats,
+    pub(crate) counters: Counters,
+}
+
+impl Core {
+    /// With a budget of so many bytes, before any lane is there.
+    pub(crate) fn new(
+        mut config: Config,
+        budget: u64,
+        journal: Arc<dyn Journal>,
+        registry: Arc<Registry>,
+        (own, inbox): (Sender<Message>, Receiver<Message>),
+    ) -> std::io::Result<Core> {
+        let mut policy = std::mem::take(&mut config.policy);
+        policy.budget = Memory { host: budget, pinned: policy.budget.pinned };
+        policy.reserve = Memory::host(config.reserve.min(budget));
+        let loaders = policy.loads;
+        let mut core = Core {
+            scheduler: Scheduler::new(policy, seed()),
+            out: Output::default(),
+            next: std::collections::VecDeque::new(),
+            began: Instant::now(),
+            inbox,
+            own: own.clone(),
+            journal,
+            observer: config.observer.take(),
+            grace: config.grace,
+            registry,
+            jobs: jobs::Jobs::default(),
+            keys: keys::Keys::start(loaders, own)?,
+            lanes: lanes::Lanes::new(config.worker.take()),
+            timers: timers::Timers::default(),
+            flights: flights::Flights::new(config.proof_cache),
+            numbers: circuits::Numbers::default(),
+            draining: false,
+            resident: 0,
+            labels: Labels::default(),
+            stats: Stats::new(),
+            counters: Counters::default(),
+        };
+        core.scheduler.number_from(core.journal.next_job());
+        for device in &config.devices {
+            core.add_device(device)?;
+        }
+        for threads in &config.lanes {
+            core.add_lane(*threads)?;
+        }
+        Ok(core)
+    }
+
+    /// Serves until it is told to stop.
+    pub(crate) fn run(mut self) {
+        loop {
+            let wake = self.next_wake();
+            let message = match wake {
+                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => self.inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            match message {
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(message) => self.take_in(message),
+                Err(RecvTimeoutError::Timeout) => self.tell(Event::Tick),
+            }
+            self.expire();
+        }
+        self.end();
+    }
+
+    fn take_in(&mut self, message: Message) {
+        match message {
+            Message::Submit(planned) => self.submit(*planned),
+            Message::Cancel(ticket) => self.cancel(ticket),
+            Message::Ended(ended) => self.ended(ended),
+            Message::Probed { run, passed } => self.tell(Event::Probed { run, passed }),
+            Message::KeyRead { run, read } => self.key_read(run, read),
+            Message::Recorded { record, durable: true } => self.tell(Event::Persisted { record }),
+            Message::Recorded { record, .. } => self.tell(Event::NotPersisted { record }),
+            Message::Resident(bytes) => {
+                self.resident = bytes + self.lanes.children_resident();
+                self.tell(Event::Resident { memory: Memory::host(self.resident) });
+            }
+            Message::Do(work) => work(self),
+            Message::Stop => {}
+        }
+    }
+
+    /// Tells the scheduler and does what it wants, until nothing more follows.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.next.push_back(event);
+        while let Some(event) = self.next.pop_front() {
+            let now = self.now();
+            let mut out = std::mem::take(&mut self.out);
+            self.scheduler.handle(now, event, &mut out);
+            self.counters.events += 1;
+            for record in &out.trace {
+                self.counters.see(&record.what);
+                self.stats.push(record);
+                if let Some(observer) = &mut self.observer {
+                    observer(record);
+                }
+            }
+            for action in out.actions.drain(..) {
+                self.perform(action);
+            }
+            out.clear();
+            self.out = out;
+        }
+    }
+
+    /// The scheduler's clock: nanoseconds since the engine began.
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// A moment of the wall clock on the scheduler's clock; one that has passed is now.
+    fn time_of(&self, moment: SystemTime) -> Time {
+        let left = moment.duration_since(SystemTime::now()).unwrap_or_default();
+        self.now() + Span(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let due = self.scheduler.next_wake();
+        let due = due.and_then(|due| self.began.checked_add(Duration::from_nanos(due.0)));
+        [due, self.timers.next()].into_iter().flatten().min()
+    }
+
+    /// What the ledger holds.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.scheduler.reserved().host
+    }
+
+    pub(crate) fn budget(&self) -> u64 {
+        self.scheduler.config().budget.host
+    }
+
+    pub(crate) fn open_jobs(&self) -> usize {
+        self.scheduler.open_jobs()
+    }
+
+    /// From now on no job is taken.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Everything ends: runs are told to stop, clients hear that the engine is stopping, threads are
+    /// waited for. Accepted jobs stay in the journal as accepted.
+    fn end(self) {
+        let Core { jobs, keys, lanes, grace, .. } = self;
+        jobs.abandon();
+        lanes.end(grace);
+        keys.end();
+    }
+}
+
+/// Feeds the jitter of retries, which must differ between processes.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,49 @@
+//! What comes due besides the scheduler's own: runs that take too long.
+
+use super::Core;
+use athanor_scheduler::Run;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// The step's own limit.
+    Limit(Run),
+    /// It was told to stop long ago.
+    Grace(Run),
+}
+
+#[derive(Default)]
+pub(super) struct Timers(BTreeSet<(Instant, Due)>);
+
+impl Timers {
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn set(&mut self, at: Instant, due: Due) {
+        self.0.insert((at, due));
+    }
+
+    pub(super) fn unset(&mut self, at: Instant, due: Due) {
+        self.0.remove(&(at, due));
+    }
+
+    fn take(&mut self, now: Instant) -> Option<Due> {
+        let (at, _) = self.0.first()?;
+        if *at > now { None } else { self.0.pop_first().map(|(_, due)| due) }
+    }
+}
+
+impl Core {
+    /// Deals with runs that took too long.
+    pub(super) fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some(due) = self.timers.take(now) {
+            match due {
+                Due::Limit(run) => self.over_limit(run),
+                Due::Grace(run) => self.hung(run),
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The engine's public face.
+
+use crate::backend::{About, Circuit};
+use crate::circuits::{Loaded, Registry};
+use crate::config::Config;
+use crate::core::{Core, LoadError};
+use crate::heartbeat::Heartbeat;
+use crate::job::{JobError, JobHandle, JobState, Submission};
+use crate::journal::{Journal, JournalError};
+use crate::memory::{self, Budget};
+use crate::message::{Message, Planned};
+use crate::metrics::Counters;
+use athanor_scheduler::{JobId, Ticket};
+use athanor_telemetry::{Labels, Stats};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Proves many jobs of many circuits on this machine's lanes and devices. Dropping it stops it.
+pub struct Engine {
+    core: Sender<Message>,
+    registry: Arc<Registry>,
+    journal: Arc<dyn Journal>,
+    tickets: AtomicU64,
+    budget: Budget,
+    thread: Option<JoinHandle<()>>,
+    heartbeat: Option<Heartbeat>,
+}
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The system gave no thread.
+    #[error("the system gave no thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The process holds more already than it may.
+    #[error(
+        "the memory budget of {budget} bytes is spent before the first job: the process itself \
+         holds {resident}; give it more"
+    )]
+    Budget {
+        /// The budget.
+        budget: u64,
+        /// What is held.
+        resident: u64,
+    },
+}
+
+/// How an engine stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Bytes that jobs, partitions and keys may hold.
+    pub budget: u64,
+    /// Bytes that they hold by the ledger.
+    pub reserved: u64,
+    /// Bytes that the process really holds, as last measured, beyond what it held when it began.
+    pub resident: u64,
+    /// Jobs accepted and not answered.
+    pub open_jobs: usize,
+    /// What happened so far.
+    pub counters: Counters,
+    /// Sums and percentiles.
+    pub stats: Stats,
+    /// Names of what the numbers stand for.
+    pub labels: Labels,
+}
+
+impl Standing {
+    /// By how much what is held differs from what the ledger says.
+    pub fn drift(&self) -> i64 {
+        self.resident as i64 - self.reserved as i64
+    }
+}
+
+/// A circuit that is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CircuitStanding {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub about: About,
+    /// Whether its keys are in memory.
+    pub resident: bool,
+}
+
+impl Engine {
+    /// Starts the threads; no circuit is loaded yet.
+    pub fn start(config: Config, journal: Arc<dyn Journal>) -> Result<Engine, StartError> {
+        let budget = memory::budget(config.memory);
+        let base = memory::resident().unwrap_or(0);
+        let room = budget.bytes.checked_sub(base).filter(|room| *room > 0);
+        let room = room.ok_or(StartError::Budget { budget: budget.bytes, resident: base })?;
+        let (core, inbox) = channel();
+        let registry = Arc::new(Registry::default());
+        let pace = config.heartbeat;
+        let own =
+            Core::new(config, room, journal.clone(), registry.clone(), (core.clone(), inbox))?;
+        let thread = std::thread::Builder::new().name("engine-core".into()).spawn(|| own.run())?;
+        let heartbeat = Heartbeat::start(pace, base, core.clone())?;
+        Ok(Engine {
+            core,
+            registry,
+            journal,
+            tickets: AtomicU64::new(0),
+            budget,
+            thread: Some(thread),
+            heartbeat: Some(heartbeat),
+        })
+    }
+
+    /// The whole budget, the process's own memory included, and where it came from.
+    pub fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// Makes a circuit known. Its keys are read when the first job needs them.
+    pub fn load(&self, name: &str, circuit: Arc<dyn Circuit>) -> Result<(), LoadError> {
+        let name = name.to_owned();
+        self.ask(move |core| core.load_circuit(&name, circuit).map(|_| ()))
+            .unwrap_or(Err(LoadError::Stopped))
+    }
+
+    /// Takes no more jobs for a circuit; its keys give their memory back when its last job is over.
+    pub fn unload(&self, name: &str) -> Result<(), LoadError> {
+        let name = name.to_owned();
+        self.ask(move |core| core.unload_circuit(&name)).unwrap_or(Err(LoadError::Stopped))
+    }
+
+    /// Keeps a circuit's keys in memory from their next use on, or lets them go when idle.
+    pub fn pin(&self, name: &str, pinned: bool) -> Result<(), LoadError> {
+        let name = name.to_owned();
+        self.ask(move |core| core.pin(&name, pinned)).unwrap_or(Err(LoadError::Stopped))
+    }
+
+    /// The circuits that are loaded, in the order of their names.
+    pub fn circuits(&self) -> Vec<CircuitStanding> {
+        let all = self.registry.all();
+        let describe = move |core: &mut Core| {
+            let stand = |loaded: &Arc<Loaded>| CircuitStanding {
+                name: loaded.name.clone(),
+                about: loaded.about.clone(),
+                resident: core.is_resident(loaded),
+            };
+            all.iter().map(stand).collect()
+        };
+        self.ask(describe).unwrap_or_default()
+    }
+
+    /// Submits a job and returns when it is accepted: from then on it is not lost.
+    pub fn submit(&self, submission: Submission) -> Result<JobHandle, JobError> {
+        let handle = self.begin(submission)?;
+        handle.accepted()?;
+        Ok(handle)
+    }
+
+    /// Submits a job and returns at once; [`JobHandle::accepted`] tells whether it was taken.
+    pub fn begin(&self, submission: Submission) -> Result<JobHandle, JobError> {
+        let (planned, handle) = self.plan(Arc::new(submission))?;
+        let _ = self.core.send(Message::Submit(Box::new(planned)));
+        Ok(handle)
+    }
+
+    fn plan(&self, submission: Arc<Submission>) -> Result<(Planned, JobHandle), JobError> {
+        let circuit = self.registry.get(&submission.circuit);
+        let circuit =
+            circuit.ok_or_else(|| JobError::UnknownCircuit(submission.circuit.clone()))?;
+        let plan = circuit.circuit.plan(&submission.input)?;
+        let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
+        let state = JobState::new(ticket);
+        let handle = JobHandle::new(state.clone(), self.core.clone());
+        Ok((Planned { submission, circuit, plan, state }, handle))
+    }
+
+    /// Goes on with the jobs that the journal knows as accepted and not ended, as far as their
+    /// circuits are loaded; each with its handle, or why it cannot go on yet.
+    #[allow(clippy::type_complexity)]
+    pub fn resume(&self) -> Result<Vec<(JobId, Result<JobHandle, JobError>)>, JournalError> {
+        let mut resumed = Vec::new();
+        for unfinished in self.journal.unfinished()? {
+            let job = unfinished.job;
+            let planned = self.plan(unfinished.submission.clone());
+            resumed.push((
+                job,
+                planned.map(|(planned, handle)| {
+                    let restore = move |core: &mut Core| core.restore(unfinished, planned);
+                    let _ = self.core.send(Message::Do(Box::new(restore)));
+                    handle
+                }),
+            ));
+        }
+        Ok(resumed)
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Option<Standing> {
+        self.ask(|core| Standing {
+            budget: core.budget(),
+            reserved: core.reserved(),
+            resident: core.resident,
+            open_jobs: core.open_jobs(),
+            counters: core.counters,
+            stats: core.stats.clone(),
+            labels: core.labels.clone(),
+        })
+    }
+
+    /// Takes no more jobs and waits for those that are here, so long at most; the number that is
+    /// left.
+    pub fn drain(&self, patience: Duration) -> usize {
+        let until = Instant::now() + patience;
+        let _ = self.ask(Core::drain);
+        loop {
+            match self.ask(|core| core.open_jobs()) {
+                None | Some(0) => return 0,
+                Some(left) if Instant::now() >= until => return left,
+                Some(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// The heart's beats so far: a number that stands still means that the process does.
+    pub fn beats(&self) -> u64 {
+        self.heartbeat.as_ref().map_or(0, Heartbeat::beats)
+    }
+
+    /// Ends it: runs are stopped, clients hear of it, threads end. Accepted jobs stay in the
+    /// journal.
+    pub fn shutdown(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        let _ = self.core.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        drop(self.heartbeat.take());
+    }
+
+    /// Asks the engine's thread; nothing if it has ended.
+    fn ask<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = channel();
+        let work = move |core: &mut Core| {
+            let _ = answer.send(what(core));
+        };
+        self.core.send(Message::Do(Box::new(work))).ok()?;
+        answered.recv().ok()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}

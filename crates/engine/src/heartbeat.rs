@@ -1,0 +1,51 @@
+//! A thread of its own that measures, whatever provers do with the others: a heartbeat that shares
+//! a pool with the work stops when the work is heaviest, and is taken for death.
+
+use crate::memory;
+use crate::message::Message;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub(crate) struct Heartbeat {
+    beats: Arc<AtomicU64>,
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Heartbeat {
+    /// Beats at that pace, and tells the engine what the process holds beyond `base`.
+    pub(crate) fn start(
+        pace: Duration,
+        base: u64,
+        core: Sender<Message>,
+    ) -> std::io::Result<Heartbeat> {
+        let beats = Arc::new(AtomicU64::new(0));
+        let (end, ended) = channel();
+        let counted = beats.clone();
+        let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(pace) {
+                counted.fetch_add(1, Ordering::Relaxed);
+                if let Some(resident) = memory::resident() {
+                    let _ = core.send(Message::Resident(resident.saturating_sub(base)));
+                }
+            }
+        })?;
+        Ok(Heartbeat { beats, end: Some(end), thread: Some(thread) })
+    }
+
+    pub(crate) fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! A job as its client holds it: what was asked, how it stands, how it ended.
+
+use crate::input::{Input, InputError};
+use crate::message::Message;
+use crate::sync::{Arc, Condvar, Mutex};
+use athanor_scheduler::{Class, JobId, Outcome, Reason, Refusal, Ticket};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::mpsc::Sender;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+/// What is asked of the engine.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The circuit's name.
+    pub circuit: String,
+    /// What to prove.
+    pub input: Input,
+    /// Whose job it is: shares are kept and results are shared within one tenant only.
+    pub tenant: String,
+    /// How urgent it is.
+    pub class: Class,
+    /// When it is no longer wanted.
+    pub deadline: Option<SystemTime>,
+    /// Whether a request that is just being proven, or a cached proof, may serve this one too.
+    pub share: bool,
+    /// What the journal's owner knows it by.
+    pub reference: Option<std::sync::Arc<str>>,
+}
+
+impl Submission {
+    /// An ordinary request.
+    pub fn new(circuit: &str, input: Input) -> Submission {
+        Submission {
+            circuit: circuit.into(),
+            input,
+            tenant: String::new(),
+            class: Class::Normal,
+            deadline: None,
+            share: true,
+            reference: None,
+        }
+    }
+}
+
+/// A verified result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// What the circuit's last check made.
+    pub bytes: std::sync::Arc<[u8]>,
+    /// Wall time of each stage and of its parts, in the order in which they ended.
+    pub marks: Vec<(String, Duration)>,
+    /// Whether it was in the proof cache.
+    pub cached: bool,
+}
+
+/// Why there is no job, or no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// No circuit of that name is loaded.
+    #[error("no circuit {0:?} is loaded")]
+    UnknownCircuit(String),
+    /// The circuit does not take the input.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The scheduler does not take the job.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A step failed for good.
+    #[error("{message}")]
+    Failed {
+        /// A stable name, in kebab case.
+        code: String,
+        /// What happened.
+        message: String,
+        /// Whether submitting it again may help.
+        retry: bool,
+    },
+    /// It was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// Its deadline passed.
+    #[error("the deadline passed before it was complete")]
+    DeadlineMissed,
+    /// The engine is draining or has stopped. An accepted job is in the journal.
+    #[error("the engine is stopping; an accepted job goes on when it starts again")]
+    Stopping,
+}
+
+impl JobError {
+    /// A bug of ours.
+    pub(crate) fn internal(message: &str) -> JobError {
+        JobError::Failed { code: "internal".into(), message: message.into(), retry: false }
+    }
+
+    /// Of a job that ended without a result.
+    pub(crate) fn of(outcome: &Outcome, last: Option<(&'static str, String)>) -> JobError {
+        match outcome {
+            Outcome::Cancelled => JobError::Cancelled,
+            Outcome::DeadlineMissed => JobError::DeadlineMissed,
+            Outcome::Complete => JobError::internal("complete, and without a result"),
+            Outcome::Failed { why, .. } => {
+                let retry = !matches!(why, Reason::Permanent);
+                let (code, message) = last.unwrap_or(("failed", outcome.to_string()));
+                JobError::Failed { code: code.into(), message, retry }
+            }
+        }
+    }
+}
+
+/// How a job stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Not yet acknowledged.
+    Entering,
+    /// Accepted: it will not be lost.
+    Accepted {
+        /// Its number.
+        job: JobId,
+        /// Partitions that are done.
+        done: u32,
+        /// All its partitions.
+        partitions: u32,
+        /// The stage begun last.
+        stage: Option<std::sync::Arc<str>>,
+    },
+    /// It is over.
+    Ended(Result<std::sync::Arc<Finished>, JobError>),
+}
+
+/// What the engine and all clients of a job share.
+#[derive(Debug)]
+pub(crate) struct JobState {
+    /// The engine's name for it before it has a number.
+    pub(crate) ticket: Ticket,
+    standing: Mutex<Standing>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Standing {
+    status: Status,
+    /// Counts changes.
+    version: u64,
+    wakers: Vec<Waker>,
+}
+
+impl JobState {
+    pub(crate) fn new(ticket: Ticket) -> Arc<JobState> {
+        let standing = Standing { status: Status::Entering, version: 0, wakers: Vec::new() };
+        Arc::new(JobState { ticket, standing: Mutex::new(standing), changed: Condvar::new() })
+    }
+
+    /// Tells everybody; what has ended stays as it ended.
+    pub(crate) fn set(&self, status: Status) {
+        let wakers = {
+            let mut standing = self.lock();
+            if matches!(standing.status, Status::Ended(_)) {
+                return;
+            }
+            standing.status = status;
+            standing.version += 1;
+            self.changed.notify_all();
+            std::mem::take(&mut standing.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> crate::sync::MutexGuard<'_, Standing> {
+        crate::sync::lock(&self.standing)
+    }
+
+    /// Blocks until `pick` finds what it wants.
+    fn wait_for<T>(&self, mut pick: impl FnMut(&Status) -> Option<T>) -> T {
+        let mut standing = self.lock();
+        loop {
+            if let Some(found) = pick(&standing.status) {
+                return found;
+            }
+            standing = crate::sync::wait(&self.changed, standing);
+        }
+    }
+
+    fn ended(status: &Status) -> Option<Result<std::sync::Arc<Finished>, JobError>> {
+        match status {
+            Status::Ended(end) => Some(end.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn wait(&self) -> Result<std::sync::Arc<Finished>, JobError> {
+        self.wait_for(Self::ended)
+    }
+
+    pub(crate) fn accepted(&self) -> Result<(), JobError> {
+        self.wait_for(|status| match status {
+            Status::Entering => None,
+            Status::Accepted { .. } | Status::Ended(Ok(_)) => Some(Ok(())),
+            Status::Ended(Err(error)) => Some(Err(error.clone())),
+        })
+    }
+
+    pub(crate) fn poll(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<std::sync::Arc<Finished>, JobError>> {
+        let mut standing = self.lock();
+        if let Some(end) = Self::ended(&standing.status) {
+            return Poll::Ready(end);
+        }
+        if !standing.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            standing.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// One client's hold on a job. Dropping it leaves the job to go on.
+#[derive(Debug)]
+pub struct JobHandle {
+    state: Arc<JobState>,
+    core: Sender<Message>,
+}
+
+impl JobHandle {
+    pub(crate) fn new(state: Arc<JobState>, core: Sender<Message>) -> JobHandle {
+        JobHandle { state, core }
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> Status {
+        self.state.lock().status.clone()
+    }
+
+    /// Blocks until it is accepted; an accepted job is not lost.
+    pub fn accepted(&self) -> Result<(), JobError> {
+        self.state.accepted()
+    }
+
+    /// Blocks until it is over.
+    pub fn wait(&self) -> Result<std::sync::Arc<Finished>, JobError> {
+        self.state.wait()
+    }
+
+    /// Blocks until it is over, or so long.
+    pub fn wait_timeout(
+        &self,
+        patience: Duration,
+    ) -> Option<Result<std::sync::Arc<Finished>, JobError>> {
+        let until = std::time::Instant::now() + patience;
+        let mut standing = self.state.lock();
+        loop {
+            if let Some(end) = JobState::ended(&standing.status) {
+                return Some(end);
+            }
+            let left = until.checked_duration_since(std::time::Instant::now())?;
+            standing = crate::sync::wait_timeout(&self.state.changed, standing, left);
+        }
+    }
+
+    /// Blocks until its standing is another than the one of that version (zero at first), or so
+    /// long; gives the standing and its version. A watcher that is slow sees the latest, not all.
+    pub fn changed(&self, seen: u64, patience: Duration) -> (Status, u64) {
+        let until = std::time::Instant::now() + patience;
+        let mut standing = self.state.lock();
+        while standing.version == seen {
+            let left = until.checked_duration_since(std::time::Instant::now());
+            let Some(left) = left else { break };
+            standing = crate::sync::wait_timeout(&self.state.changed, standing, left);
+        }
+        (standing.status.clone(), standing.version)
+    }
+
+    /// Gives up this client's interest; the job itself ends when nobody is left who wants it.
+    pub fn cancel(self) {
+        let _ = self.core.send(Message::Cancel(self.state.ticket));
+    }
+}
+
+impl Future for JobHandle {
+    type Output = Result<std::sync::Arc<Finished>, JobError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.state.poll(context)
+    }
+}

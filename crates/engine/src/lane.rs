@@ -1,0 +1,186 @@
+//! A place where steps run: a thread that owns it, and the pool for what is parallel in a step.
+
+use crate::backend::{Call, Circuit, Payload, TaskError};
+use crate::message::{Ended, Made, Message};
+use crate::stop::Stop;
+use crate::worker::Children;
+use athanor_scheduler::{Failure, LaneId, Run};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A lane as a step sees it.
+#[derive(Clone)]
+pub struct Lane(Arc<Inner>);
+
+struct Inner {
+    id: LaneId,
+    device: Option<String>,
+    threads: u32,
+    pool: OnceLock<rayon::ThreadPool>,
+}
+
+impl Lane {
+    pub(crate) fn new(id: LaneId, device: Option<String>, threads: u32) -> Lane {
+        Lane(Arc::new(Inner { id, device, threads: threads.max(1), pool: OnceLock::new() }))
+    }
+
+    /// Its number.
+    pub fn id(&self) -> LaneId {
+        self.0.id
+    }
+
+    /// The device's name, if it is one.
+    pub fn device(&self) -> Option<&str> {
+        self.0.device.as_deref()
+    }
+
+    /// Threads that a step may use.
+    pub fn threads(&self) -> usize {
+        self.0.threads as usize
+    }
+
+    /// Runs work in the lane's pool, where everything parallel belongs: the pool has as many threads
+    /// as the lane, and no other step runs in it meanwhile.
+    pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, TaskError> {
+        if let Some(pool) = self.0.pool.get() {
+            return Ok(pool.install(work));
+        }
+        let name = if self.0.device.is_some() { "prover-pool" } else { "synth-pool" };
+        let id = self.0.id;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads())
+            .thread_name(move |index| format!("{name}-{id}-{index}"))
+            .build()
+            .map_err(|error| TaskError::new(Failure::Transient, "out-of-memory", error))?;
+        Ok(self.0.pool.get_or_init(|| pool).install(work))
+    }
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lane({}, {} threads)", self.0.id, self.0.threads)
+    }
+}
+
+/// What a lane is told to do.
+pub(crate) enum Work {
+    /// Run a step, or the check after the last one.
+    Step { run: Run, circuit: Arc<dyn Circuit>, call: Box<Call>, check: bool },
+    /// Find out whether the lane can still compute.
+    Test { run: Run, circuits: Vec<Arc<dyn Circuit>> },
+}
+
+/// The engine's end of a lane.
+pub(crate) struct LaneThread {
+    pub(crate) lane: Lane,
+    work: Sender<Work>,
+    thread: JoinHandle<()>,
+    /// Set to take a hung child from the lane.
+    pub(crate) children: Arc<Children>,
+}
+
+impl LaneThread {
+    pub(crate) fn start(
+        lane: Lane,
+        children: Arc<Children>,
+        core: Sender<Message>,
+    ) -> std::io::Result<LaneThread> {
+        let (work, inbox) = channel();
+        let kind = if lane.device().is_some() { "prover-worker" } else { "synth-worker" };
+        let (own, own_children) = (lane.clone(), children.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("{kind}-{}", lane.id()))
+            .spawn(move || serve(&own, &own_children, &inbox, &core))?;
+        Ok(LaneThread { lane, work, thread, children })
+    }
+
+    /// Gives it something to do; a lane whose thread is gone never answers.
+    pub(crate) fn give(&self, work: Work) {
+        let _ = self.work.send(work);
+    }
+
+    /// Lets the thread end after what it does.
+    pub(crate) fn close(self) -> JoinHandle<()> {
+        drop(self.work);
+        self.thread
+    }
+}
+
+fn serve(lane: &Lane, children: &Children, inbox: &Receiver<Work>, core: &Sender<Message>) {
+    while let Ok(work) = inbox.recv() {
+        let message = match work {
+            Work::Step { run, circuit, call, check } => {
+                let made = guarded(|| step(&*circuit, &call, check, children));
+                // What the step was given is free before the engine hears that it is over.
+                drop(call);
+                Message::Ended(Ended { run, made })
+            }
+            Work::Test { run, circuits } => {
+                let failed = circuits.iter().find_map(|circuit| {
+                    guarded(|| circuit.self_test(lane)).err().map(|error| error.message)
+                });
+                Message::Probed { run, passed: failed.is_none() }
+            }
+        };
+        if core.send(message).is_err() {
+            return;
+        }
+    }
+}
+
+fn step(
+    circuit: &dyn Circuit,
+    call: &Call,
+    check: bool,
+    children: &Children,
+) -> Result<Made, TaskError> {
+    if call.stop.is_set() {
+        return Err(TaskError::stopped());
+    }
+    match (circuit.isolation(), check) {
+        (Some(isolation), _) => children.run(&isolation, call, check),
+        (None, true) => Ok(Made::Bytes(circuit.check(call)?.into())),
+        (None, false) => Ok(Made::Left(circuit.run(call)?)),
+    }
+}
+
+/// Reads a key on the loader's thread.
+pub(crate) fn read_key(
+    circuit: &dyn Circuit,
+    key: usize,
+    stop: &Stop,
+) -> Result<Payload, TaskError> {
+    guarded(|| circuit.load_key(key, stop))
+}
+
+/// A panic ends the step and not the lane.
+fn guarded<T>(work: impl FnOnce() -> Result<T, TaskError>) -> Result<T, TaskError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let what = words_of(&*panic);
+        Err(TaskError::new(Failure::Device, "panic", format_args!("a step panicked: {what}")))
+    })
+}
+
+/// A panic's message, cut short; panics of library code say nothing secret, and ours do not either.
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").chars().take(200).collect()
+}
+
+/// How long a thread that should end is waited for.
+pub(crate) fn join_within(threads: Vec<JoinHandle<()>>, patience: Duration) -> usize {
+    let until = std::time::Instant::now() + patience;
+    let mut left = threads;
+    while !left.is_empty() && std::time::Instant::now() < until {
+        left.retain(|thread| !thread.is_finished());
+        if !left.is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    left.len()
+}

@@ -1,0 +1,53 @@
+//! What threads tell the engine's own thread. It alone changes anything; all others send.
+
+use crate::backend::{Done, Payload, Plan, TaskError};
+use crate::circuits::Loaded;
+use crate::core::Core;
+use crate::job::{JobState, Submission};
+use athanor_scheduler::{RecordId, Run, Ticket};
+use std::sync::Arc;
+
+/// What a run made.
+pub(crate) enum Made {
+    /// A step's payload.
+    Left(Done),
+    /// A check's verified bytes.
+    Bytes(Arc<[u8]>),
+}
+
+/// A run is over.
+pub(crate) struct Ended {
+    pub(crate) run: Run,
+    pub(crate) made: Result<Made, TaskError>,
+}
+
+/// A planned submission.
+pub(crate) struct Planned {
+    pub(crate) submission: Arc<Submission>,
+    pub(crate) circuit: Arc<Loaded>,
+    pub(crate) plan: Plan,
+    pub(crate) state: crate::sync::Arc<JobState>,
+}
+
+pub(crate) enum Message {
+    Submit(Box<Planned>),
+    Cancel(Ticket),
+    Ended(Ended),
+    Probed {
+        run: Run,
+        passed: bool,
+    },
+    KeyRead {
+        run: Run,
+        read: Result<Payload, TaskError>,
+    },
+    Recorded {
+        record: RecordId,
+        durable: bool,
+    },
+    Resident(u64),
+    /// Anything that is asked or changed seldom.
+    Do(Box<dyn FnOnce(&mut Core) + Send>),
+    /// Ends the thread.
+    Stop,
+}

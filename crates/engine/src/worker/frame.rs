@@ -1,0 +1,93 @@
+//! How a parent and its child talk: a header in JSON and binary parts, each with its length before
+//! it, over the child's standard input and output.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::io::{self, Read, Write};
+use zeroize::Zeroizing;
+
+/// Largest header.
+const HEADER: u32 = 1 << 20;
+/// Most parts of a frame, and the most bytes of one.
+const PARTS: u32 = 1 << 16;
+const PART: u64 = 1 << 36;
+
+/// Run a step.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) backend: String,
+    pub(super) directory: std::path::PathBuf,
+    pub(super) job: u64,
+    pub(super) partition: u32,
+    pub(super) shape: usize,
+    pub(super) step: usize,
+    pub(super) again: u32,
+    pub(super) check: bool,
+    pub(super) kind: String,
+    pub(super) lane: u32,
+    pub(super) device: Option<String>,
+    pub(super) threads: u32,
+    /// Whether the second part is what the step before left; the first is the input, the rest what
+    /// other partitions left.
+    pub(super) from: bool,
+}
+
+/// What came of it; the bytes are the one part.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    Made { marks: Vec<(String, u64)>, peak: Option<u64> },
+    Failed { failure: athanor_scheduler::Failure, code: String, message: String },
+}
+
+/// Parts may be secret.
+pub(super) type Parts = Vec<Zeroizing<Vec<u8>>>;
+
+pub(super) fn send(
+    to: &mut impl Write,
+    header: &impl Serialize,
+    parts: &[&[u8]],
+) -> io::Result<()> {
+    let header = serde_json::to_vec(header)?;
+    to.write_all(&(header.len() as u32).to_le_bytes())?;
+    to.write_all(&header)?;
+    to.write_all(&(parts.len() as u32).to_le_bytes())?;
+    for part in parts {
+        to.write_all(&(part.len() as u64).to_le_bytes())?;
+        to.write_all(part)?;
+    }
+    to.flush()
+}
+
+pub(super) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<(T, Parts)> {
+    let length = read_u32(from)?;
+    let header = read_bytes(from, u64::from(length), u64::from(HEADER))?;
+    let header = serde_json::from_slice(&header)?;
+    let count = read_u32(from)?;
+    if count > PARTS {
+        return Err(io::Error::other("a frame of too many parts"));
+    }
+    let mut parts = Parts::new();
+    for _ in 0..count {
+        let mut length = [0; 8];
+        from.read_exact(&mut length)?;
+        parts.push(read_bytes(from, u64::from_le_bytes(length), PART)?);
+    }
+    Ok((header, parts))
+}
+
+fn read_u32(from: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    from.read_exact(&mut bytes)?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+fn read_bytes(from: &mut impl Read, length: u64, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let length = usize::try_from(length.min(most + 1)).unwrap_or(usize::MAX);
+    if length as u64 > most {
+        return Err(io::Error::other("a part of a frame is too long"));
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    bytes.try_reserve_exact(length).map_err(io::Error::other)?;
+    bytes.resize(length, 0);
+    from.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
