@@ -26,6 +26,9 @@ pub enum Command {
     /// Make keys
     #[command(subcommand)]
     Setup(Setup),
+    /// Keep circuits in a directory, ready to serve
+    #[command(subcommand)]
+    Circuits(Circuits),
     /// Run a scenario in virtual time, with the real scheduler
     Simulate(Simulate),
     /// Answer from a scenario: proofs per hour, workers, memory, what to buy next
@@ -45,22 +48,33 @@ pub enum Command {
 /// `athanor prove`.
 #[derive(Debug, Args)]
 #[command(
+    group = clap::ArgGroup::new("generator").args(["wasm", "circuit"]),
     override_usage = "athanor prove --zkey <K> (--wasm <W> --input <I> | --wtns <W>) [OPTIONS]
+       athanor prove --circuit <NAME> --dir <DIR> (--input <I> | --wtns <W>) [OPTIONS]
        athanor prove <K.zkey> <W.wtns> <PROOF.json> <PUBLIC.json>"
 )]
 pub struct Prove {
     /// Proving key, as snarkjs makes it
-    #[arg(long, value_name = "K", required_unless_present = "files", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "K", required_unless_present_any = ["files", "circuit"],
+        value_hint = ValueHint::FilePath)]
     pub zkey: Option<PathBuf>,
+    /// Circuit of a catalog, instead of files
+    #[arg(long, value_name = "NAME", requires = "dir",
+        conflicts_with_all = ["zkey", "wasm", "r1cs", "sym"])]
+    pub circuit: Option<String>,
+    /// The catalog's directory
+    #[arg(long, value_name = "DIR", requires = "circuit", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
     /// Ready witness
     #[arg(long, value_name = "W", conflicts_with_all = ["wasm", "input"],
-        required_unless_present_any = ["wasm", "files"], value_hint = ValueHint::FilePath)]
+        required_unless_present_any = ["wasm", "files", "input"], value_hint = ValueHint::FilePath)]
     pub wtns: Option<PathBuf>,
     /// Witness generator, as Circom 2 makes it
     #[arg(long, value_name = "W", requires = "input", value_hint = ValueHint::FilePath)]
     pub wasm: Option<PathBuf>,
     /// Input for the witness generator
-    #[arg(long, value_name = "I.json", requires = "wasm", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "I.json", requires = "generator",
+        required_unless_present_any = ["wtns", "files"], value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
     /// Constraints; read when the proof fails, to name the constraint that the witness breaks
     #[arg(long, value_name = "R", value_hint = ValueHint::FilePath)]
@@ -75,7 +89,8 @@ pub struct Prove {
     #[arg(long, value_name = "Q.json", default_value = "public.json", value_hint = ValueHint::FilePath)]
     pub public: PathBuf,
     /// Key, witness, proof and public signals, in rapidsnark's order
-    #[arg(num_args = 4, conflicts_with_all = ["zkey", "wtns", "wasm", "input", "proof", "public"],
+    #[arg(num_args = 4,
+        conflicts_with_all = ["zkey", "circuit", "wtns", "wasm", "input", "proof", "public"],
         value_names = ["K.zkey", "W.wtns", "PROOF.json", "PUBLIC.json"], value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
     /// Threads and output.
@@ -132,6 +147,54 @@ pub struct SetupDev {
     pub common: Common,
 }
 
+/// `athanor circuits`.
+#[derive(Debug, Subcommand)]
+pub enum Circuits {
+    /// Add a circuit: copy its files, prove its input once, write down what that took
+    Add(CircuitsAdd),
+    /// Show what is there
+    List(CircuitsList),
+}
+
+/// `athanor circuits add`.
+#[derive(Debug, Args)]
+pub struct CircuitsAdd {
+    /// The circuit's name
+    pub name: String,
+    /// Proving key, as snarkjs makes it
+    #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
+    pub zkey: PathBuf,
+    /// Witness generator, as Circom 2 makes it
+    #[arg(long, value_name = "W", value_hint = ValueHint::FilePath)]
+    pub wasm: Option<PathBuf>,
+    /// An input (JSON or .wtns) to prove now and at every start; without one, claims are estimated
+    #[arg(long, value_name = "I", value_hint = ValueHint::FilePath)]
+    pub input: Option<PathBuf>,
+    /// Constraints, to name the one that a witness breaks
+    #[arg(long, value_name = "R", value_hint = ValueHint::FilePath)]
+    pub r1cs: Option<PathBuf>,
+    /// Signal names, for errors
+    #[arg(long, value_name = "S", value_hint = ValueHint::FilePath)]
+    pub sym: Option<PathBuf>,
+    /// The catalog's directory; made if it is not there
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Threads and output.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `athanor circuits list`.
+#[derive(Debug, Args)]
+pub struct CircuitsList {
+    /// The catalog's directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `athanor simulate`.
 #[derive(Debug, Args)]
 pub struct Simulate {
@@ -166,6 +229,8 @@ pub enum Bench {
     Fastpath(Box<BenchFastpath>),
     /// Sums of points and transforms, one thread
     Kernels(BenchKernels),
+    /// Many jobs of several circuits at once, from input to verified proof
+    Engine(BenchEngine),
 }
 
 /// `athanor bench fastpath`. Options that are not given take the workload's usual value.
@@ -271,6 +336,39 @@ pub struct BenchKernels {
     /// Answer with one JSON object a row
     #[arg(long)]
     pub json: bool,
+}
+
+/// `athanor bench engine`.
+#[derive(Debug, Args)]
+pub struct BenchEngine {
+    /// Jobs
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub jobs: u32,
+    /// Which circuits: Merkle membership (small), 65,000 constraints of which 98 % over bits
+    /// (large), or both in turn
+    #[arg(long, value_name = "MIX", value_enum, default_value = "mixed")]
+    pub mix: Mix,
+    /// Room in memory beside the resident keys, in works of the largest circuit [default: what the
+    /// system grants]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub room: Option<u32>,
+    /// Draw the waterfall: a row for each job
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub svg: Option<PathBuf>,
+    /// Threads and output.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A mix of circuits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mix {
+    /// Merkle membership.
+    Small,
+    /// 65,000 constraints.
+    Large,
+    /// Both in turn.
+    Mixed,
 }
 
 /// `athanor bench groth16`.

@@ -1,32 +1,49 @@
-//! `athanor demo`: the whole way, on a real circuit that comes with the binary.
+//! `athanor demo`: the whole way, on a real circuit that comes with the binary: a key is made, the
+//! circuit added to a catalog, and a proof made by the same engine that serves.
 
-use athanor_circom::demo::{self, Signal};
-use athanor_groth16::{Proof, ProvingKey, Verifier, VerifyError, Witness, development_setup};
-use athanor_kernels::{Bn254, DeviceError, Quotient, cpu::Cpu};
+use std::path::Path;
+
+use athanor_circom::{
+    CircomBackend,
+    circuit::{NativeGenerator, ProofBundle, WTNS},
+    demo::{self, Signal},
+};
+use athanor_engine::{Catalog, Input, Submission};
+use athanor_groth16::{
+    Proof, R1cs, Verifier, VerifyError, development_setup,
+    formats::{json as formats, wtns::write_wtns},
+};
+use athanor_kernels::{Bn254, CurveId, Quotient, Scalars};
 use serde_json::json;
 
 use crate::{
     args,
     bench::circuits::Circuit,
+    circuits::NewCircuit,
     failure::{Failure, Kind},
+    local,
     output::{answer, peak_memory, timed},
+    setup,
 };
 
 /// Members in the tree of the example.
 const MEMBERS: usize = 100;
 
+/// The circuit's name in its catalog.
+const NAME: &str = "merkle-membership";
+
 /// Makes a key, proves membership in a Merkle tree, verifies, and shows forgeries refused.
 pub(crate) fn run(args: &args::Demo) -> Result<(), Failure> {
-    let pool = args.common.pool()?;
-    pool.install(|| show(args.common.json))
-}
-
-fn show(as_json: bool) -> Result<(), Failure> {
+    let as_json = args.common.json;
+    let threads = local::threads(args.common.threads);
     let say = |line: String| {
         if !as_json {
             answer(&line);
         }
     };
+    let line =
+        |name: &str, time: f64, remark: &str| say(format!("{name:<9}{time:>9.3} s  {remark}"));
+    let internal = |error: &dyn std::fmt::Display| Failure::new(Kind::Internal, error);
     let r1cs = demo::constraints();
     say(format!(
         "A member of a Merkle tree of depth {} (Poseidon, BN254) proves membership, and signals a \
@@ -34,32 +51,41 @@ fn show(as_json: bool) -> Result<(), Failure> {
         demo::DEPTH,
         r1cs.constraints(),
     ));
-    let (key, setup) = timed(|| -> Result<_, Failure> {
-        let raw = development_setup::<Bn254>(&r1cs, Quotient::OddCoset)?;
-        let native = raw.to_native(&Cpu).map_err(DeviceError::from);
-        Ok(ProvingKey::load(Cpu, native.map_err(athanor_groth16::ProveError::from)?)?)
-    });
-    let key = key?;
-    let line =
-        |name: &str, time: f64, remark: &str| say(format!("{name:<9}{time:>9.3} s  {remark}"));
+    let place = tempfile::tempdir().map_err(|error| Failure::new(Kind::Unwritable, error))?;
+    let zkey = place.path().join("merkle.zkey");
+    let (made, setup) = timed(|| make_key(&r1cs, &zkey, args.common.pool()?));
+    let verifying = made?;
     line("setup", setup.as_secs_f64(), "a development key, its trapdoors thrown away");
 
-    let signal = Signal::example(MEMBERS);
-    let (witness, witness_time) = timed(|| signal.witness(&r1cs));
-    let witness = witness.map_err(|error| Failure::new(Kind::Internal, error))?;
+    // What `athanor circuits add` does: the circuit proves one input before it counts as ready.
+    let wtns = place.path().join("first.wtns");
+    std::fs::write(&wtns, witness_file(&r1cs)?)
+        .map_err(|e| Failure::at(Kind::Unwritable, &wtns, e))?;
+    let catalog = Catalog::new(place.path().join("circuits"));
+    let files = vec![("zkey", zkey.as_path()), ("witness", wtns.as_path())];
+    let (added, adding) =
+        timed(|| NewCircuit { name: NAME, files, threads }.add(catalog.directory()));
+    let added = added?;
+    line("add", adding.as_secs_f64(), "to a catalog, measured by one verified proof");
+
+    let engine = local::engine(threads, None)?;
+    let backend = CircomBackend::new(local::settings()?);
+    engine.load(NAME, catalog.open(NAME, &[std::sync::Arc::new(backend)])?)?;
+    let (witness, witness_time) = timed(|| witness_file(&r1cs));
     line("witness", witness_time.as_secs_f64(), &format!("{} wires", r1cs.wires));
+    let finished = engine.submit(Submission::new(NAME, Input::new(WTNS, witness?)))?.wait()?;
+    let seconds_of = |name: &str| {
+        let mark = finished.marks.iter().find(|(mark, _)| mark == name);
+        mark.map_or(0.0, |(_, time)| time.as_secs_f64())
+    };
+    let remark = "two points of G1 and one of G2: 128 bytes compressed";
+    line("prove", seconds_of("prove"), remark);
 
-    let witness = Witness::<Bn254>::new(witness)?;
-    let public = witness.public(demo::PUBLIC).to_vec();
-    let proved = key.prove(witness)?;
-    let (stages, proof) = (proved.stages, proved.proof);
-    line(
-        "prove",
-        stages.prove.as_secs_f64(),
-        "two points of G1 and one of G2: 128 bytes compressed",
-    );
-
-    let verifier = Verifier::new(key.verifying_key())?;
+    let bundle = ProofBundle::from_bytes(&finished.bytes).map_err(|error| internal(&error))?;
+    let proof = formats::parse_proof::<Bn254>(bundle.proof()).map_err(|error| internal(&error))?;
+    let public =
+        formats::parse_public::<Bn254>(bundle.public()).map_err(|error| internal(&error))?;
+    let verifier = Verifier::new(&verifying)?;
     let (verdict, verify_time) = timed(|| verifier.verify(&public, &proof));
     verdict?;
     line("verify", verify_time.as_secs_f64(), "the proof is valid");
@@ -83,9 +109,10 @@ fn show(as_json: bool) -> Result<(), Failure> {
     if as_json {
         let mut seconds = serde_json::Map::new();
         seconds.insert("setup".into(), setup.as_secs_f64().into());
+        seconds.insert("add".into(), adding.as_secs_f64().into());
         seconds.insert("witness".into(), witness_time.as_secs_f64().into());
-        for (name, time) in stages.named() {
-            seconds.insert(name.into(), time.as_secs_f64().into());
+        for (name, time) in &finished.marks {
+            seconds.insert(name.clone(), time.as_secs_f64().into());
         }
         seconds.insert("verify".into(), verify_time.as_secs_f64().into());
         let answered = json!({
@@ -95,16 +122,50 @@ fn show(as_json: bool) -> Result<(), Failure> {
             "circuit": "merkle membership",
             "depth": demo::DEPTH,
             "curve": "bn254",
-            "constraints": key.constraints(),
-            "wires": key.wires(),
+            "constraints": r1cs.constraints(),
+            "wires": added.facts.header.wires,
             "public_signals": public.len(),
-            "threads": rayon::current_num_threads(),
+            "threads": threads,
             "stages": seconds,
             "peak_memory_bytes": peak_memory(),
         });
         answer(&answered.to_string());
     }
     Ok(())
+}
+
+/// Writes a development key and gives the key that verifies its proofs.
+fn make_key(
+    r1cs: &R1cs<demo::Fr>,
+    zkey: &Path,
+    pool: rayon::ThreadPool,
+) -> Result<athanor_groth16::VerifyingKey<Bn254>, Failure> {
+    pool.install(|| {
+        let key = development_setup::<Bn254>(r1cs, Quotient::OddCoset)?;
+        let mut files = crate::output::Files::default();
+        setup::write_key(&mut files, &key, zkey)?;
+        files.commit()?;
+        Ok(key.verifying)
+    })
+}
+
+/// A new member's witness, as a `.wtns`.
+fn witness_file(r1cs: &R1cs<demo::Fr>) -> Result<Vec<u8>, Failure> {
+    let witness = Signal::example(MEMBERS).witness(r1cs);
+    let witness = witness.map_err(|error| Failure::new(Kind::Internal, error))?;
+    let mut bytes = Vec::new();
+    write_wtns(&mut bytes, CurveId::Bn254, &witness)
+        .map_err(|error| Failure::new(Kind::Internal, error))?;
+    Ok(bytes)
+}
+
+/// Computes witnesses of new members in the process: the input only tells one request from another.
+pub(crate) struct Members(pub(crate) R1cs<demo::Fr>);
+
+impl NativeGenerator for Members {
+    fn witness(&self, _: &[u8]) -> Result<Scalars, String> {
+        Signal::example(MEMBERS).witness(&self.0).map_err(|error| error.to_string())
+    }
 }
 
 /// The demo's circuit, to measure with.

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::Path};
 
+use athanor_circom::Fault;
+use athanor_engine::{CatalogError, JobError, LoadError, ManifestError, StartError};
 use athanor_groth16::{KeyFileError, ProveError, SetupError, VerifyError, WitnessError};
 
 /// A failed command.
@@ -46,6 +48,10 @@ pub enum Kind {
     BadSignals,
     /// A scenario that makes no sense.
     BadScenario,
+    /// A circuit of a catalog that is not there, malformed or changed.
+    BadCircuit,
+    /// The machine has not the memory that the work needs, or no lane for it.
+    DoesNotFit,
     /// A file that cannot be read, or ended while it was read.
     Unreadable,
     /// An output that cannot be written.
@@ -56,7 +62,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Internal,
         Kind::BadKey,
         Kind::BadKeyPoint,
@@ -72,6 +78,8 @@ impl Kind {
         Kind::BadProofFile,
         Kind::BadSignals,
         Kind::BadScenario,
+        Kind::BadCircuit,
+        Kind::DoesNotFit,
         Kind::Unreadable,
         Kind::Unwritable,
         Kind::OutOfMemory,
@@ -85,6 +93,11 @@ impl Kind {
     /// The kind's name in `--json`.
     pub fn name(self) -> &'static str {
         self.row().1
+    }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// What it means, in a few words.
@@ -131,6 +144,10 @@ impl Kind {
                 (22, "bad-signals", "public signals are too few, too many or not canonical")
             }
             Kind::BadScenario => (23, "bad-scenario", "a scenario makes no sense"),
+            Kind::BadCircuit => {
+                (24, "bad-circuit", "a circuit of a catalog is not there, malformed or changed")
+            }
+            Kind::DoesNotFit => (25, "does-not-fit", "this machine has not what the work needs"),
             Kind::Unreadable => (30, "unreadable", "a file cannot be read, or ended early"),
             Kind::Unwritable => (31, "unwritable", "an output cannot be written"),
             Kind::OutOfMemory => (32, "out-of-memory", "the system refused memory"),
@@ -153,6 +170,67 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::new(Kind::named(fault.kind.name()).unwrap_or(Kind::Internal), fault.message)
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        let named = |code: &str| Kind::named(code).unwrap_or(Kind::Internal);
+        let kind = match &error {
+            JobError::Failed { code, .. } => named(code),
+            JobError::Input(error) => named(error.code),
+            JobError::Refused(_) => Kind::DoesNotFit,
+            JobError::UnknownCircuit(_) => Kind::BadCircuit,
+            _ => Kind::Internal,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<ManifestError> for Failure {
+    fn from(error: ManifestError) -> Self {
+        let kind = match &error {
+            ManifestError::Io { .. } => Kind::Unreadable,
+            _ => Kind::BadCircuit,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Manifest(error) => error.into(),
+            CatalogError::Open { source, .. } => {
+                Self::new(Kind::named(source.code).unwrap_or(Kind::BadCircuit), source)
+            }
+            error => Self::new(Kind::BadCircuit, error),
+        }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Catalog(error) => error.into(),
+            LoadError::WarmUp { error, circuit } => {
+                let inner = Failure::from(error);
+                Self::new(inner.kind, format_args!("circuit {circuit:?}: {}", inner.message))
+            }
+            error => Self::new(Kind::BadCircuit, error),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::new(Kind::OutOfMemory, error)
     }
 }
 

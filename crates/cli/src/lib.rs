@@ -2,15 +2,17 @@
 
 pub mod args;
 pub mod bench;
+mod circuits;
 mod demo;
 pub mod failure;
 pub mod keys;
+mod local;
+mod measure;
 pub mod output;
 mod prove;
 mod setup;
 mod simulate;
 mod verify;
-pub mod witness;
 
 use std::process::ExitCode;
 
@@ -18,7 +20,7 @@ use athanor_kernels::Path;
 use clap::CommandFactory;
 use serde_json::json;
 
-use args::{Bench, Cli, Command, Setup};
+use args::{Bench, Circuits, Cli, Command, Setup};
 use failure::{Failure, Kind};
 
 /// Runs a command, reports its failure, and gives the process's exit code.
@@ -42,11 +44,14 @@ impl Command {
             Command::Verify(args) => verify::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Setup(Setup::Dev(args)) => setup::dev(&args),
+            Command::Circuits(Circuits::Add(args)) => circuits::add(&args),
+            Command::Circuits(Circuits::List(args)) => circuits::list(&args),
             Command::Simulate(args) => simulate::simulate(&args),
             Command::Plan(args) => simulate::plan(&args),
             Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
             Command::Bench(Bench::Fastpath(args)) => bench::fastpath::run(&args),
             Command::Bench(Bench::Kernels(args)) => bench::kernels::run(&args),
+            Command::Bench(Bench::Engine(args)) => bench::engine::run(&args),
             Command::Completions { shell } => {
                 let mut command = Cli::command();
                 clap_complete::generate(shell, &mut command, "athanor", &mut std::io::stdout());
@@ -64,11 +69,14 @@ impl Command {
             Command::Verify(args) => args.json,
             Command::Demo(args) => args.common.json,
             Command::Setup(Setup::Dev(args)) => args.common.json,
+            Command::Circuits(Circuits::Add(args)) => args.common.json,
+            Command::Circuits(Circuits::List(args)) => args.json,
             Command::Simulate(args) => args.scenario.json,
             Command::Plan(args) => args.json,
             Command::Bench(Bench::Groth16(args)) => args.common.json,
             Command::Bench(Bench::Fastpath(args)) => args.json,
             Command::Bench(Bench::Kernels(args)) => args.json,
+            Command::Bench(Bench::Engine(args)) => args.common.json,
             Command::Completions { .. } | Command::Man => false,
         }
     }

@@ -1,118 +1,150 @@
 //! `athanor prove`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use athanor_groth16::{ProveError, Proved, Witness, formats::json};
-use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId, Device, cpu::Cpu};
+use athanor_circom::{
+    FaultKind, Limits,
+    circuit::{self, Files, JSON, Opened, ProofBundle, WTNS, witness::read_bytes},
+};
+use athanor_engine::{Catalog, Input, Submission};
 use serde_json::json;
 
 use crate::{
     args,
-    failure::Failure,
-    keys::{self, LoadedKey},
-    output::{Files, Progress, answer, peak_memory, timed},
-    witness,
+    failure::{Failure, Kind},
+    keys, local,
+    output::{self, Progress, answer, peak_memory, timed},
 };
 
-/// What to prove with what, after the two forms of the command line became one.
+/// What to prove with what, after the forms of the command line became one.
 struct Task {
-    zkey: PathBuf,
+    circuit: Source,
     witness: WitnessSource,
-    r1cs: Option<PathBuf>,
-    sym: Option<PathBuf>,
     proof: PathBuf,
     public: PathBuf,
+    threads: u32,
     json: bool,
+}
+
+enum Source {
+    Files(Files),
+    Catalog { directory: PathBuf, name: String },
 }
 
 enum WitnessSource {
     Ready(PathBuf),
-    Computed { wasm: PathBuf, input: PathBuf },
+    Computed { input: PathBuf },
 }
+
+/// The circuit's name in an engine of one circuit.
+const ONLY: &str = "circuit";
 
 /// Proves, verifies and writes the proof.
 pub(crate) fn run(args: args::Prove) -> Result<(), Failure> {
-    let pool = args.common.pool()?;
-    let task = Task::new(args);
-    pool.install(|| match keys::curve_of(&task.zkey)? {
-        CurveId::Bn254 => task.run::<Bn254>(),
-        CurveId::Bls12_381 => task.run::<Bls12_381>(),
-    })
+    Task::new(args).run()
 }
 
 impl Task {
-    /// One task from either form; the command line's rules leave no third.
+    /// One task from any form; the command line's rules leave no other.
     fn new(args: args::Prove) -> Self {
-        let (r1cs, sym, json) = (args.r1cs, args.sym, args.common.json);
+        let (threads, json) = (local::threads(args.common.threads), args.common.json);
+        let files = Files { r1cs: args.r1cs, sym: args.sym, ..Files::default() };
         if let Ok([zkey, wtns, proof, public]) = <[PathBuf; 4]>::try_from(args.files) {
+            let circuit = Source::Files(Files { zkey, input: wtns.clone(), ..files });
             let witness = WitnessSource::Ready(wtns);
-            return Self { zkey, witness, r1cs, sym, proof, public, json };
+            return Self { circuit, witness, proof, public, threads, json };
         }
-        let witness = match (args.wtns, args.wasm, args.input) {
-            (Some(wtns), ..) => WitnessSource::Ready(wtns),
-            (None, wasm, input) => WitnessSource::Computed {
-                wasm: wasm.unwrap_or_default(),
-                input: input.unwrap_or_default(),
-            },
+        let witness = match (args.wtns, args.input) {
+            (Some(wtns), _) => WitnessSource::Ready(wtns),
+            (None, input) => WitnessSource::Computed { input: input.unwrap_or_default() },
+        };
+        let input = witness.path().clone();
+        let circuit = match (args.circuit, args.dir) {
+            (Some(name), directory) => {
+                Source::Catalog { directory: directory.unwrap_or_default(), name }
+            }
+            (None, _) => {
+                let zkey = args.zkey.unwrap_or_default();
+                Source::Files(Files { zkey, wasm: args.wasm, input, ..files })
+            }
         };
         let (proof, public) = (args.proof, args.public);
-        Self { zkey: args.zkey.unwrap_or_default(), witness, r1cs, sym, proof, public, json }
+        Self { circuit, witness, proof, public, threads, json }
     }
 
-    fn run<C: Curve>(&self) -> Result<(), Failure>
-    where
-        Cpu: Device<C>,
-    {
-        let progress = Progress::new(self.json);
-        // The key and the witness have nothing to do with each other until the proof.
-        let ((key, key_time), (witness, witness_time)) =
-            rayon::join(|| timed(|| keys::load::<C>(&self.zkey)), || timed(|| self.witness::<C>()));
-        let LoadedKey { key, source } = key?;
-        let witness = witness?;
-        keys::warn_of_standing(key.verifying_key());
-        progress.stage("key", key_time, source.name());
-        progress.stage("witness", witness_time, &format!("{} values", witness.scalars().len()));
-
-        let public = witness.public(key.verifying_key().public_signals()).to_vec();
-        let kept = self.r1cs.as_ref().map(|r1cs| (r1cs, witness.clone()));
-        let proved = key.prove(witness).map_err(|error| match (error, kept) {
-            (ProveError::Unsatisfied, Some((r1cs, witness))) => {
-                witness::name_the_constraint(&witness, r1cs, self.sym.as_deref())
+    fn open(&self) -> Result<Opened, Failure> {
+        let settings = local::settings()?;
+        match &self.circuit {
+            Source::Files(files) => Ok(circuit::open(files.clone(), None, settings)?),
+            Source::Catalog { directory, name } => {
+                let catalog = Catalog::new(directory);
+                let manifest = catalog.manifest(name)?;
+                let place = catalog.place(name);
+                let input = self.witness.path().clone();
+                let files = Files { input, ..athanor_circom::files(&place, &manifest)? };
+                Ok(circuit::open(files, Some((place, manifest)), settings)?)
             }
-            (error, _) => error.into(),
-        });
-        let Proved { proof, stages } = proved?;
-        progress.stage("prove", stages.prove, &format!("{} constraints", key.constraints()));
-        progress.stage("verify", stages.check, "the proof is valid");
+        }
+    }
 
-        let mut files = Files::default();
-        files.add(&self.proof, json::write_proof::<C>(&proof).as_bytes())?;
-        files.add(&self.public, json::write_public::<C>(&public).as_bytes())?;
+    fn run(&self) -> Result<(), Failure> {
+        let progress = Progress::new(self.json);
+        let Opened { circuit, facts } = self.open()?;
+        keys::warn_of_standing(facts.standing);
+        let engine = local::engine(self.threads, None)?;
+        engine.load(ONLY, circuit)?;
+        let (handle, read) = timed(|| {
+            let submission =
+                Submission { share: false, ..Submission::new(ONLY, self.witness.read()?) };
+            Ok::<_, Failure>(engine.submit(submission)?)
+        });
+        let finished = handle?.wait()?;
+        let key = facts.key.get().copied();
+        let key = key.ok_or_else(|| Failure::new(Kind::Internal, "a proof without a key"))?;
+        let mut stages: Vec<(String, Duration)> = vec![("key".into(), key.took)];
+        if matches!(self.witness, WitnessSource::Ready(_)) {
+            stages.push(("witness".into(), read));
+        }
+        stages.extend(finished.marks.iter().cloned());
+        for (name, time) in &stages {
+            let remark = match name.as_str() {
+                "key" => key.source.name().to_owned(),
+                "witness" => format!("{} values", facts.header.wires),
+                "prove" => format!("{} constraints", key.constraints),
+                "check" => "the proof is valid".to_owned(),
+                _ => continue,
+            };
+            progress.stage(name, *time, &remark);
+        }
+
+        let bundle = ProofBundle::from_bytes(&finished.bytes);
+        let bundle = bundle.map_err(|error| Failure::new(Kind::Internal, error))?;
+        let mut files = output::Files::default();
+        files.add(&self.proof, bundle.proof().as_bytes())?;
+        files.add(&self.public, bundle.public().as_bytes())?;
         files.commit()?;
         progress.say(&format!("wrote {} and {}", self.proof.display(), self.public.display()));
         if self.json {
             let mut seconds = serde_json::Map::new();
-            seconds.insert("key".into(), key_time.as_secs_f64().into());
-            seconds.insert("witness".into(), witness_time.as_secs_f64().into());
-            for (name, time) in stages.named() {
-                seconds.insert(name.into(), time.as_secs_f64().into());
+            for (name, time) in stages {
+                seconds.insert(name, time.as_secs_f64().into());
             }
             seconds.insert("total".into(), progress.elapsed().as_secs_f64().into());
             answer(
                 &json!({
                     "command": "prove",
                     "verified": true,
-                    "curve": C::ID.to_string(),
-                    "constraints": key.constraints(),
-                    "wires": key.wires(),
-                    "public_signals": public.len(),
-                    "threads": rayon::current_num_threads(),
+                    "curve": facts.curve.to_string(),
+                    "constraints": key.constraints,
+                    "wires": facts.header.wires,
+                    "public_signals": facts.header.public,
+                    "threads": self.threads,
                     "stages": seconds,
                     "peak_memory_bytes": peak_memory(),
                     "key": {
-                        "source": source.name(),
-                        "bytes": key.bytes(),
-                        "standing": keys::standing_name(key.verifying_key().standing()),
+                        "source": key.source.name(),
+                        "bytes": key.bytes,
+                        "standing": keys::standing_name(facts.standing),
                     },
                     "proof": self.proof,
                     "public": self.public,
@@ -122,13 +154,27 @@ impl Task {
         }
         Ok(())
     }
+}
 
-    fn witness<C: Curve>(&self) -> Result<Witness<C>, Failure> {
-        match &self.witness {
-            WitnessSource::Ready(path) => witness::read(path),
-            WitnessSource::Computed { wasm, input } => {
-                witness::compute(wasm, input, self.sym.as_deref())
-            }
+impl WitnessSource {
+    fn path(&self) -> &PathBuf {
+        match self {
+            WitnessSource::Ready(path) | WitnessSource::Computed { input: path } => path,
         }
     }
+
+    fn read(&self) -> Result<Input, Failure> {
+        Ok(match self {
+            WitnessSource::Ready(path) => {
+                Input::new(WTNS, read_bytes(path, MAX_WITNESS, FaultKind::BadWitnessFile)?)
+            }
+            WitnessSource::Computed { input } => {
+                let limit = Limits::default().input_bytes;
+                Input::new(JSON, read_bytes(input, limit, FaultKind::BadInput)?)
+            }
+        })
+    }
 }
+
+/// Largest witness file: 2^28 values, the most that a curve's largest domain has room for.
+const MAX_WITNESS: usize = (32 << 28) + 1024;

@@ -1,9 +1,13 @@
 //! `athanor setup`: keys.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    path::Path,
+};
 
+use athanor_circom::circuit::witness;
 use athanor_groth16::{
-    development_setup,
+    RawKey, development_setup,
     formats::{BinFileError, ZkeyError, json},
 };
 use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId, Quotient};
@@ -13,7 +17,6 @@ use crate::{
     args::SetupDev,
     failure::Failure,
     output::{Files, Progress, answer, peak_memory, timed, warn},
-    witness,
 };
 
 /// What the key says of itself, wherever it goes.
@@ -36,16 +39,7 @@ fn make<C: Curve>(args: &SetupDev) -> Result<(), Failure> {
     let key = key?;
     progress.stage("setup", made, &format!("{} constraints", r1cs.constraints()));
     let mut files = Files::default();
-    let (written, writing) = timed(|| {
-        files.fill(&args.zkey, |file| {
-            let mut out = BufWriter::with_capacity(1 << 20, file);
-            key.write_zkey(&mut out, NOTE).map_err(|error| match error {
-                ZkeyError::Container(BinFileError::Io { source, .. }) => source,
-                error => io::Error::other(error),
-            })?;
-            out.flush()
-        })
-    });
+    let (written, writing) = timed(|| write_key(&mut files, &key, &args.zkey));
     written?;
     if let Some(path) = &args.vkey {
         files.add(path, json::write_verifying_key::<C>(&key.verifying).as_bytes())?;
@@ -67,4 +61,20 @@ fn make<C: Curve>(args: &SetupDev) -> Result<(), Failure> {
         answer(&answered.to_string());
     }
     Ok(())
+}
+
+/// Writes a key as snarkjs would.
+pub(crate) fn write_key<C: Curve>(
+    files: &mut Files,
+    key: &RawKey<C>,
+    path: &Path,
+) -> Result<(), Failure> {
+    files.fill(path, |file| {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        key.write_zkey(&mut out, NOTE).map_err(|error| match error {
+            ZkeyError::Container(BinFileError::Io { source, .. }) => source,
+            error => io::Error::other(error),
+        })?;
+        out.flush()
+    })
 }

@@ -48,7 +48,7 @@ impl Texts<'_> {
         let key = json::parse_verifying_key::<C>(&self.vkey.0).map_err(bad(self.vkey.1))?;
         let proof = json::parse_proof::<C>(&self.proof.0).map_err(bad(self.proof.1))?;
         let public = json::parse_public::<C>(&self.public.0).map_err(bad(self.public.1))?;
-        keys::warn_of_standing(&key);
+        keys::warn_of_standing(key.standing());
         Verifier::new(&key)?.verify(&public, &proof)?;
         if as_json {
             let answered = json!({

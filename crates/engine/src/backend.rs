@@ -31,8 +31,8 @@ pub trait Circuit: Send + Sync + 'static {
     /// Parses and checks an input, and says what work it is. Runs on the submitter's thread.
     fn plan(&self, input: &Input) -> Result<Plan, InputError>;
 
-    /// Reads a key into memory of its own.
-    fn load_key(&self, key: usize, stop: &Stop) -> Result<Payload, TaskError>;
+    /// Reads a key into memory of its own; what is parallel in that runs in the lane's pool.
+    fn load_key(&self, key: usize, lane: &Lane, stop: &Stop) -> Result<Payload, TaskError>;
 
     /// Runs one step. It may be called again with the same call, after a failure.
     fn run(&self, call: &Call) -> Result<Done, TaskError>;
@@ -44,6 +44,11 @@ pub trait Circuit: Send + Sync + 'static {
 
     /// Computes something on a lane whose answer is known, to find out whether the lane still can.
     fn self_test(&self, lane: &Lane) -> Result<(), TaskError>;
+
+    /// An input to prove before the circuit counts as ready, if it has one.
+    fn warm_up(&self) -> Result<Option<Input>, OpenError> {
+        Ok(None)
+    }
 
     /// Present if steps must run in a child process: their library keeps state for the whole
     /// process, or can abort it. Such a circuit names no keys: the child reads what it needs, and
@@ -257,13 +262,15 @@ pub trait Backend: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct OpenError {
+    /// A stable name, in kebab case.
+    pub code: &'static str,
     /// What is wrong and what to do.
     pub message: String,
 }
 
 impl OpenError {
-    /// With these words.
-    pub fn new(message: impl ToString) -> OpenError {
-        OpenError { message: message.to_string() }
+    /// With its code and words.
+    pub fn new(code: &'static str, message: impl ToString) -> OpenError {
+        OpenError { code, message: message.to_string() }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Loaded {
     pub(crate) keys: Vec<KeyId>,
     /// Of each shape: what the scheduler sees, the check included.
     pub(crate) profiles: Vec<Arc<Profile>>,
+    /// Whether clients may use it.
+    ready: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -39,8 +41,18 @@ impl Loaded {
         for shape in &shapes {
             profiles.push(Arc::new(profile(shape, &keys, &mut stage)?));
         }
-        let (name, about, closed) = (name.to_owned(), circuit.about(), AtomicBool::new(false));
-        Ok(Loaded { name, id, circuit, about, shapes, keys, profiles, closed })
+        let (name, about) = (name.to_owned(), circuit.about());
+        let (ready, closed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Loaded { name, id, circuit, about, shapes, keys, profiles, ready, closed })
+    }
+
+    /// From now on clients may use it.
+    pub(crate) fn open(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
     }
 
     /// It takes no new jobs.

@@ -1,6 +1,7 @@
 //! The engine's public face.
 
-use crate::backend::{About, Circuit};
+use crate::backend::{About, Backend, Circuit};
+use crate::catalog::{Catalog, CatalogError};
 use crate::circuits::{Loaded, Registry};
 use crate::config::Config;
 use crate::core::{Core, LoadError};
@@ -58,6 +59,8 @@ pub struct Standing {
     pub reserved: u64,
     /// Bytes that the process really holds, as last measured, beyond what it held when it began.
     pub resident: u64,
+    /// The most it was seen to hold, in the same terms.
+    pub peak_resident: u64,
     /// Jobs accepted and not answered.
     pub open_jobs: usize,
     /// What happened so far.
@@ -118,9 +121,40 @@ impl Engine {
 
     /// Makes a circuit known. Its keys are read when the first job needs them.
     pub fn load(&self, name: &str, circuit: Arc<dyn Circuit>) -> Result<(), LoadError> {
+        self.load_closed(name, circuit).map(|loaded| loaded.open())
+    }
+
+    /// Makes a circuit of the catalog known, and has it prove its warm-up input, if it has one,
+    /// before anybody may use it. A circuit that fails is unloaded again.
+    pub fn open(
+        &self,
+        catalog: &Catalog,
+        name: &str,
+        backends: &[Arc<dyn Backend>],
+    ) -> Result<(), LoadError> {
+        let circuit = catalog.open(name, backends)?;
+        let open = |source| CatalogError::Open { circuit: name.to_owned(), source };
+        let input = circuit.warm_up().map_err(open)?;
+        let loaded = self.load_closed(name, circuit)?;
+        if let Some(input) = input {
+            let submission = Submission { share: false, ..Submission::new(name, input) };
+            let planned = self.plan_for(loaded.clone(), Arc::new(submission));
+            let proven = planned.and_then(|(planned, handle)| {
+                let _ = self.core.send(Message::Submit(Box::new(planned)));
+                handle.wait()
+            });
+            if let Err(error) = proven {
+                let _ = self.unload(name);
+                return Err(LoadError::WarmUp { circuit: name.to_owned(), error });
+            }
+        }
+        loaded.open();
+        Ok(())
+    }
+
+    fn load_closed(&self, name: &str, circuit: Arc<dyn Circuit>) -> Result<Arc<Loaded>, LoadError> {
         let name = name.to_owned();
-        self.ask(move |core| core.load_circuit(&name, circuit).map(|_| ()))
-            .unwrap_or(Err(LoadError::Stopped))
+        self.ask(move |core| core.load_circuit(&name, circuit)).unwrap_or(Err(LoadError::Stopped))
     }
 
     /// Takes no more jobs for a circuit; its keys give their memory back when its last job is over.
@@ -167,6 +201,17 @@ impl Engine {
         let circuit = self.registry.get(&submission.circuit);
         let circuit =
             circuit.ok_or_else(|| JobError::UnknownCircuit(submission.circuit.clone()))?;
+        if !circuit.is_ready() {
+            return Err(JobError::NotReady(submission.circuit.clone()));
+        }
+        self.plan_for(circuit, submission)
+    }
+
+    fn plan_for(
+        &self,
+        circuit: Arc<Loaded>,
+        submission: Arc<Submission>,
+    ) -> Result<(Planned, JobHandle), JobError> {
         let plan = circuit.circuit.plan(&submission.input)?;
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
         let state = JobState::new(ticket);
@@ -200,6 +245,7 @@ impl Engine {
             budget: core.budget(),
             reserved: core.reserved(),
             resident: core.resident,
+            peak_resident: core.peak_resident,
             open_jobs: core.open_jobs(),
             counters: core.counters,
             stats: core.stats.clone(),

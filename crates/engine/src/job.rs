@@ -62,6 +62,9 @@ pub enum JobError {
     /// No circuit of that name is loaded.
     #[error("no circuit {0:?} is loaded")]
     UnknownCircuit(String),
+    /// The circuit is being warmed up; a retry can help.
+    #[error("circuit {0:?} is not ready yet: it is proving its warm-up input")]
+    NotReady(String),
     /// The circuit does not take the input.
     #[error(transparent)]
     Input(#[from] InputError),

@@ -12,6 +12,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// The number of the lanes that read keys, which are none of the scheduler's.
+pub(crate) const LOADER: LaneId = LaneId(u32::MAX);
+
 /// A lane as a step sees it.
 #[derive(Clone)]
 pub struct Lane(Arc<Inner>);
@@ -49,7 +52,11 @@ impl Lane {
         if let Some(pool) = self.0.pool.get() {
             return Ok(pool.install(work));
         }
-        let name = if self.0.device.is_some() { "prover-pool" } else { "synth-pool" };
+        let name = match &self.0.device {
+            Some(_) => "prover-pool",
+            None if self.0.id == LOADER => "key-pool",
+            None => "synth-pool",
+        };
         let id = self.0.id;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads())
@@ -152,9 +159,10 @@ fn step(
 pub(crate) fn read_key(
     circuit: &dyn Circuit,
     key: usize,
+    lane: &Lane,
     stop: &Stop,
 ) -> Result<Payload, TaskError> {
-    guarded(|| circuit.load_key(key, stop))
+    guarded(|| circuit.load_key(key, lane, stop))
 }
 
 /// A panic ends the step and not the lane.

@@ -255,7 +255,7 @@ impl Circuit for Modelled {
         Ok(Plan { input: Arc::new(script), holds, partitions })
     }
 
-    fn load_key(&self, _: usize, _: &Stop) -> Result<Payload, TaskError> {
+    fn load_key(&self, _: usize, _: &Lane, _: &Stop) -> Result<Payload, TaskError> {
         let left = self.key_faults.load(Ordering::Relaxed);
         if left > 0 {
             self.key_faults.store(left - 1, Ordering::Relaxed);

@@ -21,6 +21,7 @@ pub mod svg;
 mod testing;
 mod timeline;
 
+pub use athanor_scheduler::{Time, Trace, What};
 pub use histogram::Histogram;
 pub use labels::Labels;
 pub use stats::{Counts, GroupSums, LaneGroup, Part, StageSums, Stats, Sums};

@@ -27,10 +27,13 @@
 //! machine code on disk, but large circuits compute for seconds even when compiled; circom's C++
 //! is faster still and wants a C++ toolchain for each circuit.
 
+mod backend;
 mod cache;
 mod calculator;
+pub mod circuit;
 pub mod demo;
 mod error;
+mod fault;
 mod input;
 mod limits;
 mod number;
@@ -38,9 +41,11 @@ mod sandbox;
 mod signal;
 mod trusted;
 
+pub use backend::{BACKEND, CircomBackend, files};
 pub use cache::{CacheError, ModuleCache};
 pub use calculator::{Origin, WitnessCalculator};
 pub use error::{InputError, ModuleError, RunError, WitnessError};
+pub use fault::{Fault, FaultKind};
 pub use input::Inputs;
 pub use limits::Limits;
 pub use number::NumberError;

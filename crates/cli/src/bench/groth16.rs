@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use athanor_circom::circuit;
 use athanor_groth16::{ProvingKey, Stages, Witness};
 use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId, Device, cpu::Cpu};
 use serde_json::{Value, json};
@@ -15,8 +16,7 @@ use crate::{
     demo,
     failure::Failure,
     keys,
-    output::{Progress, answer, peak_memory},
-    witness,
+    output::{Progress, answer, peak_memory, warn},
 };
 
 /// What was measured of one circuit.
@@ -36,7 +36,7 @@ struct Run {
 pub fn run(args: &BenchGroth16) -> Result<(), Failure> {
     let pool = args.common.pool()?;
     let rows = pool.install(|| match (&args.zkey, &args.wtns) {
-        (Some(zkey), Some(wtns)) => match keys::curve_of(zkey)? {
+        (Some(zkey), Some(wtns)) => match circuit::keys::curve_of(zkey)? {
             CurveId::Bn254 => own::<Bn254>(zkey, wtns, args.runs),
             CurveId::Bls12_381 => own::<Bls12_381>(zkey, wtns, args.runs),
         },
@@ -68,8 +68,9 @@ fn own<C: Curve>(
 where
     Cpu: Device<C>,
 {
-    let key = keys::load::<C>(zkey)?.key;
-    let witness = witness::read::<C>(wtns)?;
+    let directory = keys::cache_directory("keys")?;
+    let key = circuit::keys::load::<C>(zkey, &directory, &warn, |_| Ok(()))?.key;
+    let witness = circuit::witness::read::<C>(wtns, circuit::keys::open(wtns)?)?;
     let name = zkey.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(vec![measure(name, &key, &witness, runs)?])
 }

@@ -2,6 +2,7 @@
 //! which runs the same circuits.
 
 pub mod circuits;
+pub mod engine;
 pub mod fastpath;
 pub mod groth16;
 pub mod kernels;

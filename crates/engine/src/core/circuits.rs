@@ -18,9 +18,20 @@ pub(super) struct Numbers {
 }
 
 /// Why a circuit is not loaded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
+    /// The catalog does not give it.
+    #[error(transparent)]
+    Catalog(#[from] crate::CatalogError),
+    /// It did not prove its warm-up input.
+    #[error("circuit {circuit:?} is not loaded: its warm-up proof failed: {error}")]
+    WarmUp {
+        /// The circuit.
+        circuit: String,
+        /// Why.
+        error: crate::JobError,
+    },
     /// There is one already.
     #[error("a circuit named {0:?} is loaded already: unload it first, or use another name")]
     NameTaken(String),
@@ -63,8 +74,8 @@ impl Core {
         self.labels.circuits.push(name.to_owned());
         for (index, (key, shape)) in ids.into_iter().zip(shapes).enumerate() {
             self.labels.keys.push(format!("{name} {}", shape.name));
-            self.keys.declare(key, circuit.clone(), index);
             let spec = KeySpec { shared: Memory::host(shape.host), device: shape.device };
+            self.keys.declare(key, spec, circuit.clone(), index);
             self.tell(Event::KeyDeclared { key, spec });
         }
         Ok(loaded)

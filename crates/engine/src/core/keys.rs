@@ -2,10 +2,10 @@
 
 use super::Core;
 use crate::backend::{Circuit, Payload, TaskError};
-use crate::lane::read_key;
+use crate::lane::{LOADER, Lane, read_key};
 use crate::message::Message;
 use crate::stop::Stop;
-use athanor_scheduler::{Event, KeyId, Run};
+use athanor_scheduler::{Event, Failure, KeyId, KeySpec, Memory, Run};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,7 @@ pub(super) struct Keys {
 struct Key {
     circuit: Arc<dyn Circuit>,
     index: usize,
+    spec: KeySpec,
     payload: Option<Payload>,
     /// To be forgotten as soon as it is not in memory.
     withdrawn: bool,
@@ -34,8 +35,12 @@ struct Order {
 }
 
 impl Keys {
-    /// So many threads that read keys.
-    pub(super) fn start(loaders: u32, core: Sender<Message>) -> std::io::Result<Keys> {
+    /// So many threads that read keys, each with a pool of so many threads.
+    pub(super) fn start(
+        loaders: u32,
+        threads: u32,
+        core: Sender<Message>,
+    ) -> std::io::Result<Keys> {
         let (orders, inbox) = channel();
         let inbox = Arc::new(Mutex::new(inbox));
         let stop = Stop::new();
@@ -43,14 +48,25 @@ impl Keys {
             let (inbox, core, stop) = (inbox.clone(), core.clone(), stop.clone());
             std::thread::Builder::new()
                 .name(format!("key-loader-{index}"))
-                .spawn(move || read(&inbox, &core, &stop))
+                .spawn(move || read(&inbox, &Lane::new(LOADER, None, threads), &core, &stop))
         };
         let threads = (0..loaders.max(1)).map(thread).collect::<std::io::Result<_>>()?;
         Ok(Keys { keys: BTreeMap::new(), loading: BTreeMap::new(), orders, threads, stop })
     }
 
-    pub(super) fn declare(&mut self, key: KeyId, circuit: Arc<dyn Circuit>, index: usize) {
-        self.keys.insert(key, Key { circuit, index, payload: None, withdrawn: false });
+    pub(super) fn declare(
+        &mut self,
+        key: KeyId,
+        spec: KeySpec,
+        circuit: Arc<dyn Circuit>,
+        index: usize,
+    ) {
+        self.keys.insert(key, Key { circuit, index, spec, payload: None, withdrawn: false });
+    }
+
+    fn spec(&self, key: KeyId) -> KeySpec {
+        let nothing = KeySpec { shared: Memory::ZERO, device: 0 };
+        self.keys.get(&key).map_or(nothing, |key| key.spec)
     }
 
     /// Nobody will ask for it again.
@@ -79,13 +95,13 @@ impl Keys {
     }
 }
 
-fn read(inbox: &Mutex<Receiver<Order>>, core: &Sender<Message>, stop: &Stop) {
+fn read(inbox: &Mutex<Receiver<Order>>, lane: &Lane, core: &Sender<Message>, stop: &Stop) {
     loop {
         let order = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Order { run, circuit, index }) = order else { return };
         let read = match stop.is_set() {
             true => Err(TaskError::stopped()),
-            false => read_key(&*circuit, index, stop),
+            false => read_key(&*circuit, index, lane, stop),
         };
         if core.send(Message::KeyRead { run, read }).is_err() {
             return;
@@ -116,7 +132,14 @@ impl Core {
             (Err(error), _) => {
                 self.counters.fail(&error);
                 self.key_failed(id, &error);
-                Event::LoadFailed { run }
+                if error.failure == Failure::Permanent {
+                    // Who waits for it fails now; who comes later may find it mended.
+                    self.next.push_back(Event::KeyWithdrawn { key: id });
+                    self.next.push_back(Event::LoadFailed { run });
+                    Event::KeyDeclared { key: id, spec: self.keys.spec(id) }
+                } else {
+                    Event::LoadFailed { run }
+                }
             }
         };
         self.tell(event);

@@ -42,6 +42,7 @@ pub(crate) struct Core {
     numbers: circuits::Numbers,
     draining: bool,
     pub(crate) resident: u64,
+    pub(crate) peak_resident: u64,
     pub(crate) labels: Labels,
     pub(crate) stats: Stats,
     pub(crate) counters: Counters,
@@ -60,6 +61,7 @@ impl Core {
         policy.budget = Memory { host: budget, pinned: policy.budget.pinned };
         policy.reserve = Memory::host(config.reserve.min(budget));
         let loaders = policy.loads;
+        let threads = config.devices.iter().map(|device| device.threads).max().unwrap_or(1);
         let mut core = Core {
             scheduler: Scheduler::new(policy, seed()),
             out: Output::default(),
@@ -72,13 +74,14 @@ impl Core {
             grace: config.grace,
             registry,
             jobs: jobs::Jobs::default(),
-            keys: keys::Keys::start(loaders, own)?,
+            keys: keys::Keys::start(loaders, threads, own)?,
             lanes: lanes::Lanes::new(config.worker.take()),
             timers: timers::Timers::default(),
             flights: flights::Flights::new(config.proof_cache),
             numbers: circuits::Numbers::default(),
             draining: false,
             resident: 0,
+            peak_resident: 0,
             labels: Labels::default(),
             stats: Stats::new(),
             counters: Counters::default(),
@@ -122,6 +125,7 @@ impl Core {
             Message::Recorded { record, .. } => self.tell(Event::NotPersisted { record }),
             Message::Resident(bytes) => {
                 self.resident = bytes + self.lanes.children_resident();
+                self.peak_resident = self.peak_resident.max(self.resident);
                 self.tell(Event::Resident { memory: Memory::host(self.resident) });
             }
             Message::Do(work) => work(self),

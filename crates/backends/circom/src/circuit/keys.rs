@@ -1,0 +1,140 @@
+//! Proving keys: found in a directory of conversions, or converted and put there.
+
+use std::{
+    fs::File,
+    io::{Seek, SeekFrom},
+    path::Path,
+};
+
+use athanor_groth16::{
+    ConvertError, KeyFileError, NativeKey, ProvingKey, VerifyingKey, digest_of,
+    formats::{
+        BinFileError, ZkeyError,
+        zkey::{Header, ZkeyFile},
+    },
+};
+use athanor_kernels::{Curve, CurveId, Device, cpu::Cpu};
+
+use crate::{Fault, FaultKind};
+
+/// A resident key and how it came to be.
+pub struct LoadedKey<C: Curve>
+where
+    Cpu: Device<C>,
+{
+    /// The key.
+    pub key: ProvingKey<C, Cpu>,
+    /// How it was made ready.
+    pub source: KeySource,
+}
+
+/// How a key was made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// A cached conversion was read.
+    Cached,
+    /// It was converted just now, and the conversion kept.
+    Converted,
+}
+
+impl KeySource {
+    /// For people and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeySource::Cached => "cached",
+            KeySource::Converted => "converted",
+        }
+    }
+}
+
+/// The curve a proving key is for.
+pub fn curve_of(path: &Path) -> Result<CurveId, Fault> {
+    let file = ZkeyFile::open(open(path)?).map_err(|error| bad_zkey(path, error))?;
+    Ok(file.curve())
+}
+
+/// Makes a `.zkey` resident, converting it if `directory` holds no conversion of it; what is wrong
+/// with a conversion goes to `warn`. A key whose digest `expected` does not take is not read.
+pub fn load<C: Curve>(
+    path: &Path,
+    directory: &Path,
+    warn: &dyn Fn(&str),
+    expected: impl Fn(&[u8; 32]) -> Result<(), Fault>,
+) -> Result<LoadedKey<C>, Fault>
+where
+    Cpu: Device<C>,
+{
+    let unreadable = |error| Fault::at(FaultKind::Unreadable, path, error);
+    let mut file = open(path)?;
+    let digest = digest_of(&mut file).map_err(unreadable)?;
+    expected(&digest)?;
+    let layout = Device::<C>::layout(&Cpu).name;
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let cached = directory.join(format!("{hex}.{layout}.key"));
+    match NativeKey::<C>::open(&cached) {
+        Ok(native) if native.source == digest && native.layout == layout => {
+            return Ok(LoadedKey {
+                key: ProvingKey::load(Cpu, native)?,
+                source: KeySource::Cached,
+            });
+        }
+        Ok(_) => warn(&format!("{}: holds another key; converting again", cached.display())),
+        Err(KeyFileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error @ KeyFileError::Memory(_)) => return Err(error.into()),
+        Err(error) => warn(&format!("{error}; converting again")),
+    }
+    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    let native = convert::<C>(path, &mut file, digest)?;
+    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    if digest_of(&mut file).map_err(unreadable)? != digest {
+        return Err(Fault::at(FaultKind::Unreadable, path, "changed while it was read; try again"));
+    }
+    native.store(&cached)?;
+    Ok(LoadedKey { key: ProvingKey::load(Cpu, native)?, source: KeySource::Converted })
+}
+
+fn convert<C: Curve>(path: &Path, file: &mut File, digest: [u8; 32]) -> Result<NativeKey<C>, Fault>
+where
+    Cpu: Device<C>,
+{
+    let zkey = ZkeyFile::open(file).map_err(|error| bad_zkey(path, error))?;
+    let mut zkey = zkey.read_as::<C>().map_err(|error| bad_zkey(path, error))?;
+    NativeKey::from_zkey(&Cpu, &mut zkey, digest).map_err(|error| match error {
+        ConvertError::Zkey(error) => bad_zkey(path, error),
+        ConvertError::Domain(error) => Fault::at(FaultKind::BadKey, path, error),
+        ConvertError::Memory(error) => Fault::at(FaultKind::OutOfMemory, path, error),
+    })
+}
+
+/// What a key says of itself before it is read: numbers, and the key that verifies its proofs.
+pub(crate) fn outline<C: Curve>(path: &Path) -> Result<(Header, VerifyingKey<C>), Fault> {
+    let bad = |error| bad_zkey(path, error);
+    let zkey = ZkeyFile::open(open(path)?).map_err(bad)?;
+    let header = *zkey.header();
+    let mut zkey = zkey.read_as::<C>().map_err(bad)?;
+    Ok((header, zkey.verifying_key().map_err(bad)?))
+}
+
+fn bad_zkey(path: &Path, error: ZkeyError) -> Fault {
+    let kind = match &error {
+        ZkeyError::Container(BinFileError::Io { .. }) => FaultKind::Unreadable,
+        ZkeyError::Protocol { .. } | ZkeyError::Prime(_) | ZkeyError::WrongCurve { .. } => {
+            FaultKind::Unsupported
+        }
+        ZkeyError::NotOnCurve { .. }
+        | ZkeyError::NotInSubgroup { .. }
+        | ZkeyError::Infinity { .. } => FaultKind::BadKeyPoint,
+        _ => FaultKind::BadKey,
+    };
+    Fault::at(kind, path, error)
+}
+
+/// Opens a file for reading.
+pub fn open(path: &Path) -> Result<File, Fault> {
+    let unreadable = |error: std::io::Error| Fault::at(FaultKind::Unreadable, path, error);
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(Fault::at(FaultKind::Unreadable, path, "is a directory"));
+    }
+    Ok(file)
+}

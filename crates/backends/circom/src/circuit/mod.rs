@@ -1,0 +1,421 @@
+//! A Circom circuit as the engine runs it: witness, proof, check.
+//!
+//! Two shapes: an input goes through the witness generator on a CPU lane and then to a device; a
+//! ready witness goes to the device at once.
+
+mod claims;
+pub mod keys;
+mod result;
+pub mod witness;
+
+pub use claims::Claims;
+pub use result::ProofBundle;
+
+use std::{
+    io::Cursor,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use athanor_engine::{
+    About, CPU, Call, Circuit, Claim, Done, Failure, Input, InputError, KeyShape, Lane, LaneNeed,
+    Manifest, Memory, OpenError, Payload, Plan, PlannedPartition, Shape, Step, Stop, TaskError,
+};
+use athanor_groth16::{
+    Proof, ProveError, ProvingKey, Standing, Unverified, Verifier, VerifyError, Witness,
+    development_setup,
+    formats::{json, zkey::Header},
+    synthetic,
+};
+use athanor_kernels::{
+    Bls12_381, Bn254, Curve, CurveId, Device, DeviceError, Quotient, Scalars, cpu::Cpu,
+};
+
+use crate::{Fault, FaultKind, Inputs, Limits, ModuleCache, WitnessCalculator};
+use keys::KeySource;
+
+/// Input kind: signals in JSON, for the witness generator.
+pub const JSON: &str = "json";
+/// Input kind: a ready witness, as a `.wtns`.
+pub const WTNS: &str = "wtns";
+
+/// Input kind: bytes that a [`NativeGenerator`] understands.
+pub const NATIVE: &str = "native";
+
+/// Computes witnesses in this process, for circuits that programs bring with them.
+pub trait NativeGenerator: Send + Sync {
+    /// A value for each wire; or what is wrong with the input, without its values.
+    fn witness(&self, input: &[u8]) -> Result<Scalars, String>;
+}
+
+/// Where a circuit's files lie.
+#[derive(Clone, Default)]
+pub struct Files {
+    /// The proving key.
+    pub zkey: PathBuf,
+    /// The witness generator; without one only ready witnesses are taken.
+    pub wasm: Option<PathBuf>,
+    /// The witness generator of a circuit that a program brings with it.
+    pub native: Option<Arc<dyn NativeGenerator>>,
+    /// Constraints, to name the one that a witness breaks.
+    pub r1cs: Option<PathBuf>,
+    /// Signal names, for errors.
+    pub sym: Option<PathBuf>,
+    /// What an input is called in errors.
+    pub input: PathBuf,
+}
+
+/// What circuits share.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where converted keys are kept.
+    pub keys: PathBuf,
+    /// Where compiled witness generators are kept.
+    pub modules: Option<ModuleCache>,
+    /// Bounds on witness generators and inputs.
+    pub limits: Limits,
+    /// Gets what a person should know and nothing fails for.
+    pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// What is known of a circuit.
+#[derive(Debug)]
+pub struct Facts {
+    /// Its curve.
+    pub curve: CurveId,
+    /// Its numbers.
+    pub header: Header,
+    /// How its key was made.
+    pub standing: Standing,
+    /// Once its key was in memory.
+    pub key: OnceLock<KeyFacts>,
+}
+
+/// What is known of a key that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyFacts {
+    /// How it was made ready.
+    pub source: KeySource,
+    /// Bytes that it takes.
+    pub bytes: usize,
+    /// Its constraints.
+    pub constraints: usize,
+    /// How long reading took.
+    pub took: Duration,
+}
+
+/// A circuit and what is known of it.
+#[derive(Clone)]
+pub struct Opened {
+    /// For an engine.
+    pub circuit: Arc<dyn Circuit>,
+    /// For people.
+    pub facts: Arc<Facts>,
+}
+
+/// Opens a circuit: reads the outline of its key, and nothing else yet.
+pub fn open(
+    files: Files,
+    origin: Option<(PathBuf, Manifest)>,
+    settings: Settings,
+) -> Result<Opened, Fault> {
+    match keys::curve_of(&files.zkey)? {
+        CurveId::Bn254 => open_as::<Bn254>(files, origin, settings),
+        CurveId::Bls12_381 => open_as::<Bls12_381>(files, origin, settings),
+    }
+}
+
+fn open_as<C: Curve>(
+    files: Files,
+    origin: Option<(PathBuf, Manifest)>,
+    settings: Settings,
+) -> Result<Opened, Fault>
+where
+    Cpu: Device<C>,
+{
+    let (header, key) = keys::outline::<C>(&files.zkey)?;
+    let verifier = Verifier::new(&key)
+        .map_err(|error| Fault::at(FaultKind::BadKeyPoint, &files.zkey, error))?;
+    let verifying_key = *blake3::hash(json::write_verifying_key::<C>(&key).as_bytes()).as_bytes();
+    let facts =
+        Arc::new(Facts { curve: C::ID, header, standing: key.standing(), key: OnceLock::new() });
+    let claims = Claims::of(&files, &header, origin.as_ref().map(|(_, manifest)| manifest));
+    let circuit = Arc::new(CircomCircuit {
+        files,
+        origin,
+        settings,
+        claims,
+        verifying_key,
+        verifier,
+        generator: OnceLock::new(),
+        known_answer: OnceLock::new(),
+        facts: facts.clone(),
+    });
+    Ok(Opened { circuit, facts })
+}
+
+struct CircomCircuit<C: Curve>
+where
+    Cpu: Device<C>,
+{
+    files: Files,
+    /// Its directory and manifest, if it is of a catalog.
+    origin: Option<(PathBuf, Manifest)>,
+    settings: Settings,
+    claims: Claims,
+    verifying_key: [u8; 32],
+    verifier: Verifier<C>,
+    generator: OnceLock<Result<WitnessCalculator, Fault>>,
+    /// A small key and a witness, for lanes that must prove themselves.
+    known_answer: OnceLock<Result<(ProvingKey<C, Cpu>, Witness<C>), Fault>>,
+    facts: Arc<Facts>,
+}
+
+/// What a plan makes of an input.
+enum Parsed<C> {
+    Signals(Inputs),
+    Native,
+    Witness(Witness<C>),
+}
+
+/// What the proof leaves for the check.
+struct Proven<C: Curve> {
+    witness: Witness<C>,
+    proof: Proof<C>,
+}
+
+impl<C: Curve> CircomCircuit<C>
+where
+    Cpu: Device<C>,
+{
+    fn generator(&self) -> Result<&WitnessCalculator, Fault> {
+        let made = self.generator.get_or_init(|| {
+            let wasm = self.files.wasm.as_deref().ok_or_else(|| no_generator(&self.files.zkey))?;
+            let Settings { modules, limits, warn, .. } = &self.settings;
+            let expected = |digest: &[u8; 32]| self.is_unchanged("wasm", digest);
+            witness::generator(wasm, modules.as_ref(), limits, &**warn, expected)
+        });
+        made.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether a file of a catalog is the one that was added.
+    fn is_unchanged(&self, name: &str, digest: &[u8; 32]) -> Result<(), Fault> {
+        let Some((directory, manifest)) = &self.origin else { return Ok(()) };
+        let checked = manifest.check_digest(directory, name, digest);
+        checked.map_err(|error| Fault::new(FaultKind::BadKey, error))
+    }
+
+    fn witness(&self, call: &Call) -> Result<Witness<C>, TaskError> {
+        let inputs = match (call.input::<Parsed<C>>()?, &self.files.native) {
+            (Parsed::Signals(inputs), _) => inputs,
+            (Parsed::Native, Some(native)) => {
+                let bad = |what| Fault::at(FaultKind::BadInput, &self.files.input, what);
+                let values = native.witness(call.raw.bytes()).map_err(bad)?;
+                return Ok(Witness::new(values).map_err(Fault::from)?);
+            }
+            _ => return Err(TaskError::internal("a ready witness needs no generator")),
+        };
+        let generator = self.generator()?;
+        let wasm = self.files.wasm.as_deref().unwrap_or(Path::new(""));
+        let (input, sym) = (&self.files.input, self.files.sym.as_deref());
+        Ok(witness::compute(generator, (wasm, input), inputs, sym)?)
+    }
+
+    fn prove(&self, call: &Call) -> Result<Done, TaskError> {
+        let witness = match (&call.from, call.input::<Parsed<C>>()?) {
+            (Some(_), _) => call.from::<Witness<C>>()?.clone(),
+            (None, Parsed::Witness(witness)) => witness.clone(),
+            (None, _) => {
+                return Err(TaskError::internal("a proof without a witness"));
+            }
+        };
+        let key = call.key::<ProvingKey<C, Cpu>>()?;
+        let (values, fault) = (witness.clone(), |error| TaskError::from(Fault::from(error)));
+        let proven = call.lane.install(|| key.prove_unverified(values))?;
+        let Unverified { proof, stages } = proven.map_err(fault)?;
+        // The check is the engine's next step and times itself.
+        let marks =
+            stages.named().into_iter().filter(|(name, _)| !["prove", "check"].contains(name));
+        Ok(Done { marks: marks.collect(), ..Done::new(Proven { witness, proof }) })
+    }
+
+    /// A proof that does not verify: the device erred, or the witness is wrong. Constraints tell; and
+    /// without them a second wrong proof does.
+    fn refuse(&self, call: &Call, witness: &Witness<C>) -> TaskError {
+        let unsatisfied = match &self.files.r1cs {
+            Some(r1cs) if call.again == 0 => match witness::is_satisfied(witness, r1cs) {
+                Ok(true) => None,
+                _ => Some(witness::name_the_constraint(witness, r1cs, self.files.sym.as_deref())),
+            },
+            Some(r1cs) => {
+                Some(witness::name_the_constraint(witness, r1cs, self.files.sym.as_deref()))
+            }
+            None if call.again == 0 => None,
+            None => Some(ProveError::Unsatisfied.into()),
+        };
+        match unsatisfied {
+            Some(fault) => fault.into(),
+            None => TaskError::new(Failure::BadResult, "invalid-proof", "a proof does not verify"),
+        }
+    }
+}
+
+fn no_generator(zkey: &Path) -> Fault {
+    let message = "this circuit has no witness generator: give it a ready witness (.wtns)";
+    Fault::at(FaultKind::BadInput, zkey, message)
+}
+
+impl<C: Curve> Circuit for CircomCircuit<C>
+where
+    Cpu: Device<C>,
+{
+    fn about(&self) -> About {
+        About {
+            proof_system: "groth16".into(),
+            curve: C::ID.to_string(),
+            verifying_key: self.verifying_key,
+        }
+    }
+
+    fn keys(&self) -> Vec<KeyShape> {
+        vec![KeyShape { name: "proving key".into(), host: self.claims.key, device: 0 }]
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        let Claims { witness, prove, check, .. } = &self.claims;
+        let claim = |entry: &athanor_engine::StageEntry| Claim {
+            peak: Memory::host(entry.peak),
+            keeps: Memory::host(entry.keeps),
+            device: 0,
+        };
+        let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let compute = Step {
+            stage: "witness".into(),
+            lane: LaneNeed::Cpu { least: 1, most: 1 },
+            claim: claim(witness),
+            key: None,
+            estimate: seconds(witness.seconds),
+            // The sandbox has a limit of its own; this one is for what is around it.
+            limit: Some(self.settings.limits.time + Duration::from_secs(60)),
+        };
+        let prove_step = Step {
+            stage: "prove".into(),
+            lane: LaneNeed::Device { class: CPU },
+            claim: claim(prove),
+            key: Some(0),
+            estimate: seconds(prove.seconds),
+            limit: None,
+        };
+        let shape = |steps: Vec<Step>| Shape {
+            steps,
+            check_peak: Memory::host(check.peak),
+            check_estimate: seconds(check.seconds),
+        };
+        vec![shape(vec![compute, prove_step.clone()]), shape(vec![prove_step])]
+    }
+
+    fn plan(&self, input: &Input) -> Result<Plan, InputError> {
+        let (parsed, shape) = match &*input.kind {
+            JSON if self.files.wasm.is_none() => return Err(no_generator(&self.files.zkey).into()),
+            JSON => {
+                let inputs = Inputs::parse(input.bytes(), C::ID, &self.settings.limits);
+                let bad = |error| Fault::at(FaultKind::BadInput, &self.files.input, error);
+                (Parsed::<C>::Signals(inputs.map_err(bad)?), 0)
+            }
+            WTNS => {
+                let bytes = Cursor::new(input.bytes());
+                let witness = witness::read::<C>(&self.files.input, bytes)?;
+                let (expected, got) = (self.facts.header.wires as usize, witness.scalars().len());
+                if expected != got {
+                    return Err(Fault::from(ProveError::WrongWitness { expected, got }).into());
+                }
+                (Parsed::Witness(witness), 1)
+            }
+            NATIVE if self.files.native.is_some() => (Parsed::Native, 0),
+            other => {
+                let message = format_args!("input of kind {other:?}: use {JSON:?} or {WTNS:?}");
+                return Err(Fault::new(FaultKind::BadInput, message).into());
+            }
+        };
+        Ok(Plan {
+            input: Arc::new(parsed),
+            // The bytes as they came, and what was made of them.
+            holds: Memory::host(3 * input.bytes().len() as u64 + 1024),
+            partitions: vec![PlannedPartition { shape, after: Vec::new() }],
+        })
+    }
+
+    fn load_key(&self, _: usize, lane: &Lane, _: &Stop) -> Result<Payload, TaskError> {
+        let began = Instant::now();
+        let loaded = lane.install(|| {
+            let expected = |digest: &[u8; 32]| self.is_unchanged("zkey", digest);
+            let Settings { keys: directory, warn, .. } = &self.settings;
+            keys::load::<C>(&self.files.zkey, directory, &**warn, expected)
+        })??;
+        let (bytes, constraints) = (loaded.key.bytes(), loaded.key.constraints());
+        let took = began.elapsed();
+        let _ = self.facts.key.set(KeyFacts { source: loaded.source, bytes, constraints, took });
+        Ok(Arc::new(loaded.key))
+    }
+
+    fn run(&self, call: &Call) -> Result<Done, TaskError> {
+        match (call.shape, call.step) {
+            (0, 0) => Ok(Done::new(self.witness(call)?)),
+            _ => self.prove(call),
+        }
+    }
+
+    fn check(&self, call: &Call) -> Result<Vec<u8>, TaskError> {
+        let Proven { witness, proof } = call.from::<Proven<C>>()?;
+        let public = witness.public(self.verifier.public_signals());
+        match self.verifier.verify(public, proof) {
+            Ok(()) => Ok(ProofBundle::new::<C>(proof, public).to_bytes()),
+            Err(VerifyError::Invalid | VerifyError::BadProofPoint { .. }) => {
+                Err(self.refuse(call, witness))
+            }
+            Err(error) => Err(Fault::new(FaultKind::Internal, error).into()),
+        }
+    }
+
+    fn self_test(&self, lane: &Lane) -> Result<(), TaskError> {
+        lane.install(|| {
+            let made = self.known_answer.get_or_init(known_answer::<C>);
+            let (key, witness) = made.as_ref().map_err(Clone::clone)?;
+            key.prove(witness.clone()).map_err(Fault::from)
+        })?
+        .map(|_| ())
+        .map_err(|fault| TaskError::new(Failure::Device, fault.kind.name(), fault.message))
+    }
+
+    fn warm_up(&self) -> Result<Option<Input>, OpenError> {
+        let Some((directory, manifest)) = &self.origin else { return Ok(None) };
+        for (name, kind) in [("input", JSON), ("witness", WTNS)] {
+            if manifest.files.contains_key(name) {
+                let bad = |error: &dyn std::fmt::Display| Fault::new(FaultKind::BadInput, error);
+                let path = manifest.file(directory, name).map_err(|error| bad(&error))?;
+                let limit = self.settings.limits.memory_bytes;
+                let bytes = witness::read_bytes(&path, limit, FaultKind::BadInput)?;
+                let digest = blake3::hash(&bytes);
+                manifest
+                    .check_digest(directory, name, digest.as_bytes())
+                    .map_err(|error| bad(&error))?;
+                return Ok(Some(Input::new(kind, bytes)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A small circuit with a key of its own.
+fn known_answer<C: Curve>() -> Result<(ProvingKey<C, Cpu>, Witness<C>), Fault>
+where
+    Cpu: Device<C>,
+{
+    let internal = |error: &dyn std::fmt::Display| Fault::new(FaultKind::Internal, error);
+    let example = synthetic::dense::<C>(60, 1);
+    let raw = development_setup::<C>(&example.r1cs, Quotient::OddCoset);
+    let native = raw.map_err(|error| internal(&error))?.to_native(&Cpu);
+    let native = native.map_err(|error| ProveError::from(DeviceError::from(error)))?;
+    Ok((ProvingKey::load(Cpu, native)?, Witness::new(example.witness)?))
+}

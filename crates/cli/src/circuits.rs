@@ -1,0 +1,212 @@
+//! `athanor circuits`: a catalog of circuits that are ready to serve.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use athanor_circom::{
+    BACKEND, FaultKind,
+    circuit::{self, Facts, JSON, Opened, WTNS, keys::open, witness::read_bytes},
+};
+use athanor_engine::{
+    Catalog, FileEntry, Finished, Input, Manifest, NAME_RULE, StageEntry, Submission, is_name,
+};
+use athanor_groth16::digest_of;
+use serde_json::json;
+
+use crate::{
+    args::{CircuitsAdd, CircuitsList},
+    failure::{Failure, Kind},
+    keys, local,
+    measure::{Seen, Watcher},
+    output::{Progress, answer},
+};
+
+/// A circuit to be added: its files by what they are for.
+pub(crate) struct NewCircuit<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) files: Vec<(&'static str, &'a Path)>,
+    pub(crate) threads: u32,
+}
+
+/// A circuit that was added.
+pub(crate) struct Added {
+    pub(crate) manifest: Manifest,
+    pub(crate) facts: Arc<Facts>,
+    /// The proof by which it was measured, if it has an input.
+    pub(crate) proof: Option<Arc<Finished>>,
+}
+
+/// Names of inputs in manifests, and what kinds they are.
+const INPUTS: [(&str, &str); 2] = [("input", JSON), ("witness", WTNS)];
+
+/// Largest input of either kind.
+const MAX_INPUT: usize = 1 << 30;
+
+/// `athanor circuits add`.
+pub(crate) fn add(args: &CircuitsAdd) -> Result<(), Failure> {
+    let progress = Progress::new(args.common.json);
+    let mut files: Vec<(&'static str, &Path)> = vec![("zkey", &args.zkey)];
+    let given = [("wasm", &args.wasm), ("r1cs", &args.r1cs), ("sym", &args.sym)];
+    files.extend(given.iter().filter_map(|(name, path)| Some((*name, path.as_deref()?))));
+    if let Some(input) = &args.input {
+        files.push((kind_of_input(input)?, input));
+    }
+    let threads = local::threads(args.common.threads);
+    let added = NewCircuit { name: &args.name, files, threads }.add(&args.dir)?;
+    keys::warn_of_standing(added.facts.standing);
+    if let Some(proof) = &added.proof {
+        proof.marks.iter().for_each(|(name, time)| progress.stage(name, *time, ""));
+    }
+    let place = args.dir.join(&args.name);
+    progress.say(&format!("added {}", place.display()));
+    if args.common.json {
+        let manifest = serde_json::to_value(&added.manifest).unwrap_or_default();
+        let answered = json!({
+            "command": "circuits add",
+            "verified": added.proof.is_some(),
+            "directory": place,
+            "circuit": manifest,
+        });
+        answer(&answered.to_string());
+    }
+    Ok(())
+}
+
+/// `athanor circuits list`.
+pub(crate) fn list(args: &CircuitsList) -> Result<(), Failure> {
+    let catalog = Catalog::new(&args.dir);
+    let mut rows = Vec::new();
+    for name in catalog.names()? {
+        rows.push(catalog.manifest(&name)?);
+    }
+    if args.json {
+        let circuits = serde_json::to_value(&rows).unwrap_or_default();
+        answer(&json!({ "command": "circuits list", "circuits": circuits }).to_string());
+        return Ok(());
+    }
+    for manifest in rows {
+        let key: u64 = manifest.keys.values().sum();
+        let peak = manifest.stages.values().map(|stage| stage.peak).max().unwrap_or(0);
+        let seconds: f64 = manifest.stages.values().map(|stage| stage.seconds).sum();
+        answer(&format!(
+            "{:<24} {} {}  key {} MiB, work {} MiB, {seconds:.3} s",
+            manifest.name,
+            manifest.proof_system,
+            manifest.curve,
+            key.div_ceil(1 << 20),
+            peak.div_ceil(1 << 20),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether an input is signals or a ready witness: the latter begins with its name.
+fn kind_of_input(path: &Path) -> Result<&'static str, Failure> {
+    let mut magic = [0; 4];
+    let read = io::Read::read(&mut open(path)?, &mut magic);
+    let read = read.map_err(|error| Failure::at(Kind::Unreadable, path, error))?;
+    Ok(if magic[..read] == *b"wtns" { "witness" } else { "input" })
+}
+
+impl NewCircuit<'_> {
+    /// Copies the files, proves the input if there is one, and writes the manifest; all of it or
+    /// nothing.
+    pub(crate) fn add(&self, catalog: &Path) -> Result<Added, Failure> {
+        if !is_name(self.name) {
+            let message = format_args!("{:?} is no name for a circuit: {NAME_RULE}", self.name);
+            return Err(Failure::new(Kind::BadCircuit, message));
+        }
+        let place = catalog.join(self.name);
+        if place.exists() {
+            let message = "is there already: remove it first, or choose another name";
+            return Err(Failure::at(Kind::BadCircuit, &place, message));
+        }
+        let unwritable = |error| Failure::at(Kind::Unwritable, catalog, error);
+        fs::create_dir_all(catalog).map_err(unwritable)?;
+        let staged =
+            tempfile::Builder::new().prefix(".adding-").tempdir_in(catalog).map_err(unwritable)?;
+        let files = self.copy(staged.path())?;
+        let mut manifest = Manifest {
+            name: self.name.to_owned(),
+            backend: BACKEND.to_owned(),
+            proof_system: "groth16".to_owned(),
+            curve: String::new(),
+            partitions: 1,
+            keys: BTreeMap::new(),
+            files,
+            stages: BTreeMap::new(),
+        };
+        let paths = athanor_circom::files(staged.path(), &manifest)?;
+        let Opened { circuit, facts } = circuit::open(paths, None, local::settings()?)?;
+        manifest.curve = facts.curve.to_string();
+        let proof = match self.input(staged.path(), &manifest)? {
+            Some(input) => {
+                let watcher = Watcher::default();
+                let engine = local::engine(self.threads, Some(watcher.observer()))?;
+                engine.load(self.name, circuit)?;
+                let finished = engine.submit(Submission::new(self.name, input))?.wait()?;
+                let labels = engine.standing().map(|standing| standing.labels).unwrap_or_default();
+                manifest.stages = claims(&watcher.seen(&labels), &facts);
+                Some(finished)
+            }
+            None => None,
+        };
+        if let Some(key) = facts.key.get() {
+            manifest.keys.insert("proving".into(), key.bytes as u64);
+        }
+        manifest.write(staged.path())?;
+        let staged = staged.keep();
+        fs::rename(&staged, &place).map_err(|error| {
+            let _ = fs::remove_dir_all(&staged);
+            Failure::at(Kind::Unwritable, &place, error)
+        })?;
+        Ok(Added { manifest, facts, proof })
+    }
+
+    fn copy(&self, directory: &Path) -> Result<BTreeMap<String, FileEntry>, Failure> {
+        let mut entries = BTreeMap::new();
+        for (name, source) in &self.files {
+            let extension = source.extension().map(|e| e.to_string_lossy().into_owned());
+            let path = PathBuf::from(name).with_extension(extension.unwrap_or_default());
+            let target = directory.join(&path);
+            let unreadable = |error| Failure::at(Kind::Unreadable, source, error);
+            drop(open(source)?);
+            let bytes = fs::copy(source, &target).map_err(unreadable)?;
+            // The digest is the copy's: what is served is what was digested.
+            let mut copy = File::open(&target).map_err(unreadable)?;
+            let digest = digest_of(&mut copy).map_err(unreadable)?;
+            let blake3 = blake3::Hash::from_bytes(digest).to_hex().to_string();
+            entries.insert((*name).to_owned(), FileEntry { path, blake3, bytes });
+        }
+        Ok(entries)
+    }
+
+    fn input(&self, directory: &Path, manifest: &Manifest) -> Result<Option<Input>, Failure> {
+        for (name, kind) in INPUTS {
+            if manifest.files.contains_key(name) {
+                let path = manifest.file(directory, name)?;
+                let bytes = read_bytes(&path, MAX_INPUT, FaultKind::BadInput)?;
+                return Ok(Some(Input::new(kind, bytes)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Claims from what was measured: a tenth is added to each peak, for runs differ; what a stage keeps
+/// follows from the circuit's size.
+fn claims(seen: &BTreeMap<String, Seen>, facts: &Facts) -> BTreeMap<String, StageEntry> {
+    let witness = 32 * u64::from(facts.header.wires) + 4096;
+    let entry = |(name, seen): (&String, &Seen)| {
+        let keeps = if name == athanor_engine::CHECK { 0 } else { witness };
+        let measured = seen.peak?;
+        let peak = (measured + measured / 10).max(witness);
+        Some((name.clone(), StageEntry { peak, keeps, seconds: seen.seconds }))
+    };
+    seen.iter().filter_map(entry).collect()
+}

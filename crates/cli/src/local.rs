@@ -1,0 +1,35 @@
+//! An engine for the length of one command: the same machine that serves, with one client.
+
+use std::sync::Arc;
+
+use athanor_circom::{Limits, ModuleCache, circuit::Settings};
+use athanor_engine::{Config, Engine, MemoryJournal, Observer};
+
+use crate::{failure::Failure, keys, output::warn};
+
+/// Where circuits keep what they convert and compile.
+pub(crate) fn settings() -> Result<Settings, Failure> {
+    let modules = ModuleCache::open(keys::cache_directory("wasm")?);
+    let modules =
+        modules.inspect_err(|error| warn(&format!("modules are not cached: {error}"))).ok();
+    Ok(Settings {
+        keys: keys::cache_directory("keys")?,
+        modules,
+        limits: Limits::default(),
+        warn: Arc::new(warn),
+    })
+}
+
+/// Threads to use, where nobody said.
+pub(crate) fn threads(asked: Option<u16>) -> u32 {
+    asked.map_or_else(
+        || std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+        u32::from,
+    )
+}
+
+/// An engine over so many cores.
+pub(crate) fn engine(threads: u32, observer: Option<Observer>) -> Result<Engine, Failure> {
+    let config = Config { observer, ..Config::with_threads(threads) };
+    Ok(Engine::start(config, Arc::new(MemoryJournal))?)
+}

@@ -1,0 +1,81 @@
+//! What the stages of one job take on an otherwise idle machine: the most memory, and time.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use athanor_engine::Observer;
+use athanor_telemetry::Labels;
+
+/// What was seen of a stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Seen {
+    /// Bytes beyond what the process held when the job began; none where the system does not tell.
+    pub(crate) peak: Option<u64>,
+    /// Seconds.
+    pub(crate) seconds: f64,
+}
+
+/// Watches an engine that does one job.
+#[derive(Clone, Default)]
+pub(crate) struct Watcher(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    base: Option<u64>,
+    stages: BTreeMap<u16, Seen>,
+}
+
+impl Watcher {
+    /// For the engine's configuration.
+    pub(crate) fn observer(&self) -> Observer {
+        let own = self.clone();
+        Box::new(move |trace| {
+            use athanor_telemetry::What;
+            match trace.what {
+                What::Started { .. } => {
+                    let resident = status("VmRSS:");
+                    own.state(|state| state.base = state.base.or(resident));
+                    reset_peak();
+                }
+                What::Finished { stage, took, .. } => {
+                    let peak = status("VmHWM:");
+                    own.state(|state| {
+                        let above =
+                            peak.zip(state.base).map(|(peak, base)| peak.saturating_sub(base));
+                        let seen = Seen { peak: above, seconds: took.as_secs_f64() };
+                        state.stages.insert(stage.0, seen);
+                    });
+                }
+                _ => {}
+            }
+        })
+    }
+
+    /// What was seen, by the stages' names.
+    pub(crate) fn seen(&self, labels: &Labels) -> BTreeMap<String, Seen> {
+        let name = |stage: u16| labels.stages.get(usize::from(stage)).cloned();
+        self.state(|state| {
+            let all = state.stages.iter();
+            all.filter_map(|(stage, seen)| Some((name(*stage)?, *seen))).collect()
+        })
+    }
+
+    fn state<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Makes the process's peak memory what it holds now.
+fn reset_peak() {
+    // A system that does not let us measures too much, which is safe.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+fn status(name: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
