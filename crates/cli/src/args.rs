@@ -29,6 +29,11 @@ pub enum Command {
     /// Keep circuits in a directory, ready to serve
     #[command(subcommand)]
     Circuits(Circuits),
+    /// Serve proofs over HTTP: durable jobs behind one port
+    Serve(Serve),
+    /// The service's configuration
+    #[command(subcommand)]
+    Config(ServeConfig),
     /// Run a scenario in virtual time, with the real scheduler
     Simulate(Simulate),
     /// Answer from a scenario: proofs per hour, workers, memory, what to buy next
@@ -195,6 +200,47 @@ pub struct CircuitsList {
     pub json: bool,
 }
 
+/// `athanor serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Configuration file; the environment goes over it, and flags over both
+    #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// The catalog's directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub circuits: Option<PathBuf>,
+    /// Where jobs and inputs are kept
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data: Option<PathBuf>,
+    /// Where to listen, such as 127.0.0.1:8780
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Threads to prove with
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+/// `athanor config`.
+#[derive(Debug, Subcommand)]
+pub enum ServeConfig {
+    /// Print what `serve` would run with
+    Print(Serve),
+    /// Say whether `serve` would take it
+    Check(Serve),
+    /// Make a token for a tenant
+    Token(ConfigToken),
+}
+
+/// `athanor config token`.
+#[derive(Debug, Args)]
+pub struct ConfigToken {
+    /// Whose jobs the token sees
+    pub tenant: String,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `athanor simulate`.
 #[derive(Debug, Args)]
 pub struct Simulate {
@@ -355,6 +401,9 @@ pub struct BenchEngine {
     /// Draw the waterfall: a row for each job
     #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub svg: Option<PathBuf>,
+    /// Write the same for Chrome's and Perfetto's trace viewers
+    #[arg(long, value_name = "OUT.json", value_hint = ValueHint::FilePath)]
+    pub chrome_trace: Option<PathBuf>,
     /// Threads and output.
     #[command(flatten)]
     pub common: Common,

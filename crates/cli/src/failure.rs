@@ -52,6 +52,10 @@ pub enum Kind {
     BadCircuit,
     /// The machine has not the memory that the work needs, or no lane for it.
     DoesNotFit,
+    /// A configuration of the service that makes no sense.
+    BadConfig,
+    /// The service could not start: its port, its journal, its data.
+    Service,
     /// A file that cannot be read, or ended while it was read.
     Unreadable,
     /// An output that cannot be written.
@@ -62,7 +66,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Internal,
         Kind::BadKey,
         Kind::BadKeyPoint,
@@ -80,6 +84,8 @@ impl Kind {
         Kind::BadScenario,
         Kind::BadCircuit,
         Kind::DoesNotFit,
+        Kind::BadConfig,
+        Kind::Service,
         Kind::Unreadable,
         Kind::Unwritable,
         Kind::OutOfMemory,
@@ -148,6 +154,8 @@ impl Kind {
                 (24, "bad-circuit", "a circuit of a catalog is not there, malformed or changed")
             }
             Kind::DoesNotFit => (25, "does-not-fit", "this machine has not what the work needs"),
+            Kind::BadConfig => (26, "bad-config", "the service's configuration makes no sense"),
+            Kind::Service => (27, "service", "the service could not start: port, journal or data"),
             Kind::Unreadable => (30, "unreadable", "a file cannot be read, or ended early"),
             Kind::Unwritable => (31, "unwritable", "an output cannot be written"),
             Kind::OutOfMemory => (32, "out-of-memory", "the system refused memory"),

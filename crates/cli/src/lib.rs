@@ -10,6 +10,7 @@ mod local;
 mod measure;
 pub mod output;
 mod prove;
+mod serve;
 mod setup;
 mod simulate;
 mod verify;
@@ -20,7 +21,7 @@ use athanor_kernels::Path;
 use clap::CommandFactory;
 use serde_json::json;
 
-use args::{Bench, Circuits, Cli, Command, Setup};
+use args::{Bench, Circuits, Cli, Command, ServeConfig, Setup};
 use failure::{Failure, Kind};
 
 /// Runs a command, reports its failure, and gives the process's exit code.
@@ -46,6 +47,10 @@ impl Command {
             Command::Setup(Setup::Dev(args)) => setup::dev(&args),
             Command::Circuits(Circuits::Add(args)) => circuits::add(&args),
             Command::Circuits(Circuits::List(args)) => circuits::list(&args),
+            Command::Serve(args) => serve::run(&args),
+            Command::Config(ServeConfig::Print(args)) => serve::print(&args),
+            Command::Config(ServeConfig::Check(args)) => serve::check(&args),
+            Command::Config(ServeConfig::Token(args)) => serve::token(&args),
             Command::Simulate(args) => simulate::simulate(&args),
             Command::Plan(args) => simulate::plan(&args),
             Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
@@ -71,6 +76,8 @@ impl Command {
             Command::Setup(Setup::Dev(args)) => args.common.json,
             Command::Circuits(Circuits::Add(args)) => args.common.json,
             Command::Circuits(Circuits::List(args)) => args.json,
+            Command::Config(ServeConfig::Token(args)) => args.json,
+            Command::Serve(_) | Command::Config(_) => false,
             Command::Simulate(args) => args.scenario.json,
             Command::Plan(args) => args.json,
             Command::Bench(Bench::Groth16(args)) => args.common.json,

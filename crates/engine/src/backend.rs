@@ -42,6 +42,9 @@ pub trait Circuit: Send + Sync + 'static {
     /// was tried.
     fn check(&self, call: &Call) -> Result<Vec<u8>, TaskError>;
 
+    /// Verifies a result of this circuit, whoever made it.
+    fn verify(&self, result: &[u8]) -> Result<(), TaskError>;
+
     /// Computes something on a lane whose answer is known, to find out whether the lane still can.
     fn self_test(&self, lane: &Lane) -> Result<(), TaskError>;
 

@@ -7,11 +7,11 @@ use crate::config::Config;
 use crate::core::{Core, LoadError};
 use crate::heartbeat::Heartbeat;
 use crate::job::{JobError, JobHandle, JobState, Submission};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, Unfinished};
 use crate::memory::{self, Budget};
 use crate::message::{Message, Planned};
 use crate::metrics::Counters;
-use athanor_scheduler::{JobId, Ticket};
+use athanor_scheduler::Ticket;
 use athanor_telemetry::{Labels, Stats};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 pub struct Engine {
     core: Sender<Message>,
     registry: Arc<Registry>,
-    journal: Arc<dyn Journal>,
     tickets: AtomicU64,
     budget: Budget,
     thread: Option<JoinHandle<()>>,
@@ -106,7 +105,6 @@ impl Engine {
         Ok(Engine {
             core,
             registry,
-            journal,
             tickets: AtomicU64::new(0),
             budget,
             thread: Some(thread),
@@ -219,24 +217,24 @@ impl Engine {
         Ok((Planned { submission, circuit, plan, state }, handle))
     }
 
-    /// Goes on with the jobs that the journal knows as accepted and not ended, as far as their
-    /// circuits are loaded; each with its handle, or why it cannot go on yet.
-    #[allow(clippy::type_complexity)]
-    pub fn resume(&self) -> Result<Vec<(JobId, Result<JobHandle, JobError>)>, JournalError> {
-        let mut resumed = Vec::new();
-        for unfinished in self.journal.unfinished()? {
-            let job = unfinished.job;
-            let planned = self.plan(unfinished.submission.clone());
-            resumed.push((
-                job,
-                planned.map(|(planned, handle)| {
-                    let restore = move |core: &mut Core| core.restore(unfinished, planned);
-                    let _ = self.core.send(Message::Do(Box::new(restore)));
-                    handle
-                }),
-            ));
-        }
-        Ok(resumed)
+    /// Goes on with a job that the journal knows as accepted and not ended. Its circuit must be
+    /// loaded; until it is, the job waits in the journal.
+    pub fn restore(&self, unfinished: Unfinished) -> Result<JobHandle, JobError> {
+        let (planned, handle) = self.plan(unfinished.submission.clone())?;
+        let restore = move |core: &mut Core| core.restore(unfinished, planned);
+        let _ = self.core.send(Message::Do(Box::new(restore)));
+        Ok(handle)
+    }
+
+    /// Verifies a result of a loaded circuit, on the caller's thread.
+    pub fn verify(&self, name: &str, result: &[u8]) -> Result<(), JobError> {
+        let loaded = self.registry.get(name);
+        let loaded = loaded.ok_or_else(|| JobError::UnknownCircuit(name.into()))?;
+        loaded.circuit.verify(result).map_err(|error| JobError::Failed {
+            code: error.code.into(),
+            message: error.message,
+            retry: false,
+        })
     }
 
     /// How it stands.

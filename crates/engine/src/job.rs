@@ -27,6 +27,9 @@ pub struct Submission {
     pub share: bool,
     /// What the journal's owner knows it by.
     pub reference: Option<std::sync::Arc<str>>,
+    /// What the client knows it by: in the journal, a second job of the tenant under the same key is
+    /// refused.
+    pub idempotency_key: Option<std::sync::Arc<str>>,
 }
 
 impl Submission {
@@ -40,6 +43,7 @@ impl Submission {
             deadline: None,
             share: true,
             reference: None,
+            idempotency_key: None,
         }
     }
 }
@@ -150,6 +154,15 @@ struct Standing {
     wakers: Vec<Waker>,
 }
 
+impl Standing {
+    fn await_change<T>(&mut self, context: &mut Context<'_>) -> Poll<T> {
+        if !self.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            self.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
 impl JobState {
     pub(crate) fn new(ticket: Ticket) -> Arc<JobState> {
         let standing = Standing { status: Status::Entering, version: 0, wakers: Vec::new() };
@@ -210,13 +223,18 @@ impl JobState {
         context: &mut Context<'_>,
     ) -> Poll<Result<std::sync::Arc<Finished>, JobError>> {
         let mut standing = self.lock();
-        if let Some(end) = Self::ended(&standing.status) {
-            return Poll::Ready(end);
+        match Self::ended(&standing.status) {
+            Some(end) => Poll::Ready(end),
+            None => standing.await_change(context),
         }
-        if !standing.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            standing.wakers.push(context.waker().clone());
+    }
+
+    fn poll_changed(&self, context: &mut Context<'_>, seen: u64) -> Poll<(Status, u64)> {
+        let mut standing = self.lock();
+        match standing.version == seen && !matches!(standing.status, Status::Ended(_)) {
+            false => Poll::Ready((standing.status.clone(), standing.version)),
+            true => standing.await_change(context),
         }
-        Poll::Pending
     }
 }
 
@@ -276,8 +294,19 @@ impl JobHandle {
         (standing.status.clone(), standing.version)
     }
 
-    /// Gives up this client's interest; the job itself ends when nobody is left who wants it.
-    pub fn cancel(self) {
+    /// The next standing after the one of that version, as a future; at once if it has ended.
+    pub async fn next(&self, seen: u64) -> (Status, u64) {
+        std::future::poll_fn(|context| self.state.poll_changed(context, seen)).await
+    }
+
+    /// When it is over, as a future that others can wait for beside this one.
+    pub async fn finished(&self) -> Result<std::sync::Arc<Finished>, JobError> {
+        std::future::poll_fn(|context| self.state.poll(context)).await
+    }
+
+    /// Gives up this client's interest; the job itself ends when nobody is left who wants it. Giving
+    /// up twice is giving up once.
+    pub fn cancel(&self) {
         let _ = self.core.send(Message::Cancel(self.state.ticket));
     }
 }
@@ -287,5 +316,69 @@ impl Future for JobHandle {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.state.poll(context)
+    }
+}
+
+/// Every interleaving of a job's end with those who wait for it, by the model checker:
+/// `RUSTFLAGS="--cfg loom" cargo test --release -p athanor-engine --lib loom_`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::thread;
+
+    fn finished() -> Status {
+        let bytes = std::sync::Arc::from(&b"proof"[..]);
+        Status::Ended(Ok(std::sync::Arc::new(Finished { bytes, marks: Vec::new(), cached: false })))
+    }
+
+    fn accepted() -> Status {
+        Status::Accepted { job: JobId(1), done: 0, partitions: 1, stage: None }
+    }
+
+    #[test]
+    fn loom_nobody_who_waits_misses_the_end() {
+        loom::model(|| {
+            let state = JobState::new(Ticket(1));
+            let waiter = thread::spawn({
+                let state = state.clone();
+                move || state.wait()
+            });
+            let admitted = thread::spawn({
+                let state = state.clone();
+                move || state.accepted()
+            });
+            state.set(accepted());
+            state.set(finished());
+            assert!(waiter.join().unwrap().is_ok());
+            assert_eq!(admitted.join().unwrap(), Ok(()));
+        });
+    }
+
+    #[test]
+    fn loom_the_first_end_stays() {
+        loom::model(|| {
+            let state = JobState::new(Ticket(1));
+            let other = thread::spawn({
+                let state = state.clone();
+                move || state.set(Status::Ended(Err(JobError::Cancelled)))
+            });
+            state.set(finished());
+            let first = state.wait();
+            other.join().unwrap();
+            assert_eq!(state.wait(), first);
+        });
+    }
+
+    #[test]
+    fn loom_a_future_that_was_polled_is_woken() {
+        loom::model(|| {
+            let state = JobState::new(Ticket(1));
+            let ender = thread::spawn({
+                let state = state.clone();
+                move || state.set(finished())
+            });
+            assert!(loom::future::block_on(std::future::poll_fn(|c| state.poll(c))).is_ok());
+            ender.join().unwrap();
+        });
     }
 }

@@ -16,10 +16,21 @@ pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexG
     condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
+#[cfg(not(loom))]
 pub(crate) fn wait_timeout<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
     patience: std::time::Duration,
 ) -> MutexGuard<'a, T> {
     condvar.wait_timeout(guard, patience).unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// The model checker has no clock.
+#[cfg(loom)]
+pub(crate) fn wait_timeout<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    _: std::time::Duration,
+) -> MutexGuard<'a, T> {
+    wait(condvar, guard)
 }

@@ -6,13 +6,14 @@
 //!
 //! - [`Timeline`] keeps the records as rows of segments (a row per partition, a row per lane, memory
 //!   over time). [`svg::render`] draws it. It is bounded: rows beyond its limit are counted, not
-//!   kept. Other exports of a timeline are further functions beside [`svg`].
+//!   kept. [`chrome::render`] gives it to trace viewers.
 //! - [`Stats`] keeps sums and [`Histogram`]s, never records, so a million tasks cost what ten do. It
 //!   separates the steady part of a run from its fill and drain by events, not by guessed times.
 //! - [`Labels`] gives the names that ids stand for.
 //!
 //! Sampled averages were the road not taken: every figure is an exact integral over the trace.
 
+pub mod chrome;
 mod histogram;
 mod labels;
 mod stats;

@@ -13,7 +13,8 @@ use athanor_groth16::{
     synthetic::{self, Example},
 };
 use athanor_kernels::{Bn254, Curve, Quotient, Scalars};
-use athanor_telemetry::{LaneGroup, Stats, Timeline, Trace, What, svg};
+use athanor_simulator::Scenario;
+use athanor_telemetry::{LaneGroup, Stats, Timeline, Trace, What, chrome, svg};
 use serde_json::json;
 
 use super::{cpu_name, cpu_time};
@@ -58,6 +59,8 @@ pub(crate) fn run(args: &BenchEngine) -> Result<(), Failure> {
         // Warm-up: the key is read, and one proof made that is not counted.
         engine.submit(Submission::new(bench.name, request(u64::MAX)))?.wait()?;
     }
+    let costs = calibrate(&engine, &circuits)?;
+    let predicted = predict(&circuits, &costs, args.jobs, threads, engine.standing().as_ref())?;
     progress.say(&format!("{} jobs on {threads} threads", args.jobs));
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     recorder.begin();
@@ -95,6 +98,11 @@ pub(crate) fn run(args: &BenchEngine) -> Result<(), Failure> {
         files.add(path, svg::render(&timeline, &standing.labels, &options).as_bytes())?;
         files.commit()?;
     }
+    if let Some(path) = &args.chrome_trace {
+        let mut files = output::Files::default();
+        files.add(path, chrome::render(&timeline, &standing.labels).as_bytes())?;
+        files.commit()?;
+    }
     let rate = f64::from(verified) / seconds;
     if args.common.json {
         let made: Vec<_> = circuits
@@ -115,6 +123,7 @@ pub(crate) fn run(args: &BenchEngine) -> Result<(), Failure> {
             "seconds": seconds,
             "cpu_seconds": cpu,
             "proofs_per_second": rate,
+            "predicted_proofs_per_second": predicted,
             "latency_seconds": {
                 "p50": percentile(0.5), "p90": percentile(0.9),
                 "p99": percentile(0.99), "max": percentile(1.0),
@@ -131,6 +140,9 @@ pub(crate) fn run(args: &BenchEngine) -> Result<(), Failure> {
     }
     answer(&format!("{}; {threads} threads; load {}", cpu_name(), load.trim()));
     answer(&format!("{verified} proofs in {seconds:.2} s: {rate:.2} a second, {cpu:.2} s of CPU"));
+    if let Some(predicted) = predicted {
+        answer(&format!("the simulator predicted {predicted:.2} a second"));
+    }
     answer(&format!(
         "latency p50 {:.2} s, p90 {:.2} s, p99 {:.2} s",
         percentile(0.5),
@@ -146,6 +158,88 @@ pub(crate) fn run(args: &BenchEngine) -> Result<(), Failure> {
         mib(standing.budget)
     ));
     Ok(())
+}
+
+/// Seconds of each stage of each circuit while several jobs share the machine, by stage.
+type Costs = Vec<Vec<(String, f64)>>;
+
+/// Jobs of each circuit that the costs are measured by.
+const CALIBRATION: u64 = 4;
+
+/// Measures the stages under load, as the scheduler itself would learn them.
+fn calibrate(engine: &Engine, circuits: &[Bench]) -> Result<Costs, Failure> {
+    let mut handles = Vec::new();
+    for number in 0..CALIBRATION {
+        for (at, bench) in circuits.iter().enumerate() {
+            let input = request(u64::MAX - 1 - number);
+            handles.push((at, engine.submit(Submission::new(bench.name, input))?));
+        }
+    }
+    let mut costs: Costs = vec![Vec::new(); circuits.len()];
+    for (at, handle) in handles {
+        for (name, time) in &handle.wait()?.marks {
+            let seconds = time.as_secs_f64() / CALIBRATION as f64;
+            match costs[at].iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => *sum += seconds,
+                None => costs[at].push((name.clone(), seconds)),
+            }
+        }
+    }
+    Ok(costs)
+}
+
+/// What the simulator says of the same jobs on the same lanes under the same budget.
+fn predict(
+    circuits: &[Bench],
+    costs: &Costs,
+    jobs: u32,
+    threads: u32,
+    standing: Option<&athanor_engine::Standing>,
+) -> Result<Option<f64>, Failure> {
+    let Some(standing) = standing else { return Ok(None) };
+    let mut text = format!(
+        "title = \"bench engine\"\n[machine]\nthreads = {threads}\nmemory = {}\n\
+         [[cpu]]\nlanes = {}\nthreads = 1\n\
+         [[device]]\nclass = \"cpu\"\ncount = 1\nmemory = 1\n",
+        standing.budget,
+        (threads / 2).max(1),
+    );
+    for (bench, costs) in circuits.iter().zip(costs) {
+        let key: u64 = bench.circuit.keys().iter().map(|key| key.host).sum();
+        let name = bench.name;
+        let own = (jobs as usize / circuits.len()).max(1);
+        text += &format!("[[key]]\nname = \"{name}\"\nmemory = {key}\nstay = true\n");
+        text += &format!("[[circuit]]\nname = \"{name}\"\n");
+        let seconds =
+            |stage: &str| costs.iter().find(|(name, _)| name == stage).map_or(0.0, |(_, s)| *s);
+        let shape = &bench.circuit.shapes()[0];
+        for step in &shape.steps {
+            let lane = match step.lane {
+                athanor_engine::LaneNeed::Cpu { .. } => "threads = 1".to_owned(),
+                athanor_engine::LaneNeed::Device { .. } => {
+                    format!("device = \"cpu\"\nkey = \"{name}\"")
+                }
+            };
+            text += &format!(
+                "[[circuit.stage]]\nname = \"{0}\"\n{lane}\nseconds = {1:.6}\npeak = {2}\n\
+                 keeps = {3}\n",
+                step.stage,
+                seconds(&step.stage).max(1e-6),
+                step.claim.peak.host,
+                step.claim.keeps.host
+            );
+        }
+        text += &format!(
+            "[[circuit.stage]]\nname = \"check\"\nthreads = 1\nseconds = {:.6}\npeak = {}\n",
+            seconds("check").max(1e-6),
+            shape.check_peak.host
+        );
+        text += &format!("[[jobs]]\ncircuit = \"{name}\"\ncount = {own}\n");
+    }
+    let failed = |error: &dyn std::fmt::Display| Failure::new(Kind::Internal, error);
+    let scenario = Scenario::with_settings::<&str>(&text, &[]).map_err(|error| failed(&error))?;
+    let report = athanor_simulator::simulate(&scenario).map_err(|error| failed(&error))?;
+    Ok(Some(report.jobs.complete as f64 / report.simulated_seconds))
 }
 
 /// Keys of all circuits, and so many works of the largest; and what the process holds already.

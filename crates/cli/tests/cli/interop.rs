@@ -27,6 +27,33 @@ fn each_accepts_the_other(place: &Place, snarkjs: &Tool, zkey: &Path, wasm: &Pat
     snarkjs.run(&here, &["groth16", "verify", &text(vkey), "q.json", "p.json"]);
 }
 
+/// An input of the semaphore circuit of that depth.
+fn semaphore_input(depth: usize) -> String {
+    let siblings: Vec<String> = (0..depth).map(|level| format!("\"{}\"", level + 7)).collect();
+    format!(
+        r#"{{"secret": "12345678901234567890", "merkleProofLength": {depth},
+            "merkleProofIndex": 5, "merkleProofSiblings": [{}], "message": "-1", "scope": 3}}"#,
+        siblings.join(",")
+    )
+}
+
+#[test]
+fn a_circuit_of_a_catalog_computes_its_witness_and_proves_like_its_files() {
+    const TEST: &str = "a_circuit_of_a_catalog_computes_its_witness_and_proves_like_its_files";
+    let Some(files) = semaphore(TEST, 10) else { return };
+    let place = Place::new("bn128");
+    place.write("input.json", semaphore_input(10));
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (zkey, wasm) = (text(&files.zkey), text(&files.wasm));
+    let from = ["--zkey", &zkey, "--wasm", &wasm, "--input", "input.json"];
+    place.run([&["circuits", "add", "semaphore-10", "--dir", "circuits"][..], &from].concat()).ok();
+    let prove = ["prove", "--circuit", "semaphore-10", "--dir", "circuits"];
+    place.run([&prove[..], &["--input", "input.json"]].concat()).ok();
+    place.verify(&files.vkey, &place.path("public.json"), &place.path("proof.json")).ok();
+    let manifest = fs::read_to_string(place.path("circuits/semaphore-10/circuit.toml")).unwrap();
+    assert!(manifest.contains("[stages.witness]"), "{manifest}");
+}
+
 #[test]
 fn semaphore_proofs_cross_verify_with_snarkjs() {
     const TEST: &str = "semaphore_proofs_cross_verify_with_snarkjs";
@@ -34,13 +61,7 @@ fn semaphore_proofs_cross_verify_with_snarkjs() {
     for depth in [10, 20] {
         let Some(files) = semaphore(TEST, depth) else { return };
         let place = Place::new("bn128");
-        let siblings: Vec<String> = (0..depth).map(|level| format!("\"{}\"", level + 7)).collect();
-        let input = format!(
-            r#"{{"secret": "12345678901234567890", "merkleProofLength": {depth},
-                "merkleProofIndex": 5, "merkleProofSiblings": [{}], "message": "-1", "scope": 3}}"#,
-            siblings.join(",")
-        );
-        place.write("input.json", input);
+        place.write("input.json", semaphore_input(depth));
         each_accepts_the_other(&place, &snarkjs, &files.zkey, &files.wasm, &files.vkey);
     }
 }

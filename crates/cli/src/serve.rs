@@ -1,0 +1,92 @@
+//! `athanor serve` and `athanor config`: the service, and what it would run with.
+
+use std::{env, sync::Arc};
+
+use athanor_circom::CircomBackend;
+use athanor_engine::Backend;
+use athanor_server::{Config, ConfigError, ServeError};
+use serde_json::json;
+
+use crate::{
+    args::{ConfigToken, Serve},
+    failure::{Failure, Kind},
+    local,
+    output::answer,
+};
+
+/// Serves until it is told to stop.
+pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
+    let config = read(args)?;
+    let circom: Arc<dyn Backend> = Arc::new(CircomBackend::new(local::settings()?));
+    Ok(athanor_server::serve(config, vec![circom])?)
+}
+
+/// Prints the configuration that `serve` would run with, secrets left out.
+pub(crate) fn print(args: &Serve) -> Result<(), Failure> {
+    answer(read(args)?.to_toml().trim_end());
+    Ok(())
+}
+
+/// Says whether `serve` would take the configuration.
+pub(crate) fn check(args: &Serve) -> Result<(), Failure> {
+    read(args)?.check()?;
+    answer("the configuration can be served with");
+    Ok(())
+}
+
+/// Makes a token, and what the configuration says of it.
+pub(crate) fn token(args: &ConfigToken) -> Result<(), Failure> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::new(Kind::Internal, error))?;
+    let token = blake3::Hash::from_bytes(bytes).to_hex().to_string();
+    let digest = blake3::hash(token.as_bytes()).to_hex().to_string();
+    if args.json {
+        answer(&json!({ "token": token, "tenant": args.tenant, "blake3": digest }).to_string());
+        return Ok(());
+    }
+    answer(&format!("# for the client, shown this once: {token}"));
+    answer(&format!(
+        "[[tokens]]\ntenant = {:?}\nblake3 = \"{digest}\"\nrole = \"submit\"",
+        args.tenant
+    ));
+    Ok(())
+}
+
+/// The file, the environment over it, flags over both.
+fn read(args: &Serve) -> Result<Config, Failure> {
+    let file = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let mut config = file.with_environment(|name| env::var(name).ok())?;
+    if let Some(circuits) = &args.circuits {
+        config.circuits.clone_from(circuits);
+    }
+    if let Some(data) = &args.data {
+        config.data.clone_from(data);
+    }
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+    }
+    if let Some(threads) = args.threads {
+        config.threads = Some(threads.into());
+    }
+    Ok(config)
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let kind = match &error {
+            ConfigError::Io { .. } => Kind::Unreadable,
+            _ => Kind::BadConfig,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Config(error) => error.into(),
+            ServeError::Engine(error) => error.into(),
+            error => Self::new(Kind::Service, error),
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The service from outside: what clients rely on, and what survives a kill.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::Place;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running service in a place of its own; killed when dropped.
+struct Service<'a> {
+    place: &'a Place,
+    child: Child,
+    address: String,
+}
+
+/// What came back.
+struct Reply {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{} {}", self.head, self.body);
+        self
+    }
+
+    /// A failure's stable name.
+    fn problem(&self, status: u16, name: &str) {
+        assert_eq!((self.status, self.json()["title"].as_str()), (status, Some(name)), "{}", self.body);
+        assert!(self.head.contains("application/problem+json"), "{}", self.head);
+    }
+}
+
+impl<'a> Service<'a> {
+    fn start(place: &'a Place, config: Option<&Path>) -> Service<'a> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
+        command.args(["serve", "--circuits", "circuits", "--data", "data", "--threads", "2"]);
+        command.args(["--listen", "127.0.0.1:0"]);
+        config.into_iter().for_each(|path| _ = command.arg("--config").arg(path));
+        let mut child = command
+            .current_dir(place.path("."))
+            .env("ATHANOR_CACHE_DIR", place.path("cache"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().expect("it says where it listens").unwrap();
+            if let Some((_, address)) = line.split_once("listening at http://") {
+                break address.to_owned();
+            }
+        };
+        // Nobody reads the rest; a full pipe would stop it.
+        std::thread::spawn(move || lines.for_each(|line| drop(line)));
+        Service { place, child, address }
+    }
+
+    /// Waits until a circuit is ready.
+    fn ready(self, circuit: &str) -> Self {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let state = self.get(&format!("/v1/circuits/{circuit}")).json();
+            if state["state"] == "ready" {
+                return self;
+            }
+            assert!(Instant::now() < until && state["state"] != "failed", "{state}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn get(&self, path: &str) -> Reply {
+        self.call("GET", path, &[], b"")
+    }
+
+    fn post(&self, path: &str, body: &[u8]) -> Reply {
+        self.call("POST", path, &[], body)
+    }
+
+    fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        self.try_call(method, path, headers, body).expect("it answers")
+    }
+
+    /// Nothing if the service goes away meanwhile.
+    fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Reply> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+        stream.write_all((head + "\r\n").as_bytes()).ok()?;
+        // A body that is refused for its length may not be read to its end.
+        let _ = stream.write_all(body);
+        let mut bytes = Vec::new();
+        let read = stream.read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").or_else(|| read.err().and(None))?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let body = match head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            true => unchunked(body),
+            false => body.to_owned(),
+        };
+        Some(Reply { status, head: head.to_owned(), body })
+    }
+
+    /// Submits the witness that lies here.
+    fn submit(&self, witness: &[u8], headers: &[(&str, &str)]) -> Reply {
+        self.call("POST", "/v1/jobs?circuit=tiny&kind=wtns", headers, witness)
+    }
+
+    /// The result, once the job has ended.
+    fn result(&self, id: &str) -> Reply {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let reply = self.get(&format!("/v1/jobs/{id}/result"));
+            if reply.status != 409 || reply.json()["title"] != "wrong-state" {
+                return reply;
+            }
+            assert!(Instant::now() < until, "{}", reply.body);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn unchunked(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).unwrap_or(0);
+        if length == 0 || rest.len() < length {
+            break;
+        }
+        whole += &rest[..length];
+        body = rest[length..].trim_start_matches("\r\n");
+    }
+    whole
+}
+
+/// A place with a catalog of one circuit, and a witness for it.
+fn place() -> (Place, Vec<u8>) {
+    let place = Place::new("bn128");
+    let (zkey, wtns) = (place.given("final.zkey"), place.given("witness.wtns"));
+    let (zkey, input) = (zkey.to_str().unwrap(), wtns.to_str().unwrap());
+    place
+        .run(["circuits", "add", "tiny", "--zkey", zkey, "--input", input, "--dir", "circuits"])
+        .ok();
+    (place, fs::read(wtns).unwrap())
+}
+
+/// The proof in a result is valid by the key's own verification key.
+fn verifies(place: &Place, result: &Value) {
+    let proof = place.write("p.json", result["proof"].to_string());
+    let public = place.write("q.json", result["publicSignals"].to_string());
+    place.verify(&place.given("verification_key.json"), &public, &proof).ok();
+}
+
+#[test]
+fn a_submitted_job_is_proven_and_told_in_every_form() {
+    let (place, witness) = place();
+    let service = Service::start(&place, None);
+    service.get("/health").is(200);
+    let service = service.ready("tiny");
+    let submitted = service.submit(&witness, &[]).is(202);
+    assert!(submitted.head.to_ascii_lowercase().contains("location: /v1/jobs/"));
+    let id = submitted.json()["id"].as_str().unwrap().to_owned();
+    let result = service.result(&id).is(200).json();
+    verifies(&place, &result);
+    let job = service.get(&format!("/v1/jobs/{id}")).is(200).json();
+    assert_eq!((&job["state"], &job["circuit"]), (&json!("complete"), &json!("tiny")));
+    let events = service.get(&format!("/v1/jobs/{id}/events")).is(200);
+    assert!(events.body.contains("event: complete"), "{}", events.body);
+    let list = service.get("/v1/jobs?limit=10").is(200).json();
+    assert_eq!(list["jobs"][0]["id"], *id);
+
+    let proven = service.call("POST", "/v1/prove?circuit=tiny&kind=wtns", &[], &witness).is(200);
+    verifies(&place, &proven.json());
+
+    let verify = |result: &Value| {
+        let body = json!({
+            "circuit": "tiny", "proof": result["proof"], "publicSignals": result["publicSignals"]
+        });
+        service.post("/v1/verify", body.to_string().as_bytes()).is(200).json()["valid"].clone()
+    };
+    assert_eq!(verify(&result), true);
+    let mut forged = result.clone();
+    forged["proof"]["pi_a"] = forged["proof"]["pi_c"].clone();
+    assert_eq!(verify(&forged), false);
+
+    let status = service.get("/v1/status").is(200).json();
+    assert_eq!(status["jobs"]["complete"], 3, "two jobs and the warm-up: {status}");
+    let metrics = service.get("/metrics").is(200).body;
+    for line in [
+        "proofs_generated_total{circuit_id=\"tiny\",status=\"success\"} 2",
+        "proof_generation_duration_seconds_count{circuit_id=\"tiny\"} 2",
+        "prover_memory_usage_bytes ",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    let newest = service.get("/status").is(200).json();
+    assert_eq!(newest["status"], "success");
+    assert_eq!(service.get("/api/circuits").is(200).json()["circuits"], json!(["tiny"]));
+    let known = service.get(&format!("/api/prove/status/{id}")).is(200).json();
+    assert_eq!(known["status"], "completed");
+    assert_eq!(service.terminate(), Some(0));
+}
+
+#[test]
+fn requests_that_make_no_sense_get_a_typed_answer() {
+    let (place, witness) = place();
+    let service = Service::start(&place, None).ready("tiny");
+    service.get("/nothing").is(404);
+    service.get("/v1/jobs/none").problem(404, "job-not-found");
+    service.post("/v1/jobs", b"{").problem(400, "bad-request");
+    service.post("/v1/jobs", b"{\"circuit\":\"tiny\"}").problem(400, "bad-request");
+    let unknown = service.call("POST", "/v1/jobs?circuit=none&kind=wtns", &[], &witness);
+    unknown.problem(404, "circuit-not-found");
+    let input = br#"{"circuit":"tiny","input":{"a":"1"}}"#;
+    service.post("/v1/jobs", input).problem(422, "invalid-witness");
+    service.submit(&witness[..witness.len() - 1], &[]).problem(422, "invalid-witness");
+    service.submit(&witness, &[("Idempotency-Key", "")]).problem(400, "bad-request");
+    let late = service.call("POST", "/v1/jobs?circuit=tiny&kind=wtns&class=urgent", &[], &witness);
+    late.problem(400, "bad-request");
+    service.call("DELETE", "/v1/jobs/none", &[], b"").problem(404, "job-not-found");
+    let failed = service.post("/api/prove", br#"{"circuitId":"none","witness":{}}"#);
+    assert_eq!((failed.status, &failed.json()["code"]), (404, &json!("CIRCUIT_NOT_FOUND")));
+
+    // A witness that satisfies nothing is proven in vain twice, and never answered with a proof.
+    let mut spoilt = witness.clone();
+    let at = spoilt.len() - 32;
+    spoilt[at] ^= 1;
+    let id = service.submit(&spoilt, &[]).is(202).json()["id"].as_str().unwrap().to_owned();
+    service.result(&id).problem(422, "invalid-witness");
+    let job = service.get(&format!("/v1/jobs/{id}")).is(200).json();
+    assert_eq!((&job["state"], &job["error"]["code"]), (&json!("failed"), &json!("unsatisfied")));
+    assert!(!job.to_string().contains(&format!("{:?}", &spoilt[at..at + 4])));
+    // It can be tried again: its input is still kept.
+    service.post(&format!("/v1/jobs/{id}/retry"), b"").is(202);
+    service.result(&id).problem(422, "invalid-witness");
+}
+
+#[test]
+fn an_idempotency_key_is_one_job_and_another_input_under_it_is_a_conflict() {
+    let (place, witness) = place();
+    let service = Service::start(&place, None).ready("tiny");
+    let key = [("Idempotency-Key", "order-7")];
+    let id = |reply: Reply| reply.is(202).json()["id"].as_str().unwrap().to_owned();
+    let first = id(service.submit(&witness, &key));
+    assert_eq!(id(service.submit(&witness, &key)), first);
+    service.result(&first).is(200);
+    assert_eq!(id(service.submit(&witness, &key)), first, "after its end too");
+    let mut other = witness.clone();
+    let at = other.len() - 32;
+    other[at] ^= 1;
+    service.submit(&other, &key).problem(409, "idempotency-conflict");
+    assert_ne!(id(service.submit(&witness, &[("Idempotency-Key", "order-8")])), first);
+    let jobs = service.get("/v1/jobs").is(200).json()["jobs"].as_array().unwrap().len();
+    assert_eq!(jobs, 2);
+}
+
+#[test]
+fn tenants_do_not_see_each_other_and_roles_bound_what_a_token_may() {
+    let (place, witness) = place();
+    let token = |tenant: &str| {
+        let made = place.run(["config", "token", tenant, "--json"]).ok().json();
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        (text("token"), text("blake3"))
+    };
+    let ((a, a_digest), (b, b_digest), (reader, r_digest)) = (token("a"), token("b"), token("a"));
+    let config = format!(
+        "[[tokens]]\ntenant = \"a\"\nblake3 = \"{a_digest}\"\nrole = \"submit\"\nclass = \"high\"\n\
+         [[tokens]]\ntenant = \"b\"\nblake3 = \"{b_digest}\"\nrole = \"admin\"\n\
+         [[tokens]]\ntenant = \"a\"\nblake3 = \"{r_digest}\"\nrole = \"read\"\n"
+    );
+    let config = place.write("serve.toml", config);
+    let printed = place.run(["config", "print", "--config", config.to_str().unwrap()]).ok();
+    assert!(!printed.stdout.contains(&a_digest), "no secrets: {}", printed.stdout);
+    let service = Service::start(&place, Some(&config));
+    service.get("/v1/jobs").problem(401, "unauthorised");
+    service.get("/health").is(200);
+    let bearer = |token: &str| format!("Bearer {token}");
+    let (a, b, reader) = (bearer(&a), bearer(&b), bearer(&reader));
+    let call = |token: &str, method: &str, path: &str, body: &[u8]| {
+        service.call(method, path, &[("Authorization", token)], body)
+    };
+    let until = Instant::now() + PATIENCE;
+    while call(&b, "GET", "/v1/circuits/tiny", b"").json()["state"] != "ready" {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    call("Bearer wrong", "GET", "/v1/jobs", b"").problem(401, "unauthorised");
+    let submit = "/v1/jobs?circuit=tiny&kind=wtns";
+    let key = [("Authorization", a.as_str()), ("Idempotency-Key", "k")];
+    let id = service.call("POST", submit, &key, &witness).is(202).json()["id"].clone();
+    let id = id.as_str().unwrap();
+    for (method, path) in [
+        ("GET", format!("/v1/jobs/{id}")),
+        ("GET", format!("/v1/jobs/{id}/result")),
+        ("GET", format!("/v1/jobs/{id}/events")),
+        ("DELETE", format!("/v1/jobs/{id}")),
+        ("POST", format!("/v1/jobs/{id}/retry")),
+    ] {
+        call(&b, method, &path, b"").problem(404, "job-not-found");
+    }
+    assert_eq!(call(&b, "GET", "/v1/jobs", b"").json()["jobs"], json!([]));
+    // The same key of another tenant is another key.
+    let key = [("Authorization", b.as_str()), ("Idempotency-Key", "k")];
+    assert_ne!(service.call("POST", submit, &key, &witness).is(202).json()["id"], *id);
+    call(&reader, "GET", &format!("/v1/jobs/{id}"), b"").is(200);
+    call(&reader, "POST", submit, &witness).problem(403, "forbidden");
+    call(&a, "POST", "/v1/circuits/tiny/unload", b"").problem(403, "forbidden");
+    call(&a, "POST", &format!("{submit}&class=critical"), &witness).problem(403, "forbidden");
+    call(&a, "POST", &format!("{submit}&class=high"), &witness).is(202);
+    call(&b, "POST", "/v1/circuits/tiny/unload", b"").is(200);
+    call(&a, "POST", submit, &witness).problem(404, "circuit-not-found");
+    call(&b, "POST", "/v1/circuits/tiny/load", b"").is(202);
+}
+
+#[test]
+fn a_public_port_without_tokens_and_unknown_settings_are_refused() {
+    let place = Place::new("bn128");
+    let open = ["serve", "--listen", "0.0.0.0:0", "--data", "data"];
+    place.run(open).fails(26, "allow-open");
+    assert!(!place.path("data").exists());
+    let config = place.write("serve.toml", "lissten = \"127.0.0.1:1\"\n");
+    place.run(["config", "check", "--config", config.to_str().unwrap()]).fails(26, "lissten");
+}
+
+/// Every acknowledged job ends once, with a valid proof, whenever the service is killed.
+#[test]
+fn no_acknowledged_job_is_lost_when_the_service_is_killed() {
+    let long = std::env::var_os("ATHANOR_LONG_TESTS").is_some();
+    let rounds = if long { 100 } else { 10 };
+    let (place, witness) = place();
+    let mut acknowledged: BTreeMap<String, String> = BTreeMap::new();
+    for round in 0..rounds {
+        let service = Service::start(&place, None);
+        // At another moment each round: while the circuit loads, while jobs come in, while they run.
+        let until = Instant::now() + Duration::from_millis(40 + 97 * round % 400);
+        for number in 0.. {
+            if Instant::now() > until {
+                break;
+            }
+            let key = format!("{round}-{number}");
+            let headers = [("Idempotency-Key", key.as_str())];
+            let path = "/v1/jobs?circuit=tiny&kind=wtns";
+            match service.try_call("POST", path, &headers, &witness) {
+                Some(reply) if reply.status == 202 => {
+                    let id = reply.json()["id"].as_str().unwrap().to_owned();
+                    acknowledged.insert(key, id);
+                }
+                _ => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+        service.kill();
+    }
+    assert!(acknowledged.len() > rounds as usize, "{} jobs", acknowledged.len());
+    let service = Service::start(&place, None).ready("tiny");
+    let vkey = fs::read_to_string(place.given("verification_key.json")).unwrap();
+    for (key, id) in &acknowledged {
+        let reply = service.result(id).is(200);
+        let (valid, result) = (service.post("/v1/verify", &{
+            let result = reply.json();
+            json!({ "circuit": "tiny", "proof": result["proof"],
+                    "publicSignals": result["publicSignals"] })
+            .to_string()
+            .into_bytes()
+        }), reply.json());
+        assert_eq!(valid.is(200).json()["valid"], true, "{key}: {result} under {vkey}");
+        // The key still leads to the same job.
+        let again = service.submit(&witness, &[("Idempotency-Key", key)]).is(202).json();
+        assert_eq!(again["id"], **id);
+    }
+    assert_eq!(service.terminate(), Some(0));
+    // Nothing of a finished job's input is left.
+    let left = fs::read_dir(service_blobs(&place)).unwrap().count();
+    assert!(left <= 1, "{left} inputs are kept");
+}
+
+fn service_blobs(place: &Place) -> std::path::PathBuf {
+    place.path("data/blobs")
+}

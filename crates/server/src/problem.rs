@@ -1,0 +1,196 @@
+//! Every failure that a client can see, as one enum: told as RFC 9457, with whether a retry can help.
+
+use athanor_engine::{JobError, Refusal};
+use athanor_store::StoreError;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// Why a request failed. The name is stable; programs act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The request makes no sense.
+    BadRequest,
+    /// No token, or an unknown one.
+    Unauthorised,
+    /// The token may not do this.
+    Forbidden,
+    /// No such job of this tenant.
+    JobNotFound,
+    /// No such circuit.
+    CircuitNotFound,
+    /// The circuit is loading or warming up.
+    CircuitNotReady,
+    /// The idempotency key was used with another input.
+    KeyConflict,
+    /// The job has not ended, or has ended, and so cannot be asked this.
+    WrongState,
+    /// The input is not what the circuit takes, or does not satisfy it.
+    InvalidWitness,
+    /// The body is larger than the limit.
+    TooLarge,
+    /// The queue is full.
+    Busy,
+    /// The job needs more memory than the machine has.
+    DoesNotFit,
+    /// Memory was refused.
+    OutOfMemory,
+    /// It took longer than it may.
+    Timeout,
+    /// It was cancelled.
+    Cancelled,
+    /// The proof could not be made.
+    ProofFailed,
+    /// The service is stopping.
+    Stopping,
+    /// The journal cannot be written or read.
+    Storage,
+    /// A bug.
+    Internal,
+}
+
+impl Reason {
+    /// Stable name, HTTP status, the Midnight skills' code, and whether a retry can help.
+    fn row(self) -> (&'static str, StatusCode, &'static str, bool) {
+        use StatusCode as S;
+        match self {
+            Reason::BadRequest => ("bad-request", S::BAD_REQUEST, "INVALID_WITNESS", false),
+            Reason::Unauthorised => ("unauthorised", S::UNAUTHORIZED, "ABORTED", false),
+            Reason::Forbidden => ("forbidden", S::FORBIDDEN, "ABORTED", false),
+            Reason::JobNotFound => ("job-not-found", S::NOT_FOUND, "ABORTED", false),
+            Reason::CircuitNotFound => {
+                ("circuit-not-found", S::NOT_FOUND, "CIRCUIT_NOT_FOUND", false)
+            }
+            Reason::CircuitNotReady => {
+                ("circuit-not-ready", S::SERVICE_UNAVAILABLE, "CIRCUIT_NOT_FOUND", true)
+            }
+            Reason::KeyConflict => ("idempotency-conflict", S::CONFLICT, "ABORTED", false),
+            Reason::WrongState => ("wrong-state", S::CONFLICT, "ABORTED", false),
+            Reason::InvalidWitness => {
+                ("invalid-witness", S::UNPROCESSABLE_ENTITY, "INVALID_WITNESS", false)
+            }
+            Reason::TooLarge => ("too-large", S::PAYLOAD_TOO_LARGE, "INVALID_WITNESS", false),
+            Reason::Busy => ("busy", S::SERVICE_UNAVAILABLE, "OUT_OF_MEMORY", true),
+            Reason::DoesNotFit => ("does-not-fit", S::UNPROCESSABLE_ENTITY, "OUT_OF_MEMORY", false),
+            Reason::OutOfMemory => ("out-of-memory", S::SERVICE_UNAVAILABLE, "OUT_OF_MEMORY", true),
+            Reason::Timeout => ("timeout", S::GATEWAY_TIMEOUT, "TIMEOUT", true),
+            Reason::Cancelled => ("cancelled", S::CONFLICT, "ABORTED", false),
+            Reason::ProofFailed => {
+                ("proof-failed", S::INTERNAL_SERVER_ERROR, "PROOF_GENERATION_FAILED", true)
+            }
+            Reason::Stopping => ("stopping", S::SERVICE_UNAVAILABLE, "ABORTED", true),
+            Reason::Storage => ("storage", S::SERVICE_UNAVAILABLE, "PROOF_GENERATION_FAILED", true),
+            Reason::Internal => {
+                ("internal", S::INTERNAL_SERVER_ERROR, "PROOF_GENERATION_FAILED", false)
+            }
+        }
+    }
+
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Whether a retry can help.
+    pub fn retriable(self) -> bool {
+        self.row().3
+    }
+}
+
+/// A failure with its words; [`IntoResponse`] makes it `application/problem+json`.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// Why.
+    pub reason: Reason,
+    /// What happened and what to do.
+    pub detail: String,
+    /// When a retry can help.
+    pub retry_after: Option<f64>,
+}
+
+impl Problem {
+    /// With these words.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Problem {
+        Problem { reason, detail: detail.into(), retry_after: None }
+    }
+
+    /// The code that users of the Midnight proving skills know.
+    pub(crate) fn skill_code(&self) -> &'static str {
+        self.reason.row().2
+    }
+
+    /// As a JSON object.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let (name, status, ..) = self.reason.row();
+        json!({
+            "type": format!("urn:athanor:problem:{name}"),
+            "title": name,
+            "status": status.as_u16(),
+            "detail": self.detail,
+            "retriable": self.reason.retriable(),
+            "code": self.skill_code(),
+        })
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.reason.row().1;
+        let mut response = (status, self.json().to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let wait = self.retry_after.or(self.reason.retriable().then_some(1.0));
+        if let Some(seconds) = wait.map(|seconds| seconds.ceil().clamp(1.0, 3600.0) as u32) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Problem {
+        let mut retry_after = None;
+        let reason = match &error {
+            JobError::UnknownCircuit(_) => Reason::CircuitNotFound,
+            JobError::NotReady(_) => Reason::CircuitNotReady,
+            JobError::Input(_) => Reason::InvalidWitness,
+            JobError::Refused(Refusal::Busy { retry_after: wait }) => {
+                retry_after = Some(wait.as_secs_f64());
+                Reason::Busy
+            }
+            JobError::Refused(Refusal::NotRecorded) => Reason::Storage,
+            JobError::Refused(Refusal::DeadlinePassed) | JobError::DeadlineMissed => {
+                Reason::Timeout
+            }
+            JobError::Refused(Refusal::NeverFits { .. } | Refusal::NoLane { .. }) => {
+                Reason::DoesNotFit
+            }
+            JobError::Refused(_) => Reason::Internal,
+            JobError::Failed { code, .. } => by_code(code),
+            JobError::Cancelled => Reason::Cancelled,
+            JobError::Stopping => Reason::Stopping,
+            _ => Reason::Internal,
+        };
+        Problem { reason, detail: error.to_string(), retry_after }
+    }
+}
+
+/// What a step's own code means to a client.
+pub(crate) fn by_code(code: &str) -> Reason {
+    match code {
+        "unsatisfied" | "bad-input" | "wrong-witness" | "bad-witness-file"
+        | "bad-witness-value" | "witness-generator" => Reason::InvalidWitness,
+        "out-of-memory" => Reason::OutOfMemory,
+        _ => Reason::ProofFailed,
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        Problem::new(Reason::Storage, error.to_string())
+    }
+}

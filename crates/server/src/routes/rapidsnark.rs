@@ -1,0 +1,80 @@
+//! rapidsnark-server's form: one input at a time, and a status that speaks of the last one. Beneath
+//! it are ordinary jobs; "the last one" is the tenant's newest.
+
+use std::sync::Arc;
+
+use athanor_engine::Input;
+use athanor_store::{JobRow, JobState, Page};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{bad_body, caller, json as answer};
+use crate::auth::{Caller, Role};
+use crate::jobs::{self, Asked};
+use crate::problem::Problem;
+use crate::state::App;
+
+/// `POST /input/{circuit}`: signals in JSON.
+pub(super) async fn input(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(circuit): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers, Role::Submit)?;
+    let input = Input::new("json", body.map_err(bad_body)?.to_vec());
+    let asked = Asked { circuit, input, class: None, deadline: None, idempotency_key: None };
+    jobs::submit(&app, &caller, asked).await?;
+    Ok(answer(StatusCode::OK, &json!({ "status": "busy" })))
+}
+
+async fn newest(app: &App, caller: &Caller) -> Result<Option<JobRow>, Problem> {
+    let rows = app.store.list(&caller.tenant, &Page { before: None, limit: 1 }).await?;
+    Ok(rows.into_iter().next())
+}
+
+/// `GET /status`.
+pub(super) async fn status(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers, Role::Read)?;
+    let told = match newest(&app, &caller).await? {
+        None => json!({ "status": "ready" }),
+        Some(row) => match row.state {
+            JobState::Accepted => json!({ "status": "busy" }),
+            JobState::Cancelled => json!({ "status": "aborted" }),
+            JobState::Complete => {
+                let bytes = jobs::result(&app, &caller, &row.public).await?;
+                let result: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+                json!({
+                    "status": "success",
+                    "proof": result["proof"].to_string(),
+                    "pubData": result["publicSignals"].to_string(),
+                })
+            }
+            JobState::Failed | JobState::DeadlineMissed => {
+                json!({ "status": "failed", "error": row.message })
+            }
+        },
+    };
+    Ok(answer(StatusCode::OK, &told))
+}
+
+/// `POST /cancel`.
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers, Role::Submit)?;
+    if let Some(row) = newest(&app, &caller).await?
+        && row.state == JobState::Accepted
+    {
+        jobs::cancel(&app, &caller, &row.public).await?;
+    }
+    Ok(answer(StatusCode::OK, &json!({ "status": "aborted" })))
+}

@@ -1,0 +1,202 @@
+//! The form that users of the Midnight proving skills know: the same jobs under other names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use athanor_engine::Input;
+use athanor_store::JobState;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use super::{bad_body, bad_json, caller, json as answer, v1};
+use crate::auth::{Caller, Role};
+use crate::jobs::{self, Asked};
+use crate::problem::Problem;
+use crate::state::App;
+
+/// A failure in the skills' own words.
+pub(super) struct Failed(Problem);
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Failed {
+        Failed(problem)
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let (code, message) = (self.0.skill_code(), self.0.detail.clone());
+        let mut response = self.0.into_response();
+        let body = json!({ "success": false, "error": message, "code": code }).to_string();
+        *response.body_mut() = body.into();
+        let kind = axum::http::HeaderValue::from_static("application/json");
+        response.headers_mut().insert(axum::http::header::CONTENT_TYPE, kind);
+        response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
+        response
+    }
+}
+
+#[derive(Deserialize)]
+struct Prove {
+    #[serde(rename = "circuitId")]
+    circuit: String,
+    witness: Box<RawValue>,
+    /// Milliseconds.
+    timeout: Option<u64>,
+    #[serde(rename = "priority")]
+    _priority: Option<Value>,
+}
+
+/// How long the skills wait, where the client says nothing.
+const PATIENCE: u64 = 60_000;
+
+async fn submit(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(Caller, String, Duration), Problem> {
+    let caller = caller(app, headers, Role::Submit)?;
+    let body = body.map_err(bad_body)?;
+    let asked: Prove = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
+    let patience = Duration::from_millis(asked.timeout.unwrap_or(PATIENCE));
+    let asked = Asked {
+        circuit: asked.circuit,
+        input: signals(&asked.witness)?,
+        class: None,
+        deadline: None,
+        idempotency_key: None,
+    };
+    Ok((caller.clone(), jobs::submit(app, &caller, asked).await?, patience))
+}
+
+/// Signals, or the skills' pair of public and private ones: names do not collide, so one object holds
+/// both.
+fn signals(witness: &RawValue) -> Result<Input, Problem> {
+    #[derive(Deserialize)]
+    struct Pair {
+        #[serde(rename = "publicInputs")]
+        public: serde_json::Map<String, Value>,
+        #[serde(rename = "privateInputs")]
+        private: serde_json::Map<String, Value>,
+    }
+    match serde_json::from_str::<Pair>(witness.get()) {
+        Ok(Pair { mut public, private }) => {
+            public.extend(private);
+            Ok(Input::new("json", Value::Object(public).to_string().into_bytes()))
+        }
+        Err(_) => Ok(jobs::json_input(witness)),
+    }
+}
+
+fn proven(id: &str, result: &[u8]) -> Result<Value, Problem> {
+    let result: Value = serde_json::from_slice(result).map_err(|error| bad_json(&error))?;
+    Ok(json!({
+        "success": true,
+        "jobId": id,
+        "proof": result["proof"],
+        "publicInputs": result["publicSignals"],
+    }))
+}
+
+/// `POST /api/prove`.
+pub(super) async fn prove(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failed> {
+    let (caller, id, patience) = submit(&app, &headers, body).await?;
+    let result = jobs::wait(&app, &caller, &id, patience).await?;
+    Ok(answer(StatusCode::OK, &proven(&id, &result)?))
+}
+
+/// `POST /api/prove/async`.
+pub(super) async fn prove_async(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failed> {
+    let (_, id, _) = submit(&app, &headers, body).await?;
+    Ok(answer(StatusCode::ACCEPTED, &json!({ "jobId": id, "status": "queued" })))
+}
+
+/// `GET /api/prove/status/{id}`.
+pub(super) async fn status(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Failed> {
+    let caller = caller(&app, &headers, Role::Read)?;
+    let row = jobs::row_of(&app, &caller, &id).await?;
+    let running = |app: &App| {
+        let open = app.open_job(&caller.tenant, &id).map(|job| job.handle.status());
+        matches!(open, Some(athanor_engine::Status::Accepted { stage: Some(_), .. }))
+    };
+    let (status, result, error) = match row.state {
+        JobState::Accepted if running(&app) => ("processing", None, None),
+        JobState::Accepted => ("queued", None, None),
+        JobState::Complete => {
+            let result = jobs::result(&app, &caller, &id).await?;
+            ("completed", Some(proven(&id, &result)?), None)
+        }
+        _ => match jobs::result(&app, &caller, &id).await {
+            Err(problem) => ("failed", None, Some(problem)),
+            Ok(_) => ("completed", None, None),
+        },
+    };
+    let error = error.map(|e| json!({ "code": e.skill_code(), "message": e.detail }));
+    Ok(answer(
+        StatusCode::OK,
+        &json!({
+            "jobId": id,
+            "status": status,
+            "createdAt": row.created,
+            "result": result,
+            "error": error,
+        }),
+    ))
+}
+
+#[derive(Deserialize)]
+struct Verify {
+    #[serde(rename = "circuitId")]
+    circuit: String,
+    proof: Box<RawValue>,
+    #[serde(rename = "publicInputs")]
+    public: Box<RawValue>,
+}
+
+/// `POST /api/verify`.
+pub(super) async fn verify(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failed> {
+    caller(&app, &headers, Role::Read)?;
+    let body = body.map_err(bad_body)?;
+    let asked: Verify = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
+    let began = std::time::Instant::now();
+    let (valid, _) = v1::check(&app, &asked.circuit, &asked.proof, &asked.public).await?;
+    Ok(answer(
+        StatusCode::OK,
+        &json!({
+            "valid": valid,
+            "circuitId": asked.circuit,
+            "duration": began.elapsed().as_secs_f64() * 1e3,
+        }),
+    ))
+}
+
+/// `GET /api/circuits`.
+pub(super) async fn circuits(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
+    caller(&app, &headers, Role::Read)?;
+    let names: Vec<String> = app.engine.circuits().into_iter().map(|c| c.name).collect();
+    Ok(answer(StatusCode::OK, &json!({ "circuits": names })))
+}

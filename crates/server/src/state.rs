@@ -1,0 +1,82 @@
+//! What every request sees.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use athanor_engine::{Backend, Catalog, Engine, JobHandle};
+use athanor_store::Store;
+
+use crate::config::Config;
+
+/// Shared by all requests.
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<Store>,
+    pub(crate) catalog: Catalog,
+    pub(crate) backends: Vec<Arc<dyn Backend>>,
+    pub(crate) config: Config,
+    /// Jobs under way, by the name that clients know.
+    open: Mutex<HashMap<String, Arc<OpenJob>>>,
+    /// One request at a time for each idempotency key.
+    pub(crate) keys: tokio::sync::Mutex<()>,
+    /// Circuits that are being loaded, or that failed to, and why.
+    pub(crate) loading: Mutex<BTreeMap<String, Loading>>,
+    pub(crate) began: Instant,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) refused: AtomicU64,
+    pub(crate) metrics: crate::metrics::Metrics,
+}
+
+/// A circuit on its way in.
+#[derive(Debug, Clone)]
+pub(crate) enum Loading {
+    Running,
+    Failed(String),
+}
+
+/// A job under way.
+pub(crate) struct OpenJob {
+    pub(crate) tenant: String,
+    pub(crate) circuit: String,
+    pub(crate) handle: JobHandle,
+}
+
+impl App {
+    pub(crate) fn new(
+        config: Config,
+        engine: Engine,
+        store: Arc<Store>,
+        catalog: Catalog,
+        backends: Vec<Arc<dyn Backend>>,
+    ) -> App {
+        App {
+            engine,
+            store,
+            catalog,
+            backends,
+            config,
+            open: Mutex::default(),
+            keys: tokio::sync::Mutex::new(()),
+            loading: Mutex::default(),
+            began: Instant::now(),
+            stopping: AtomicBool::new(false),
+            refused: AtomicU64::new(0),
+            metrics: crate::metrics::Metrics::default(),
+        }
+    }
+
+    pub(crate) fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<OpenJob>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn loading(&self) -> MutexGuard<'_, BTreeMap<String, Loading>> {
+        self.loading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job of that tenant that is under way.
+    pub(crate) fn open_job(&self, tenant: &str, public: &str) -> Option<Arc<OpenJob>> {
+        self.open().get(public).filter(|job| job.tenant == tenant).cloned()
+    }
+}

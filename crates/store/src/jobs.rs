@@ -1,0 +1,373 @@
+//! Rows: written as the engine records them, read as clients ask.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use athanor_engine::{Class, JobId, Outcome, Record, Submission, Unfinished};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection, SqlitePool};
+
+use crate::StoreError;
+use crate::blobs::Blobs;
+
+/// How a job stands, as far as it must survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// Accepted and not ended.
+    Accepted,
+    /// Its result is kept.
+    Complete,
+    /// A step failed for good.
+    Failed,
+    /// Nobody wanted it any more; it can be revived.
+    Cancelled,
+    /// Its deadline passed.
+    DeadlineMissed,
+}
+
+impl JobState {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            JobState::Accepted => "accepted",
+            JobState::Complete => "complete",
+            JobState::Failed => "failed",
+            JobState::Cancelled => "cancelled",
+            JobState::DeadlineMissed => "deadline-missed",
+        }
+    }
+
+    fn named(name: &str) -> JobState {
+        let all =
+            [JobState::Accepted, JobState::Complete, JobState::Cancelled, JobState::DeadlineMissed];
+        all.into_iter().find(|state| state.name() == name).unwrap_or(JobState::Failed)
+    }
+}
+
+/// A job's row. Times are milliseconds since 1970.
+#[derive(Debug, Clone)]
+pub struct JobRow {
+    /// The name that clients know.
+    pub public: String,
+    /// The engine's number.
+    pub number: JobId,
+    /// Whose it is.
+    pub tenant: String,
+    /// Its circuit.
+    pub circuit: String,
+    /// How urgent it is.
+    pub class: Class,
+    /// When it is no longer wanted.
+    pub deadline: Option<i64>,
+    /// The client's own key.
+    pub idempotency_key: Option<String>,
+    /// The input's kind.
+    pub input_kind: String,
+    /// BLAKE3 of kind and bytes, in hex.
+    pub input_digest: String,
+    /// Where the input lies, if it is still kept.
+    pub input_blob: Option<String>,
+    /// How it stands.
+    pub state: JobState,
+    /// Why it failed: a stable name.
+    pub code: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
+    /// When it was accepted.
+    pub created: i64,
+    /// When it ended.
+    pub ended: Option<i64>,
+}
+
+/// Which jobs of a list.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Only jobs older than the one of that number.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+const COLUMNS: &str = "public, number, tenant, circuit, class, deadline, idempotency_key, \
+    input_kind, input_digest, input_blob, state, code, message, created, ended";
+
+/// Milliseconds since 1970.
+fn millis(moment: SystemTime) -> i64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::Critical => "critical",
+        Class::High => "high",
+        Class::Normal => "normal",
+        Class::Batch => "batch",
+    }
+}
+
+fn class_named(name: &str) -> Class {
+    let all = [Class::Critical, Class::High, Class::Batch];
+    all.into_iter().find(|class| class_name(*class) == name).unwrap_or(Class::Normal)
+}
+
+/// BLAKE3 of an input's kind and bytes, in hex.
+pub(crate) fn digest(submission: &Submission) -> String {
+    blake3::Hash::from_bytes(submission.input.digest()).to_hex().to_string()
+}
+
+/// Writes a record; a blob that is not needed any more.
+pub(crate) async fn write(
+    connection: &mut SqliteConnection,
+    record: &Record,
+    blob: Option<&str>,
+    keep_inputs: bool,
+) -> Result<Option<String>, StoreError> {
+    let number = |job: &JobId| job.0 as i64;
+    match record {
+        Record::Accepted { job, submission } => {
+            let public =
+                submission.reference.as_deref().map_or_else(|| format!("job-{job}"), str::to_owned);
+            // A job that is revived keeps its name and gets another number.
+            let old: Option<(Option<String>,)> = sqlx::query_as(
+                "SELECT input_blob FROM jobs WHERE public = ? AND state != 'accepted'",
+            )
+            .bind(&public)
+            .fetch_optional(&mut *connection)
+            .await?;
+            if old.is_some() {
+                sqlx::query("DELETE FROM jobs WHERE public = ?")
+                    .bind(&public)
+                    .execute(&mut *connection)
+                    .await?;
+            }
+            sqlx::query(
+                "INSERT INTO jobs (public, number, tenant, circuit, class, deadline, \
+                 idempotency_key, input_kind, input_digest, input_blob, state, created) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?)",
+            )
+            .bind(public)
+            .bind(number(job))
+            .bind(&submission.tenant)
+            .bind(&submission.circuit)
+            .bind(class_name(submission.class))
+            .bind(submission.deadline.map(millis))
+            .bind(submission.idempotency_key.as_deref())
+            .bind(&*submission.input.kind)
+            .bind(digest(submission))
+            .bind(blob)
+            .bind(millis(SystemTime::now()))
+            .execute(&mut *connection)
+            .await?;
+            Ok(old.and_then(|(blob,)| blob))
+        }
+        Record::PartitionDone { job, partition, left } => {
+            sqlx::query("INSERT OR IGNORE INTO partitions (number, part, bytes) VALUES (?, ?, ?)")
+                .bind(number(job))
+                .bind(i64::from(*partition))
+                .bind(&left[..])
+                .execute(connection)
+                .await?;
+            Ok(None)
+        }
+        Record::Ended { job, outcome, failure, result } => {
+            let (code, message) = match failure {
+                Some((code, message)) => (Some(*code), Some(message.as_str())),
+                None => (None, None),
+            };
+            let state = match outcome {
+                Outcome::Complete => JobState::Complete,
+                Outcome::Failed { .. } => JobState::Failed,
+                Outcome::Cancelled => JobState::Cancelled,
+                Outcome::DeadlineMissed => JobState::DeadlineMissed,
+            };
+            let row: Option<(Option<String>,)> =
+                sqlx::query_as("SELECT input_blob FROM jobs WHERE number = ?")
+                    .bind(number(job))
+                    .fetch_optional(&mut *connection)
+                    .await?;
+            let done_with = result.is_some() && !keep_inputs;
+            let unneeded = row.and_then(|(blob,)| blob).filter(|_| done_with);
+            sqlx::query(
+                "UPDATE jobs SET state = ?, code = ?, message = ?, ended = ?, \
+                 input_blob = CASE WHEN ? THEN NULL ELSE input_blob END \
+                 WHERE number = ? AND state = 'accepted'",
+            )
+            .bind(state.name())
+            .bind(code)
+            .bind(message)
+            .bind(millis(SystemTime::now()))
+            .bind(done_with)
+            .bind(number(job))
+            .execute(&mut *connection)
+            .await?;
+            sqlx::query("DELETE FROM partitions WHERE number = ?")
+                .bind(number(job))
+                .execute(&mut *connection)
+                .await?;
+            if let Some(result) = result {
+                sqlx::query("INSERT OR IGNORE INTO results (number, bytes) VALUES (?, ?)")
+                    .bind(number(job))
+                    .bind(&result[..])
+                    .execute(connection)
+                    .await?;
+            }
+            Ok(unneeded)
+        }
+    }
+}
+
+fn row(row: &SqliteRow) -> Result<JobRow, sqlx::Error> {
+    let text = |name: &str| row.try_get::<String, _>(name);
+    Ok(JobRow {
+        public: text("public")?,
+        number: JobId(row.try_get::<i64, _>("number")? as u64),
+        tenant: text("tenant")?,
+        circuit: text("circuit")?,
+        class: class_named(&text("class")?),
+        deadline: row.try_get("deadline")?,
+        idempotency_key: row.try_get("idempotency_key")?,
+        input_kind: text("input_kind")?,
+        input_digest: text("input_digest")?,
+        input_blob: row.try_get("input_blob")?,
+        state: JobState::named(&text("state")?),
+        code: row.try_get("code")?,
+        message: row.try_get("message")?,
+        created: row.try_get("created")?,
+        ended: row.try_get("ended")?,
+    })
+}
+
+fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
+    sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM jobs {rest}"))
+}
+
+pub(crate) async fn by_public(
+    pool: &SqlitePool,
+    public: &str,
+) -> Result<Option<JobRow>, StoreError> {
+    let found = sqlx::query(select("WHERE public = ?")).bind(public).fetch_optional(pool).await?;
+    Ok(found.as_ref().map(row).transpose()?)
+}
+
+pub(crate) async fn by_key(
+    pool: &SqlitePool,
+    tenant: &str,
+    key: &str,
+) -> Result<Option<JobRow>, StoreError> {
+    let query = sqlx::query(select("WHERE tenant = ? AND idempotency_key = ?"));
+    let found = query.bind(tenant).bind(key).fetch_optional(pool).await?;
+    Ok(found.as_ref().map(row).transpose()?)
+}
+
+pub(crate) async fn list(
+    pool: &SqlitePool,
+    tenant: &str,
+    page: &Page,
+) -> Result<Vec<JobRow>, StoreError> {
+    let before = page.before.map_or(i64::MAX, |before| before as i64);
+    let query = sqlx::query(select("WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?"));
+    let rows = query.bind(tenant).bind(before).bind(i64::from(page.limit)).fetch_all(pool).await?;
+    Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+}
+
+pub(crate) async fn result(pool: &SqlitePool, public: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let found: Option<(Vec<u8>,)> = sqlx::query_as(
+        "SELECT bytes FROM results JOIN jobs ON jobs.number = results.number WHERE public = ?",
+    )
+    .bind(public)
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.map(|(bytes,)| bytes))
+}
+
+pub(crate) async fn next_number(pool: &SqlitePool) -> Result<u64, StoreError> {
+    let (last,): (Option<i64>,) =
+        sqlx::query_as("SELECT MAX(number) FROM jobs").fetch_one(pool).await?;
+    Ok(last.map_or(0, |last| last as u64 + 1))
+}
+
+/// Jobs accepted and not ended. One whose input is gone or damaged is reported, and left as it is.
+pub(crate) async fn unfinished(
+    pool: &SqlitePool,
+    blobs: &Arc<Blobs>,
+) -> Result<Vec<Unfinished>, StoreError> {
+    let rows = sqlx::query(select("WHERE state = 'accepted' ORDER BY number"));
+    let mut found = Vec::new();
+    for row_found in rows.fetch_all(pool).await? {
+        let job = row(&row_found)?;
+        let bytes = match &job.input_blob {
+            Some(blob) => blobs.get(blob).await,
+            None => Ok(None),
+        };
+        let Ok(Some(bytes)) = bytes else {
+            lose(pool, &job).await?;
+            continue;
+        };
+        let finished: Vec<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT part, bytes FROM partitions WHERE number = ? ORDER BY part")
+                .bind(job.number.0 as i64)
+                .fetch_all(pool)
+                .await?;
+        let moment = |at: i64| UNIX_EPOCH + Duration::from_millis(at.max(0) as u64);
+        let submission = Submission {
+            circuit: job.circuit,
+            input: athanor_engine::Input::new(&job.input_kind, bytes.to_vec()),
+            tenant: job.tenant,
+            class: job.class,
+            deadline: job.deadline.map(moment),
+            share: true,
+            reference: Some(job.public.into()),
+            idempotency_key: job.idempotency_key.map(Into::into),
+        };
+        found.push(Unfinished {
+            job: job.number,
+            submission: Arc::new(submission),
+            finished: finished.into_iter().map(|(p, bytes)| (p as u32, bytes.into())).collect(),
+        });
+    }
+    Ok(found)
+}
+
+/// A job that cannot go on because its input is not there any more: it ends, and says so.
+async fn lose(pool: &SqlitePool, job: &JobRow) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE jobs SET state = 'failed', code = 'input-lost', ended = ?, \
+         message = 'its input was removed or damaged while it waited; submit it again' \
+         WHERE number = ? AND state = 'accepted'",
+    )
+    .bind(millis(SystemTime::now()))
+    .bind(job.number.0 as i64)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Forgets ended jobs; how many, and their blobs.
+pub(crate) async fn forget(
+    pool: &SqlitePool,
+    before: i64,
+    most: u32,
+) -> Result<(u64, Vec<String>), StoreError> {
+    let mut transaction = pool.begin().await?;
+    let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
+        "SELECT number, input_blob FROM jobs WHERE state != 'accepted' AND (ended < ? OR \
+         number NOT IN (SELECT number FROM jobs WHERE state != 'accepted' \
+         ORDER BY ended DESC LIMIT ?))",
+    )
+    .bind(before)
+    .bind(i64::from(most))
+    .fetch_all(&mut *transaction)
+    .await?;
+    for (number, _) in &rows {
+        for table in ["results", "partitions", "jobs"] {
+            let delete = format!("DELETE FROM {table} WHERE number = ?");
+            sqlx::query(sqlx::AssertSqlSafe(delete))
+                .bind(number)
+                .execute(&mut *transaction)
+                .await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok((rows.len() as u64, rows.into_iter().filter_map(|(_, blob)| blob).collect()))
+}

@@ -1,0 +1,75 @@
+//! The tables, and how the database is opened.
+//!
+//! Only what SQLite and PostgreSQL share: `BIGINT`, `TEXT`, a byte column, partial unique indices.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Row, SqlitePool};
+
+use crate::StoreError;
+
+/// The version of the tables.
+const VERSION: i64 = 1;
+
+const TABLES: [&str; 6] = [
+    "CREATE TABLE jobs (
+        public TEXT PRIMARY KEY,
+        number BIGINT NOT NULL UNIQUE,
+        tenant TEXT NOT NULL,
+        circuit TEXT NOT NULL,
+        class TEXT NOT NULL,
+        deadline BIGINT,
+        idempotency_key TEXT,
+        input_kind TEXT NOT NULL,
+        input_digest TEXT NOT NULL,
+        input_blob TEXT,
+        state TEXT NOT NULL,
+        code TEXT,
+        message TEXT,
+        created BIGINT NOT NULL,
+        ended BIGINT
+    )",
+    "CREATE UNIQUE INDEX jobs_by_key ON jobs (tenant, idempotency_key)
+        WHERE idempotency_key IS NOT NULL",
+    "CREATE INDEX jobs_by_tenant ON jobs (tenant, number)",
+    "CREATE INDEX jobs_by_state ON jobs (state, ended)",
+    "CREATE TABLE partitions (
+        number BIGINT NOT NULL,
+        part BIGINT NOT NULL,
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (number, part)
+    )",
+    "CREATE TABLE results (
+        number BIGINT PRIMARY KEY,
+        bytes BLOB NOT NULL
+    )",
+];
+
+/// Opens the database, and makes its tables the first time.
+pub(crate) async fn open(path: &Path) -> Result<SqlitePool, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A receipt is given after the sync, not after the write.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(10));
+    let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+    let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&pool).await?.try_get(0)?;
+    match found {
+        VERSION => {}
+        0 => {
+            let mut transaction = pool.begin().await?;
+            for table in TABLES {
+                sqlx::query(table).execute(&mut *transaction).await?;
+            }
+            let version = format!("PRAGMA user_version = {VERSION}");
+            sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        }
+        found => return Err(StoreError::Version { found, known: VERSION }),
+    }
+    Ok(pool)
+}

@@ -1,0 +1,79 @@
+//! Inputs at rest under XChaCha20-Poly1305, each with a nonce of its own, bound to its name.
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use crate::StoreError;
+
+const NONCE: usize = 24;
+
+/// A key for inputs at rest.
+#[derive(Clone)]
+pub struct SealKey(Zeroizing<[u8; 32]>);
+
+impl SealKey {
+    /// From 32 bytes.
+    pub fn new(key: [u8; 32]) -> SealKey {
+        SealKey(Zeroizing::new(key))
+    }
+
+    /// From 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<SealKey> {
+        let text = text.trim();
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        let mut key = Zeroizing::new([0; 32]);
+        for (at, byte) in key.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(SealKey(key))
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(self.0.as_ref().into())
+    }
+
+    pub(crate) fn close(&self, name: &str, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let mut sealed = vec![0; NONCE];
+        getrandom::fill(&mut sealed)?;
+        let payload = Payload { msg: bytes, aad: name.as_bytes() };
+        let closed = self.cipher().encrypt(XNonce::from_slice(&sealed), payload);
+        let closed = closed.map_err(|_| StoreError::Sealed { name: name.to_owned() })?;
+        sealed.extend(closed);
+        Ok(sealed)
+    }
+
+    pub(crate) fn open(&self, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let failed = || StoreError::Sealed { name: name.to_owned() };
+        let (nonce, closed) = sealed.split_at_checked(NONCE).ok_or_else(failed)?;
+        let payload = Payload { msg: closed, aad: name.as_bytes() };
+        let opened = self.cipher().decrypt(XNonce::from_slice(nonce), payload);
+        opened.map(Zeroizing::new).map_err(|_| failed())
+    }
+}
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealKey(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sealed_opens_under_its_key_and_name_only() {
+        let key = SealKey::from_hex(&"0f".repeat(32)).unwrap();
+        let sealed = key.close("a", b"secret").unwrap();
+        assert_eq!(**key.open("a", &sealed).unwrap(), *b"secret");
+        assert_ne!(key.close("a", b"secret").unwrap(), sealed, "a nonce of its own");
+        assert!(key.open("b", &sealed).is_err());
+        assert!(SealKey::new([1; 32]).open("a", &sealed).is_err());
+        assert!(key.open("a", &sealed[..20]).is_err());
+        assert!(SealKey::from_hex("xyz").is_none() && SealKey::from_hex(&"é".repeat(32)).is_none());
+        assert!(!format!("{key:?}").contains("15"));
+    }
+}
