@@ -138,6 +138,7 @@ impl Engine {
             let submission = Submission { share: false, ..Submission::new(name, input) };
             let planned = self.plan_for(loaded.clone(), Arc::new(submission));
             let proven = planned.and_then(|(planned, handle)| {
+                let planned = Planned { journaled: false, ..planned };
                 let _ = self.core.send(Message::Submit(Box::new(planned)));
                 handle.wait()
             });
@@ -214,7 +215,7 @@ impl Engine {
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
         let state = JobState::new(ticket);
         let handle = JobHandle::new(state.clone(), self.core.clone());
-        Ok((Planned { submission, circuit, plan, state }, handle))
+        Ok((Planned { submission, circuit, plan, state, journaled: true }, handle))
     }
 
     /// Goes on with a job that the journal knows as accepted and not ended. Its circuit must be

@@ -27,6 +27,8 @@ pub(crate) struct Planned {
     pub(crate) circuit: Arc<Loaded>,
     pub(crate) plan: Plan,
     pub(crate) state: crate::sync::Arc<JobState>,
+    /// Whether the journal keeps it; a warm-up is nobody's job.
+    pub(crate) journaled: bool,
 }
 
 pub(crate) enum Message {

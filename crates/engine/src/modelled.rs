@@ -64,6 +64,9 @@ pub struct Script {
 /// One fault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Fault {
+    /// In which partition; none for every one.
+    #[serde(default)]
+    pub partition: Option<u32>,
     /// In which step.
     pub step: usize,
     /// How often, for each partition.
@@ -101,7 +104,7 @@ impl Script {
 
     /// One fault.
     pub fn fault(step: usize, times: u32, act: Act) -> Input {
-        Script { salt: 0, faults: vec![Fault { step, times, act }] }.input()
+        Script { salt: 0, faults: vec![Fault { partition: None, step, times, act }] }.input()
     }
 
     /// As an input.
@@ -147,7 +150,9 @@ struct Left {
 impl Modelled {
     /// The next fault of this step, if any is left.
     fn fault(&self, call: &Call, script: &Script) -> Option<Act> {
-        let fault = script.faults.iter().find(|fault| fault.step == call.step)?;
+        let fault = script.faults.iter().find(|fault| {
+            fault.step == call.step && fault.partition.is_none_or(|p| p == call.partition)
+        })?;
         let so_far = match &self.isolated {
             // A child forgets what it did when it dies.
             Some(directory) => {

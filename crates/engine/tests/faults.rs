@@ -523,7 +523,7 @@ fn worker_aborts() {
 
 fn worker_hangs() {
     let (bench, _directory) = isolated(0, Some(millis(500)));
-    let faults = vec![Fault { step: 1, times: 1, act: Act::Hang(60_000) }];
+    let faults = vec![Fault { partition: None, step: 1, times: 1, act: Act::Hang(60_000) }];
     let input = Script { salt: 3, faults }.input();
     let began = Instant::now();
     assert_eq!(*bench.prove(input.clone()).unwrap().bytes, *Script::expected(&input, 1));
@@ -531,8 +531,10 @@ fn worker_hangs() {
     let counters = bench.standing().counters;
     assert_eq!((counters.over_limit, counters.lanes_lost), (1, 0));
     // Nor is it waited for when a job is cancelled or the engine ends.
-    let again =
-        Script { salt: 4, faults: vec![Fault { step: 0, times: 1, act: Act::Hang(60_000) }] };
+    let again = Script {
+        salt: 4,
+        faults: vec![Fault { partition: None, step: 0, times: 1, act: Act::Hang(60_000) }],
+    };
     let handle = bench.engine.submit(Submission::new("model", again.input())).unwrap();
     std::thread::sleep(millis(50));
     handle.cancel();

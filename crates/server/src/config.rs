@@ -32,8 +32,6 @@ pub struct Config {
     pub seal_key: Option<PathBuf>,
     /// Keep inputs of jobs that have a result.
     pub keep_inputs: bool,
-    /// Bytes of results kept for equal requests; zero keeps none.
-    pub proof_cache: u64,
     /// Limits.
     pub limits: Limits,
 }
@@ -77,7 +75,6 @@ impl Default for Config {
             tokens: Vec::new(),
             seal_key: None,
             keep_inputs: false,
-            proof_cache: 0,
             limits: Limits::default(),
         }
     }

@@ -39,7 +39,8 @@ pub(crate) async fn submit(
         tenant: caller.tenant.clone(),
         class,
         deadline: asked.deadline.map(|after| SystemTime::now() + after),
-        share: app.config.proof_cache > 0,
+        // Each job has a row and a proof of its own; who wants one job twice says so by its key.
+        share: false,
         reference: None,
         idempotency_key: asked.idempotency_key.as_deref().map(Into::into),
     };
@@ -83,7 +84,7 @@ pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Resu
         class: row.class,
         tenant: row.tenant,
         idempotency_key: row.idempotency_key.map(Into::into),
-        share: app.config.proof_cache > 0,
+        share: false,
         ..Submission::new(&row.circuit, input)
     };
     accept(app, submission, row.public).await.map(|_| ())

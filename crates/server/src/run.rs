@@ -60,7 +60,6 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
     };
     engine_config.memory = config.memory_mib.map(|mib| mib.saturating_mul(1 << 20));
     engine_config.policy.max_jobs = config.limits.jobs;
-    engine_config.proof_cache = config.proof_cache;
     let engine = Engine::start(engine_config, store.clone())?;
     let catalog = Catalog::new(&config.circuits);
     let app = Arc::new(App::new(config, engine, store.clone(), catalog, backends));

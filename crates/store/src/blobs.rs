@@ -1,8 +1,10 @@
 //! Inputs as files, each under the digest of its contents.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Name;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
@@ -50,6 +52,19 @@ impl Blobs {
             true => Ok(Some(bytes)),
             false => Err(StoreError::Damaged { name: name.to_owned() }),
         }
+    }
+
+    /// Deletes every blob that is not named: what a crash left between a blob and its row.
+    pub(crate) async fn sweep(&self, named: &[String]) -> Result<(), StoreError> {
+        let named: HashSet<&str> = named.iter().map(String::as_str).collect();
+        let mut found = self.store.list(None);
+        while let Some(blob) = found.try_next().await? {
+            let name = blob.location.to_string();
+            if !named.contains(name.as_str()) {
+                self.delete(&name).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn delete(&self, name: &str) -> Result<(), StoreError> {

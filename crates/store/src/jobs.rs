@@ -316,7 +316,7 @@ pub(crate) async fn unfinished(
             tenant: job.tenant,
             class: job.class,
             deadline: job.deadline.map(moment),
-            share: true,
+            share: false,
             reference: Some(job.public.into()),
             idempotency_key: job.idempotency_key.map(Into::into),
         };
@@ -370,4 +370,11 @@ pub(crate) async fn forget(
     }
     transaction.commit().await?;
     Ok((rows.len() as u64, rows.into_iter().filter_map(|(_, blob)| blob).collect()))
+}
+
+/// All blobs that a row names.
+pub(crate) async fn named_blobs(pool: &SqlitePool) -> Result<Vec<String>, StoreError> {
+    let query = "SELECT input_blob FROM jobs WHERE input_blob IS NOT NULL";
+    let rows: Vec<(String,)> = sqlx::query_as(query).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(blob,)| blob).collect())
 }

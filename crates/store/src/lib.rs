@@ -31,10 +31,11 @@ use writer::Writer;
 
 /// The journal, and what can be asked of it.
 pub struct Store {
-    runtime: tokio::runtime::Runtime,
+    // Dropped in this order: the writer writes what it still has, and needs the others for that.
+    writer: Writer,
     pool: sqlx::SqlitePool,
     blobs: Arc<Blobs>,
-    writer: Writer,
+    runtime: tokio::runtime::Runtime,
     next_job: u64,
 }
 
@@ -60,9 +61,10 @@ impl Store {
         let pool = runtime.block_on(schema::open(&directory.join("journal.db")))?;
         let blobs = Arc::new(Blobs::open(&directory.join("blobs"), keeping.seal.clone())?);
         let next_job = runtime.block_on(jobs::next_number(&pool))?;
+        runtime.block_on(async { blobs.sweep(&jobs::named_blobs(&pool).await?).await })?;
         let writer =
             Writer::start(runtime.handle().clone(), pool.clone(), blobs.clone(), keeping.inputs)?;
-        Ok(Store { runtime, pool, blobs, writer, next_job })
+        Ok(Store { writer, pool, blobs, runtime, next_job })
     }
 
     /// A job by its public name.

@@ -17,8 +17,7 @@ use crate::support::Place;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running service in a place of its own; killed when dropped.
-struct Service<'a> {
-    place: &'a Place,
+struct Service {
     child: Child,
     address: String,
 }
@@ -42,13 +41,18 @@ impl Reply {
 
     /// A failure's stable name.
     fn problem(&self, status: u16, name: &str) {
-        assert_eq!((self.status, self.json()["title"].as_str()), (status, Some(name)), "{}", self.body);
+        assert_eq!(
+            (self.status, self.json()["title"].as_str()),
+            (status, Some(name)),
+            "{}",
+            self.body
+        );
         assert!(self.head.contains("application/problem+json"), "{}", self.head);
     }
 }
 
-impl<'a> Service<'a> {
-    fn start(place: &'a Place, config: Option<&Path>) -> Service<'a> {
+impl Service {
+    fn start(place: &Place, config: Option<&Path>) -> Service {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.args(["serve", "--circuits", "circuits", "--data", "data", "--threads", "2"]);
         command.args(["--listen", "127.0.0.1:0"]);
@@ -67,8 +71,8 @@ impl<'a> Service<'a> {
             }
         };
         // Nobody reads the rest; a full pipe would stop it.
-        std::thread::spawn(move || lines.for_each(|line| drop(line)));
-        Service { place, child, address }
+        std::thread::spawn(move || lines.for_each(drop));
+        Service { child, address }
     }
 
     /// Waits until a circuit is ready.
@@ -157,7 +161,7 @@ impl<'a> Service<'a> {
     }
 }
 
-impl Drop for Service<'_> {
+impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -399,13 +403,16 @@ fn no_acknowledged_job_is_lost_when_the_service_is_killed() {
     let vkey = fs::read_to_string(place.given("verification_key.json")).unwrap();
     for (key, id) in &acknowledged {
         let reply = service.result(id).is(200);
-        let (valid, result) = (service.post("/v1/verify", &{
-            let result = reply.json();
-            json!({ "circuit": "tiny", "proof": result["proof"],
+        let (valid, result) = (
+            service.post("/v1/verify", &{
+                let result = reply.json();
+                json!({ "circuit": "tiny", "proof": result["proof"],
                     "publicSignals": result["publicSignals"] })
-            .to_string()
-            .into_bytes()
-        }), reply.json());
+                .to_string()
+                .into_bytes()
+            }),
+            reply.json(),
+        );
         assert_eq!(valid.is(200).json()["valid"], true, "{key}: {result} under {vkey}");
         // The key still leads to the same job.
         let again = service.submit(&witness, &[("Idempotency-Key", key)]).is(202).json();

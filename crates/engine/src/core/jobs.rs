@@ -19,6 +19,8 @@ pub(super) struct Job {
     pub(super) circuit: Arc<Loaded>,
     pub(super) input: Payload,
     pub(super) partitions: Vec<Partition>,
+    /// Whether the journal keeps it.
+    pub(super) journaled: bool,
     /// What it was submitted under.
     ticket: Ticket,
     /// Clients who want it. Who gives up is taken off; the last one stays, to be told how it ends.
@@ -54,7 +56,7 @@ pub(super) struct Jobs {
 
 impl Job {
     fn new(planned: Planned, flight: Option<FlightKey>) -> Job {
-        let Planned { submission, circuit, plan, state } = planned;
+        let Planned { submission, circuit, plan, state, journaled } = planned;
         let Plan { input, partitions, .. } = plan;
         let partition = |part: crate::PlannedPartition| Partition {
             shape: part.shape,
@@ -66,6 +68,7 @@ impl Job {
             circuit,
             input,
             partitions: partitions.into_iter().map(partition).collect(),
+            journaled,
             ticket: state.ticket,
             clients: vec![state],
             flight,

@@ -63,9 +63,15 @@ impl Core {
                 self.jobs.get(job).map(|found| found.ended(job, outcome))
             }
         };
+        let journaled = |job: &JobId| self.jobs.get(*job).is_none_or(|found| found.journaled);
+        let what = what.filter(|what| match what {
+            Record::Accepted { job, .. }
+            | Record::PartitionDone { job, .. }
+            | Record::Ended { job, .. } => journaled(job),
+        });
         match what {
             Some(what) => self.journal.record(what, receipt),
-            // Nothing of it is here any more, so there is nothing to lose.
+            // Nobody's job, or nothing of it is here any more: there is nothing to lose.
             None => receipt.durable(),
         }
     }

@@ -168,9 +168,12 @@ where
     verifier: Verifier<C>,
     generator: OnceLock<Result<WitnessCalculator, Fault>>,
     /// A small key and a witness, for lanes that must prove themselves.
-    known_answer: OnceLock<Result<(ProvingKey<C, Cpu>, Witness<C>), Fault>>,
+    known_answer: OnceLock<Result<KnownAnswer<C>, Fault>>,
     facts: Arc<Facts>,
 }
+
+/// A small circuit's key and a witness for it.
+type KnownAnswer<C> = (ProvingKey<C, Cpu>, Witness<C>);
 
 /// What a plan makes of an input.
 enum Parsed<C> {
@@ -417,8 +420,7 @@ where
     }
 }
 
-/// A small circuit with a key of its own.
-fn known_answer<C: Curve>() -> Result<(ProvingKey<C, Cpu>, Witness<C>), Fault>
+fn known_answer<C: Curve>() -> Result<KnownAnswer<C>, Fault>
 where
     Cpu: Device<C>,
 {
