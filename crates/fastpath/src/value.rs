@@ -206,7 +206,7 @@ impl From<u64> for Value {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

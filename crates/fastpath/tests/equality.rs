@@ -2,6 +2,8 @@
 //! executor, over random programs, access patterns, declarations, objects and failures, in every
 //! mode and with one to eight threads.
 
+#![cfg(not(loom))]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! Named situations: each kind of bad input, the races that other executors lost, fees, logs, the
 //! service, and stores that are slow, persistent or failing.
 
+#![cfg(not(loom))]
+
 mod common;
 
 use std::sync::Arc;

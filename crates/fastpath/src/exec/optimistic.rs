@@ -316,3 +316,94 @@ impl<T: Transaction> Worker<'_, T> {
         true
     }
 }
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use crate::Context;
+    use crate::Key;
+    use crate::block::Space;
+    use crate::exec::route::Refusals;
+    use crate::state::MemoryState;
+    use crate::state::arena::Arena;
+    use crate::transaction::Abort;
+    use crate::value::Value;
+
+    struct Move(u64, u64);
+
+    impl Transaction for Move {
+        fn execute(&self, ctx: &mut Context<'_>) -> Result<crate::Output, Abort> {
+            let (from, to) = (Key::from_u64(self.0), Key::from_u64(self.1));
+            let (x, y) = (ctx.read_u64(&from)?, ctx.read_u64(&to)?);
+            ctx.write(&from, x - 1)?;
+            ctx.write(&to, 2 * y + 1)?;
+            Ok(crate::Output::None)
+        }
+    }
+
+    fn check(moves: &'static [(u64, u64)], share: bool) {
+        let mut truth = [10_u64, 20, 30];
+        for &(from, to) in moves {
+            truth[from as usize] -= 1;
+            truth[to as usize] = 2 * truth[to as usize] + 1;
+        }
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(move || {
+            let mut arena = Arena::new();
+            for (n, balance) in [(0, 10), (1, 20), (2, 30)] {
+                arena.insert(Space::Plain, Key::from_u64(n), Some(&Value::from_u64(balance)));
+            }
+            let line = |n| Line(AtomicU32::new(n));
+            let transactions: Vec<Move> = moves.iter().map(|&(a, b)| Move(a, b)).collect();
+            let count = transactions.len() as u32;
+            let parts = loom::sync::Arc::new((
+                arena,
+                transactions,
+                Refusals::default(),
+                Ring::new(8),
+                Shared { frontier: line(0), next: line(0), stop: line(0), conflicts: line(0) },
+            ));
+            let work = move |parts: &(Arena, Vec<Move>, Refusals, Ring, Shared)| {
+                let (arena, transactions, refusals, ring, shared) = parts;
+                let env = Env {
+                    transactions,
+                    refusals,
+                    arena,
+                    behind: &MemoryState,
+                    base: 1,
+                    step_limit: 100,
+                    log: false,
+                };
+                let tuning = Tuning { threads: 2, chunk: 1, share, most_conflicts: f64::INFINITY };
+                let mut lane = Lane::default();
+                let (order, queue) = (Order::From(0), VecDeque::new());
+                let lane = &mut lane;
+                Worker { env: &env, order, count, tuning, ring, shared, lane, queue, longest: 2 }
+                    .work();
+            };
+            let other = {
+                let parts = loom::sync::Arc::clone(&parts);
+                loom::thread::spawn(move || work(&parts))
+            };
+            work(&parts);
+            other.join().unwrap();
+            for (n, &balance) in truth.iter().enumerate() {
+                let slot = parts.0.plain(&Key::from_u64(n as u64), &MemoryState);
+                assert_eq!(parts.0.load(slot).0, Some(Value::from_u64(balance)));
+                assert_eq!(parts.0.cell(slot).pending(), None, "hints are taken back");
+            }
+        });
+    }
+
+    #[test]
+    fn a_chain_of_two_gives_the_result_of_the_order_in_every_interleaving() {
+        check(&[(0, 1), (1, 2)], true);
+        check(&[(0, 1), (1, 2)], false);
+    }
+
+    #[test]
+    fn a_crossing_of_three_gives_the_result_of_the_order_in_every_interleaving() {
+        check(&[(0, 1), (1, 0), (2, 1)], true);
+    }
+}

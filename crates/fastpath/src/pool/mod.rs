@@ -3,11 +3,15 @@
 //! A block of a few microseconds' work cannot pay for waking a sleeping thread (tens of
 //! microseconds), and a service that waits for its next block must not burn a core. So a worker
 //! watches for the next job as long as a wake-up costs, and parks after that.
+//!
+//! A share of a job is an offer. Whoever called takes back the shares that nobody has begun by the
+//! time its own is done, and does them itself: on a busy machine nobody waits for a worker that is
+//! not scheduled, and a small job is over before a parked worker wakes.
 
 mod erase;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -18,6 +22,11 @@ use erase::Erased;
 const WATCH: Duration = Duration::from_micros(60);
 /// Turns between two looks at the clock.
 const TURNS: u32 = 256;
+
+/// How far an offer got, in its lowest two bits.
+const OFFERED: u64 = 0;
+const BEGUN: u64 = 1;
+const OVER: u64 = 2;
 
 /// A fixed number of threads, of which the caller is the first.
 pub(crate) struct Pool {
@@ -30,9 +39,9 @@ pub(crate) struct Pool {
 struct Shared {
     /// Counts jobs; a worker runs when it changes.
     generation: AtomicU64,
-    job: Mutex<Option<(Erased, usize)>>,
-    /// Workers that have not finished the present job.
-    left: AtomicUsize,
+    job: Mutex<Option<Erased>>,
+    /// What each worker is offered: the generation, and how far it got.
+    offers: Vec<AtomicU64>,
     panicked: AtomicBool,
     over: AtomicBool,
     parked: Vec<AtomicBool>,
@@ -45,7 +54,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             generation: AtomicU64::new(0),
             job: Mutex::new(None),
-            left: AtomicUsize::new(0),
+            offers: (0..others).map(|_| AtomicU64::new(0)).collect(),
             panicked: AtomicBool::new(false),
             over: AtomicBool::new(false),
             parked: (0..others).map(|_| AtomicBool::new(false)).collect(),
@@ -85,27 +94,27 @@ impl Pool {
         let _turn = crate::sync_lock(&self.turn);
         let shared = &*self.shared;
         erase::scoped(f, |job| {
-            *crate::sync_lock(&shared.job) = Some((job, others));
-            // All workers answer, also those that this job does not need.
-            shared.left.store(self.workers.len(), Ordering::Relaxed);
-            shared.generation.fetch_add(1, Ordering::SeqCst);
-            for (parked, worker) in shared.parked.iter().zip(&self.workers) {
+            *crate::sync_lock(&shared.job) = Some(job);
+            let generation = shared.generation.load(Ordering::Relaxed) + 1;
+            for offer in &shared.offers[..others] {
+                offer.store(OFFERED | generation << 2, Ordering::Release);
+            }
+            shared.generation.store(generation, Ordering::SeqCst);
+            for (parked, worker) in shared.parked.iter().zip(&self.workers).take(others) {
                 if parked.load(Ordering::SeqCst) {
                     Thread::unpark(worker.thread());
                 }
             }
-            let mine = catch_unwind(AssertUnwindSafe(|| f(0)));
-            let mut turns = 0_u32;
-            while shared.left.load(Ordering::Acquire) != 0 {
-                turns += 1;
-                if turns.is_multiple_of(TURNS * 16) {
-                    thread::yield_now();
+            let mut panic = catch_unwind(AssertUnwindSafe(|| f(0))).err();
+            for (id, offer) in shared.offers[..others].iter().enumerate() {
+                if shared.settle(offer, generation) {
+                    let mine = catch_unwind(AssertUnwindSafe(|| f(id + 1)));
+                    panic = panic.or(mine.err());
                 }
-                std::hint::spin_loop();
             }
             *crate::sync_lock(&shared.job) = None;
             // Only now may this frame go: nobody else holds the job.
-            if let Err(panic) = mine {
+            if let Some(panic) = panic {
                 resume_unwind(panic);
             }
         });
@@ -121,14 +130,45 @@ impl Shared {
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
+            let offered = OFFERED | seen << 2;
+            let begun = self.offers[id].compare_exchange(
+                offered,
+                BEGUN | seen << 2,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            if begun.is_err() {
+                // Not needed, or taken back.
+                continue;
+            }
             let job = *crate::sync_lock(&self.job);
-            if let Some((job, others)) = job
-                && id < others
+            if let Some(job) = job
                 && catch_unwind(AssertUnwindSafe(|| job.call(id + 1))).is_err()
             {
                 self.panicked.store(true, Ordering::Relaxed);
             }
-            self.left.fetch_sub(1, Ordering::Release);
+            self.offers[id].store(OVER | seen << 2, Ordering::Release);
+        }
+    }
+
+    /// Takes an offer back, which gives `true`, or waits until the worker that began is done.
+    fn settle(&self, offer: &AtomicU64, generation: u64) -> bool {
+        let over = OVER | generation << 2;
+        let mut turns = 0_u32;
+        loop {
+            let offered = OFFERED | generation << 2;
+            let taken_back =
+                offer.compare_exchange(offered, over, Ordering::AcqRel, Ordering::Acquire);
+            match taken_back {
+                Ok(_) => return true,
+                Err(state) if state == over => return false,
+                Err(_) => {}
+            }
+            turns += 1;
+            if turns.is_multiple_of(TURNS * 16) {
+                thread::yield_now();
+            }
+            std::hint::spin_loop();
         }
     }
 
@@ -175,8 +215,10 @@ fn pin_to(index: usize) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
 
     #[test]
