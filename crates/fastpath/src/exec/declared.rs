@@ -254,3 +254,6 @@ impl<T: Transaction> Worker<'_, T> {
         self.lane.frames.push(frame);
     }
 }
+
+#[cfg(all(test, loom))]
+mod model;

@@ -9,6 +9,7 @@
 //! not scheduled, and a small job is over before a parked worker wakes.
 
 mod erase;
+mod offer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,16 +18,12 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use erase::Erased;
+use offer::Offer;
 
 /// How long a worker watches before it parks.
 const WATCH: Duration = Duration::from_micros(60);
 /// Turns between two looks at the clock.
 const TURNS: u32 = 256;
-
-/// How far an offer got, in its lowest two bits.
-const OFFERED: u64 = 0;
-const BEGUN: u64 = 1;
-const OVER: u64 = 2;
 
 /// A fixed number of threads, of which the caller is the first.
 pub(crate) struct Pool {
@@ -40,8 +37,8 @@ struct Shared {
     /// Counts jobs; a worker runs when it changes.
     generation: AtomicU64,
     job: Mutex<Option<Erased>>,
-    /// What each worker is offered: the generation, and how far it got.
-    offers: Vec<AtomicU64>,
+    /// What each worker is offered.
+    offers: Vec<Offer>,
     panicked: AtomicBool,
     over: AtomicBool,
     parked: Vec<AtomicBool>,
@@ -54,26 +51,27 @@ impl Pool {
         let shared = Arc::new(Shared {
             generation: AtomicU64::new(0),
             job: Mutex::new(None),
-            offers: (0..others).map(|_| AtomicU64::new(0)).collect(),
+            offers: (0..others).map(|_| Offer::none()).collect(),
             panicked: AtomicBool::new(false),
             over: AtomicBool::new(false),
             parked: (0..others).map(|_| AtomicBool::new(false)).collect(),
         });
-        let workers = (0..others)
-            .map(|id| {
-                let shared = Arc::clone(&shared);
-                thread::Builder::new().name(format!("fastpath-{}", id + 1)).spawn(move || {
-                    if pin {
-                        pin_to(id + 1);
-                    }
-                    shared.serve(id);
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        // Made first: if a thread is refused, dropping the pool ends those before it.
+        let mut pool = Self { shared, workers: Vec::new(), turn: Mutex::new(()) };
+        for id in 0..others {
+            let shared = Arc::clone(&pool.shared);
+            let name = format!("fastpath-{}", id + 1);
+            pool.workers.push(thread::Builder::new().name(name).spawn(move || {
+                if pin {
+                    pin_to(id + 1);
+                }
+                shared.serve(id);
+            })?);
+        }
         if pin && others > 0 {
             pin_to(0);
         }
-        Ok(Self { shared, workers, turn: Mutex::new(()) })
+        Ok(pool)
     }
 
     /// Threads, the caller's included.
@@ -97,7 +95,7 @@ impl Pool {
             *crate::sync_lock(&shared.job) = Some(job);
             let generation = shared.generation.load(Ordering::Relaxed) + 1;
             for offer in &shared.offers[..others] {
-                offer.store(OFFERED | generation << 2, Ordering::Release);
+                offer.make(generation);
             }
             shared.generation.store(generation, Ordering::SeqCst);
             for (parked, worker) in shared.parked.iter().zip(&self.workers).take(others) {
@@ -107,7 +105,7 @@ impl Pool {
             }
             let mut panic = catch_unwind(AssertUnwindSafe(|| f(0))).err();
             for (id, offer) in shared.offers[..others].iter().enumerate() {
-                if shared.settle(offer, generation) {
+                if offer.settle(generation) {
                     let mine = catch_unwind(AssertUnwindSafe(|| f(id + 1)));
                     panic = panic.or(mine.err());
                 }
@@ -130,14 +128,7 @@ impl Shared {
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
-            let offered = OFFERED | seen << 2;
-            let begun = self.offers[id].compare_exchange(
-                offered,
-                BEGUN | seen << 2,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-            if begun.is_err() {
+            if !self.offers[id].begin(seen) {
                 // Not needed, or taken back.
                 continue;
             }
@@ -147,28 +138,7 @@ impl Shared {
             {
                 self.panicked.store(true, Ordering::Relaxed);
             }
-            self.offers[id].store(OVER | seen << 2, Ordering::Release);
-        }
-    }
-
-    /// Takes an offer back, which gives `true`, or waits until the worker that began is done.
-    fn settle(&self, offer: &AtomicU64, generation: u64) -> bool {
-        let over = OVER | generation << 2;
-        let mut turns = 0_u32;
-        loop {
-            let offered = OFFERED | generation << 2;
-            let taken_back =
-                offer.compare_exchange(offered, over, Ordering::AcqRel, Ordering::Acquire);
-            match taken_back {
-                Ok(_) => return true,
-                Err(state) if state == over => return false,
-                Err(_) => {}
-            }
-            turns += 1;
-            if turns.is_multiple_of(TURNS * 16) {
-                thread::yield_now();
-            }
-            std::hint::spin_loop();
+            self.offers[id].finish(seen);
         }
     }
 
