@@ -84,6 +84,9 @@ fn program(rng: &mut Rng, recipe: &Recipe, model: &Model) -> Program {
         if needs <= program.objects.len() || recipe.faults && rng.one_in(20) {
             program.ops.push(op);
         }
+        if rng.one_in(60) {
+            program.ops.push(Op::Yield);
+        }
     }
     if recipe.faults && rng.one_in(25) {
         let modulus = 1 + rng.below(4);

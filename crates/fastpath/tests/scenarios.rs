@@ -147,39 +147,51 @@ fn a_private_transaction_without_a_verifier_is_refused() {
     assert_eq!(outcome.receipts[0].path, Path::Private);
 }
 
-/// Moves one unit between two balances.
+/// Moves one unit between two balances, and lets other threads go on between reading and writing.
 struct Transfer(u64, u64);
 
 impl Transaction for Transfer {
     fn execute(&self, ctx: &mut Context<'_>) -> Result<Output, Abort> {
         let (from, to) = (ctx.read_u64(&key(self.0))?, ctx.read_u64(&key(self.1))?);
+        if (from ^ to).is_multiple_of(8) {
+            std::thread::yield_now();
+        }
         ctx.write(&key(self.0), from.checked_sub(1).ok_or(Abort::user(1))?)?;
         ctx.write(&key(self.1), to + 1)?;
-        Ok(Output::None)
+        Ok(Output::Word(from))
     }
 }
 
 /// Snapshot stores with a commit timestamp drawn before the versions are there lose updates: a
 /// transaction that begins in between reads the old value and passes validation. Here the total of
-/// all balances must hold, at few accounts and many threads.
+/// all balances must hold, and each of them, at few accounts and many threads.
 #[test]
 fn no_update_is_lost_and_no_money_is_made() {
+    let mut conflicts = 0;
     for accounts in [2, 10, 100] {
         for threads in [2, 8] {
-            let config = Config::with_threads(threads).fixed(Mode::Optimistic);
-            let mut executor = FastPathExecutor::in_memory(Config { chunk: 1, ..config }).unwrap();
-            (0..accounts).for_each(|n| executor.insert(key(n), 1000).unwrap());
+            let config = Config { chunk: 1, ..Config::with_threads(threads) };
+            let mut executor = FastPathExecutor::in_memory(config.fixed(Mode::Optimistic)).unwrap();
+            let mut plain = FastPathExecutor::in_memory(Config::with_threads(1)).unwrap();
+            for n in 0..accounts {
+                executor.insert(key(n), 1000).unwrap();
+                plain.insert(key(n), 1000).unwrap();
+            }
             let mut rng = Rng(accounts + threads as u64);
-            let transfers = (0..5000).map(|_| {
+            let transfers = (0..1000).map(|_| {
                 let from = rng.below(accounts);
                 Transfer(from, (from + 1 + rng.below(accounts - 1)) % accounts)
             });
-            executor.execute_block(&Block::new(transfers.collect())).unwrap();
+            let block = Block::new(transfers.collect());
+            let found = executor.execute_block(&block).unwrap();
             let total: u64 =
                 (0..accounts).map(|n| executor.get(&key(n)).unwrap().unwrap().as_u64()).sum();
             assert_eq!(total, accounts * 1000);
+            assert_eq!(found.root, plain.execute_sequential(&block).unwrap().root);
+            conflicts += found.cost.conflicts;
         }
     }
+    assert!(conflicts > 100, "the races were there: {conflicts}");
 }
 
 #[test]

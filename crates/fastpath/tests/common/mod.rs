@@ -33,7 +33,7 @@ impl Rng {
 }
 
 /// One step of a program. `acc` is its only register.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
     /// `acc = acc * 31 + value(key)`.
     Read(u64),
@@ -57,6 +57,8 @@ pub(crate) enum Op {
     ObjectGive(usize, Ownership),
     /// Ignores the error of reading this key.
     ReadCarelessly(u64),
+    /// Lets other threads go on, so that what it has read is likely overwritten meanwhile.
+    Yield,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -126,6 +128,7 @@ impl Transaction for Program {
                 }
                 Op::ObjectWrite(i) => ctx.set_object(*i, acc)?,
                 Op::ObjectGive(i, to) => ctx.give_object(*i, *to)?,
+                Op::Yield => std::thread::yield_now(),
                 Op::ReadCarelessly(k) => {
                     if let Ok(value) = ctx.read(&key(*k)) {
                         acc = mix(acc, &value);
@@ -305,6 +308,9 @@ impl Model {
         let mut touched = Vec::new();
         let mut acc = 1_u64;
         for op in &program.ops {
+            if *op == Op::Yield {
+                continue;
+            }
             if !matches!(op, Op::AbortIf(_) | Op::PanicIf(_) | Op::LoopIf(_) | Op::Fee(_)) {
                 steps += 1;
                 if steps > limit {
@@ -354,7 +360,7 @@ impl Model {
                 Op::LoopIf(m) if acc.is_multiple_of(*m) => {
                     return fail(Failure::StepLimit { limit });
                 }
-                Op::AbortIf(_) | Op::PanicIf(_) | Op::LoopIf(_) => {}
+                Op::AbortIf(_) | Op::PanicIf(_) | Op::LoopIf(_) | Op::Yield => {}
                 Op::Fee(amount) => *fee = fee.saturating_add(*amount),
                 Op::ObjectRead(i) | Op::ObjectWrite(i) | Op::ObjectGive(i, _) => {
                     let Some(cited) = program.objects.get(*i) else {
