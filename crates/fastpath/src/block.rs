@@ -79,6 +79,8 @@ pub struct Outcome {
     pub decisions: Vec<Decision>,
     /// Reads and writes in order, where asked for.
     pub log: Option<AccessLog>,
+    /// Transactions that each shard of the fast path executed; empty if none was used.
+    pub partitions: Vec<u64>,
     /// What it cost.
     pub cost: Cost,
 }

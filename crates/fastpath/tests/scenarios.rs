@@ -287,7 +287,7 @@ fn the_metrics_have_their_names() {
                 "fastpath_queue_length 0",
                 "fastpath_slow_requests_total",
                 "fastpath_queue_wait_time_ms{quantile=\"0.5\"}",
-                "fastpath_batch_size{partition=\"0\"}",
+                "# TYPE fastpath_batch_size gauge",
                 "fastpath_dropped_total",
             ] {
                 assert!(text.contains(name), "{name} in {text}");
@@ -300,6 +300,104 @@ fn the_metrics_have_their_names() {
     assert_eq!((stats.total, stats.succeeded, stats.blocks), (2, 2, 2));
     assert_eq!(stats.retry_rate(), 0.0);
     assert!(stats.summary().contains("2 transactions in 2 blocks"));
+}
+
+#[test]
+fn the_size_of_each_partition_is_what_it_executed() {
+    let config = Config { partitions: 4, ..Config::with_threads(2).fixed(Mode::Shards) };
+    let mut executor = FastPathExecutor::in_memory(config).unwrap();
+    (0..100).for_each(|n| {
+        executor.insert_object(object(n, Ownership::Owned(owner(1)), 0)).unwrap();
+    });
+    // Three spends of object 0 and one of every other: its shard has two more than its share.
+    let mut block: Vec<_> = (0..100).map(|n| spend(n, 0, 1)).collect();
+    block.extend([spend(0, 1, 1), spend(0, 2, 1)]);
+    let outcome = executor.execute_block(&Block::new(block)).unwrap();
+    assert!(outcome.receipts.iter().all(|receipt| receipt.status.is_success()));
+    assert_eq!(outcome.partitions.len(), 4);
+    assert_eq!(outcome.partitions.iter().sum::<u64>(), 102);
+    let text = executor.export_prometheus();
+    for (shard, size) in outcome.partitions.iter().enumerate() {
+        let line = format!("fastpath_batch_size{{partition=\"{shard}\"}} {size}\n");
+        assert!(text.contains(&line), "{line} in {text}");
+    }
+}
+
+/// Takes its time.
+struct Sleepy;
+
+impl Transaction for Sleepy {
+    fn execute(&self, _: &mut Context<'_>) -> Result<Output, Abort> {
+        std::thread::sleep(Duration::from_millis(3));
+        Ok(Output::None)
+    }
+}
+
+#[test]
+fn a_slow_transaction_leaves_a_trace_with_its_path_and_the_reason() {
+    let config = Config { slow_nanos: 2_000_000, ..Config::with_threads(1) };
+    let mut executor = FastPathExecutor::in_memory(config).unwrap();
+    executor.execute_block(&Block::new((0..16).map(|_| Sleepy).collect())).unwrap();
+    let stats = executor.stats();
+    assert!(stats.slow >= 1);
+    assert_eq!(stats.slow_transactions[0].path, Path::Consensus);
+    assert!(stats.slow_transactions[0].decision.starts_with("serial: "));
+}
+
+/// Panics at every claim.
+struct Clumsy;
+
+impl athanor_fastpath::Verifier for Clumsy {
+    fn verify(&self, _: &[athanor_fastpath::PrivateClaim<'_>]) -> Vec<Result<(), String>> {
+        panic!("unlucky verifier");
+    }
+}
+
+#[test]
+fn a_verifier_that_panics_refuses_its_claims_and_nothing_else() {
+    quiet_panics();
+    let mut executor = FastPathExecutor::in_memory(Config::with_threads(2))
+        .unwrap()
+        .with_verifier(Arc::new(Clumsy));
+    let private = Program { proof: Some(vec![2]), ..ops([Op::Write(1, 8)]) };
+    let outcome =
+        executor.execute_block(&Block::new(vec![private, ops([Op::Write(2, 8)])])).unwrap();
+    let expected = Failure::ProofRejected { reason: "the verifier panicked".into() };
+    assert_eq!(*failure(&outcome.receipts[0]), expected);
+    assert!(outcome.receipts[1].status.is_success());
+}
+
+/// Breaks the rules: panics outside of its execution, where nothing can catch it for the block.
+#[derive(Debug)]
+struct Broken;
+
+impl Transaction for Broken {
+    fn execute(&self, _: &mut Context<'_>) -> Result<Output, Abort> {
+        Ok(Output::None)
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        panic!("unlucky deadline")
+    }
+
+    fn access(&self) -> athanor_fastpath::Access<'_> {
+        panic!("unlucky access")
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_service_that_died() {
+    quiet_panics();
+    let executor = FastPathExecutor::in_memory(Config::with_threads(1)).unwrap();
+    let service = FastPathService::start(executor, QueueConfig::default()).unwrap();
+    assert!(service.submit(Broken, Some(Duration::MAX)).unwrap().wait().is_none());
+    loop {
+        match service.submit(Broken, None) {
+            Err(SubmitError::Stopped { .. }) => break,
+            Ok(ticket) => assert!(ticket.wait().is_none()),
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 /// Waits until it is told to go on.
