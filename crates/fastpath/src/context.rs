@@ -1,9 +1,10 @@
 //! What a transaction sees of the world while it runs.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::exec::ring::{Pending, Ring};
-use crate::frame::{Edit, Frame, Opened, Write, credited};
+use crate::frame::{Edit, FEW, Frame, Opened, Write, credited};
 use crate::object::{Header, Object, ObjectId, Owner, Ownership};
 use crate::receipt::{Failure, Output, Path, Receipt, Status};
 use crate::state::State;
@@ -93,6 +94,11 @@ pub(crate) fn attempt<T: Transaction>(
     let (objects_at, keys_at) =
         if slots.is_empty() { (&[][..], &[][..]) } else { slots.split_at(objects.len()) };
     let mut ctx = Context { world, frame, access: transaction.access(), slots: keys_at, steps: 0 };
+    if let Access::Keys { kind: Declaration::Exact | Declaration::Superset, writes, reads } =
+        ctx.access
+    {
+        ctx.frame.declare(writes, reads);
+    }
     let result = ctx.run(transaction, objects_at);
     let only_objects = matches!(ctx.access, Access::Objects) && !objects.is_empty();
     let owned = only_objects && !frame.shared;
@@ -315,14 +321,8 @@ impl<'a> Context<'a> {
                 return Err(self.fail(Failure::UndeclaredAccess { key: *key }));
             }
             Access::Keys { reads, writes, .. } => {
-                let place = writes.iter().position(|declared| declared == key).or_else(|| {
-                    if write {
-                        None
-                    } else {
-                        Some(writes.len() + reads.iter().position(|declared| declared == key)?)
-                    }
-                });
-                match place {
+                let place = self.frame.declared(key, writes, reads);
+                match place.filter(|&place| !write || place < writes.len()) {
                     None => return Err(self.fail(Failure::UndeclaredAccess { key: *key })),
                     Some(place) if !self.slots.is_empty() => return Ok(self.slots[place]),
                     Some(_) => {}
@@ -401,8 +401,13 @@ impl<'a> Context<'a> {
         let objects = transaction.objects();
         let sender = transaction.sender();
         self.step(objects.len() as u64)?;
+        let mut seen = (objects.len() > FEW).then(HashSet::<ObjectId, ahash::RandomState>::default);
         for (i, object) in objects.iter().enumerate() {
-            if is_repeated(objects.iter().map(|object| &object.id), i) {
+            let repeated = match &mut seen {
+                None => objects[..i].iter().any(|other| other.id == object.id),
+                Some(seen) => !seen.insert(object.id),
+            };
+            if repeated {
                 return Err(self.fail(Failure::DuplicateObject { id: object.id }));
             }
             let slot = match at.get(i) {
@@ -450,8 +455,8 @@ impl<'a> Context<'a> {
 
     /// Spends the versions: every owned object moves on, a shared one if it was written.
     fn close_objects(&mut self) {
-        let Frame { objects, writes, .. } = &mut *self.frame;
-        for opened in objects {
+        let objects = std::mem::take(&mut self.frame.objects);
+        for opened in &objects {
             let spent = match opened.before.ownership {
                 Ownership::Owned(_) => true,
                 Ownership::Shared => opened.written,
@@ -459,9 +464,10 @@ impl<'a> Context<'a> {
             };
             if spent {
                 let after = Header { version: opened.before.version + 1, ..opened.after };
-                writes.push(Write { slot: opened.slot, edit: Edit::Put(after.encode()) });
+                self.frame.push(Write { slot: opened.slot, edit: Edit::Put(after.encode()) });
             }
         }
+        self.frame.objects = objects;
     }
 
     fn opened(&mut self, index: usize) -> Result<Opened, Abort> {
@@ -481,10 +487,4 @@ impl<'a> Context<'a> {
         opened.written = true;
         Ok(opened)
     }
-}
-
-/// Whether the name at `index` occurs before it.
-fn is_repeated<'k>(names: impl Iterator<Item = &'k Key> + Clone, index: usize) -> bool {
-    let Some(name) = names.clone().nth(index) else { return false };
-    names.take(index).any(|other| other == name)
 }

@@ -24,6 +24,8 @@ use crate::transaction::Access;
 
 /// A ticket that asks for the count to be exactly this: a write.
 const EXACTLY: u32 = 1 << 31;
+/// In place of a ticket: the transaction has one for this entry already.
+const HAS_ONE: u32 = u32::MAX;
 /// Transactions that a worker holds back beyond the chunk that it claimed.
 const HELD: usize = 8;
 /// Turns of the waiting loop before the core is offered to others.
@@ -36,11 +38,23 @@ pub(crate) struct Tickets {
     due: Vec<u32>,
     /// Where each transaction's tickets begin; one more at the end.
     first: Vec<u32>,
-    /// By slot: the stretch it was last used in, accesses so far, and accesses up to the last write.
-    counts: Vec<[u32; 3]>,
-    overlay: std::collections::HashMap<Slot, [u32; 3], ahash::RandomState>,
+    /// By slot.
+    counts: Vec<Count>,
+    overlay: std::collections::HashMap<Slot, Count, ahash::RandomState>,
     stretch: u32,
     distinct: Vec<Slot>,
+}
+
+/// How an entry has been used in a stretch so far.
+#[derive(Copy, Clone, Default)]
+struct Count {
+    /// The stretch that the rest is about.
+    stretch: u32,
+    accesses: u32,
+    /// Accesses up to the last write.
+    written: u32,
+    /// The last position that used it.
+    last: u32,
 }
 
 /// Executes `count` places of a stretch.
@@ -124,7 +138,7 @@ impl Tickets {
             self.counts.clear();
             self.stretch = 1;
         }
-        self.counts.resize(env.arena.len(), [0; 3]);
+        self.counts.resize(env.arena.len(), Count::default());
         self.overlay.clear();
         self.distinct.clear();
         self.due.clear();
@@ -137,12 +151,8 @@ impl Tickets {
                 _ => 0,
             };
             let range = self.range(position);
-            for (place, at) in range.clone().enumerate() {
+            for (place, at) in range.enumerate() {
                 let slot = self.slots[at];
-                // The same entry twice in one transaction takes one ticket.
-                if self.slots[range.start..at].contains(&slot) {
-                    continue;
-                }
                 let exclusive = if place < objects {
                     !is_immutable(env, slot)
                 } else {
@@ -153,17 +163,22 @@ impl Tickets {
                     Some(entry) => entry,
                     None => self.overlay.entry(slot).or_default(),
                 };
-                if entry[0] != stretch {
-                    *entry = [stretch, 0, 0];
+                if entry.stretch != stretch {
+                    *entry = Count { stretch, ..Count::default() };
                     self.distinct.push(slot);
+                } else if entry.last == position {
+                    // The same entry twice in one transaction takes one ticket.
+                    self.due[at] = HAS_ONE;
+                    continue;
                 }
+                entry.last = position;
                 if exclusive {
-                    self.due[at] = entry[1] | EXACTLY;
-                    entry[2] = entry[1] + 1;
+                    self.due[at] = entry.accesses | EXACTLY;
+                    entry.written = entry.accesses + 1;
                 } else {
-                    self.due[at] = entry[2];
+                    self.due[at] = entry.written;
                 }
-                entry[1] += 1;
+                entry.accesses += 1;
             }
         }
     }
@@ -176,14 +191,17 @@ impl Tickets {
         let range = self.range(position);
         self.slots[range.clone()].iter().zip(&self.due[range]).all(|(&slot, &due)| {
             let count = env.arena.cell(slot).count();
+            if due == HAS_ONE {
+                return true;
+            }
             if due & EXACTLY == 0 { count >= due } else { count == due & !EXACTLY }
         })
     }
 
     fn pass<T>(&self, env: &Env<'_, T>, position: u32) {
         let range = self.range(position);
-        for at in range.clone() {
-            if !self.slots[range.start..at].contains(&self.slots[at]) {
+        for at in range {
+            if self.due[at] != HAS_ONE {
                 env.arena.cell(self.slots[at]).add_count();
             }
         }

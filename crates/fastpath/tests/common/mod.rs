@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use athanor_fastpath::{
-    Abort, Access, Block, Context, Declaration, Failure, FastPathExecutor, Key, MemoryState,
-    Object, ObjectRef, Output, Owner, Ownership, Path, PrivateClaim, Receipt, Status, Transaction,
-    Value, Verifier,
+    Abort, Access, Block, Config, Context, Declaration, Failure, FastPathExecutor, Key,
+    MemoryState, Mode, Object, ObjectRef, Output, Owner, Ownership, Path, PrivateClaim, Receipt,
+    Status, Transaction, Value, Verifier,
 };
 
 /// Splitmix64.
@@ -450,4 +450,43 @@ pub(crate) fn quiet_panics() {
             }
         }));
     });
+}
+
+pub(crate) fn owner(n: u8) -> Key {
+    Key([n; 32])
+}
+
+pub(crate) fn object(n: u64, ownership: Ownership, version: u64) -> Object {
+    Object { id: key(1000 + n), version, ownership, data: Value::from_u64(n) }
+}
+
+pub(crate) fn spend(n: u64, version: u64, sender: u8) -> Program {
+    Program {
+        ops: vec![Op::ObjectWrite(0)],
+        sender: owner(sender),
+        objects: vec![ObjectRef { id: key(1000 + n), version }],
+        access: Declared::Objects,
+        ..Program::default()
+    }
+}
+
+pub(crate) fn ops(ops: impl Into<Vec<Op>>) -> Program {
+    Program { ops: ops.into(), ..Program::default() }
+}
+
+pub(crate) fn failure(receipt: &Receipt) -> &Failure {
+    match &receipt.status {
+        Status::Failed(failure) => failure,
+        other => panic!("not a failure: {other:?}"),
+    }
+}
+
+/// Every configuration that a situation is tried in.
+pub(crate) fn configs() -> Vec<Config> {
+    let mut configs = vec![Config::with_threads(1), Config::with_threads(2)];
+    for mode in [Mode::Optimistic, Mode::Shards, Mode::Declared] {
+        configs.push(Config::with_threads(3).fixed(mode));
+    }
+    configs.iter_mut().for_each(|config| config.step_limit = 1000);
+    configs
 }
