@@ -188,7 +188,10 @@ impl<'a> Context<'a> {
         self.step(1)?;
         let value = self.checked(value.into())?;
         let slot = self.slot(key, true)?;
-        self.frame.put(slot, Edit::Put(value));
+        match value.word() {
+            Some(word) => self.frame.put_word(slot, word),
+            None => self.frame.put(slot, Edit::Put(value)),
+        }
         Ok(())
     }
 
@@ -213,6 +216,7 @@ impl<'a> Context<'a> {
         self.step(1)?;
         let slot = self.slot(key, true)?;
         let sum = match self.frame.written(slot) {
+            Some(Edit::Word(word)) => word.checked_add(amount).map(Edit::Word),
             Some(Edit::Put(value)) => {
                 value.as_u64().checked_add(amount).map(|sum| Edit::Put(value.with_u64(sum)))
             }
@@ -344,6 +348,7 @@ impl<'a> Context<'a> {
     fn fetch(&mut self, slot: Slot) -> Result<Option<Value>, Abort> {
         match self.frame.written(slot) {
             None => self.base(slot),
+            Some(&mut Edit::Word(word)) => Ok(Some(Value::from_u64(word))),
             Some(Edit::Put(value)) => Ok(Some(value.clone())),
             Some(Edit::Delete) => Ok(None),
             Some(&mut Edit::Credit(amount)) => {

@@ -24,6 +24,8 @@ pub(crate) struct Read {
 /// What a transaction does to an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
+    /// A number of eight bytes, the most common value: moved and stored as one word.
+    Word(u64),
     Put(Value),
     Delete,
     /// Adds to the number there, whatever it is: credits commute, so they order nothing.
@@ -99,7 +101,9 @@ impl Frame {
         self.reads.clear();
         self.recent.used = 0;
         self.declared.clear();
-        self.discard();
+        self.writes.clear();
+        self.objects.clear();
+        self.fee = 0;
         self.bounds.clear();
         self.shared = false;
         self.poison = None;
@@ -170,13 +174,22 @@ impl Frame {
         place(writes).or_else(|| Some(writes.len() + place(reads)?))
     }
 
+    /// Puts a number; apart from [`Frame::put`] so that no whole value is built and copied.
     #[inline]
+    pub(crate) fn put_word(&mut self, slot: Slot, word: u64) {
+        match self.written(slot) {
+            None => self.push(Write { slot, edit: Edit::Word(word) }),
+            Some(Edit::Word(written)) => *written = word,
+            Some(_) => self.put(slot, Edit::Word(word)),
+        }
+    }
+
     pub(crate) fn put(&mut self, slot: Slot, edit: Edit) {
         match self.written(slot) {
             None => self.push(Write { slot, edit }),
             Some(written) => {
                 let before = std::mem::replace(written, edit);
-                if let (Edit::Credit(amount), Some(Edit::Put(_) | Edit::Delete)) =
+                if let (Edit::Credit(amount), Some(Edit::Word(_) | Edit::Put(_) | Edit::Delete)) =
                     (before, self.written(slot))
                 {
                     self.bounds.push((slot, amount));
@@ -213,6 +226,7 @@ impl Frame {
         }
         for write in &self.writes {
             let first = match &write.edit {
+                Edit::Word(word) => arena.store_word(write.slot, *word, stamp, since),
                 Edit::Put(value) => arena.store(write.slot, Some(value), stamp, since),
                 Edit::Delete => arena.store(write.slot, None, stamp, since),
                 Edit::Credit(amount) => {

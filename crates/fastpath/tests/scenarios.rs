@@ -280,8 +280,8 @@ fn one_hot_key_is_no_cliff_and_no_deadlock() {
     }
 }
 
-/// Past a few names, writes, declared keys, objects and records are found through indices. Here each
-/// transaction has thousands of each, at random: with searches that are not indexed it takes minutes.
+/// Past a few names, writes, declared keys, objects and records are found through indices. Here a
+/// transaction has thousands of each, at random; searches that are not indexed show in its time.
 #[test]
 fn large_transactions_give_the_result_of_the_order() {
     const KEYS: u64 = 10_000;

@@ -153,6 +153,7 @@ impl Ring {
         record.entries.clear();
         for write in writes {
             let value = match &write.edit {
+                Edit::Word(word) => Some(Value::from_u64(*word)),
                 Edit::Put(value) => Some(value.clone()),
                 Edit::Delete => None,
                 Edit::Credit(_) => continue,
