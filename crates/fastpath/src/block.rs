@@ -102,6 +102,8 @@ pub struct Cost {
     pub sharded: u64,
     /// Transactions ordered by declared access sets.
     pub declared: u64,
+    /// Of those, transactions of a dominant entry, which one worker ran back to back.
+    pub hot_lane: u64,
     /// Transactions executed optimistically.
     pub optimistic: u64,
     /// Checking proofs.
