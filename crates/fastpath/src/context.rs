@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::exec::ring::{Pending, Ring};
 use crate::frame::{Edit, FEW, Frame, Opened, Write, credited};
-use crate::object::{Header, Object, ObjectId, Owner, Ownership};
+use crate::object::{Header, Object, ObjectId, ObjectRef, Owner, Ownership};
 use crate::receipt::{Failure, Output, Path, Receipt, Status};
 use crate::state::State;
 use crate::state::arena::{Arena, Slot};
@@ -22,6 +22,7 @@ pub struct Context<'a> {
     world: World<'a>,
     frame: &'a mut Frame,
     access: Access<'a>,
+    objects: &'a [ObjectRef],
     /// Slots of the declared writes and then reads, where the scheduler has looked them up.
     slots: &'a [Slot],
     steps: u64,
@@ -93,7 +94,8 @@ pub(crate) fn attempt<T: Transaction>(
     let objects = transaction.objects();
     let (objects_at, keys_at) =
         if slots.is_empty() { (&[][..], &[][..]) } else { slots.split_at(objects.len()) };
-    let mut ctx = Context { world, frame, access: transaction.access(), slots: keys_at, steps: 0 };
+    let access = transaction.access();
+    let mut ctx = Context { world, frame, access, objects, slots: keys_at, steps: 0 };
     if let Access::Keys { kind: Declaration::Exact | Declaration::Superset, writes, reads } =
         ctx.access
     {
@@ -268,7 +270,7 @@ impl<'a> Context<'a> {
         let opened = self.opened(index)?;
         let data = self.fetch(opened.slot + 1)?.unwrap_or_else(|| Value::from_bytes(&[]));
         Ok(Object {
-            id: self.world.arena.name(opened.slot).key,
+            id: self.objects[index].id,
             version: opened.before.version,
             ownership: opened.after.ownership,
             data,
@@ -485,7 +487,7 @@ impl<'a> Context<'a> {
     fn writable(&mut self, index: usize) -> Result<&mut Opened, Abort> {
         let opened = self.opened(index)?;
         if opened.before.ownership == Ownership::Immutable {
-            let id = self.world.arena.name(opened.slot).key;
+            let id = self.objects[index].id;
             return Err(self.fail(Failure::Immutable { id }));
         }
         let opened = &mut self.frame.objects[index];
