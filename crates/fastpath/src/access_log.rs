@@ -161,6 +161,7 @@ pub(crate) fn assemble(
         }
         for write in entries.writes {
             let kind = match write.edit {
+                Edit::Word(word) => AccessKind::Put(Value::from_u64(word)),
                 Edit::Put(value) => AccessKind::Put(value),
                 Edit::Delete => AccessKind::Delete,
                 Edit::Credit(amount) => AccessKind::Credit(amount),

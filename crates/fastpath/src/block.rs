@@ -79,6 +79,8 @@ pub struct Outcome {
     pub decisions: Vec<Decision>,
     /// Reads and writes in order, where asked for.
     pub log: Option<AccessLog>,
+    /// Transactions that each shard of the fast path executed; empty if none was used.
+    pub partitions: Vec<u64>,
     /// What it cost.
     pub cost: Cost,
 }
@@ -100,6 +102,8 @@ pub struct Cost {
     pub sharded: u64,
     /// Transactions ordered by declared access sets.
     pub declared: u64,
+    /// Of those, transactions of a dominant entry, which one worker ran back to back.
+    pub hot_lane: u64,
     /// Transactions executed optimistically.
     pub optimistic: u64,
     /// Checking proofs.

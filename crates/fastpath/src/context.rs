@@ -1,10 +1,11 @@
 //! What a transaction sees of the world while it runs.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::exec::ring::{Pending, Ring};
-use crate::frame::{Edit, Frame, Opened, Write, credited};
-use crate::object::{Header, Object, ObjectId, Owner, Ownership};
+use crate::frame::{Edit, FEW, Frame, Opened, Write, credited};
+use crate::object::{Header, Object, ObjectId, ObjectRef, Owner, Ownership};
 use crate::receipt::{Failure, Output, Path, Receipt, Status};
 use crate::state::State;
 use crate::state::arena::{Arena, Slot};
@@ -21,6 +22,7 @@ pub struct Context<'a> {
     world: World<'a>,
     frame: &'a mut Frame,
     access: Access<'a>,
+    objects: &'a [ObjectRef],
     /// Slots of the declared writes and then reads, where the scheduler has looked them up.
     slots: &'a [Slot],
     steps: u64,
@@ -92,7 +94,13 @@ pub(crate) fn attempt<T: Transaction>(
     let objects = transaction.objects();
     let (objects_at, keys_at) =
         if slots.is_empty() { (&[][..], &[][..]) } else { slots.split_at(objects.len()) };
-    let mut ctx = Context { world, frame, access: transaction.access(), slots: keys_at, steps: 0 };
+    let access = transaction.access();
+    let mut ctx = Context { world, frame, access, objects, slots: keys_at, steps: 0 };
+    if let Access::Keys { kind: Declaration::Exact | Declaration::Superset, writes, reads } =
+        ctx.access
+    {
+        ctx.frame.declare(writes, reads);
+    }
     let result = ctx.run(transaction, objects_at);
     let only_objects = matches!(ctx.access, Access::Objects) && !objects.is_empty();
     let owned = only_objects && !frame.shared;
@@ -182,7 +190,10 @@ impl<'a> Context<'a> {
         self.step(1)?;
         let value = self.checked(value.into())?;
         let slot = self.slot(key, true)?;
-        self.frame.put(slot, Edit::Put(value));
+        match value.word() {
+            Some(word) => self.frame.put_word(slot, word),
+            None => self.frame.put(slot, Edit::Put(value)),
+        }
         Ok(())
     }
 
@@ -207,6 +218,7 @@ impl<'a> Context<'a> {
         self.step(1)?;
         let slot = self.slot(key, true)?;
         let sum = match self.frame.written(slot) {
+            Some(Edit::Word(word)) => word.checked_add(amount).map(Edit::Word),
             Some(Edit::Put(value)) => {
                 value.as_u64().checked_add(amount).map(|sum| Edit::Put(value.with_u64(sum)))
             }
@@ -258,7 +270,7 @@ impl<'a> Context<'a> {
         let opened = self.opened(index)?;
         let data = self.fetch(opened.slot + 1)?.unwrap_or_else(|| Value::from_bytes(&[]));
         Ok(Object {
-            id: self.world.arena.name(opened.slot).key,
+            id: self.objects[index].id,
             version: opened.before.version,
             ownership: opened.after.ownership,
             data,
@@ -315,14 +327,8 @@ impl<'a> Context<'a> {
                 return Err(self.fail(Failure::UndeclaredAccess { key: *key }));
             }
             Access::Keys { reads, writes, .. } => {
-                let place = writes.iter().position(|declared| declared == key).or_else(|| {
-                    if write {
-                        None
-                    } else {
-                        Some(writes.len() + reads.iter().position(|declared| declared == key)?)
-                    }
-                });
-                match place {
+                let place = self.frame.declared(key, writes, reads);
+                match place.filter(|&place| !write || place < writes.len()) {
                     None => return Err(self.fail(Failure::UndeclaredAccess { key: *key })),
                     Some(place) if !self.slots.is_empty() => return Ok(self.slots[place]),
                     Some(_) => {}
@@ -344,6 +350,7 @@ impl<'a> Context<'a> {
     fn fetch(&mut self, slot: Slot) -> Result<Option<Value>, Abort> {
         match self.frame.written(slot) {
             None => self.base(slot),
+            Some(&mut Edit::Word(word)) => Ok(Some(Value::from_u64(word))),
             Some(Edit::Put(value)) => Ok(Some(value.clone())),
             Some(Edit::Delete) => Ok(None),
             Some(&mut Edit::Credit(amount)) => {
@@ -401,8 +408,13 @@ impl<'a> Context<'a> {
         let objects = transaction.objects();
         let sender = transaction.sender();
         self.step(objects.len() as u64)?;
+        let mut seen = (objects.len() > FEW).then(HashSet::<ObjectId, ahash::RandomState>::default);
         for (i, object) in objects.iter().enumerate() {
-            if is_repeated(objects.iter().map(|object| &object.id), i) {
+            let repeated = match &mut seen {
+                None => objects[..i].iter().any(|other| other.id == object.id),
+                Some(seen) => !seen.insert(object.id),
+            };
+            if repeated {
                 return Err(self.fail(Failure::DuplicateObject { id: object.id }));
             }
             let slot = match at.get(i) {
@@ -450,8 +462,8 @@ impl<'a> Context<'a> {
 
     /// Spends the versions: every owned object moves on, a shared one if it was written.
     fn close_objects(&mut self) {
-        let Frame { objects, writes, .. } = &mut *self.frame;
-        for opened in objects {
+        let objects = std::mem::take(&mut self.frame.objects);
+        for opened in &objects {
             let spent = match opened.before.ownership {
                 Ownership::Owned(_) => true,
                 Ownership::Shared => opened.written,
@@ -459,9 +471,10 @@ impl<'a> Context<'a> {
             };
             if spent {
                 let after = Header { version: opened.before.version + 1, ..opened.after };
-                writes.push(Write { slot: opened.slot, edit: Edit::Put(after.encode()) });
+                self.frame.push(Write { slot: opened.slot, edit: Edit::Put(after.encode()) });
             }
         }
+        self.frame.objects = objects;
     }
 
     fn opened(&mut self, index: usize) -> Result<Opened, Abort> {
@@ -474,17 +487,11 @@ impl<'a> Context<'a> {
     fn writable(&mut self, index: usize) -> Result<&mut Opened, Abort> {
         let opened = self.opened(index)?;
         if opened.before.ownership == Ownership::Immutable {
-            let id = self.world.arena.name(opened.slot).key;
+            let id = self.objects[index].id;
             return Err(self.fail(Failure::Immutable { id }));
         }
         let opened = &mut self.frame.objects[index];
         opened.written = true;
         Ok(opened)
     }
-}
-
-/// Whether the name at `index` occurs before it.
-fn is_repeated<'k>(names: impl Iterator<Item = &'k Key> + Clone, index: usize) -> bool {
-    let Some(name) = names.clone().nth(index) else { return false };
-    names.take(index).any(|other| other == name)
 }

@@ -326,6 +326,7 @@ impl<S: State> FastPathExecutor<S> {
                 tickets: &mut self.tickets,
                 tuner: &mut self.tuner,
                 sample: &mut self.sample,
+                partitions: &mut outcome.partitions,
             }
             .run(&mut outcome.receipts);
         }
@@ -382,7 +383,7 @@ impl<S: State> FastPathExecutor<S> {
         }
         self.sequence += transactions.len() as u64 + 1;
         outcome.cost.root_ns = nanos_since(started);
-        self.ledger.note(&outcome, self.tuner.partitions);
+        self.ledger.note(&outcome);
         Ok(outcome)
     }
 
@@ -391,21 +392,23 @@ impl<S: State> FastPathExecutor<S> {
         let mut receipts: Vec<Vec<(u32, Receipt)>> = Vec::new();
         let mut dirty = Vec::new();
         let mut hot = SpaceSaving::default();
+        let mut slow = Vec::new();
         for lane in &mut self.lanes {
             let lane = lane_mut(lane);
             dirty.push(std::mem::take(&mut lane.dirty));
             receipts.push(std::mem::take(&mut lane.receipts));
             outcome.cost.add(&std::mem::take(&mut lane.cost));
             self.ledger.latency.merge(&lane.latency);
-            for slow in lane.slow.drain(..).filter(|slow| slow.nanos >= self.config.slow_nanos) {
-                self.ledger.note_slow(slow, self.sequence, &outcome.decisions);
-            }
+            slow.extend(lane.slow.drain(..).filter(|slow| slow.nanos >= self.config.slow_nanos));
             lane.latency.clear();
             hot.merge(&lane.hot);
             lane.hot.clear();
         }
         self.hot.merge(&hot.map(|slot| self.arena.name(slot).key));
         scatter(&receipts, &mut outcome.receipts, &self.pool);
+        for slow in slow {
+            self.ledger.note_slow(slow, self.sequence, outcome);
+        }
         for (lane, mut list) in self.lanes.iter_mut().zip(receipts) {
             list.clear();
             lane_mut(lane).receipts = list;

@@ -1,10 +1,18 @@
 //! What one execution of a transaction has read and written so far, kept aside from the state.
 
+use std::collections::HashMap;
+
+use ahash::RandomState;
+
 use crate::object::Header;
 use crate::state::arena::{Arena, Slot};
 use crate::state::cell::Stamp;
 use crate::transaction::Cause;
 use crate::value::{Key, Value};
+
+/// Names of one transaction that are looked through one by one; more are looked up in an index, so
+/// that a large transaction costs in proportion to its size.
+pub(crate) const FEW: usize = 16;
 
 /// A read of the state: which entry, and which write had made what was read.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -16,6 +24,8 @@ pub(crate) struct Read {
 /// What a transaction does to an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
+    /// A number of eight bytes, the most common value: moved and stored as one word.
+    Word(u64),
     Put(Value),
     Delete,
     /// Adds to the number there, whatever it is: credits commute, so they order nothing.
@@ -43,6 +53,10 @@ pub(crate) struct Opened {
 pub(crate) struct Frame {
     pub(crate) reads: Vec<Read>,
     pub(crate) writes: Vec<Write>,
+    /// Places of the writes, if they are more than a few.
+    places: HashMap<Slot, u32, RandomState>,
+    /// Places of the declared keys, writes first, if they are more than a few.
+    declared: HashMap<Key, u32, RandomState>,
     pub(crate) objects: Vec<Opened>,
     pub(crate) fee: u64,
     /// Whether a declared object is shared or does not exist.
@@ -86,7 +100,10 @@ impl Frame {
     pub(crate) fn clear(&mut self) {
         self.reads.clear();
         self.recent.used = 0;
-        self.discard();
+        self.declared.clear();
+        self.writes.clear();
+        self.objects.clear();
+        self.fee = 0;
         self.bounds.clear();
         self.shared = false;
         self.poison = None;
@@ -108,16 +125,71 @@ impl Frame {
 
     #[inline]
     pub(crate) fn written(&mut self, slot: Slot) -> Option<&mut Edit> {
-        self.writes.iter_mut().find(|write| write.slot == slot).map(|write| &mut write.edit)
+        let place = if self.writes.len() <= FEW {
+            self.writes.iter().position(|write| write.slot == slot)
+        } else {
+            self.places.get(&slot).map(|&place| place as usize)
+        };
+        place.map(|place| &mut self.writes[place].edit)
     }
 
+    /// Adds a write to an entry that has none.
     #[inline]
+    pub(crate) fn push(&mut self, write: Write) {
+        self.writes.push(write);
+        if self.writes.len() > FEW {
+            self.index();
+        }
+    }
+
+    #[cold]
+    fn index(&mut self) {
+        // The first time, what earlier transactions left goes and all writes go in; then the last.
+        let known = if self.writes.len() == FEW + 1 { 0 } else { self.writes.len() - 1 };
+        if known == 0 {
+            self.places.clear();
+        }
+        for (place, write) in (known as u32..).zip(&self.writes[known..]) {
+            self.places.insert(write.slot, place);
+        }
+    }
+
+    /// Notes the declared keys, if they are more than a few.
+    #[inline]
+    pub(crate) fn declare(&mut self, writes: &[Key], reads: &[Key]) {
+        if writes.len() + reads.len() > FEW {
+            for (place, key) in (0..).zip(writes.iter().chain(reads)) {
+                self.declared.entry(*key).or_insert(place);
+            }
+        }
+    }
+
+    /// The first place of a key among the declared writes and then reads.
+    #[inline]
+    pub(crate) fn declared(&self, key: &Key, writes: &[Key], reads: &[Key]) -> Option<usize> {
+        if writes.len() + reads.len() > FEW {
+            return self.declared.get(key).map(|&place| place as usize);
+        }
+        let place = |keys: &[Key]| keys.iter().position(|declared| declared == key);
+        place(writes).or_else(|| Some(writes.len() + place(reads)?))
+    }
+
+    /// Puts a number; apart from [`Frame::put`] so that no whole value is built and copied.
+    #[inline]
+    pub(crate) fn put_word(&mut self, slot: Slot, word: u64) {
+        match self.written(slot) {
+            None => self.push(Write { slot, edit: Edit::Word(word) }),
+            Some(Edit::Word(written)) => *written = word,
+            Some(_) => self.put(slot, Edit::Word(word)),
+        }
+    }
+
     pub(crate) fn put(&mut self, slot: Slot, edit: Edit) {
         match self.written(slot) {
-            None => self.writes.push(Write { slot, edit }),
+            None => self.push(Write { slot, edit }),
             Some(written) => {
                 let before = std::mem::replace(written, edit);
-                if let (Edit::Credit(amount), Some(Edit::Put(_) | Edit::Delete)) =
+                if let (Edit::Credit(amount), Some(Edit::Word(_) | Edit::Put(_) | Edit::Delete)) =
                     (before, self.written(slot))
                 {
                     self.bounds.push((slot, amount));
@@ -154,6 +226,7 @@ impl Frame {
         }
         for write in &self.writes {
             let first = match &write.edit {
+                Edit::Word(word) => arena.store_word(write.slot, *word, stamp, since),
                 Edit::Put(value) => arena.store(write.slot, Some(value), stamp, since),
                 Edit::Delete => arena.store(write.slot, None, stamp, since),
                 Edit::Credit(amount) => {

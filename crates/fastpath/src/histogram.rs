@@ -125,7 +125,7 @@ fn upper(index: usize) -> u64 {
     ((step + 1) << magnitude) - 1
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -54,7 +54,7 @@ impl<K: Copy + Eq + Hash + Ord> SpaceSaving<K> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

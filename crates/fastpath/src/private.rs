@@ -1,5 +1,6 @@
 //! Private transactions: the proof first, then the execution.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
 use crate::Transaction;
@@ -15,6 +16,7 @@ use crate::transaction::PrivateClaim;
 pub trait Verifier: Send + Sync {
     /// One verdict for each claim, in order; the reason if a proof is not accepted. Claims come in
     /// batches so that a verifier can check many at the price of a few. It must be deterministic.
+    /// A missing verdict and a panic refuse; a panic refuses its whole batch.
     fn verify(&self, claims: &[PrivateClaim<'_>]) -> Vec<Result<(), String>>;
 }
 
@@ -51,13 +53,14 @@ pub(crate) fn verify_all<T: Transaction>(
         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
             let claims: Vec<PrivateClaim<'_>> =
                 batch.iter().filter_map(|&index| transactions[index as usize].private()).collect();
-            let verdicts = verifier.verify(&claims);
+            let verdicts = catch_unwind(AssertUnwindSafe(|| verifier.verify(&claims)));
             let mut rejected = crate::sync_lock(&rejected);
             for (i, &index) in batch.iter().enumerate() {
-                match verdicts.get(i) {
-                    Some(Ok(())) => {}
-                    Some(Err(reason)) => rejected.push((index, reason.clone())),
-                    None => rejected.push((index, "the verifier gave no verdict".into())),
+                match verdicts.as_ref().map(|verdicts| verdicts.get(i)) {
+                    Ok(Some(Ok(()))) => {}
+                    Ok(Some(Err(reason))) => rejected.push((index, reason.clone())),
+                    Ok(None) => rejected.push((index, "the verifier gave no verdict".into())),
+                    Err(_) => rejected.push((index, "the verifier panicked".into())),
                 }
             }
         }

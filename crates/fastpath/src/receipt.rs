@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::object::ObjectId;
 use crate::value::Key;
 
-/// The way that a transaction was routed. It follows from the block alone, so it is the same
-/// whichever mode executed it.
+/// The way that a transaction was routed. It follows from the block and the state, so it is the
+/// same whichever mode executed it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Default, Hash)]
 pub enum Path {
-    /// Owned objects only, none of which an ordered transaction of the block touches.
+    /// It names objects and no keys; each exists and none is shared.
     Fast,
     /// Shared or undeclared state: executed in block order, or as if.
     #[default]

@@ -35,6 +35,8 @@ pub(crate) struct Schedule<'a, 'e, T> {
     pub(crate) tickets: &'a mut Tickets,
     pub(crate) tuner: &'a mut Tuner,
     pub(crate) sample: &'a mut Sample,
+    /// Transactions of each shard so far.
+    pub(crate) partitions: &'a mut Vec<u64>,
 }
 
 impl<T: Transaction> Schedule<'_, '_, T> {
@@ -174,10 +176,15 @@ impl<T: Transaction> Schedule<'_, '_, T> {
         if routes.fast > 0 {
             let stride = crate::sync_lock(&lanes[0]).stride();
             shards::run(env, &routes.outboxes, shards, threads, stride, pool, lanes);
-            let fullest = (0..shards)
-                .map(|shard| routes.outboxes.iter().map(|outbox| outbox[shard].len()).sum())
-                .max();
-            self.tuner.balance(fullest.unwrap_or(0), routes.fast);
+            let sizes = (0..shards)
+                .map(|shard| routes.outboxes.iter().map(|outbox| outbox[shard].len()).sum());
+            let sizes: Vec<usize> = sizes.collect();
+            self.partitions.resize(self.partitions.len().max(shards), 0);
+            for (total, size) in self.partitions.iter_mut().zip(&sizes) {
+                *total += *size as u64;
+            }
+            let fullest = sizes.iter().max().copied().unwrap_or(0);
+            self.tuner.balance(fullest, routes.fast);
             let fast = routes.fast as u32;
             decisions.push(Decision { partitions: shards, ..decision(choice, fast, threads) });
         }

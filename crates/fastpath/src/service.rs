@@ -242,7 +242,10 @@ impl<T: Transaction + Send + 'static, S: State + 'static> FastPathService<T, S> 
         }
         let (answer, receipt) = sync_channel(1);
         let since = Instant::now();
-        let deadline = patience.map(|patience| micros(since + patience - self.queue.started));
+        // A patience past the end of the clock is no deadline.
+        let deadline = patience
+            .and_then(|patience| (since - self.queue.started).checked_add(patience))
+            .map(micros);
         let submitted = Submitted { transaction, deadline };
         inner.waiting.push_back(Waiting { submitted, since, answer });
         self.queue.filled.notify_one();
@@ -342,11 +345,23 @@ impl<T: Transaction + Send + 'static, S: State + 'static> Drop for FastPathServi
     }
 }
 
+/// Closes the queue however the service's thread ends, so that nobody waits for it in vain.
+struct Closing<'a, T>(&'a Queue<T>);
+
+impl<T> Drop for Closing<'_, T> {
+    fn drop(&mut self) {
+        let mut inner = crate::sync_lock(&self.0.inner);
+        inner.open = false;
+        inner.waiting.clear();
+    }
+}
+
 fn serve<T: Transaction, S: State>(
     queue: &Queue<T>,
     mut executor: FastPathExecutor<S>,
     batch: usize,
 ) -> End<S> {
+    let _closing = Closing(queue);
     loop {
         let taken: Vec<Waiting<T>> = {
             let mut inner = crate::sync_lock(&queue.inner);
@@ -379,17 +394,12 @@ fn serve<T: Transaction, S: State>(
                     let _ = answer.send(receipt);
                 }
             }
-            Err(error) => {
-                let mut inner = crate::sync_lock(&queue.inner);
-                inner.open = false;
-                inner.waiting.clear();
-                return (executor, Err(error));
-            }
+            Err(error) => return (executor, Err(error)),
         }
         crate::sync_lock(&queue.metrics).executor = executor.export_prometheus();
     }
 }
 
 fn micros(duration: Duration) -> u64 {
-    duration.as_micros() as u64
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

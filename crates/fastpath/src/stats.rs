@@ -23,6 +23,8 @@ pub struct SlowTransaction {
     pub nanos: u64,
     /// How often it was executed.
     pub attempts: u32,
+    /// How it was routed.
+    pub path: Path,
     /// The mode and the reason of the block's largest stretch.
     pub decision: String,
 }
@@ -122,6 +124,7 @@ impl Cost {
         self.serial += other.serial;
         self.sharded += other.sharded;
         self.declared += other.declared;
+        self.hot_lane += other.hot_lane;
         self.optimistic += other.optimistic;
         self.verify_ns += other.verify_ns;
         self.execute_ns += other.execute_ns;
@@ -139,7 +142,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn note(&mut self, outcome: &Outcome, partitions: usize) {
+    pub(crate) fn note(&mut self, outcome: &Outcome) {
         let stats = &mut self.stats;
         for receipt in &outcome.receipts {
             match &receipt.status {
@@ -161,20 +164,21 @@ impl Ledger {
         stats.retry_count += outcome.cost.conflicts + outcome.cost.suspensions;
         stats.cost.add(&outcome.cost);
         stats.decisions.clone_from(&outcome.decisions);
-        self.batches = vec![outcome.cost.sharded / partitions.max(1) as u64; partitions];
+        self.batches.clone_from(&outcome.partitions);
     }
 
-    pub(crate) fn note_slow(&mut self, slow: Slow, base: u64, decisions: &[Decision]) {
+    pub(crate) fn note_slow(&mut self, slow: Slow, base: u64, outcome: &Outcome) {
         self.stats.slow += 1;
         if self.traces.len() == TRACES {
             self.traces.pop_front();
         }
-        let decision = decisions.iter().max_by_key(|decision| decision.count);
+        let decision = outcome.decisions.iter().max_by_key(|decision| decision.count);
         self.traces.push_back(SlowTransaction {
             sequence: base + u64::from(slow.index),
             index: slow.index,
             nanos: slow.nanos,
             attempts: slow.attempts,
+            path: outcome.receipts[slow.index as usize].path,
             decision: decision.map_or_else(
                 || "serial: as asked for".to_owned(),
                 |decision| format!("{}: {}", decision.mode, decision.reason),

@@ -96,6 +96,15 @@ impl Value {
         }
     }
 
+    /// The number that these eight bytes are, if they are eight.
+    #[inline]
+    pub(crate) fn word(&self) -> Option<u64> {
+        match &self.0 {
+            Repr::Inline { len: 8, words } => Some(words[0]),
+            _ => None,
+        }
+    }
+
     /// The same value with another number in its first eight bytes; what follows them stays.
     #[inline]
     #[must_use]
@@ -206,7 +215,7 @@ impl From<u64> for Value {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

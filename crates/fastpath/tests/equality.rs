@@ -2,6 +2,8 @@
 //! executor, over random programs, access patterns, declarations, objects and failures, in every
 //! mode and with one to eight threads.
 
+#![cfg(not(loom))]
+
 mod common;
 
 use std::sync::Arc;
@@ -81,6 +83,9 @@ fn program(rng: &mut Rng, recipe: &Recipe, model: &Model) -> Program {
         // An object that was not declared is a fault, and one fault in a while is enough.
         if needs <= program.objects.len() || recipe.faults && rng.one_in(20) {
             program.ops.push(op);
+        }
+        if rng.one_in(60) {
+            program.ops.push(Op::Yield);
         }
     }
     if recipe.faults && rng.one_in(25) {

@@ -2,6 +2,7 @@
 //!
 //! Each subcommand is a module with its arguments and a `run`.
 
+mod fastpath;
 mod groth16;
 mod kernels;
 
@@ -10,6 +11,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(version, about = "Compares Athanor with other libraries, interleaved in one process")]
 enum Command {
+    /// Transfers through the transaction executor: a Block-STM.
+    Fastpath(fastpath::Args),
     /// Whole proofs, from witness to proof: ark-groth16.
     Groth16(groth16::Args),
     /// Multi-scalar multiplications and transforms: arkworks, blst, halo2curves.
@@ -18,6 +21,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
+        Command::Fastpath(args) => fastpath::run(args),
         Command::Groth16(args) => groth16::run(args),
         Command::Kernels(args) => kernels::run(args),
     }

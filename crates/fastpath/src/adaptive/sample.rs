@@ -5,10 +5,13 @@
 
 use crate::Transaction;
 use crate::exec::route::is_declared;
-use crate::frame::{Edit, Frame};
+use crate::frame::{Edit, FEW, Frame};
 use crate::state::arena::Slot;
 use crate::transaction::Access;
 
+/// Entries of each kind that are kept of one transaction, so that a large one costs no more to
+/// compare: the lowest, which two that share many have in common.
+const KEPT: usize = 64;
 /// Farthest pair of transactions that is compared.
 const REACH: usize = 16;
 
@@ -32,7 +35,7 @@ struct Seen {
 
 impl Seen {
     fn writes(&self, slot: &Slot) -> bool {
-        self.writes.contains(slot) || self.credits.contains(slot)
+        has(&self.writes, slot) || has(&self.credits, slot)
     }
 
     /// Whether `later` must wait for this one when every access is known.
@@ -42,7 +45,7 @@ impl Seen {
                 .writes
                 .iter()
                 .chain(&later.credits)
-                .any(|slot| self.writes(slot) || self.reads.contains(slot))
+                .any(|slot| self.writes(slot) || has(&self.reads, slot))
     }
 }
 
@@ -80,13 +83,13 @@ impl Sample {
     pub(crate) fn note<T: Transaction>(&mut self, transaction: &T, frame: &Frame, nanos: u64) {
         let slots = |credit: bool| {
             let is_credit = move |edit: &Edit| matches!(edit, Edit::Credit(_)) == credit;
-            frame.writes.iter().filter(move |w| is_credit(&w.edit)).map(|w| w.slot).collect()
+            lowest(frame.writes.iter().filter(move |w| is_credit(&w.edit)).map(|w| w.slot))
         };
         self.seen.push(Seen {
             nanos,
             objects_only: matches!(transaction.access(), Access::Objects),
             declared: is_declared(transaction),
-            reads: frame.reads.iter().map(|read| read.slot).collect(),
+            reads: lowest(frame.reads.iter().map(|read| read.slot)),
             writes: slots(false),
             credits: slots(true),
         });
@@ -151,7 +154,20 @@ impl Sample {
     }
 }
 
-#[cfg(test)]
+fn lowest(slots: impl Iterator<Item = Slot>) -> Vec<Slot> {
+    let mut slots: Vec<Slot> = slots.collect();
+    slots.sort_unstable();
+    slots.dedup();
+    slots.truncate(KEPT);
+    slots
+}
+
+/// Whether a list in order holds `slot`.
+fn has(slots: &[Slot], slot: &Slot) -> bool {
+    if slots.len() <= FEW { slots.contains(slot) } else { slots.binary_search(slot).is_ok() }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

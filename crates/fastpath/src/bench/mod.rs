@@ -25,7 +25,7 @@ pub use matrix::settings;
 pub use report::{chart, table};
 pub use serve::MetricsServer;
 pub use stability::{Point, plot};
-pub use transaction::Claim;
+pub use transaction::{Claim, burn, turns_for};
 pub use workload::{Generator, Pattern, Workload};
 
 use crate::transaction::Declaration;

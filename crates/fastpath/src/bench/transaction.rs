@@ -155,7 +155,8 @@ impl Transaction for BenchTransaction {
 
 /// Arithmetic in which each turn waits for the one before; the result is used, so it is done.
 #[inline]
-pub(crate) fn burn(turns: u32, seed: u64) -> u64 {
+#[must_use]
+pub fn burn(turns: u32, seed: u64) -> u64 {
     let mut x = seed | 1;
     for _ in 0..turns {
         x = x.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ (x >> 29);
@@ -164,7 +165,8 @@ pub(crate) fn burn(turns: u32, seed: u64) -> u64 {
 }
 
 /// Turns of [`burn`] that take `nanos` on this machine, from the fastest of many tries.
-pub(crate) fn turns_for(nanos: f64) -> u32 {
+#[must_use]
+pub fn turns_for(nanos: f64) -> u32 {
     static PER_TURN: OnceLock<f64> = OnceLock::new();
     const TURNS: u32 = 20_000;
     let per_turn = *PER_TURN.get_or_init(|| {

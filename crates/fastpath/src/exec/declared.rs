@@ -6,6 +6,11 @@
 //! all due runs straight against the state: nothing it touches can change under it, and access
 //! outside the promise ends it. Nothing is executed twice.
 //!
+//! An entry that more than its share of the stretch uses is the critical path: those transactions
+//! can only run one after the other. They go to one lane, which one worker runs back to back with the
+//! entry's line in its own cache, while the others do the rest. Which worker that is shows when the
+//! first one begins, so nobody waits for one that is not scheduled.
+//!
 //! The count lives in the entry's own cache line, so that asking whether a transaction may run
 //! brings in what it will read.
 
@@ -24,6 +29,8 @@ use crate::transaction::Access;
 
 /// A ticket that asks for the count to be exactly this: a write.
 const EXACTLY: u32 = 1 << 31;
+/// In place of a ticket: the transaction has one for this entry already.
+const HAS_ONE: u32 = u32::MAX;
 /// Transactions that a worker holds back beyond the chunk that it claimed.
 const HELD: usize = 8;
 /// Turns of the waiting loop before the core is offered to others.
@@ -36,11 +43,27 @@ pub(crate) struct Tickets {
     due: Vec<u32>,
     /// Where each transaction's tickets begin; one more at the end.
     first: Vec<u32>,
-    /// By slot: the stretch it was last used in, accesses so far, and accesses up to the last write.
-    counts: Vec<[u32; 3]>,
-    overlay: std::collections::HashMap<Slot, [u32; 3], ahash::RandomState>,
+    /// By slot.
+    counts: Vec<Count>,
+    overlay: std::collections::HashMap<Slot, Count, ahash::RandomState>,
     stretch: u32,
     distinct: Vec<Slot>,
+    /// Positions that use a dominant entry, in order; none if no entry is dominant.
+    lane: Vec<u32>,
+    /// The other positions, in order, where there is a lane.
+    others: Vec<u32>,
+}
+
+/// How an entry has been used in a stretch so far.
+#[derive(Copy, Clone, Default)]
+struct Count {
+    /// The stretch that the rest is about.
+    stretch: u32,
+    accesses: u32,
+    /// Accesses up to the last write.
+    written: u32,
+    /// The last position that used it.
+    last: u32,
 }
 
 /// Executes `count` places of a stretch.
@@ -57,11 +80,12 @@ pub(crate) fn run<T: Transaction>(
 ) {
     tickets.find_slots(env, order, count, threads, pool);
     tickets.hand_out(env, order, count);
+    tickets.find_lane(count, threads);
     let tickets = &*tickets;
-    let next = AtomicU32::new(0);
+    let claims = Claims::default();
     pool.run(threads, &|worker| {
         let mut lane = crate::sync_lock(&lanes[worker]);
-        Worker { env, order, count, chunk, tickets, next: &next, lane: &mut lane }.work();
+        Worker { env, order, count, chunk, tickets, claims: &claims, lane: &mut lane }.work();
     });
     pool.run(threads, &|worker| {
         let per = tickets.distinct.len().div_ceil(threads).max(1);
@@ -124,7 +148,7 @@ impl Tickets {
             self.counts.clear();
             self.stretch = 1;
         }
-        self.counts.resize(env.arena.len(), [0; 3]);
+        self.counts.resize(env.arena.len(), Count::default());
         self.overlay.clear();
         self.distinct.clear();
         self.due.clear();
@@ -137,12 +161,8 @@ impl Tickets {
                 _ => 0,
             };
             let range = self.range(position);
-            for (place, at) in range.clone().enumerate() {
+            for (place, at) in range.enumerate() {
                 let slot = self.slots[at];
-                // The same entry twice in one transaction takes one ticket.
-                if self.slots[range.start..at].contains(&slot) {
-                    continue;
-                }
                 let exclusive = if place < objects {
                     !is_immutable(env, slot)
                 } else {
@@ -153,19 +173,58 @@ impl Tickets {
                     Some(entry) => entry,
                     None => self.overlay.entry(slot).or_default(),
                 };
-                if entry[0] != stretch {
-                    *entry = [stretch, 0, 0];
+                if entry.stretch != stretch {
+                    *entry = Count { stretch, ..Count::default() };
                     self.distinct.push(slot);
+                } else if entry.last == position {
+                    // The same entry twice in one transaction takes one ticket.
+                    self.due[at] = HAS_ONE;
+                    continue;
                 }
+                entry.last = position;
                 if exclusive {
-                    self.due[at] = entry[1] | EXACTLY;
-                    entry[2] = entry[1] + 1;
+                    self.due[at] = entry.accesses | EXACTLY;
+                    entry.written = entry.accesses + 1;
                 } else {
-                    self.due[at] = entry[2];
+                    self.due[at] = entry.written;
                 }
-                entry[1] += 1;
+                entry.accesses += 1;
             }
         }
+    }
+
+    /// Sets the lane: the transactions that use an entry which more than one in `threads` uses.
+    fn find_lane(&mut self, count: u32, threads: usize) {
+        self.lane.clear();
+        self.others.clear();
+        let is_dominant = |slot: &Slot| {
+            let entry = self.counts.get(*slot as usize).or_else(|| self.overlay.get(slot));
+            // Readers of an entry that nobody writes need no order.
+            threads > 1
+                && entry.is_some_and(|entry| {
+                    entry.written > 0 && entry.accesses as usize * threads > count as usize
+                })
+        };
+        let mut dominant: Vec<Slot> = self.distinct.iter().copied().filter(is_dominant).collect();
+        dominant.sort_unstable();
+        if dominant.is_empty() {
+            return;
+        }
+        for position in 0..count {
+            let mut slots = self.slots[self.range(position)].iter();
+            let uses = slots.any(|slot| dominant.binary_search(slot).is_ok());
+            if uses { &mut self.lane } else { &mut self.others }.push(position);
+        }
+    }
+
+    /// How many positions are not in the lane.
+    fn free(&self, count: u32) -> u32 {
+        count - self.lane.len() as u32
+    }
+
+    /// The `n`-th position that is not in the lane.
+    fn other(&self, n: u32) -> u32 {
+        if self.lane.is_empty() { n } else { self.others[n as usize] }
     }
 
     fn range(&self, position: u32) -> std::ops::Range<usize> {
@@ -176,14 +235,17 @@ impl Tickets {
         let range = self.range(position);
         self.slots[range.clone()].iter().zip(&self.due[range]).all(|(&slot, &due)| {
             let count = env.arena.cell(slot).count();
+            if due == HAS_ONE {
+                return true;
+            }
             if due & EXACTLY == 0 { count >= due } else { count == due & !EXACTLY }
         })
     }
 
     fn pass<T>(&self, env: &Env<'_, T>, position: u32) {
         let range = self.range(position);
-        for at in range.clone() {
-            if !self.slots[range.start..at].contains(&self.slots[at]) {
+        for at in range {
+            if self.due[at] != HAS_ONE {
                 env.arena.cell(self.slots[at]).add_count();
             }
         }
@@ -195,13 +257,22 @@ fn is_immutable<T>(env: &Env<'_, T>, slot: Slot) -> bool {
     header.is_some_and(|header| header.ownership == Ownership::Immutable)
 }
 
+/// What workers have claimed.
+#[derive(Default)]
+struct Claims {
+    /// Of the positions outside the lane.
+    next: AtomicU32,
+    /// Whether somebody runs the lane.
+    lane: AtomicU32,
+}
+
 struct Worker<'a, T> {
     env: &'a Env<'a, T>,
     order: Order<'a>,
     count: u32,
     chunk: u32,
     tickets: &'a Tickets,
-    next: &'a AtomicU32,
+    claims: &'a Claims,
     lane: &'a mut Lane,
 }
 
@@ -209,6 +280,10 @@ impl<T: Transaction> Worker<'_, T> {
     fn work(&mut self) {
         let mut held: Vec<u32> = Vec::new();
         let mut idle = 0;
+        // Whoever begins first runs the lane.
+        let runs_lane = self.claims.lane.swap(1, Ordering::Relaxed) == 0;
+        let mut lane = self.tickets.lane.iter().copied().filter(|_| runs_lane).peekable();
+        let free = self.tickets.free(self.count);
         loop {
             let due = held.iter().position(|&position| self.tickets.is_due(self.env, position));
             if let Some(place) = due {
@@ -218,13 +293,23 @@ impl<T: Transaction> Worker<'_, T> {
                 idle = 0;
                 continue;
             }
-            let claimed = self.next.load(Ordering::Relaxed) >= self.count;
-            if !claimed && held.len() < HELD {
-                let first = self.next.fetch_add(self.chunk, Ordering::Relaxed);
-                held.extend(first..first.saturating_add(self.chunk).min(self.count));
+            if let Some(position) = lane.next_if(|&next| self.tickets.is_due(self.env, next)) {
+                self.execute(position);
+                self.tickets.pass(self.env, position);
+                self.lane.cost.hot_lane += 1;
+                idle = 0;
                 continue;
             }
-            if claimed && held.is_empty() {
+            let claimed = self.claims.next.load(Ordering::Relaxed) >= free;
+            if !claimed && held.len() < HELD {
+                // Who runs the lane must soon be back at it.
+                let chunk = if lane.peek().is_some() { 1 } else { self.chunk };
+                let first = self.claims.next.fetch_add(chunk, Ordering::Relaxed);
+                let claim = first..first.saturating_add(chunk).min(free);
+                held.extend(claim.map(|n| self.tickets.other(n)));
+                continue;
+            }
+            if claimed && held.is_empty() && lane.peek().is_none() {
                 return;
             }
             idle += 1;
@@ -254,3 +339,6 @@ impl<T: Transaction> Worker<'_, T> {
         self.lane.frames.push(frame);
     }
 }
+
+#[cfg(all(test, loom))]
+mod model;

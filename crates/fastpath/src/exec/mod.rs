@@ -2,6 +2,8 @@
 
 pub(crate) mod declared;
 pub(crate) mod lane;
+#[cfg(all(test, loom))]
+mod moves;
 pub(crate) mod optimistic;
 pub(crate) mod ring;
 pub(crate) mod route;

@@ -316,3 +316,6 @@ impl<T: Transaction> Worker<'_, T> {
         true
     }
 }
+
+#[cfg(all(test, loom))]
+mod model;

@@ -11,7 +11,7 @@
 //! version trees of Block-STM (Gelashvili et al., PPoPP 2023), whose locks and allocations cost more
 //! than a cheap transaction does.
 
-use crate::frame::{Edit, Write};
+use crate::frame::{Edit, FEW, Write};
 use crate::state::arena::{Arena, Slot};
 use crate::state::cell::Stamp;
 use crate::sync::{Mutex, lock};
@@ -54,6 +54,23 @@ struct Entry {
     previous: Option<u32>,
 }
 
+impl Record {
+    /// More than a few entries are kept in order, so that they can be found.
+    fn sort(&mut self) {
+        if self.entries.len() > FEW {
+            self.entries.sort_unstable_by_key(|entry| entry.slot);
+        }
+    }
+
+    fn entry(&self, slot: Slot) -> Option<&Entry> {
+        if self.entries.len() <= FEW {
+            return self.entries.iter().find(|entry| entry.slot == slot);
+        }
+        let place = self.entries.binary_search_by_key(&slot, |entry| entry.slot).ok()?;
+        Some(&self.entries[place])
+    }
+}
+
 impl Ring {
     pub(crate) fn new(len: usize) -> Self {
         let empty = || Record {
@@ -92,9 +109,7 @@ impl Ring {
             if record.index != writer {
                 return Pending::Nothing;
             }
-            let Some(entry) = record.entries.iter().find(|entry| entry.slot == slot) else {
-                return Pending::Nothing;
-            };
+            let Some(entry) = record.entry(slot) else { return Pending::Nothing };
             if writer < reader {
                 return if record.estimate {
                     Pending::Soon(writer)
@@ -120,6 +135,7 @@ impl Ring {
             let previous = arena.cell(slot).pending();
             record.entries.push(Entry { slot, value: None, previous });
         }
+        record.sort();
         for entry in &record.entries {
             arena.cell(entry.slot).announce(index);
         }
@@ -137,6 +153,7 @@ impl Ring {
         record.entries.clear();
         for write in writes {
             let value = match &write.edit {
+                Edit::Word(word) => Some(Value::from_u64(*word)),
                 Edit::Put(value) => Some(value.clone()),
                 Edit::Delete => None,
                 Edit::Credit(_) => continue,
@@ -144,11 +161,12 @@ impl Ring {
             let previous = arena.cell(write.slot).pending().filter(|&hint| hint != index);
             record.entries.push(Entry { slot: write.slot, value, previous });
         }
+        record.sort();
         for entry in &record.entries {
             arena.cell(entry.slot).announce(index);
         }
         for entry in &expected {
-            if !record.entries.iter().any(|now| now.slot == entry.slot) {
+            if record.entry(entry.slot).is_none() {
                 arena.cell(entry.slot).retract(index);
             }
         }

@@ -40,20 +40,30 @@ pub(crate) fn run<T: Transaction>(
     pool: &Pool,
     lanes: &[Mutex<Lane>],
 ) {
-    let taken: Vec<AtomicU32> = (0..shards).map(|_| AtomicU32::new(0)).collect();
+    let claims = Claims::new(shards);
     pool.run(threads, &|worker| {
         let mut lane = crate::sync_lock(&lanes[worker]);
         lane.start(stride);
-        // Its own shards, then, to steal, the others'.
-        for turn in 0..threads {
-            let home = (worker + turn) % threads;
-            for shard in (home..shards).step_by(threads) {
-                if taken[shard].swap(1, Ordering::Relaxed) == 0 {
-                    drain(env, outboxes, shard, &mut lane);
-                }
-            }
+        for shard in claims.from(worker, threads) {
+            drain(env, outboxes, shard, &mut lane);
         }
     });
+}
+
+/// Which shards have somebody who drains them.
+pub(crate) struct Claims(Vec<AtomicU32>);
+
+impl Claims {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    /// Claims shard after shard for a worker of `threads`: its own, then, to steal, the others'.
+    pub(crate) fn from(&self, worker: usize, threads: usize) -> impl Iterator<Item = usize> {
+        let homes = (0..threads).map(move |turn| (worker + turn) % threads);
+        let all = homes.flat_map(move |home| (home..self.0.len()).step_by(threads));
+        all.filter(|&shard| self.0[shard].swap(1, Ordering::Relaxed) == 0)
+    }
 }
 
 fn drain<T: Transaction>(env: &Env<'_, T>, outboxes: &[Outbox], shard: usize, lane: &mut Lane) {

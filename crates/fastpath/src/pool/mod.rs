@@ -3,16 +3,22 @@
 //! A block of a few microseconds' work cannot pay for waking a sleeping thread (tens of
 //! microseconds), and a service that waits for its next block must not burn a core. So a worker
 //! watches for the next job as long as a wake-up costs, and parks after that.
+//!
+//! A share of a job is an offer. Whoever called takes back the shares that nobody has begun by the
+//! time its own is done, and does them itself: on a busy machine nobody waits for a worker that is
+//! not scheduled, and a small job is over before a parked worker wakes.
 
 mod erase;
+mod offer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use erase::Erased;
+use offer::Offer;
 
 /// How long a worker watches before it parks.
 const WATCH: Duration = Duration::from_micros(60);
@@ -30,9 +36,9 @@ pub(crate) struct Pool {
 struct Shared {
     /// Counts jobs; a worker runs when it changes.
     generation: AtomicU64,
-    job: Mutex<Option<(Erased, usize)>>,
-    /// Workers that have not finished the present job.
-    left: AtomicUsize,
+    job: Mutex<Option<Erased>>,
+    /// What each worker is offered.
+    offers: Vec<Offer>,
     panicked: AtomicBool,
     over: AtomicBool,
     parked: Vec<AtomicBool>,
@@ -45,26 +51,27 @@ impl Pool {
         let shared = Arc::new(Shared {
             generation: AtomicU64::new(0),
             job: Mutex::new(None),
-            left: AtomicUsize::new(0),
+            offers: (0..others).map(|_| Offer::none()).collect(),
             panicked: AtomicBool::new(false),
             over: AtomicBool::new(false),
             parked: (0..others).map(|_| AtomicBool::new(false)).collect(),
         });
-        let workers = (0..others)
-            .map(|id| {
-                let shared = Arc::clone(&shared);
-                thread::Builder::new().name(format!("fastpath-{}", id + 1)).spawn(move || {
-                    if pin {
-                        pin_to(id + 1);
-                    }
-                    shared.serve(id);
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        // Made first: if a thread is refused, dropping the pool ends those before it.
+        let mut pool = Self { shared, workers: Vec::new(), turn: Mutex::new(()) };
+        for id in 0..others {
+            let shared = Arc::clone(&pool.shared);
+            let name = format!("fastpath-{}", id + 1);
+            pool.workers.push(thread::Builder::new().name(name).spawn(move || {
+                if pin {
+                    pin_to(id + 1);
+                }
+                shared.serve(id);
+            })?);
+        }
         if pin && others > 0 {
             pin_to(0);
         }
-        Ok(Self { shared, workers, turn: Mutex::new(()) })
+        Ok(pool)
     }
 
     /// Threads, the caller's included.
@@ -85,27 +92,27 @@ impl Pool {
         let _turn = crate::sync_lock(&self.turn);
         let shared = &*self.shared;
         erase::scoped(f, |job| {
-            *crate::sync_lock(&shared.job) = Some((job, others));
-            // All workers answer, also those that this job does not need.
-            shared.left.store(self.workers.len(), Ordering::Relaxed);
-            shared.generation.fetch_add(1, Ordering::SeqCst);
-            for (parked, worker) in shared.parked.iter().zip(&self.workers) {
+            *crate::sync_lock(&shared.job) = Some(job);
+            let generation = shared.generation.load(Ordering::Relaxed) + 1;
+            for offer in &shared.offers[..others] {
+                offer.make(generation);
+            }
+            shared.generation.store(generation, Ordering::SeqCst);
+            for (parked, worker) in shared.parked.iter().zip(&self.workers).take(others) {
                 if parked.load(Ordering::SeqCst) {
                     Thread::unpark(worker.thread());
                 }
             }
-            let mine = catch_unwind(AssertUnwindSafe(|| f(0)));
-            let mut turns = 0_u32;
-            while shared.left.load(Ordering::Acquire) != 0 {
-                turns += 1;
-                if turns.is_multiple_of(TURNS * 16) {
-                    thread::yield_now();
+            let mut panic = catch_unwind(AssertUnwindSafe(|| f(0))).err();
+            for (id, offer) in shared.offers[..others].iter().enumerate() {
+                if offer.settle(generation) {
+                    let mine = catch_unwind(AssertUnwindSafe(|| f(id + 1)));
+                    panic = panic.or(mine.err());
                 }
-                std::hint::spin_loop();
             }
             *crate::sync_lock(&shared.job) = None;
             // Only now may this frame go: nobody else holds the job.
-            if let Err(panic) = mine {
+            if let Some(panic) = panic {
                 resume_unwind(panic);
             }
         });
@@ -121,14 +128,17 @@ impl Shared {
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
+            if !self.offers[id].begin(seen) {
+                // Not needed, or taken back.
+                continue;
+            }
             let job = *crate::sync_lock(&self.job);
-            if let Some((job, others)) = job
-                && id < others
+            if let Some(job) = job
                 && catch_unwind(AssertUnwindSafe(|| job.call(id + 1))).is_err()
             {
                 self.panicked.store(true, Ordering::Relaxed);
             }
-            self.left.fetch_sub(1, Ordering::Release);
+            self.offers[id].finish(seen);
         }
     }
 
@@ -175,8 +185,10 @@ fn pin_to(index: usize) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
 
     #[test]

@@ -247,6 +247,19 @@ impl Arena {
         before < since
     }
 
+    /// As [`Arena::store`], for a number of eight bytes.
+    #[inline]
+    pub(crate) fn store_word(&self, slot: Slot, word: u64, stamp: Stamp, since: Stamp) -> bool {
+        if !self.heap.is_empty() {
+            // What is there may be a long value, which must be freed.
+            return self.store(slot, Some(&Value::from_u64(word)), stamp, since);
+        }
+        let cell = self.cell(slot);
+        let before = cell.stamp();
+        cell.write_word(word, stamp);
+        before < since
+    }
+
     /// Adds or replaces an entry outside a block.
     pub(crate) fn insert(&mut self, space: Space, key: Key, value: Option<&Value>) -> Slot {
         let slot = match space {

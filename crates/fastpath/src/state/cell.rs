@@ -154,6 +154,17 @@ impl Cell {
         self.stamp.store(stamp.0, Ordering::Release);
     }
 
+    /// As [`Cell::write`], for a number of eight bytes.
+    #[inline]
+    pub(crate) fn write_word(&self, word: u64, stamp: Stamp) {
+        debug_assert_ne!(self.stamp.load(Ordering::Relaxed), LOCKED, "two writers of one cell");
+        self.stamp.store(LOCKED, Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.len.store(8, Ordering::Relaxed);
+        self.words[0].store(word, Ordering::Relaxed);
+        self.stamp.store(stamp.0, Ordering::Release);
+    }
+
     /// The hint: an uncommitted writer's index.
     #[inline]
     pub(crate) fn pending(&self) -> Option<u32> {

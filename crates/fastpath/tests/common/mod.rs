@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use athanor_fastpath::{
-    Abort, Access, Block, Context, Declaration, Failure, FastPathExecutor, Key, MemoryState,
-    Object, ObjectRef, Output, Owner, Ownership, Path, PrivateClaim, Receipt, Status, Transaction,
-    Value, Verifier,
+    Abort, Access, Block, Config, Context, Declaration, Failure, FastPathExecutor, Key,
+    MemoryState, Mode, Object, ObjectRef, Output, Owner, Ownership, Path, PrivateClaim, Receipt,
+    Status, Transaction, Value, Verifier,
 };
 
 /// Splitmix64.
@@ -33,7 +33,7 @@ impl Rng {
 }
 
 /// One step of a program. `acc` is its only register.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
     /// `acc = acc * 31 + value(key)`.
     Read(u64),
@@ -57,6 +57,8 @@ pub(crate) enum Op {
     ObjectGive(usize, Ownership),
     /// Ignores the error of reading this key.
     ReadCarelessly(u64),
+    /// Lets other threads go on, so that what it has read is likely overwritten meanwhile.
+    Yield,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -126,6 +128,7 @@ impl Transaction for Program {
                 }
                 Op::ObjectWrite(i) => ctx.set_object(*i, acc)?,
                 Op::ObjectGive(i, to) => ctx.give_object(*i, *to)?,
+                Op::Yield => std::thread::yield_now(),
                 Op::ReadCarelessly(k) => {
                     if let Ok(value) = ctx.read(&key(*k)) {
                         acc = mix(acc, &value);
@@ -305,6 +308,9 @@ impl Model {
         let mut touched = Vec::new();
         let mut acc = 1_u64;
         for op in &program.ops {
+            if *op == Op::Yield {
+                continue;
+            }
             if !matches!(op, Op::AbortIf(_) | Op::PanicIf(_) | Op::LoopIf(_) | Op::Fee(_)) {
                 steps += 1;
                 if steps > limit {
@@ -354,7 +360,7 @@ impl Model {
                 Op::LoopIf(m) if acc.is_multiple_of(*m) => {
                     return fail(Failure::StepLimit { limit });
                 }
-                Op::AbortIf(_) | Op::PanicIf(_) | Op::LoopIf(_) => {}
+                Op::AbortIf(_) | Op::PanicIf(_) | Op::LoopIf(_) | Op::Yield => {}
                 Op::Fee(amount) => *fee = fee.saturating_add(*amount),
                 Op::ObjectRead(i) | Op::ObjectWrite(i) | Op::ObjectGive(i, _) => {
                     let Some(cited) = program.objects.get(*i) else {
@@ -444,4 +450,43 @@ pub(crate) fn quiet_panics() {
             }
         }));
     });
+}
+
+pub(crate) fn owner(n: u8) -> Key {
+    Key([n; 32])
+}
+
+pub(crate) fn object(n: u64, ownership: Ownership, version: u64) -> Object {
+    Object { id: key(1000 + n), version, ownership, data: Value::from_u64(n) }
+}
+
+pub(crate) fn spend(n: u64, version: u64, sender: u8) -> Program {
+    Program {
+        ops: vec![Op::ObjectWrite(0)],
+        sender: owner(sender),
+        objects: vec![ObjectRef { id: key(1000 + n), version }],
+        access: Declared::Objects,
+        ..Program::default()
+    }
+}
+
+pub(crate) fn ops(ops: impl Into<Vec<Op>>) -> Program {
+    Program { ops: ops.into(), ..Program::default() }
+}
+
+pub(crate) fn failure(receipt: &Receipt) -> &Failure {
+    match &receipt.status {
+        Status::Failed(failure) => failure,
+        other => panic!("not a failure: {other:?}"),
+    }
+}
+
+/// Every configuration that a situation is tried in.
+pub(crate) fn configs() -> Vec<Config> {
+    let mut configs = vec![Config::with_threads(1), Config::with_threads(2)];
+    for mode in [Mode::Optimistic, Mode::Shards, Mode::Declared] {
+        configs.push(Config::with_threads(3).fixed(mode));
+    }
+    configs.iter_mut().for_each(|config| config.step_limit = 1000);
+    configs
 }
