@@ -46,6 +46,8 @@ pub enum Kind {
     BadSignals,
     /// A scenario that makes no sense.
     BadScenario,
+    /// Powers of tau, or a contribution to a key, that are malformed or not sound.
+    BadCeremony,
     /// A file that cannot be read, or ended while it was read.
     Unreadable,
     /// An output that cannot be written.
@@ -56,7 +58,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Internal,
         Kind::BadKey,
         Kind::BadKeyPoint,
@@ -72,6 +74,7 @@ impl Kind {
         Kind::BadProofFile,
         Kind::BadSignals,
         Kind::BadScenario,
+        Kind::BadCeremony,
         Kind::Unreadable,
         Kind::Unwritable,
         Kind::OutOfMemory,
@@ -131,6 +134,9 @@ impl Kind {
                 (22, "bad-signals", "public signals are too few, too many or not canonical")
             }
             Kind::BadScenario => (23, "bad-scenario", "a scenario makes no sense"),
+            Kind::BadCeremony => {
+                (24, "bad-ceremony", "powers of tau or a contribution are malformed or not sound")
+            }
             Kind::Unreadable => (30, "unreadable", "a file cannot be read, or ended early"),
             Kind::Unwritable => (31, "unwritable", "an output cannot be written"),
             Kind::OutOfMemory => (32, "out-of-memory", "the system refused memory"),

@@ -14,6 +14,7 @@ use athanor_groth16::{
 use athanor_kernels::{Curve, CurveId, Device, cpu::Cpu};
 
 use crate::{
+    cache,
     failure::{Failure, Kind},
     output::warn,
 };
@@ -68,6 +69,7 @@ where
     let cached = directory.join(format!("{hex}.{layout}.key"));
     match NativeKey::<C>::open(&cached) {
         Ok(native) if native.source == digest && native.layout == layout => {
+            cache::note_use(&cached);
             return Ok(LoadedKey {
                 key: ProvingKey::load(Cpu, native)?,
                 source: KeySource::Cached,
@@ -85,6 +87,7 @@ where
         return Err(Failure::at(Kind::Unreadable, path, "changed while it was read; try again"));
     }
     native.store(&cached)?;
+    cache::keep_within_limit(&cached)?;
     Ok(LoadedKey { key: ProvingKey::load(Cpu, native)?, source: KeySource::Converted })
 }
 
@@ -123,7 +126,8 @@ pub fn standing_name(standing: Standing) -> &'static str {
     }
 }
 
-fn bad_zkey(path: &Path, error: ZkeyError) -> Failure {
+/// A proving key that is not what it should be.
+pub(crate) fn bad_zkey(path: &Path, error: ZkeyError) -> Failure {
     let kind = match &error {
         ZkeyError::Container(BinFileError::Io { .. }) => Kind::Unreadable,
         ZkeyError::Protocol { .. } | ZkeyError::Prime(_) | ZkeyError::WrongCurve { .. } => {

@@ -171,7 +171,8 @@ fn read_bytes(path: &Path, limit: usize, too_large: Kind) -> Result<Vec<u8>, Fai
     Ok(bytes)
 }
 
-fn bad_wtns(path: &Path, error: WtnsError) -> Failure {
+/// A witness file that is not what it should be.
+pub(crate) fn bad_wtns(path: &Path, error: WtnsError) -> Failure {
     let kind = match &error {
         WtnsError::Container(BinFileError::Io { .. }) => Kind::Unreadable,
         WtnsError::Prime(_) => Kind::Unsupported,

@@ -5,6 +5,7 @@ pub mod circuits;
 pub mod fastpath;
 pub mod groth16;
 pub mod kernels;
+pub mod verify;
 
 use std::time::Duration;
 

@@ -1,7 +1,10 @@
 //! The binary from outside: what scripts rely on.
 
 mod bad_input;
+mod batch;
+mod cache;
 mod documents;
+mod files;
 mod forms;
 mod interop;
 mod support;
