@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+pub use crate::cache::Cache;
+pub use crate::export::Export;
+pub use crate::inspect::Inspect;
+pub use crate::setup::ceremony::{SetupBeacon, SetupContribute, SetupNew, SetupVerify};
+
 /// Proves Circom circuits with Groth16, fast, and verifies every proof before you see it.
 #[derive(Debug, Parser)]
 #[command(name = "athanor", version, propagate_version = true, max_term_width = 100)]
@@ -19,7 +24,7 @@ pub struct Cli {
 pub enum Command {
     /// Make a proof from a key and a witness, or an input
     Prove(Prove),
-    /// Check a proof
+    /// Check a proof, or many of one key at once
     Verify(Verify),
     /// Prove and verify a real circuit that comes with athanor
     Demo(Demo),
@@ -34,6 +39,14 @@ pub enum Command {
     /// The service's configuration
     #[command(subcommand)]
     Config(ServeConfig),
+    /// Tell what a file is
+    Inspect(Inspect),
+    /// Export a verifying key, a contract's call, or a contract
+    #[command(subcommand)]
+    Export(Export),
+    /// List or clean what is kept between runs
+    #[command(subcommand)]
+    Cache(Cache),
     /// Run a scenario in virtual time, with the real scheduler
     Simulate(Simulate),
     /// Answer from a scenario: proofs per hour, workers, memory, what to buy next
@@ -105,19 +118,26 @@ pub struct Prove {
 
 /// `athanor verify`.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "athanor verify --vkey <V.json> --public <Q.json> --proof <P.json> [--public ... --proof ...]
+       athanor verify --vkey <V.json> --all <DIR>"
+)]
 pub struct Verify {
     /// Verifying key
     #[arg(long, value_name = "V.json", value_hint = ValueHint::FilePath)]
     pub vkey: PathBuf,
-    /// Public signals
-    #[arg(long, value_name = "Q.json", value_hint = ValueHint::FilePath)]
-    pub public: PathBuf,
-    /// Proof
-    #[arg(long, value_name = "P.json", value_hint = ValueHint::FilePath)]
-    pub proof: PathBuf,
-    /// Answer with one JSON object
-    #[arg(long)]
-    pub json: bool,
+    /// Public signals; repeat it for more proofs
+    #[arg(long, value_name = "Q.json", required_unless_present = "all", value_hint = ValueHint::FilePath)]
+    pub public: Vec<PathBuf>,
+    /// Proof; repeat it for more, in the order of their public signals
+    #[arg(long, value_name = "P.json", required_unless_present = "all", value_hint = ValueHint::FilePath)]
+    pub proof: Vec<PathBuf>,
+    /// All proofs of a directory: a proof's name has "proof" in it, its signals' "public" there
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["public", "proof"], value_hint = ValueHint::DirPath)]
+    pub all: Option<PathBuf>,
+    /// Threads and output.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `athanor demo`.
@@ -133,6 +153,14 @@ pub struct Demo {
 pub enum Setup {
     /// Make a key for development: whoever runs this could forge proofs for it
     Dev(SetupDev),
+    /// Begin a ceremony: the initial key of a circuit, from powers of tau
+    New(SetupNew),
+    /// Contribute a secret to a key
+    Contribute(SetupContribute),
+    /// End a ceremony with a public random value
+    Beacon(SetupBeacon),
+    /// Verify a key's history, and that it comes from its circuit
+    Verify(SetupVerify),
 }
 
 /// `athanor setup dev`.
@@ -277,6 +305,23 @@ pub enum Bench {
     Kernels(BenchKernels),
     /// Many jobs of several circuits at once, from input to verified proof
     Engine(BenchEngine),
+    /// Many proofs of one key at once, beside one by one
+    Verify(BenchVerify),
+}
+
+/// `athanor bench verify`.
+#[derive(Debug, Args)]
+pub struct BenchVerify {
+    /// Numbers of proofs in a batch
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,8,32,256",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub proofs: Vec<u32>,
+    /// Counted runs; the median is shown
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+    /// Threads and output.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `athanor bench fastpath`. Options that are not given take the workload's usual value.

@@ -56,6 +56,8 @@ pub enum Kind {
     BadConfig,
     /// The service could not start: its port, its journal, its data.
     Service,
+    /// Powers of tau, or a contribution to a key, that are malformed or not sound.
+    BadCeremony,
     /// A file that cannot be read, or ended while it was read.
     Unreadable,
     /// An output that cannot be written.
@@ -66,7 +68,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 23] = [
         Kind::Internal,
         Kind::BadKey,
         Kind::BadKeyPoint,
@@ -86,6 +88,7 @@ impl Kind {
         Kind::DoesNotFit,
         Kind::BadConfig,
         Kind::Service,
+        Kind::BadCeremony,
         Kind::Unreadable,
         Kind::Unwritable,
         Kind::OutOfMemory,
@@ -156,6 +159,9 @@ impl Kind {
             Kind::DoesNotFit => (25, "does-not-fit", "this machine has not what the work needs"),
             Kind::BadConfig => (26, "bad-config", "the service's configuration makes no sense"),
             Kind::Service => (27, "service", "the service could not start: port, journal or data"),
+            Kind::BadCeremony => {
+                (28, "bad-ceremony", "powers of tau or a contribution are malformed or not sound")
+            }
             Kind::Unreadable => (30, "unreadable", "a file cannot be read, or ended early"),
             Kind::Unwritable => (31, "unwritable", "an output cannot be written"),
             Kind::OutOfMemory => (32, "out-of-memory", "the system refused memory"),

@@ -6,13 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use athanor_circom::circuit::keys;
+pub use athanor_circom::circuit::keys::{curve_of, open};
 use athanor_groth16::Standing;
 
 use crate::{
     failure::{Failure, Kind},
     output::warn,
 };
+
+/// A proving key that is not what it should be.
+pub(crate) fn bad_zkey(path: &Path, error: athanor_groth16::formats::ZkeyError) -> Failure {
+    athanor_circom::circuit::keys::bad_zkey(path, error).into()
+}
 
 /// Says what a key's making means, where it means that proofs are worth nothing.
 pub fn warn_of_standing(standing: Standing) {
@@ -34,7 +39,7 @@ pub fn standing_name(standing: Standing) -> &'static str {
 
 /// Reads a whole text, of at most so many bytes.
 pub fn read_text(path: &Path, limit: u64, too_large: Kind) -> Result<String, Failure> {
-    let file = keys::open(path)?;
+    let file = open(path)?;
     let mut text = String::new();
     let read = file.take(limit + 1).read_to_string(&mut text);
     match read {

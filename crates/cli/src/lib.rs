@@ -2,9 +2,12 @@
 
 pub mod args;
 pub mod bench;
+mod cache;
 mod circuits;
 mod demo;
+mod export;
 pub mod failure;
+mod inspect;
 pub mod keys;
 mod local;
 mod measure;
@@ -51,12 +54,20 @@ impl Command {
             Command::Config(ServeConfig::Print(args)) => serve::print(&args),
             Command::Config(ServeConfig::Check(args)) => serve::check(&args),
             Command::Config(ServeConfig::Token(args)) => serve::token(&args),
+            Command::Setup(Setup::New(args)) => setup::ceremony::new(&args),
+            Command::Setup(Setup::Contribute(args)) => setup::ceremony::contribute(&args),
+            Command::Setup(Setup::Beacon(args)) => setup::ceremony::beacon(&args),
+            Command::Setup(Setup::Verify(args)) => setup::ceremony::verify(&args),
+            Command::Inspect(args) => inspect::run(&args),
+            Command::Export(export) => export::run(&export),
+            Command::Cache(cache) => cache::run(&cache),
             Command::Simulate(args) => simulate::simulate(&args),
             Command::Plan(args) => simulate::plan(&args),
             Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
             Command::Bench(Bench::Fastpath(args)) => bench::fastpath::run(&args),
             Command::Bench(Bench::Kernels(args)) => bench::kernels::run(&args),
             Command::Bench(Bench::Engine(args)) => bench::engine::run(&args),
+            Command::Bench(Bench::Verify(args)) => bench::verify::run(&args),
             Command::Completions { shell } => {
                 let mut command = Cli::command();
                 clap_complete::generate(shell, &mut command, "athanor", &mut std::io::stdout());
@@ -71,20 +82,27 @@ impl Command {
     fn wants_json(&self) -> bool {
         match self {
             Command::Prove(args) => args.common.json,
-            Command::Verify(args) => args.json,
+            Command::Verify(args) => args.common.json,
             Command::Demo(args) => args.common.json,
             Command::Setup(Setup::Dev(args)) => args.common.json,
             Command::Circuits(Circuits::Add(args)) => args.common.json,
             Command::Circuits(Circuits::List(args)) => args.json,
             Command::Config(ServeConfig::Token(args)) => args.json,
             Command::Serve(_) | Command::Config(_) => false,
+            Command::Setup(Setup::New(args)) => args.common.json,
+            Command::Setup(Setup::Contribute(args)) => args.common.json,
+            Command::Setup(Setup::Beacon(args)) => args.common.json,
+            Command::Setup(Setup::Verify(args)) => args.common.json,
+            Command::Inspect(args) => args.json,
+            Command::Cache(cache) => cache.wants_json(),
             Command::Simulate(args) => args.scenario.json,
             Command::Plan(args) => args.json,
             Command::Bench(Bench::Groth16(args)) => args.common.json,
             Command::Bench(Bench::Fastpath(args)) => args.json,
             Command::Bench(Bench::Kernels(args)) => args.json,
             Command::Bench(Bench::Engine(args)) => args.common.json,
-            Command::Completions { .. } | Command::Man => false,
+            Command::Bench(Bench::Verify(args)) => args.common.json,
+            Command::Completions { .. } | Command::Man | Command::Export(_) => false,
         }
     }
 }

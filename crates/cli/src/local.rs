@@ -2,21 +2,38 @@
 
 use std::sync::Arc;
 
-use athanor_circom::{Limits, ModuleCache, circuit::Settings};
+use athanor_circom::{
+    Limits, ModuleCache,
+    circuit::{
+        Settings,
+        keys::{KeyCache, KeySource},
+    },
+};
 use athanor_engine::{Config, Engine, MemoryJournal, Observer};
 
-use crate::{failure::Failure, keys, output::warn};
+use crate::{cache, failure::Failure, keys, output::warn};
 
 /// Where circuits keep what they convert and compile.
 pub(crate) fn settings() -> Result<Settings, Failure> {
     let modules = ModuleCache::open(keys::cache_directory("wasm")?);
     let modules =
         modules.inspect_err(|error| warn(&format!("modules are not cached: {error}"))).ok();
-    Ok(Settings {
-        keys: keys::cache_directory("keys")?,
-        modules,
-        limits: Limits::default(),
+    Ok(Settings { keys: key_cache()?, modules, limits: Limits::default() })
+}
+
+/// Where converted keys are kept, within their limit.
+pub(crate) fn key_cache() -> Result<KeyCache, Failure> {
+    Ok(KeyCache {
+        directory: keys::cache_directory("keys")?,
         warn: Arc::new(warn),
+        kept: Arc::new(|path, source| match source {
+            KeySource::Cached => cache::note_use(path),
+            KeySource::Converted => {
+                if let Err(error) = cache::keep_within_limit(path) {
+                    warn(&error.message);
+                }
+            }
+        }),
     })
 }
 

@@ -41,6 +41,11 @@ impl Files {
         Ok(())
     }
 
+    /// The file prepared last, to be read.
+    pub fn last(&self) -> &fs::File {
+        self.0.last().expect("a file was prepared").0.as_file()
+    }
+
     /// Gives all files their names.
     pub fn commit(self) -> Result<(), Failure> {
         for (file, path) in self.0 {

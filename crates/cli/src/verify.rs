@@ -1,12 +1,16 @@
-//! `athanor verify`.
+//! `athanor verify`: one proof, or many of one key at once.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use athanor_groth16::{
-    Verifier,
+    BatchError, Claim, Proof, Refusal, Verifier, VerifyError, VerifyingKey,
     formats::{JsonError, json},
 };
-use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId};
+use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId, Scalar};
+use rayon::prelude::*;
 use serde_json::json;
 
 use crate::{
@@ -17,56 +21,149 @@ use crate::{
 };
 
 /// No key, proof or list of signals that a verifier can use is larger.
-const MAX_JSON: u64 = 256 << 20;
+pub(crate) const MAX_JSON: u64 = 256 << 20;
+/// Most bad proofs that an error describes.
+const LISTED: usize = 20;
 
-/// Verifies a proof; a proof that is not valid is a failure.
+/// Verifies proofs; one that is not valid is a failure.
 pub(crate) fn run(args: &args::Verify) -> Result<(), Failure> {
-    let read = |path: &Path| keys::read_text(path, MAX_JSON, Kind::BadProofFile);
-    let texts = Texts {
-        vkey: (read(&args.vkey)?, &args.vkey),
-        public: (read(&args.public)?, &args.public),
-        proof: (read(&args.proof)?, &args.proof),
-    };
-    let (vkey, path) = &texts.vkey;
-    let curve = json::curve_of(vkey).map_err(|error| bad_json(path, error))?;
-    match curve {
-        Some(CurveId::Bn254) => texts.verify::<Bn254>(args.json),
-        Some(CurveId::Bls12_381) => texts.verify::<Bls12_381>(args.json),
-        None => Err(Failure::at(Kind::BadProofFile, path, "names no curve")),
-    }
-}
-
-struct Texts<'a> {
-    vkey: (String, &'a Path),
-    public: (String, &'a Path),
-    proof: (String, &'a Path),
-}
-
-impl Texts<'_> {
-    fn verify<C: Curve>(&self, as_json: bool) -> Result<(), Failure> {
-        let bad = |path| move |error| bad_json(path, error);
-        let key = json::parse_verifying_key::<C>(&self.vkey.0).map_err(bad(self.vkey.1))?;
-        let proof = json::parse_proof::<C>(&self.proof.0).map_err(bad(self.proof.1))?;
-        let public = json::parse_public::<C>(&self.public.0).map_err(bad(self.public.1))?;
-        keys::warn_of_standing(key.standing());
-        Verifier::new(&key)?.verify(&public, &proof)?;
-        if as_json {
-            let answered = json!({
-                "command": "verify",
-                "verified": true,
-                "curve": C::ID.to_string(),
-                "public_signals": public.len(),
-                "key": { "standing": keys::standing_name(key.standing()) },
-            });
-            answer(&answered.to_string());
-        } else {
-            answer("the proof is valid");
+    let pool = args.common.pool()?;
+    let files = files(args)?;
+    pool.install(|| {
+        let vkey = read(&args.vkey)?;
+        let curve = json::curve_of(&vkey).map_err(|error| bad_json(&args.vkey, error))?;
+        match curve {
+            Some(CurveId::Bn254) => verify::<Bn254>(args, &vkey, &files),
+            Some(CurveId::Bls12_381) => verify::<Bls12_381>(args, &vkey, &files),
+            None => Err(Failure::at(Kind::BadProofFile, &args.vkey, "names no curve")),
         }
-        Ok(())
+    })
+}
+
+/// A proof's file and that of its public signals.
+struct Pair {
+    proof: PathBuf,
+    public: PathBuf,
+}
+
+fn files(args: &args::Verify) -> Result<Vec<Pair>, Failure> {
+    if let Some(directory) = &args.all {
+        return in_directory(directory);
+    }
+    let (proofs, publics) = (args.proof.len(), args.public.len());
+    if proofs != publics {
+        let message = format!(
+            "{proofs} proofs and {publics} files of public signals: give one --public for each \
+             --proof, in the same order"
+        );
+        return Err(Failure::new(Kind::BadProofFile, message));
+    }
+    let pairs = args.proof.iter().cloned().zip(args.public.iter().cloned());
+    Ok(pairs.map(|(proof, public)| Pair { proof, public }).collect())
+}
+
+/// Every `.json` whose name has "proof" in it, in a directory and the directories in it, each with
+/// the file whose name has "public" there instead.
+fn in_directory(directory: &Path) -> Result<Vec<Pair>, Failure> {
+    let mut proofs = Vec::new();
+    for path in entries(directory)? {
+        if path.is_dir() {
+            proofs.extend(entries(&path)?.into_iter().filter(|path| is_proof(path)));
+        } else if is_proof(&path) {
+            proofs.push(path);
+        }
+    }
+    proofs.sort();
+    if proofs.is_empty() {
+        let message = "has no proof: a proof's file is a .json with \"proof\" in its name";
+        return Err(Failure::at(Kind::BadProofFile, directory, message));
+    }
+    let pairs = proofs.into_iter().map(|proof| {
+        let name = proof.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (before, after) = name.rsplit_once("proof").expect("a proof's name has the word");
+        Pair { public: proof.with_file_name(format!("{before}public{after}")), proof }
+    });
+    Ok(pairs.collect())
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |error| Failure::at(Kind::Unreadable, directory, error);
+    let entries = fs::read_dir(directory).map_err(unreadable)?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect()
+}
+
+fn is_proof(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.contains("proof") && name.ends_with(".json") && path.is_file()
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    keys::read_text(path, MAX_JSON, Kind::BadProofFile)
+}
+
+fn verify<C: Curve>(args: &args::Verify, vkey: &str, files: &[Pair]) -> Result<(), Failure> {
+    let key = json::parse_verifying_key::<C>(vkey);
+    let key = key.map_err(|error| bad_json(&args.vkey, error))?;
+    let parse = |Pair { proof, public }: &Pair| -> Result<(Proof<C>, Vec<Scalar>), Failure> {
+        let parsed = json::parse_proof::<C>(&read(proof)?);
+        let signals = json::parse_public::<C>(&read(public)?);
+        let signals = signals.map_err(|error| bad_json(public, error))?;
+        Ok((parsed.map_err(|error| bad_json(proof, error))?, signals))
+    };
+    let given: Vec<_> = files.par_iter().map(parse).collect::<Result<_, _>>()?;
+    keys::warn_of_standing(key.standing());
+    let verifier = Verifier::new(&key)?;
+    match &given[..] {
+        [(proof, public)] => verifier.verify(public, proof)?,
+        many => {
+            let claims: Vec<_> =
+                many.iter().map(|(proof, public)| Claim { public, proof }).collect();
+            verifier.verify_batch(&claims).map_err(|error| refused(files, error))?;
+        }
+    }
+    answer_for(args, &key, given.len());
+    Ok(())
+}
+
+fn answer_for<C: Curve>(args: &args::Verify, key: &VerifyingKey<C>, proofs: usize) {
+    if args.common.json {
+        let answered = json!({
+            "command": "verify",
+            "verified": true,
+            "proofs": proofs,
+            "curve": C::ID.to_string(),
+            "public_signals": key.public_signals(),
+            "key": { "standing": keys::standing_name(key.standing()) },
+        });
+        answer(&answered.to_string());
+    } else if proofs == 1 {
+        answer("the proof is valid");
+    } else {
+        answer(&format!("all {proofs} proofs are valid"));
     }
 }
 
-fn bad_json(path: &Path, error: JsonError) -> Failure {
+/// Names the bad proofs by their files.
+fn refused(files: &[Pair], error: BatchError) -> Failure {
+    let BatchError::Refused { of, bad } = error else {
+        return Failure::new(Kind::Internal, error);
+    };
+    let signals = |error: &VerifyError| Failure::from(error.clone()).kind == Kind::BadSignals;
+    let all_signals = bad.iter().all(|bad| signals(&bad.error));
+    let kind = if all_signals { Kind::BadSignals } else { Kind::InvalidProof };
+    let mut message =
+        format!("{} of {of} proofs are not accepted; the others are valid", bad.len());
+    for Refusal { index, error } in bad.iter().take(LISTED) {
+        message += &format!("\n  {}: {error}", files[*index].proof.display());
+    }
+    if bad.len() > LISTED {
+        message += &format!("\n  and {} more", bad.len() - LISTED);
+    }
+    Failure::new(kind, message)
+}
+
+/// A JSON file that is not what it should be.
+pub(crate) fn bad_json(path: &Path, error: JsonError) -> Failure {
     let kind = match &error {
         JsonError::UnknownCurve { .. }
         | JsonError::WrongCurve { .. }

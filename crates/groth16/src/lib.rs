@@ -1,6 +1,49 @@
 //! Groth16 (eprint 2016/260): keys, prover, verifier and file formats, generic over a compute device.
+//!
+//! Three types carry a proof: a [`ProvingKey`] resident on a device makes one from a [`Witness`],
+//! and a [`Verifier`] accepts it. Here from constraints made on the spot:
+//!
+//! ```
+//! use athanor_groth16::{Claim, ProvingKey, Verifier, Witness, development_setup, synthetic};
+//! use athanor_kernels::{Bn254, Quotient, cpu::Cpu};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let example = synthetic::dense::<Bn254>(20, 1);
+//! // For development only; keys for production come from a ceremony.
+//! let key = development_setup::<Bn254>(&example.r1cs, Quotient::OddCoset)?;
+//! let key = ProvingKey::load(Cpu, key.to_native(&Cpu)?)?;
+//!
+//! let witness = Witness::<Bn254>::new(example.witness)?;
+//! let public = witness.public(1).to_vec();
+//! let proof = key.prove(witness)?.proof;
+//!
+//! let verifier = Verifier::new(key.verifying_key())?;
+//! verifier.verify(&public, &proof)?;
+//! // Many proofs of one key cost a third of what they cost one by one.
+//! verifier.verify_batch(&[Claim { public: &public, proof: &proof }])?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where things are:
+//!
+//! | you have or want | look at |
+//! |---|---|
+//! | a `.zkey` of snarkjs's | [`formats::zkey`], then [`NativeKey::from_zkey`]; `examples/embed.rs` goes the whole way |
+//! | a key that starts fast | [`NativeKey::store`] and [`NativeKey::open`] |
+//! | a `.wtns`, `.r1cs`, `.sym`, `.ptau`, JSON | [`formats`] |
+//! | a witness from an input | the crate `athanor-circom` |
+//! | a key from a ceremony | [`ceremony`] |
+//! | verification on a chain | [`evm`] |
+//!
+//! No input panics: each way to fail is a variant of a typed error. Witnesses are wiped when
+//! dropped. All parallel work runs in the caller's rayon pool.
 
+mod batch;
+pub mod ceremony;
 mod convert;
+mod endomorphism;
+pub mod evm;
 pub mod formats;
 mod key;
 mod keyfile;
@@ -8,11 +51,13 @@ mod native;
 mod prover;
 mod r1cs;
 mod setup;
+mod subgroup;
 pub mod synthetic;
 mod to_zkey;
 mod verifier;
 mod witness;
 
+pub use batch::{BatchError, Claim, Refusal};
 pub use convert::ConvertError;
 pub use key::{Proof, Standing, VerifyingKey};
 pub use keyfile::{KeyFileError, digest_of};

@@ -85,6 +85,14 @@ impl<F> Rows<F> {
         (0..self.len()).map(|row| self.row(row))
     }
 
+    /// An entry by its number among those of all rows.
+    pub(crate) fn entry(&self, index: usize) -> (u32, F)
+    where
+        F: Copy,
+    {
+        self.entries[index]
+    }
+
     /// Number of entries in all rows.
     pub fn entries(&self) -> usize {
         self.entries.len()

@@ -74,10 +74,10 @@ impl fmt::Display for PointFault {
 /// A verifying key that was checked once and is ready for many proofs.
 #[derive(Clone, Debug)]
 pub struct Verifier<C: Curve> {
-    ic: Vec<C::G1Affine>,
-    alpha_beta: PairingOutput<C>,
-    minus_gamma: C::G2Prepared,
-    minus_delta: C::G2Prepared,
+    pub(crate) ic: Vec<C::G1Affine>,
+    pub(crate) alpha_beta: PairingOutput<C>,
+    pub(crate) minus_gamma: C::G2Prepared,
+    pub(crate) minus_delta: C::G2Prepared,
 }
 
 impl<C: Curve> Verifier<C> {
@@ -113,13 +113,7 @@ impl<C: Curve> Verifier<C> {
 
     /// Accepts the proof of these public signals, or says why not.
     pub fn verify(&self, public: &[Scalar], proof: &Proof<C>) -> Result<(), VerifyError> {
-        let (expected, got) = (self.public_signals(), public.len());
-        if expected != got {
-            return Err(VerifyError::SignalCount { expected, got });
-        }
-        if let Some(index) = public.iter().position(|signal| !is_canonical::<C>(signal)) {
-            return Err(VerifyError::SignalNotCanonical { index });
-        }
+        self.check_signals(public)?;
         let bad = |point| move |fault| VerifyError::BadProofPoint { point, fault };
         check_point(&proof.a).map_err(bad("A"))?;
         check_point(&proof.b).map_err(bad("B"))?;
@@ -137,24 +131,46 @@ impl<C: Curve> Verifier<C> {
     }
 }
 
+impl<C: Curve> Verifier<C> {
+    /// Refuses signals in the wrong number or with a second reading.
+    pub(crate) fn check_signals(&self, public: &[Scalar]) -> Result<(), VerifyError> {
+        let (expected, got) = (self.public_signals(), public.len());
+        if expected != got {
+            return Err(VerifyError::SignalCount { expected, got });
+        }
+        match public.iter().position(|signal| !is_canonical::<C>(signal)) {
+            Some(index) => Err(VerifyError::SignalNotCanonical { index }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Refuses infinity, points off the curve and points outside the subgroup of prime order.
 pub(crate) fn check_point<P: SWCurveConfig>(point: &Affine<P>) -> Result<(), PointFault>
 where
     P::ScalarField: PrimeField,
 {
+    check_on_curve(point)?;
+    if point.is_in_correct_subgroup_assuming_on_curve() {
+        Ok(())
+    } else {
+        Err(PointFault::OutsideSubgroup)
+    }
+}
+
+/// Refuses infinity and points off the curve; the subgroup is a check of its own.
+pub(crate) fn check_on_curve<P: SWCurveConfig>(point: &Affine<P>) -> Result<(), PointFault> {
     if point.is_zero() {
         Err(PointFault::Infinity)
     } else if !point.is_on_curve() {
         Err(PointFault::OffCurve)
-    } else if !point.is_in_correct_subgroup_assuming_on_curve() {
-        Err(PointFault::OutsideSubgroup)
     } else {
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use ark_ff::{AdditiveGroup, BigInteger, Field, UniformRand};
     use ark_std::test_rng;
     use athanor_kernels::{Bls12_381, Bn254, Device, Quotient, cpu::Cpu};
@@ -181,7 +197,7 @@ mod tests {
     }
 
     /// A point of the curve outside the subgroup of prime order.
-    fn outside<P: SWCurveConfig>() -> Affine<P>
+    pub(crate) fn outside<P: SWCurveConfig>() -> Affine<P>
     where
         P::BaseField: Field,
     {

@@ -4,6 +4,7 @@ use ark_ec::{
     AffineRepr,
     models::short_weierstrass::{Affine, Projective, SWCurveConfig},
     pairing::Pairing,
+    scalar_mul::glv::GLVConfig,
 };
 use ark_ff::{BigInt, Field, Fp, Fp2, Fp2Config, MontBackend, MontConfig, PrimeField};
 
@@ -48,8 +49,8 @@ pub trait Curve:
 {
     /// The scalar field, four 64-bit words in Montgomery form.
     type Fr: PrimeField<BigInt = BigInt<SCALAR_WORDS>> + Words + Transformed;
-    /// G1: points over the base field.
-    type G1Config: Group<ScalarField = Self::Fr>;
+    /// G1: points over the base field, with an endomorphism that costs one multiplication.
+    type G1Config: Group<ScalarField = Self::Fr> + GLVConfig;
     /// G2: points over its quadratic extension.
     type G2Config: Group<ScalarField = Self::Fr>;
     /// The curve's name.

@@ -1,5 +1,5 @@
-//! Programs and files that tests compare Athanor with, from npm: snarkjs, circom2, semaphore,
-//! circomlib.
+//! Programs and files that tests compare Athanor with, from npm: snarkjs, circom2, solc,
+//! semaphore, circomlib.
 //!
 //! They are fetched once, in pinned versions, into `.cache/npm` of the repository, which git
 //! ignores; nothing of them is part of Athanor. Where Node is absent, or npm cannot fetch, a test
@@ -34,6 +34,43 @@ pub fn circom2(test: &str) -> Option<Tool> {
     let dir = npm::installed(test, "circom2", "0.2.23")?;
     Some(Tool::new(dir.join("node_modules/circom2/cli.js")))
 }
+
+/// Powers of tau of a small power, of a curve by snarkjs's name, that snarkjs made: a directory
+/// with `plain.ptau` (one contribution) and `prepared.ptau` (the same, with Lagrange sections).
+pub fn powers_of_tau(test: &str, curve: &str, power: u32) -> Option<PathBuf> {
+    let snarkjs = snarkjs(test)?;
+    let name = format!("powers-{curve}-{power}");
+    npm::kept(test, &format!("powers of tau for {curve}"), &name, |dir| {
+        let power = power.to_string();
+        for args in [
+            &["powersoftau", "new", curve, &power, "zero.ptau"][..],
+            &["powersoftau", "contribute", "zero.ptau", "plain.ptau", "--name=one", "-e=test"],
+            &["powersoftau", "prepare", "phase2", "plain.ptau", "prepared.ptau"],
+        ] {
+            let output = snarkjs.output(dir, args);
+            if !output.status.success() {
+                return Err(String::from_utf8_lossy(&output.stdout).into_owned());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// `solc` (GPL-3.0) as JavaScript: the Solidity compiler's standard JSON on standard input, its
+/// answer on standard output.
+pub fn solc(test: &str) -> Option<Tool> {
+    let dir = npm::kept(test, "solc", "solc-0.8.30-wrapped", |dir| {
+        npm::install(dir, "solc", "0.8.30")?;
+        std::fs::write(dir.join("run.js"), SOLC).map_err(|error| error.to_string())
+    })?;
+    Some(Tool::new(dir.join("run.js")))
+}
+
+/// Its own command line insists on files; its library does not.
+const SOLC: &str = "const solc = require('solc');
+const input = require('fs').readFileSync(0, 'utf8');
+process.stdout.write(solc.compile(input));
+";
 
 /// Files of one depth of `@zk-kit/semaphore-artifacts` (MIT): a circuit that nobody here wrote,
 /// with the key of its public ceremony.

@@ -10,10 +10,15 @@ use std::{
 /// A package installed with what it depends on; the directory that holds its `node_modules`.
 pub(crate) fn installed(test: &str, package: &str, version: &str) -> Option<PathBuf> {
     kept(test, &format!("{package}@{version}"), &directory(package, version), |dir| {
-        let spec = format!("{package}@{version}");
-        let flags = ["--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--prefix"];
-        run(Command::new("npm").arg("install").args(flags).arg(dir).arg(spec))
+        install(dir, package, version)
     })
+}
+
+/// Installs a package into a directory.
+pub(crate) fn install(dir: &Path, package: &str, version: &str) -> Result<(), String> {
+    let spec = format!("{package}@{version}");
+    let flags = ["--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--prefix"];
+    run(Command::new("npm").arg("install").args(flags).arg(dir).arg(spec))
 }
 
 /// Some files of a package, and nothing else of it; the directory that holds its `package`.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use athanor_circom::{
     Limits,
-    circuit::{self, Files, Settings, WTNS},
+    circuit::{self, Files, Settings, WTNS, keys::KeyCache},
     demo::{self, Signal},
 };
 use athanor_engine::{Config, Engine, Input, MemoryJournal, Submission};
@@ -43,12 +43,12 @@ fn main() {
     let mut config = Config::with_threads(1);
     config.memory = Some(4 << 30);
     let engine = Engine::start(config, Arc::new(MemoryJournal)).expect("it starts");
-    let settings = Settings {
-        keys: place.path().to_owned(),
-        modules: None,
-        limits: Limits::default(),
+    let keys = KeyCache {
+        directory: place.path().to_owned(),
         warn: Arc::new(|_| {}),
+        kept: Arc::new(|_, _| {}),
     };
+    let settings = Settings { keys, modules: None, limits: Limits::default() };
     let files = Files { zkey, ..Files::default() };
     let opened = circuit::open(files, None, settings).expect("it opens");
     engine.load("circuit", opened.circuit).expect("it is loaded");

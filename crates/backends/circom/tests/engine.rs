@@ -12,7 +12,7 @@ use std::{
 
 use athanor_circom::{
     BACKEND, CircomBackend, Limits,
-    circuit::{self, Files, NATIVE, NativeGenerator, ProofBundle, Settings, WTNS},
+    circuit::{self, Files, NATIVE, NativeGenerator, ProofBundle, Settings, WTNS, keys::KeyCache},
 };
 use athanor_engine::{
     Catalog, Config, Engine, FileEntry, Input, JobError, LoadError, Manifest, MemoryJournal, Retry,
@@ -117,7 +117,8 @@ fn make_key(path: &Path) {
 fn settings(directory: &Path) -> Settings {
     let keys = directory.join("converted");
     fs::create_dir_all(&keys).unwrap();
-    Settings { keys, modules: None, limits: Limits::default(), warn: Arc::new(|_| {}) }
+    let keys = KeyCache { directory: keys, warn: Arc::new(|_| {}), kept: Arc::new(|_, _| {}) };
+    Settings { keys, modules: None, limits: Limits::default() }
 }
 
 fn verifies(zkey: &Path, result: &[u8]) {

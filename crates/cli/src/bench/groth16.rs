@@ -15,8 +15,8 @@ use crate::{
     args::BenchGroth16,
     demo,
     failure::Failure,
-    keys,
-    output::{Progress, answer, peak_memory, warn},
+    local,
+    output::{Progress, answer, peak_memory},
 };
 
 /// What was measured of one circuit.
@@ -68,8 +68,7 @@ fn own<C: Curve>(
 where
     Cpu: Device<C>,
 {
-    let directory = keys::cache_directory("keys")?;
-    let key = circuit::keys::load::<C>(zkey, &directory, &warn, |_| Ok(()))?.key;
+    let key = circuit::keys::load::<C>(zkey, &local::key_cache()?, |_| Ok(()))?.key;
     let witness = circuit::witness::read::<C>(wtns, circuit::keys::open(wtns)?)?;
     let name = zkey.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(vec![measure(name, &key, &witness, runs)?])

@@ -51,10 +51,20 @@ impl Place {
 
     /// Runs `athanor` here.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ended {
+        self.run_with([], args)
+    }
+
+    /// Runs `athanor` here with more in its environment.
+    pub(crate) fn run_with<'a, S: AsRef<OsStr>>(
+        &self,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+        args: impl IntoIterator<Item = S>,
+    ) -> Ended {
         let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_athanor"))
             .args(args)
             .current_dir(self.directory.path())
             .env("ATHANOR_CACHE_DIR", self.path("cache"))
+            .envs(environment)
             .output()
             .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -1,4 +1,4 @@
-//! The files of Circom and snarkjs: `.zkey`, `.wtns`, `.r1cs`, `.sym` and JSON.
+//! The files of Circom and snarkjs: `.zkey`, `.ptau`, `.wtns`, `.r1cs`, `.sym` and JSON.
 //!
 //! Every reader assumes a hostile file. Lengths are compared with the file's size before anything
 //! is allocated by them; values are refused where they are not canonical, never reduced; a point
@@ -11,6 +11,8 @@
 pub mod binfile;
 mod field;
 pub mod json;
+mod params;
+pub mod ptau;
 pub mod r1cs;
 pub mod sym;
 pub mod wtns;
@@ -19,6 +21,7 @@ pub mod zkey;
 pub use binfile::BinFileError;
 pub use field::{DecimalError, PrimeError};
 pub use json::JsonError;
+pub use ptau::PtauError;
 pub use r1cs::R1csError;
 pub use sym::SymError;
 pub use wtns::WtnsError;

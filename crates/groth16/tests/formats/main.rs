@@ -2,6 +2,8 @@
 //! against snarkjs itself.
 
 mod arbitrary;
+mod ceremony;
+mod corpus;
 mod forged;
 mod json;
 mod node;

@@ -3,7 +3,8 @@
 use std::{
     fs::File,
     io::{Seek, SeekFrom},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use athanor_groth16::{
@@ -53,12 +54,22 @@ pub fn curve_of(path: &Path) -> Result<CurveId, Fault> {
     Ok(file.curve())
 }
 
-/// Makes a `.zkey` resident, converting it if `directory` holds no conversion of it; what is wrong
-/// with a conversion goes to `warn`. A key whose digest `expected` does not take is not read.
+/// Where converted keys are kept.
+#[derive(Clone)]
+pub struct KeyCache {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Gets what a person should know and nothing fails for.
+    pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Told of every conversion that was used or made.
+    pub kept: Arc<dyn Fn(&Path, KeySource) + Send + Sync>,
+}
+
+/// Makes a `.zkey` resident, converting it if the cache holds no conversion of it. A key whose digest
+/// `expected` does not take is not read.
 pub fn load<C: Curve>(
     path: &Path,
-    directory: &Path,
-    warn: &dyn Fn(&str),
+    cache: &KeyCache,
     expected: impl Fn(&[u8; 32]) -> Result<(), Fault>,
 ) -> Result<LoadedKey<C>, Fault>
 where
@@ -68,11 +79,13 @@ where
     let mut file = open(path)?;
     let digest = digest_of(&mut file).map_err(unreadable)?;
     expected(&digest)?;
+    let KeyCache { directory, warn, kept } = cache;
     let layout = Device::<C>::layout(&Cpu).name;
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let cached = directory.join(format!("{hex}.{layout}.key"));
     match NativeKey::<C>::open(&cached) {
         Ok(native) if native.source == digest && native.layout == layout => {
+            kept(&cached, KeySource::Cached);
             return Ok(LoadedKey {
                 key: ProvingKey::load(Cpu, native)?,
                 source: KeySource::Cached,
@@ -90,6 +103,7 @@ where
         return Err(Fault::at(FaultKind::Unreadable, path, "changed while it was read; try again"));
     }
     native.store(&cached)?;
+    kept(&cached, KeySource::Converted);
     Ok(LoadedKey { key: ProvingKey::load(Cpu, native)?, source: KeySource::Converted })
 }
 
@@ -115,7 +129,8 @@ pub(crate) fn outline<C: Curve>(path: &Path) -> Result<(Header, VerifyingKey<C>)
     Ok((header, zkey.verifying_key().map_err(bad)?))
 }
 
-fn bad_zkey(path: &Path, error: ZkeyError) -> Fault {
+/// A proving key that is not what it should be.
+pub fn bad_zkey(path: &Path, error: ZkeyError) -> Fault {
     let kind = match &error {
         ZkeyError::Container(BinFileError::Io { .. }) => FaultKind::Unreadable,
         ZkeyError::Protocol { .. } | ZkeyError::Prime(_) | ZkeyError::WrongCurve { .. } => {

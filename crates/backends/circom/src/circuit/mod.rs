@@ -33,7 +33,7 @@ use athanor_kernels::{
 };
 
 use crate::{Fault, FaultKind, Inputs, Limits, ModuleCache, WitnessCalculator};
-use keys::KeySource;
+use keys::{KeyCache, KeySource};
 
 /// Input kind: signals in JSON, for the witness generator.
 pub const JSON: &str = "json";
@@ -70,13 +70,11 @@ pub struct Files {
 #[derive(Clone)]
 pub struct Settings {
     /// Where converted keys are kept.
-    pub keys: PathBuf,
+    pub keys: KeyCache,
     /// Where compiled witness generators are kept.
     pub modules: Option<ModuleCache>,
     /// Bounds on witness generators and inputs.
     pub limits: Limits,
-    /// Gets what a person should know and nothing fails for.
-    pub warn: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// What is known of a circuit.
@@ -195,9 +193,9 @@ where
     fn generator(&self) -> Result<&WitnessCalculator, Fault> {
         let made = self.generator.get_or_init(|| {
             let wasm = self.files.wasm.as_deref().ok_or_else(|| no_generator(&self.files.zkey))?;
-            let Settings { modules, limits, warn, .. } = &self.settings;
+            let Settings { modules, limits, keys } = &self.settings;
             let expected = |digest: &[u8; 32]| self.is_unchanged("wasm", digest);
-            witness::generator(wasm, modules.as_ref(), limits, &**warn, expected)
+            witness::generator(wasm, modules.as_ref(), limits, &*keys.warn, expected)
         });
         made.as_ref().map_err(Clone::clone)
     }
@@ -353,8 +351,7 @@ where
         let began = Instant::now();
         let loaded = lane.install(|| {
             let expected = |digest: &[u8; 32]| self.is_unchanged("zkey", digest);
-            let Settings { keys: directory, warn, .. } = &self.settings;
-            keys::load::<C>(&self.files.zkey, directory, &**warn, expected)
+            keys::load::<C>(&self.files.zkey, &self.settings.keys, expected)
         })??;
         let (bytes, constraints) = (loaded.key.bytes(), loaded.key.constraints());
         let took = began.elapsed();

@@ -178,7 +178,8 @@ pub fn read_bytes(path: &Path, limit: usize, too_large: FaultKind) -> Result<Vec
     Ok(bytes)
 }
 
-fn bad_wtns(path: &Path, error: WtnsError) -> Fault {
+/// A witness file that is not what it should be.
+pub fn bad_wtns(path: &Path, error: WtnsError) -> Fault {
     let kind = match &error {
         WtnsError::Container(BinFileError::Io { .. }) => FaultKind::Unreadable,
         WtnsError::Prime(_) => FaultKind::Unsupported,

@@ -6,7 +6,7 @@ use ark_ec::models::short_weierstrass::Affine;
 use athanor_kernels::{Curve, Group};
 
 use super::{ZkeyError, ZkeyReader, points, section};
-use crate::formats::binfile::SectionReader;
+use crate::formats::{binfile::SectionReader, params::Params};
 
 /// Transcript, kind and length of parameters, after a contribution's points.
 const FIXED_BYTES: usize = 64 + 4 + 4;
@@ -37,23 +37,7 @@ pub struct Contribution<C: Curve> {
 impl<C: Curve> Contribution<C> {
     /// Its optional fields as the file has them.
     pub(super) fn params(&self) -> Vec<u8> {
-        fn counted(bytes: &[u8]) -> impl Iterator<Item = u8> {
-            let bytes = &bytes[..bytes.len().min(u8::MAX.into())];
-            std::iter::once(bytes.len() as u8).chain(bytes.iter().copied())
-        }
-        let mut params = Vec::new();
-        if let Some(name) = &self.name {
-            params.push(Params::NAME);
-            params.extend(counted(name.as_bytes()));
-        }
-        if let Some(iterations_log) = self.iterations_log {
-            params.extend([Params::ITERATIONS, iterations_log]);
-        }
-        if let Some(beacon) = &self.beacon {
-            params.push(Params::BEACON);
-            params.extend(counted(beacon));
-        }
-        params
+        Params::bytes(self.name.as_deref(), self.iterations_log, self.beacon.as_deref())
     }
 }
 
@@ -123,47 +107,4 @@ fn read_point<G: Group, R: Read>(
     let mut words = vec![0; G::POINT_WORDS];
     reader.words(&mut words)?;
     points::decode_one(&words, "a contribution", index as usize)
-}
-
-/// A contribution's optional fields: each a number, in ascending order, then its value.
-#[derive(Default)]
-struct Params {
-    name: Option<String>,
-    iterations_log: Option<u8>,
-    beacon: Option<Vec<u8>>,
-}
-
-impl Params {
-    const NAME: u8 = 1;
-    const ITERATIONS: u8 = 2;
-    const BEACON: u8 = 3;
-
-    fn parse(mut bytes: &[u8]) -> Result<Self, &'static str> {
-        const ENDS: &str = "its parameters end in the middle of a field";
-        fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8], &'static str> {
-            bytes.split_off(..count).ok_or(ENDS)
-        }
-        fn counted<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], &'static str> {
-            let count = take(bytes, 1)?[0];
-            take(bytes, count.into())
-        }
-        let mut params = Self::default();
-        let mut last = 0;
-        while let Some(&number) = bytes.split_off_first() {
-            if number <= last {
-                return Err("its parameters are not in ascending order");
-            }
-            last = number;
-            match number {
-                Self::NAME => {
-                    let name = std::str::from_utf8(counted(&mut bytes)?);
-                    params.name = Some(name.map_err(|_| "its name is not UTF-8")?.to_owned());
-                }
-                Self::ITERATIONS => params.iterations_log = Some(take(&mut bytes, 1)?[0]),
-                Self::BEACON => params.beacon = Some(counted(&mut bytes)?.to_vec()),
-                _ => return Err("it has a parameter that is not known"),
-            }
-        }
-        Ok(params)
-    }
 }

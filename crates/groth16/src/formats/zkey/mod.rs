@@ -34,13 +34,14 @@
 
 mod contributions;
 mod matrices;
-mod points;
+mod parts;
+pub(super) mod points;
 mod reader;
-mod subgroup;
 mod writer;
 
 pub use contributions::{Contribution, Contributions};
 pub use matrices::{Coefficient, Coefficients, Factor, Matrices};
+pub use parts::Part;
 pub use points::{G1Query, Query};
 pub use reader::{Header, HeaderPoints, ZkeyFile, ZkeyReader};
 pub use writer::ZkeyWriter;

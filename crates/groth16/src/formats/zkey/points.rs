@@ -6,7 +6,8 @@ use ark_ec::models::short_weierstrass::Affine;
 use athanor_kernels::{Curve, Group};
 use rayon::prelude::*;
 
-use super::{ZkeyError, ZkeyReader, section, subgroup};
+use super::{ZkeyError, ZkeyReader, section};
+use crate::subgroup;
 
 /// A section of G1 points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +97,7 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
     ) -> Result<(), E> {
         let query = Query::G1(query);
         self.point_words(query, chunk, |first, words| {
-            each(first, &decode::<C::G1Config>(words, query.name(), first)?)
+            each(first, &decode_at::<C::G1Config>(words, query.name(), first)?)
         })
     }
 
@@ -107,7 +108,7 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         mut each: impl FnMut(usize, &[C::G2Affine]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.point_words(Query::B2, chunk, |first, words| {
-            each(first, &decode::<C::G2Config>(words, Query::B2.name(), first)?)
+            each(first, &decode_at::<C::G2Config>(words, Query::B2.name(), first)?)
         })
     }
 }
@@ -115,27 +116,49 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
 /// Points that one task decodes and checks.
 const TASK: usize = 1 << 12;
 
-/// Decodes stored points and checks each; the first of them is number `first` of `place`. They
-/// may be at infinity.
-pub(super) fn decode<G: Group>(
+/// What is wrong with a stored point.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::formats) enum PointFault {
+    /// A coordinate over the modulus, or off the curve.
+    NotOnCurve,
+    /// On the curve, outside the group of prime order.
+    NotInSubgroup,
+}
+
+/// Decodes stored points and checks each; a fault comes with the number of its point. They may be
+/// at infinity.
+pub(in crate::formats) fn decode<G: Group>(
     words: &[u64],
-    place: &'static str,
-    first: usize,
-) -> Result<Vec<Affine<G>>, ZkeyError> {
+) -> Result<Vec<Affine<G>>, (usize, PointFault)> {
     let mut points = vec![Affine::identity(); words.len() / G::POINT_WORDS];
     let tasks = words.par_chunks(TASK * G::POINT_WORDS).zip(points.par_chunks_mut(TASK));
     tasks.enumerate().try_for_each(|(task, (words, points))| {
-        let first = first + task * TASK;
+        let first = task * TASK;
         for (offset, words) in words.chunks_exact(G::POINT_WORDS).enumerate() {
-            let index = first + offset;
-            points[offset] = G::read_point(words).ok_or(ZkeyError::NotOnCurve { place, index })?;
+            points[offset] =
+                G::read_point(words).ok_or((first + offset, PointFault::NotOnCurve))?;
         }
         match subgroup::first_outside(points) {
-            Some(offset) => Err(ZkeyError::NotInSubgroup { place, index: first + offset }),
+            Some(offset) => Err((first + offset, PointFault::NotInSubgroup)),
             None => Ok(()),
         }
     })?;
     Ok(points)
+}
+
+/// As [`decode`]; the first point is number `first` of `place`.
+pub(super) fn decode_at<G: Group>(
+    words: &[u64],
+    place: &'static str,
+    first: usize,
+) -> Result<Vec<Affine<G>>, ZkeyError> {
+    decode(words).map_err(|(at, fault)| {
+        let index = first + at;
+        match fault {
+            PointFault::NotOnCurve => ZkeyError::NotOnCurve { place, index },
+            PointFault::NotInSubgroup => ZkeyError::NotInSubgroup { place, index },
+        }
+    })
 }
 
 /// Decodes a stored point and checks it: it may be at infinity.
@@ -144,5 +167,5 @@ pub(super) fn decode_one<G: Group>(
     place: &'static str,
     index: usize,
 ) -> Result<Affine<G>, ZkeyError> {
-    decode(words, place, index).map(|points| points[0])
+    decode_at(words, place, index).map(|points| points[0])
 }

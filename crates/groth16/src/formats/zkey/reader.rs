@@ -239,7 +239,7 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         let mut reader = self.file.file.read(section)?;
         let mut words = vec![0; count * C::G1Config::POINT_WORDS];
         reader.words(&mut words)?;
-        let ic = points::decode::<C::G1Config>(&words, "IC", 0)?;
+        let ic = points::decode_at::<C::G1Config>(&words, "IC", 0)?;
         let HeaderPoints { alpha_g1, beta_g2, gamma_g2, delta_g2, .. } = self.points.clone();
         Ok(VerifyingKey { alpha_g1, beta_g2, gamma_g2, delta_g2, ic })
     }

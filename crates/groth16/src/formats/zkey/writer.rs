@@ -30,7 +30,7 @@ const CHUNK: usize = 1 << 14;
 /// says is a mistake of the caller's and panics.
 #[derive(Debug)]
 pub struct ZkeyWriter<C: Curve, W: Write> {
-    file: BinFileWriter<W>,
+    pub(super) file: BinFileWriter<W>,
     header: Header,
     words: Vec<u64>,
     curve: PhantomData<C>,

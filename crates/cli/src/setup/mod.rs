@@ -1,4 +1,6 @@
-//! `athanor setup`: keys.
+//! `athanor setup`: keys, for development and from ceremonies.
+
+pub(crate) mod ceremony;
 
 use std::{
     io::{self, BufWriter, Write},

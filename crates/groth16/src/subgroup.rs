@@ -25,7 +25,7 @@ const BUCKETS: usize = 256;
 const LEAST: usize = 256;
 
 /// Index of the first of some points on the curve that is outside the subgroup.
-pub(super) fn first_outside<G: Group>(points: &[Affine<G>]) -> Option<usize> {
+pub(crate) fn first_outside<G: Group>(points: &[Affine<G>]) -> Option<usize> {
     if G::cofactor_is_one() {
         return None;
     }

@@ -1,0 +1,39 @@
+//! What is kept between runs.
+
+use crate::support::Place;
+
+#[test]
+fn the_cache_is_listed_cleaned_and_kept_within_its_limit() {
+    let place = Place::new("bn128");
+    let (final_key, initial) = (place.given("final.zkey"), place.given("initial.zkey"));
+    let wtns = place.given("witness.wtns");
+    place.prove(&final_key, &wtns).ok();
+    place.prove(&initial, &wtns).ok();
+    let list = || place.run(["cache", "list", "--json"]).ok().json();
+    let listed = list();
+    let keys = listed["parts"]["keys"]["entries"].as_array().unwrap().len();
+    assert_eq!(keys, 2, "{listed}");
+    assert!(place.run(["cache", "list"]).ok().stdout.contains("2 entries"));
+
+    // The next conversion finds a limit that only one key fits into.
+    place.run(["cache", "clean", "--keep", "0"]).ok();
+    place.prove(&final_key, &wtns).ok();
+    let one = list()["parts"]["keys"]["bytes"].as_u64().unwrap();
+    assert!(one > 0);
+    let limit = (one + one / 2).to_string();
+    let ended = place.run_with(
+        [("ATHANOR_CACHE_LIMIT", &*limit)],
+        ["prove", "--zkey", initial.to_str().unwrap(), "--wtns", wtns.to_str().unwrap()],
+    );
+    ended.ok();
+    let listed = list();
+    let left = listed["parts"]["keys"]["entries"].as_array().unwrap();
+    assert_eq!(left.len(), 1, "the key used longest ago is gone");
+
+    let cleaned = place.run(["cache", "clean", "--json"]).ok().json();
+    assert_eq!(cleaned["removed"], 1);
+    assert_eq!(list()["bytes"], 0);
+    assert_eq!(place.run(["cache", "clean", "--part", "nonsense"]).code, 2);
+    let ended = place.run_with([("ATHANOR_CACHE_LIMIT", "much")], ["cache", "list"]);
+    ended.fails(12, "ATHANOR_CACHE_LIMIT");
+}

@@ -1,0 +1,40 @@
+//! The fuzz targets' corpus, read on a stable compiler: every file ends in an answer.
+
+use std::{fs, path::Path};
+
+#[path = "../../../../fuzz/entries.rs"]
+#[allow(unreachable_pub)] // The fuzz targets import it.
+mod entries;
+
+fn each(folder: &Path, read: fn(&[u8])) -> usize {
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            read(&fs::read(&path).unwrap());
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn every_file_of_the_corpus_is_read_to_an_end() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let corpus = root.join("../../fuzz/corpus");
+    let entries: [(&str, fn(&[u8])); 6] = [
+        ("zkey", entries::zkey),
+        ("ptau", entries::ptau),
+        ("r1cs", entries::r1cs),
+        ("wtns", entries::wtns),
+        ("sym", entries::sym),
+        ("json", entries::json),
+    ];
+    for (kind, read) in entries {
+        assert!(each(&corpus.join(kind), read) >= 3, "{kind} has a corpus");
+        for curve in ["bn128", "bls12381"] {
+            // Real files, most of them of another kind.
+            assert!(each(&root.join("tests/data").join(curve), read) >= 8);
+        }
+    }
+}
