@@ -11,7 +11,11 @@ use athanor_fastpath::{
     Block, Change, Config, Declaration, ExecutorError, FastPathExecutor, Key, LatencyState,
     MapState, Mode, Space, State, StateError, Value,
 };
+#[cfg(feature = "persistent")]
+use athanor_fastpath::{Object, Ownership};
 use common::{Declared, Op, Program, Rng, key, ops};
+#[cfg(feature = "persistent")]
+use common::{object, owner, spend};
 
 fn transfers(seed: u64, accounts: u64, declared: bool) -> Block<Program> {
     let mut rng = Rng(seed);
