@@ -128,15 +128,15 @@ fn a_ceremony_runs_from_the_command_line_and_snarkjs_verifies_it() {
     let told = place.run(["inspect", &ptau, "--json"]).ok().json();
     assert_eq!((&told["power"], &told["prepared_for_circuits"]), (&5.into(), &true.into()));
 
-    run("setup beacon --zkey 1.zkey --out x --beacon 012").fails(24, "hexadecimal");
+    run("setup beacon --zkey 1.zkey --out x --beacon 012").fails(28, "hexadecimal");
     assert_eq!(run("setup beacon --zkey 1.zkey --out x --beacon 01 --iterations 33").code, 2);
-    run(&format!("setup new --r1cs {r1cs} --ptau {r1cs} --zkey x")).fails(24, "not a .ptau");
+    run(&format!("setup new --r1cs {r1cs} --ptau {r1cs} --zkey x")).fails(28, "not a .ptau");
     run("setup dev --r1cs R --zkey x").fails(30, "R");
     let dev = format!("setup dev --r1cs {r1cs} --zkey dev.zkey");
     run(&dev).ok();
-    run("setup contribute --zkey dev.zkey --out x").fails(24, "key for development");
-    run(&format!("setup verify {from} --zkey dev.zkey")).fails(24, "key for development");
+    run("setup contribute --zkey dev.zkey --out x").fails(28, "key for development");
+    run(&format!("setup verify {from} --zkey dev.zkey")).fails(28, "key for development");
     run(&format!("setup verify {from} --zkey {}", text(&place.given("final.zkey"))))
-        .fails(24, "does not come from this circuit");
+        .fails(28, "does not come from this circuit");
     assert!(!place.path("x").exists());
 }

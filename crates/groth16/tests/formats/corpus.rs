@@ -4,7 +4,6 @@ use std::{fs, path::Path};
 
 #[allow(unreachable_pub, reason = "the fuzz targets see them as well")]
 #[path = "../../../../fuzz/entries.rs"]
-#[allow(unreachable_pub)] // The fuzz targets import it.
 mod entries;
 
 fn each(folder: &Path, read: fn(&[u8])) -> usize {
