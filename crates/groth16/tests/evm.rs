@@ -1,6 +1,8 @@
 //! The contracts, compiled by solc and run on a real EVM: they accept what our verifier accepts,
 //! and nothing else.
 
+#![allow(clippy::print_stdout)] // Gas, for whoever runs it with --nocapture.
+
 use std::{
     io::Write,
     process::{Command, Stdio},

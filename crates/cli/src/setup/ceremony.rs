@@ -138,7 +138,7 @@ fn make_initial<C: Curve>(args: &SetupNew) -> Result<(), Failure> {
         let answered = json!({
             "command": "setup new",
             "curve": C::ID.to_string(),
-            "circuit_hash": hex(&hash),
+            "circuit_hash": hex(hash),
             "seconds": time.as_secs_f64(),
             "peak_memory_bytes": peak_memory(),
             "zkey": args.zkey,
@@ -192,7 +192,8 @@ fn read_entropy(path: &Path) -> Result<Vec<u8>, Failure> {
 pub(crate) fn beacon(args: &SetupBeacon) -> Result<(), Failure> {
     let digits = args.beacon.strip_prefix("0x").unwrap_or(&args.beacon);
     let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-    let plain = digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let plain =
+        digits.len().is_multiple_of(2) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     let value: Option<Vec<u8>> =
         if plain { (0..digits.len()).step_by(2).map(byte).collect() } else { None };
     let value = value.ok_or_else(|| {
@@ -250,7 +251,7 @@ impl Step<'_> {
             let answered = json!({
                 "command": self.command,
                 "curve": C::ID.to_string(),
-                "contribution_hash": hex(&hash),
+                "contribution_hash": hex(hash),
                 "seconds": time.as_secs_f64(),
                 "peak_memory_bytes": peak_memory(),
                 "zkey": self.out,

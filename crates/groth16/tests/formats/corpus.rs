@@ -6,7 +6,10 @@ use std::{fs, path::Path};
 #[path = "../../../../fuzz/entries.rs"]
 mod entries;
 
-fn each(folder: &Path, read: fn(&[u8])) -> usize {
+/// Reads bytes as one kind of file.
+type Entry = fn(&[u8]);
+
+fn each(folder: &Path, read: Entry) -> usize {
     let mut count = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -22,7 +25,7 @@ fn each(folder: &Path, read: fn(&[u8])) -> usize {
 fn every_file_of_the_corpus_is_read_to_an_end() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let corpus = root.join("../../fuzz/corpus");
-    let entries: [(&str, fn(&[u8])); 6] = [
+    let entries: [(&str, Entry); 6] = [
         ("zkey", entries::zkey),
         ("ptau", entries::ptau),
         ("r1cs", entries::r1cs),

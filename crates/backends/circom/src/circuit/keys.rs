@@ -62,8 +62,11 @@ pub struct KeyCache {
     /// Gets what a person should know and nothing fails for.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
     /// Told of every conversion that was used or made.
-    pub kept: Arc<dyn Fn(&Path, KeySource) + Send + Sync>,
+    pub kept: OnKept,
 }
+
+/// What is told of a conversion's file, and whether it was there or was made.
+pub type OnKept = Arc<dyn Fn(&Path, KeySource) + Send + Sync>;
 
 /// Makes a `.zkey` resident, converting it if the cache holds no conversion of it. A key whose digest
 /// `expected` does not take is not read.
