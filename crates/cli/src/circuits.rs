@@ -149,6 +149,9 @@ impl NewCircuit<'_> {
                 let watcher = Watcher::default();
                 let engine = local::engine(self.threads, Some(watcher.observer()))?;
                 engine.load(self.name, circuit)?;
+                // The first proof compiles the generator and warms what is made once; the second
+                // is what a job takes.
+                engine.submit(Submission::new(self.name, input.clone()))?.wait()?;
                 let finished = engine.submit(Submission::new(self.name, input))?.wait()?;
                 let labels = engine.standing().map(|standing| standing.labels).unwrap_or_default();
                 manifest.stages = claims(&watcher.seen(&labels), &facts);
@@ -204,7 +207,9 @@ fn claims(seen: &BTreeMap<String, Seen>, facts: &Facts) -> BTreeMap<String, Stag
     let witness = 32 * u64::from(facts.header.wires) + 4096;
     let entry = |(name, seen): (&String, &Seen)| {
         let keeps = if name == athanor_engine::CHECK { 0 } else { witness };
-        let measured = seen.peak?;
+        // What the stage before left was there when the stage began.
+        let input = if name == "witness" { 0 } else { witness };
+        let measured = seen.peak? + input;
         let peak = (measured + measured / 10).max(witness);
         Some((name.clone(), StageEntry { peak, keeps, seconds: seen.seconds }))
     };

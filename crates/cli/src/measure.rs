@@ -1,4 +1,4 @@
-//! What the stages of one job take on an otherwise idle machine: the most memory, and time.
+//! What the stages of a job take on an otherwise idle machine: the most memory, and time.
 
 use std::{
     collections::BTreeMap,
@@ -12,13 +12,13 @@ use athanor_telemetry::Labels;
 /// What was seen of a stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Seen {
-    /// Bytes beyond what the process held when the job began; none where the system does not tell.
+    /// Bytes beyond what the process held when the stage began; none where the system does not tell.
     pub(crate) peak: Option<u64>,
     /// Seconds.
     pub(crate) seconds: f64,
 }
 
-/// Watches an engine that does one job.
+/// Watches an engine that does one job at a time; the last one's stages are what was seen.
 #[derive(Clone, Default)]
 pub(crate) struct Watcher(Arc<Mutex<State>>);
 
@@ -37,7 +37,7 @@ impl Watcher {
             match trace.what {
                 What::Started { .. } => {
                     let resident = status("VmRSS:");
-                    own.state(|state| state.base = state.base.or(resident));
+                    own.state(|state| state.base = resident);
                     reset_peak();
                 }
                 What::Finished { stage, took, .. } => {
