@@ -84,6 +84,8 @@ pub struct Facts {
     pub curve: CurveId,
     /// Its numbers.
     pub header: Header,
+    /// What its stages claim.
+    pub claims: Claims,
     /// How its key was made.
     pub standing: Standing,
     /// Once its key was in memory.
@@ -136,9 +138,9 @@ where
     let verifier = Verifier::new(&key)
         .map_err(|error| Fault::at(FaultKind::BadKeyPoint, &files.zkey, error))?;
     let verifying_key = *blake3::hash(json::write_verifying_key::<C>(&key).as_bytes()).as_bytes();
-    let facts =
-        Arc::new(Facts { curve: C::ID, header, standing: key.standing(), key: OnceLock::new() });
     let claims = Claims::of(&files, &header, origin.as_ref().map(|(_, manifest)| manifest));
+    let (standing, key) = (key.standing(), OnceLock::new());
+    let facts = Arc::new(Facts { curve: C::ID, header, claims, standing, key });
     let circuit = Arc::new(CircomCircuit {
         files,
         origin,
