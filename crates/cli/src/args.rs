@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use crate::client::args as client;
+
 pub use crate::cache::Cache;
 pub use crate::export::Export;
 pub use crate::inspect::Inspect;
@@ -34,8 +36,12 @@ pub enum Command {
     /// Keep circuits in a directory, ready to serve
     #[command(subcommand)]
     Circuits(Circuits),
-    /// Serve proofs over HTTP: durable jobs behind one port
+    /// Serve proofs over HTTP and gRPC: durable jobs behind one port
     Serve(Serve),
+    /// Submit an input to a running service
+    Submit(client::Submit),
+    /// Jobs of a running service
+    Jobs(client::Jobs),
     /// The service's configuration
     #[command(subcommand)]
     Config(ServeConfig),
@@ -185,8 +191,12 @@ pub struct SetupDev {
 pub enum Circuits {
     /// Add a circuit: copy its files, prove its input once, write down what that took
     Add(CircuitsAdd),
-    /// Show what is there
+    /// Show what a directory, or a running service, has
     List(CircuitsList),
+    /// Have a running service load a circuit
+    Load(client::CircuitOfService),
+    /// Have a running service take no more jobs for a circuit
+    Unload(client::CircuitOfService),
 }
 
 /// `athanor circuits add`.
@@ -220,12 +230,12 @@ pub struct CircuitsAdd {
 /// `athanor circuits list`.
 #[derive(Debug, Args)]
 pub struct CircuitsList {
-    /// The catalog's directory
+    /// The catalog's directory; without one, a running service is asked
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub dir: PathBuf,
-    /// Answer with one JSON object
-    #[arg(long)]
-    pub json: bool,
+    pub dir: Option<PathBuf>,
+    /// Which service.
+    #[command(flatten)]
+    pub remote: client::Remote,
 }
 
 /// `athanor serve`.
@@ -243,6 +253,9 @@ pub struct Serve {
     /// Where to listen, such as 127.0.0.1:8780
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<std::net::SocketAddr>,
+    /// A Unix socket to listen at besides
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub socket: Option<PathBuf>,
     /// Threads to prove with
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use crate::{
     args::{CircuitsAdd, CircuitsList},
+    client,
     failure::{Failure, Kind},
     keys, local,
     measure::{Seen, Watcher},
@@ -79,12 +80,13 @@ pub(crate) fn add(args: &CircuitsAdd) -> Result<(), Failure> {
 
 /// `athanor circuits list`.
 pub(crate) fn list(args: &CircuitsList) -> Result<(), Failure> {
-    let catalog = Catalog::new(&args.dir);
+    let Some(directory) = &args.dir else { return client::circuits::list(&args.remote) };
+    let catalog = Catalog::new(directory);
     let mut rows = Vec::new();
     for name in catalog.names()? {
         rows.push(catalog.manifest(&name)?);
     }
-    if args.json {
+    if args.remote.json {
         let circuits = serde_json::to_value(&rows).unwrap_or_default();
         answer(&json!({ "command": "circuits list", "circuits": circuits }).to_string());
         return Ok(());

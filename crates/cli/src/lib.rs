@@ -4,6 +4,7 @@ pub mod args;
 pub mod bench;
 mod cache;
 mod circuits;
+pub mod client;
 mod demo;
 mod export;
 pub mod failure;
@@ -50,6 +51,10 @@ impl Command {
             Command::Setup(Setup::Dev(args)) => setup::dev(&args),
             Command::Circuits(Circuits::Add(args)) => circuits::add(&args),
             Command::Circuits(Circuits::List(args)) => circuits::list(&args),
+            Command::Circuits(Circuits::Load(args)) => client::circuits::load(&args),
+            Command::Circuits(Circuits::Unload(args)) => client::circuits::unload(&args),
+            Command::Submit(args) => client::submit::run(&args),
+            Command::Jobs(args) => client::jobs::run(&args),
             Command::Serve(args) => serve::run(&args),
             Command::Config(ServeConfig::Print(args)) => serve::print(&args),
             Command::Config(ServeConfig::Check(args)) => serve::check(&args),
@@ -86,7 +91,10 @@ impl Command {
             Command::Demo(args) => args.common.json,
             Command::Setup(Setup::Dev(args)) => args.common.json,
             Command::Circuits(Circuits::Add(args)) => args.common.json,
-            Command::Circuits(Circuits::List(args)) => args.json,
+            Command::Circuits(Circuits::List(args)) => args.remote.json,
+            Command::Circuits(Circuits::Load(args) | Circuits::Unload(args)) => args.remote.json,
+            Command::Submit(args) => args.remote.json,
+            Command::Jobs(args) => args.remote.json,
             Command::Config(ServeConfig::Token(args)) => args.json,
             Command::Serve(_) | Command::Config(_) => false,
             Command::Setup(Setup::New(args)) => args.common.json,

@@ -65,6 +65,9 @@ fn read(args: &Serve) -> Result<Config, Failure> {
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
+    if let Some(socket) = &args.socket {
+        config.socket = Some(socket.clone());
+    }
     if let Some(threads) = args.threads {
         config.threads = Some(threads.into());
     }

@@ -45,6 +45,11 @@ pub trait Circuit: Send + Sync + 'static {
     /// Verifies a result of this circuit, whoever made it.
     fn verify(&self, result: &[u8]) -> Result<(), TaskError>;
 
+    /// Verifies many, with an answer for each; together where the proof system makes that cheaper.
+    fn verify_many(&self, results: &[&[u8]]) -> Vec<Result<(), TaskError>> {
+        results.iter().map(|result| self.verify(result)).collect()
+    }
+
     /// Computes something on a lane whose answer is known, to find out whether the lane still can.
     fn self_test(&self, lane: &Lane) -> Result<(), TaskError>;
 

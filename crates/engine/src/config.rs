@@ -19,6 +19,9 @@ pub struct Config {
     ///
     /// [`memory::budget`]: crate::memory::budget
     pub memory: Option<u64>,
+    /// Bytes of it that the program around the engine holds, beyond what it held at the start: no
+    /// job gets them.
+    pub set_aside: u64,
     /// Part of the memory kept for critical jobs, in bytes.
     pub reserve: u64,
     /// Threads of each CPU lane.
@@ -70,6 +73,7 @@ impl Config {
     pub fn with_threads(cores: u32) -> Config {
         Config {
             memory: None,
+            set_aside: 0,
             reserve: 0,
             lanes: vec![1; (cores / 2).max(1) as usize],
             devices: vec![DeviceConfig::cpu(cores.max(1))],

@@ -1,6 +1,6 @@
 //! The engine's public face.
 
-use crate::backend::{About, Backend, Circuit};
+use crate::backend::{About, Backend, Circuit, TaskError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::circuits::{Loaded, Registry};
 use crate::config::Config;
@@ -38,13 +38,13 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
     /// The process holds more already than it may.
     #[error(
-        "the memory budget of {budget} bytes is spent before the first job: the process itself \
-         holds {resident}; give it more"
+        "the memory budget of {budget} bytes is spent before the first job: the process itself, and \
+         what is set aside, hold {resident}; give it more"
     )]
     Budget {
         /// The budget.
         budget: u64,
-        /// What is held.
+        /// What is held or set aside.
         resident: u64,
     },
 }
@@ -93,8 +93,9 @@ impl Engine {
     pub fn start(config: Config, journal: Arc<dyn Journal>) -> Result<Engine, StartError> {
         let budget = memory::budget(config.memory);
         let base = memory::resident().unwrap_or(0);
-        let room = budget.bytes.checked_sub(base).filter(|room| *room > 0);
-        let room = room.ok_or(StartError::Budget { budget: budget.bytes, resident: base })?;
+        let spent = base.saturating_add(config.set_aside);
+        let room = budget.bytes.checked_sub(spent).filter(|room| *room > 0);
+        let room = room.ok_or(StartError::Budget { budget: budget.bytes, resident: spent })?;
         let (core, inbox) = channel();
         let registry = Arc::new(Registry::default());
         let pace = config.heartbeat;
@@ -229,13 +230,28 @@ impl Engine {
 
     /// Verifies a result of a loaded circuit, on the caller's thread.
     pub fn verify(&self, name: &str, result: &[u8]) -> Result<(), JobError> {
+        self.verify_many(name, &[result])?.pop().unwrap_or(Ok(()))
+    }
+
+    /// Verifies many results of a loaded circuit, on the caller's thread; an answer for each, in
+    /// their order.
+    pub fn verify_many(
+        &self,
+        name: &str,
+        results: &[&[u8]],
+    ) -> Result<Vec<Result<(), JobError>>, JobError> {
         let loaded = self.registry.get(name);
         let loaded = loaded.ok_or_else(|| JobError::UnknownCircuit(name.into()))?;
-        loaded.circuit.verify(result).map_err(|error| JobError::Failed {
+        let refused = |error: TaskError| JobError::Failed {
             code: error.code.into(),
             message: error.message,
             retry: false,
-        })
+        };
+        let verdicts = match results {
+            [one] => vec![loaded.circuit.verify(one)],
+            many => loaded.circuit.verify_many(many),
+        };
+        Ok(verdicts.into_iter().map(|verdict| verdict.map_err(refused)).collect())
     }
 
     /// How it stands.

@@ -30,6 +30,8 @@ pub struct Submission {
     /// What the client knows it by: in the journal, a second job of the tenant under the same key is
     /// refused.
     pub idempotency_key: Option<std::sync::Arc<str>>,
+    /// Where the journal's owner tells of the end.
+    pub callback: Option<std::sync::Arc<str>>,
 }
 
 impl Submission {
@@ -44,6 +46,7 @@ impl Submission {
             share: true,
             reference: None,
             idempotency_key: None,
+            callback: None,
         }
     }
 }

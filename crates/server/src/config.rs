@@ -20,8 +20,15 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// A Unix socket to listen at besides, for this user alone.
+    pub socket: Option<PathBuf>,
+    /// Speak TLS on the port.
+    pub tls: Option<Tls>,
     /// Listen beyond this machine without tokens: anybody who reaches the port may prove.
     pub allow_open: bool,
+    /// Listen beyond this machine without TLS: somebody else encrypts, or anybody on the way may
+    /// read tokens and inputs.
+    pub allow_plain: bool,
     /// The most memory to hold, in MiB; none to take what the system grants.
     pub memory_mib: Option<u64>,
     /// Threads to prove with; none for all cores.
@@ -32,16 +39,34 @@ pub struct Config {
     pub seal_key: Option<PathBuf>,
     /// Keep inputs of jobs that have a result.
     pub keep_inputs: bool,
+    /// Origins that clients may have called when a job ends, such as `https://hooks.example.org`.
+    pub callbacks: Vec<String>,
     /// Limits.
     pub limits: Limits,
+}
+
+/// Where the service's certificate lies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tls {
+    /// Its chain of certificates, in PEM.
+    pub certificate: PathBuf,
+    /// The first one's private key, in PEM.
+    pub key: PathBuf,
 }
 
 /// Limits, each with a name and a default.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
-    /// Largest request body, in bytes.
+    /// Largest request body, decompressed, in bytes.
     pub body_bytes: usize,
+    /// Most memory for inputs that arrive or wait with their jobs, in MiB; none for an eighth of the
+    /// whole. Twice as much is set aside of the memory for proofs, for inputs are parsed.
+    pub inputs_mib: Option<u64>,
+    /// Longest time for a handshake or a request's headers to come, and for a connection to stay
+    /// silent between requests, in seconds.
+    pub header_seconds: u64,
     /// Longest time for a request's body to come, in seconds.
     pub body_seconds: u64,
     /// Most connections at once.
@@ -69,12 +94,16 @@ impl Default for Config {
             preload: None,
             data: "athanor-data".into(),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8780),
+            socket: None,
+            tls: None,
             allow_open: false,
+            allow_plain: false,
             memory_mib: None,
             threads: None,
             tokens: Vec::new(),
             seal_key: None,
             keep_inputs: false,
+            callbacks: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -84,6 +113,8 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             body_bytes: 64 << 20,
+            inputs_mib: None,
+            header_seconds: 15,
             body_seconds: 60,
             connections: 4096,
             jobs: 10_000,
@@ -123,6 +154,12 @@ pub enum ConfigError {
          127.0.0.1, or say allow-open = true if that is meant"
     )]
     Open(SocketAddr),
+    /// Everybody on the way could read.
+    #[error(
+        "{0} is reachable from other machines and speaks no TLS: add [tls] with `certificate` and \
+         `key`, listen on 127.0.0.1, or say allow-plain = true if something else encrypts"
+    )]
+    Plain(SocketAddr),
 }
 
 impl Config {
@@ -170,6 +207,15 @@ impl Config {
         let wrong = |why: String| ConfigError::Malformed { place: "configuration".into(), why };
         if !self.listen.ip().is_loopback() && self.tokens.is_empty() && !self.allow_open {
             return Err(ConfigError::Open(self.listen));
+        }
+        if !self.listen.ip().is_loopback()
+            && self.tls.is_none()
+            && !(self.allow_plain || self.allow_open)
+        {
+            return Err(ConfigError::Plain(self.listen));
+        }
+        for origin in &self.callbacks {
+            crate::callbacks::origin(origin).map_err(wrong)?;
         }
         for token in &self.tokens {
             token.check().map_err(wrong)?;
@@ -245,10 +291,17 @@ mod tests {
     }
 
     #[test]
-    fn a_public_port_without_tokens_is_refused_unless_it_is_asked_for() {
+    fn a_public_port_without_tokens_or_tls_is_refused_unless_it_is_asked_for() {
         let mut config = Config { listen: "0.0.0.0:1".parse().unwrap(), ..Config::default() };
         assert!(matches!(config.check(), Err(ConfigError::Open(_))));
         config.allow_open = true;
+        config.check().unwrap();
+        config.allow_open = false;
+        let blake3 = "00".repeat(32);
+        let token = format!("tenant = 'a'\nblake3 = '{blake3}'\nrole = 'read'");
+        config.tokens.push(toml::from_str(&token).unwrap());
+        assert!(matches!(config.check(), Err(ConfigError::Plain(_))));
+        config.allow_plain = true;
         config.check().unwrap();
     }
 }

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use athanor_engine::{Input, JobError, Status, Submission};
-use athanor_store::{JobRow, JobState};
-use serde_json::{Value, json, value::RawValue};
+use athanor_store::{JobRow, JobState, Page};
+use futures_util::Stream;
+use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::answers::{Event, Job, Jobs};
 use crate::auth::Caller;
-use crate::config::class_name;
+use crate::callbacks;
 use crate::problem::{Problem, Reason, by_code};
 use crate::state::{App, OpenJob};
 
@@ -20,6 +23,19 @@ pub(crate) struct Asked {
     /// From now.
     pub(crate) deadline: Option<Duration>,
     pub(crate) idempotency_key: Option<String>,
+    /// Told of the end.
+    pub(crate) callback: Option<String>,
+    /// The memory of the input.
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+/// A time from now in seconds, as clients say it.
+pub(crate) fn from_now(seconds: f64) -> Result<Duration, Problem> {
+    // Beyond a century it is a mistake, and beyond the clock an overflow.
+    const CENTURY: f64 = 100.0 * 365.25 * 86_400.0;
+    Duration::try_from_secs_f64(seconds).ok().filter(|_| seconds < CENTURY).ok_or_else(|| {
+        Problem::new(Reason::BadRequest, "the deadline is no number of seconds from now on")
+    })
 }
 
 /// Longest idempotency key.
@@ -33,6 +49,10 @@ pub(crate) async fn submit(
     asked: Asked,
 ) -> Result<String, Problem> {
     let class = caller.class(asked.class.as_deref())?;
+    if let Some(callback) = &asked.callback {
+        app.callbacks.check(callback)?;
+    }
+    let room = Some(asked.room);
     let submission = Submission {
         circuit: asked.circuit,
         input: asked.input,
@@ -43,9 +63,10 @@ pub(crate) async fn submit(
         share: false,
         reference: None,
         idempotency_key: asked.idempotency_key.as_deref().map(Into::into),
+        callback: asked.callback.map(Into::into),
     };
     let Some(key) = asked.idempotency_key else {
-        return accept(app, submission, new_name()?).await;
+        return accept(app, submission, new_name()?, room).await;
     };
     if key.is_empty() || key.len() > KEY_BYTES {
         let message = format!("an Idempotency-Key has 1 to {KEY_BYTES} bytes");
@@ -54,13 +75,15 @@ pub(crate) async fn submit(
     // Held until the job is durable: of two requests under one key the second finds the first.
     let _one_at_a_time = app.keys.lock().await;
     match app.store.by_key(&caller.tenant, &key).await? {
-        None => accept(app, submission, new_name()?).await,
+        None => accept(app, submission, new_name()?, room).await,
         Some(row) if !same_request(&row, &submission) => {
             let message = "this Idempotency-Key was used for another request; use a new one";
             Err(Problem::new(Reason::KeyConflict, message))
         }
         // Cancelled is no outcome to repeat: asking again revives the job.
-        Some(row) if row.state == JobState::Cancelled => accept(app, submission, row.public).await,
+        Some(row) if row.state == JobState::Cancelled => {
+            accept(app, submission, row.public, room).await
+        }
         Some(row) => Ok(row.public),
     }
 }
@@ -80,17 +103,24 @@ pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Resu
     let input = app.store.input(&row).await?.ok_or_else(|| {
         Problem::new(Reason::WrongState, "the job's input is not kept any more: submit it again")
     })?;
+    let room = app.inputs.take(input.bytes().len())?;
     let submission = Submission {
         class: row.class,
         tenant: row.tenant,
         idempotency_key: row.idempotency_key.map(Into::into),
         share: false,
+        callback: row.callback.map(|callback| callback.url.into()),
         ..Submission::new(&row.circuit, input)
     };
-    accept(app, submission, row.public).await.map(|_| ())
+    accept(app, submission, row.public, Some(room)).await.map(|_| ())
 }
 
-async fn accept(app: &Arc<App>, submission: Submission, public: String) -> Result<String, Problem> {
+async fn accept(
+    app: &Arc<App>,
+    submission: Submission,
+    public: String,
+    room: Option<OwnedSemaphorePermit>,
+) -> Result<String, Problem> {
     admit(app, &submission)?;
     let submission = Submission { reference: Some(public.as_str().into()), ..submission };
     let (tenant, circuit) = (submission.tenant.clone(), submission.circuit.clone());
@@ -103,7 +133,7 @@ async fn accept(app: &Arc<App>, submission: Submission, public: String) -> Resul
         app.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         return Err(error.into());
     }
-    follow(app, public.clone(), OpenJob { tenant, circuit, handle });
+    follow(app, public.clone(), OpenJob { tenant, circuit, handle, room });
     Ok(public)
 }
 
@@ -137,6 +167,8 @@ pub(crate) fn follow(app: &Arc<App>, public: String, job: OpenJob) {
         app.metrics.ended(&job.circuit, began.elapsed(), &end);
         // A job that ended because the service stops is still accepted in the journal.
         app.open().remove(&public);
+        drop(job);
+        callbacks::ended(app, &public).await;
     });
 }
 
@@ -195,47 +227,37 @@ pub(crate) async fn result(app: &App, caller: &Caller, public: &str) -> Result<V
     }
 }
 
-/// A job as clients see it.
-pub(crate) fn describe(app: &App, row: &JobRow) -> Value {
-    let open = app.open_job(&row.tenant, &row.public);
-    let (mut stage, mut partitions) = (Value::Null, Value::Null);
-    if let Some(Status::Accepted { done, partitions: all, stage: at, .. }) =
-        open.map(|job| job.handle.status())
-    {
-        stage = at.map_or(Value::Null, |at| at.to_string().into());
-        partitions = json!({ "done": done, "total": all });
-    }
-    let error = row.code.as_ref().map(|code| {
-        json!({
-            "code": code,
-            "detail": row.message,
-            "retriable": by_code(code).retriable(),
-        })
-    });
-    json!({
-        "id": row.public,
-        "circuit": row.circuit,
-        "state": row.state.name(),
-        "class": class_name(row.class),
-        "stage": stage,
-        "partitions": partitions,
-        "created": row.created,
-        "ended": row.ended,
-        "error": error,
+/// A job as its tenant sees it.
+pub(crate) async fn show(app: &App, caller: &Caller, public: &str) -> Result<Job, Problem> {
+    Ok(Job::of(app, &row_of(app, caller, public).await?))
+}
+
+/// Every standing of a job that there is time to tell; its end is the last.
+pub(crate) fn watch(job: Arc<OpenJob>) -> impl Stream<Item = Event> {
+    futures_util::stream::unfold((job, 0, false), |(job, seen, over)| async move {
+        if over {
+            return None;
+        }
+        let (status, version) = job.handle.next(seen).await;
+        let over = matches!(status, Status::Ended(_));
+        Some((Event::of(&status), (job, version, over)))
     })
 }
 
-/// A status as an event for who watches.
-pub(crate) fn event(status: &Status) -> (&'static str, Value) {
-    match status {
-        Status::Entering => ("entering", json!({})),
-        Status::Accepted { done, partitions, stage, .. } => {
-            let stage = stage.as_deref();
-            ("progress", json!({ "stage": stage, "done": done, "partitions": partitions }))
-        }
-        Status::Ended(Ok(_)) => ("complete", json!({})),
-        Status::Ended(Err(error)) => ("ended", Problem::from(error.clone()).json()),
-    }
+/// Most jobs on a page.
+const PAGE: u32 = 500;
+
+/// The tenant's jobs, newest first, after a cursor.
+pub(crate) async fn list(
+    app: &App,
+    caller: &Caller,
+    before: Option<u64>,
+    limit: Option<u32>,
+) -> Result<Jobs, Problem> {
+    let limit = limit.unwrap_or(50).clamp(1, PAGE);
+    let rows = app.store.list(&caller.tenant, &Page { before, limit }).await?;
+    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.number.0);
+    Ok(Jobs { jobs: rows.iter().map(|row| Job::of(app, row)).collect(), next })
 }
 
 /// An input in JSON, exactly as it was written: large numbers keep their digits.

@@ -6,22 +6,40 @@
 //! - [`Config`]: one TOML file, unknown keys are errors; environment and flags go over it.
 //! - `auth`: who asks. Tokens belong to tenants, and a tenant sees its own jobs and no others.
 //! - `jobs`: a request on its way into the engine and back, idempotency and retry included.
-//! - `routes`: what is at which path, in our own form, in the form that users of the Midnight proving
-//!   skills know, and in rapidsnark-server's.
-//! - `problem`: every failure as one enum, told as RFC 9457.
+//! - `upload`: bodies on their way in, all within one allowance of memory.
+//! - `answers`: what clients are told, as types.
+//! - `routes`: REST: what is at which path, in our own form, in the form that users of the Midnight
+//!   proving skills know, and in rapidsnark-server's.
+//! - `grpc`: the same jobs and verbs as gRPC, on the same port.
+//! - `listen`: sockets, TLS, and what a connection may take.
+//! - `opening`: a connection's first bytes, within a time.
+//! - `problem`: every failure as one enum, told as RFC 9457 and as gRPC status.
+//! - `notify`: what systemd is told.
+//! - `callbacks`: telling a client's own server that its job has ended.
 //!
 //! The engine's threads and the network's are apart: a busy prover delays no health check.
 
+mod answers;
 mod auth;
+mod callbacks;
+mod circuits;
 mod config;
+mod grpc;
 mod jobs;
+mod listen;
 mod metrics;
+mod notify;
+mod opening;
 mod problem;
 mod routes;
 mod run;
 mod state;
+mod upload;
+mod verify;
 
 pub use auth::{Role, Token};
-pub use config::{Config, ConfigError, Limits};
+pub use config::{Config, ConfigError, Limits, Tls};
+pub use grpc::proto;
 pub use problem::{Problem, Reason};
+pub use routes::openapi;
 pub use run::{ServeError, serve};

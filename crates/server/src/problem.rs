@@ -1,10 +1,14 @@
-//! Every failure that a client can see, as one enum: told as RFC 9457, with whether a retry can help.
+//! Every failure that a client can see, as one enum: told as RFC 9457 and as gRPC
+//! status, with whether a retry can help.
 
 use athanor_engine::{JobError, Refusal};
 use athanor_store::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Status};
+use utoipa::ToSchema;
 
 /// Why a request failed. The name is stable; programs act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +20,10 @@ pub enum Reason {
     Unauthorised,
     /// The token may not do this.
     Forbidden,
+    /// Nothing is at that path.
+    NoSuchRoute,
+    /// What is at that path is asked with another method.
+    NoSuchMethod,
     /// No such job of this tenant.
     JobNotFound,
     /// No such circuit.
@@ -28,6 +36,8 @@ pub enum Reason {
     WrongState,
     /// The input is not what the circuit takes, or does not satisfy it.
     InvalidWitness,
+    /// The callback is not allowed.
+    CallbackRefused,
     /// The body is larger than the limit.
     TooLarge,
     /// The queue is full.
@@ -51,39 +61,62 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Stable name, HTTP status, the Midnight skills' code, and whether a retry can help.
-    fn row(self) -> (&'static str, StatusCode, &'static str, bool) {
-        use StatusCode as S;
+    /// Stable name, HTTP status, gRPC code, the Midnight skills' code, and whether a retry can help.
+    fn row(self) -> (&'static str, StatusCode, Code, &'static str, bool) {
+        use {Code as G, StatusCode as S};
+        let (invalid, aborted, memory) = ("INVALID_WITNESS", "ABORTED", "OUT_OF_MEMORY");
+        let (unknown, failed) = ("CIRCUIT_NOT_FOUND", "PROOF_GENERATION_FAILED");
         match self {
-            Reason::BadRequest => ("bad-request", S::BAD_REQUEST, "INVALID_WITNESS", false),
-            Reason::Unauthorised => ("unauthorised", S::UNAUTHORIZED, "ABORTED", false),
-            Reason::Forbidden => ("forbidden", S::FORBIDDEN, "ABORTED", false),
-            Reason::JobNotFound => ("job-not-found", S::NOT_FOUND, "ABORTED", false),
+            Reason::BadRequest => {
+                ("bad-request", S::BAD_REQUEST, G::InvalidArgument, invalid, false)
+            }
+            Reason::Unauthorised => {
+                ("unauthorised", S::UNAUTHORIZED, G::Unauthenticated, aborted, false)
+            }
+            Reason::Forbidden => ("forbidden", S::FORBIDDEN, G::PermissionDenied, aborted, false),
+            Reason::NoSuchRoute => {
+                ("no-such-route", S::NOT_FOUND, G::Unimplemented, aborted, false)
+            }
+            Reason::NoSuchMethod => {
+                ("no-such-method", S::METHOD_NOT_ALLOWED, G::Unimplemented, aborted, false)
+            }
+            Reason::JobNotFound => ("job-not-found", S::NOT_FOUND, G::NotFound, aborted, false),
             Reason::CircuitNotFound => {
-                ("circuit-not-found", S::NOT_FOUND, "CIRCUIT_NOT_FOUND", false)
+                ("circuit-not-found", S::NOT_FOUND, G::NotFound, unknown, false)
             }
             Reason::CircuitNotReady => {
-                ("circuit-not-ready", S::SERVICE_UNAVAILABLE, "CIRCUIT_NOT_FOUND", true)
+                ("circuit-not-ready", S::SERVICE_UNAVAILABLE, G::Unavailable, unknown, true)
             }
-            Reason::KeyConflict => ("idempotency-conflict", S::CONFLICT, "ABORTED", false),
-            Reason::WrongState => ("wrong-state", S::CONFLICT, "ABORTED", false),
+            Reason::KeyConflict => {
+                ("idempotency-conflict", S::CONFLICT, G::AlreadyExists, aborted, false)
+            }
+            Reason::WrongState => {
+                ("wrong-state", S::CONFLICT, G::FailedPrecondition, aborted, false)
+            }
             Reason::InvalidWitness => {
-                ("invalid-witness", S::UNPROCESSABLE_ENTITY, "INVALID_WITNESS", false)
+                ("invalid-witness", S::UNPROCESSABLE_ENTITY, G::InvalidArgument, invalid, false)
             }
-            Reason::TooLarge => ("too-large", S::PAYLOAD_TOO_LARGE, "INVALID_WITNESS", false),
-            Reason::Busy => ("busy", S::SERVICE_UNAVAILABLE, "OUT_OF_MEMORY", true),
-            Reason::DoesNotFit => ("does-not-fit", S::UNPROCESSABLE_ENTITY, "OUT_OF_MEMORY", false),
-            Reason::OutOfMemory => ("out-of-memory", S::SERVICE_UNAVAILABLE, "OUT_OF_MEMORY", true),
-            Reason::Timeout => ("timeout", S::GATEWAY_TIMEOUT, "TIMEOUT", true),
-            Reason::Cancelled => ("cancelled", S::CONFLICT, "ABORTED", false),
+            Reason::CallbackRefused => {
+                ("callback-refused", S::UNPROCESSABLE_ENTITY, G::InvalidArgument, aborted, false)
+            }
+            Reason::TooLarge => ("too-large", S::PAYLOAD_TOO_LARGE, G::OutOfRange, invalid, false),
+            Reason::Busy => ("busy", S::SERVICE_UNAVAILABLE, G::Unavailable, memory, true),
+            Reason::DoesNotFit => {
+                ("does-not-fit", S::UNPROCESSABLE_ENTITY, G::ResourceExhausted, memory, false)
+            }
+            Reason::OutOfMemory => {
+                ("out-of-memory", S::SERVICE_UNAVAILABLE, G::Unavailable, memory, true)
+            }
+            Reason::Timeout => {
+                ("timeout", S::GATEWAY_TIMEOUT, G::DeadlineExceeded, "TIMEOUT", true)
+            }
+            Reason::Cancelled => ("cancelled", S::CONFLICT, G::Aborted, aborted, false),
             Reason::ProofFailed => {
-                ("proof-failed", S::INTERNAL_SERVER_ERROR, "PROOF_GENERATION_FAILED", true)
+                ("proof-failed", S::INTERNAL_SERVER_ERROR, G::Internal, failed, true)
             }
-            Reason::Stopping => ("stopping", S::SERVICE_UNAVAILABLE, "ABORTED", true),
-            Reason::Storage => ("storage", S::SERVICE_UNAVAILABLE, "PROOF_GENERATION_FAILED", true),
-            Reason::Internal => {
-                ("internal", S::INTERNAL_SERVER_ERROR, "PROOF_GENERATION_FAILED", false)
-            }
+            Reason::Stopping => ("stopping", S::SERVICE_UNAVAILABLE, G::Unavailable, aborted, true),
+            Reason::Storage => ("storage", S::SERVICE_UNAVAILABLE, G::Unavailable, failed, true),
+            Reason::Internal => ("internal", S::INTERNAL_SERVER_ERROR, G::Internal, failed, false),
         }
     }
 
@@ -94,7 +127,7 @@ impl Reason {
 
     /// Whether a retry can help.
     pub fn retriable(self) -> bool {
-        self.row().3
+        self.row().4
     }
 }
 
@@ -117,7 +150,13 @@ impl Problem {
 
     /// The code that users of the Midnight proving skills know.
     pub(crate) fn skill_code(&self) -> &'static str {
-        self.reason.row().2
+        self.reason.row().3
+    }
+
+    /// When to try again, in seconds, if that can help.
+    fn wait(&self) -> Option<u32> {
+        let wait = self.retry_after.or(self.reason.retriable().then_some(1.0));
+        wait.map(|seconds| seconds.ceil().clamp(1.0, 3600.0) as u32)
     }
 
     /// As a JSON object.
@@ -140,8 +179,7 @@ impl IntoResponse for Problem {
         let mut response = (status, self.json().to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        let wait = self.retry_after.or(self.reason.retriable().then_some(1.0));
-        if let Some(seconds) = wait.map(|seconds| seconds.ceil().clamp(1.0, 3600.0) as u32) {
+        if let Some(seconds) = self.wait() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -149,6 +187,38 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+impl From<Problem> for Status {
+    fn from(problem: Problem) -> Status {
+        let (name, _, code, _, retriable) = problem.reason.row();
+        let mut metadata = MetadataMap::new();
+        metadata.insert("athanor-reason", MetadataValue::from_static(name));
+        let retriable = if retriable { "true" } else { "false" };
+        metadata.insert("athanor-retriable", MetadataValue::from_static(retriable));
+        if let Some(seconds) = problem.wait() {
+            metadata.insert("retry-after", seconds.into());
+        }
+        Status::with_metadata(code, problem.detail, metadata)
+    }
+}
+
+/// A failure as its body holds it, for the description of the interface.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `Problem::json` makes")]
+pub(crate) struct ProblemDetails {
+    /// `urn:athanor:problem:` and the title.
+    r#type: String,
+    /// The reason's stable name.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What happened and what to do.
+    detail: String,
+    /// Whether trying again can help.
+    retriable: bool,
+    /// The reason as users of the Midnight proving skills know it.
+    code: String,
 }
 
 impl From<JobError> for Problem {

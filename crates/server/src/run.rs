@@ -1,23 +1,21 @@
 //! The service from its start to its end.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use athanor_engine::{Backend, Catalog, Config as EngineConfig, Engine, JournalError, StartError};
 use athanor_store::{Keeping, SealKey, Store, StoreError};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
+use crate::callbacks::{self, Callbacks};
 use crate::config::{Config, ConfigError};
-use crate::jobs;
-use crate::routes;
+use crate::listen::{self, Socket};
 use crate::state::{App, OpenJob};
+use crate::upload::Allowance;
+use crate::{circuits, grpc, jobs, notify, routes};
 
 /// Why the service does not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +33,11 @@ pub enum ServeError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] StartError),
-    /// The port.
+    /// The port or the socket.
     #[error("{address}: {source}")]
     Listen {
         /// Where it should listen.
-        address: SocketAddr,
+        address: String,
         /// Why it cannot.
         source: std::io::Error,
     },
@@ -54,15 +52,26 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
     let seal = config.seal_key.as_deref().map(read_key).transpose()?;
     let keeping = Keeping { seal, inputs: config.keep_inputs };
     let store = Arc::new(Store::open(&config.data, keeping)?);
+    let tls = config.tls.as_ref().map(listen::acceptor).transpose()?;
+    let callbacks = Callbacks::new(&config.callbacks)
+        .map_err(|why| ConfigError::Malformed { place: "callbacks".into(), why })?;
     let mut engine_config = match config.threads {
         Some(threads) => EngineConfig::with_threads(threads),
         None => EngineConfig::for_machine(),
     };
     engine_config.memory = config.memory_mib.map(|mib| mib.saturating_mul(1 << 20));
     engine_config.policy.max_jobs = config.limits.jobs;
+    let inputs = match config.limits.inputs_mib {
+        Some(mib) => mib.saturating_mul(1 << 20),
+        None => athanor_engine::memory::budget(engine_config.memory).bytes / 8,
+    };
+    // An input is held as it came and as it was parsed.
+    engine_config.set_aside = inputs.saturating_mul(2);
     let engine = Engine::start(engine_config, store.clone())?;
     let catalog = Catalog::new(&config.circuits);
-    let app = Arc::new(App::new(config, engine, store.clone(), catalog, backends));
+    let inputs = Allowance::new(inputs);
+    let app =
+        Arc::new(App::new(config, engine, store.clone(), catalog, backends, inputs, callbacks));
     // Unfinished jobs are read before the runtime starts: the store has one of its own.
     let unfinished = athanor_engine::Journal::unfinished(&*store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -71,31 +80,62 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
-    let served = runtime.block_on(run(app.clone(), unfinished));
+    let served = runtime.block_on(run(app.clone(), tls, unfinished));
     runtime.shutdown_timeout(Duration::from_secs(5));
     served
 }
 
-async fn run(app: Arc<App>, unfinished: Vec<athanor_engine::Unfinished>) -> Result<(), ServeError> {
-    let address = app.config.listen;
-    let failed = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    say(&format!("listening at http://{address}"));
+async fn run(
+    app: Arc<App>,
+    tls: Option<TlsAcceptor>,
+    unfinished: Vec<athanor_engine::Unfinished>,
+) -> Result<(), ServeError> {
+    let failed = |address: String| move |source| ServeError::Listen { address, source };
+    let address = app.config.listen.to_string();
+    let listener = TcpListener::bind(app.config.listen).await.map_err(failed(address.clone()))?;
+    let local = listener.local_addr().map_err(failed(address))?;
+    let socket = match &app.config.socket {
+        Some(path) => {
+            let bound = Socket::bind(path).await;
+            Some(bound.map_err(failed(path.display().to_string()))?)
+        }
+        None => None,
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    say(&format!("listening at {scheme}://{local}"));
+    if let Some(path) = &app.config.socket {
+        say(&format!("listening at unix:{}", path.display()));
+    }
+    notify::ready();
     let names = match &app.config.preload {
         Some(names) => names.clone(),
         None => app.catalog.names().unwrap_or_default(),
     };
-    names.into_iter().for_each(|name| routes::begin_load(&app, name));
+    names.into_iter().for_each(|name| circuits::begin_load(&app, name));
     tokio::spawn(resume(app.clone(), unfinished));
     tokio::spawn(forget(app.clone()));
-    let stopped = accept(&app, &listener);
+    tokio::spawn(callbacks::catch_up(app.clone()));
+    tokio::spawn(notify::watchdog(app.clone()));
+    let (grpc, health) = grpc::router(app.clone());
+    grpc::set_serving(&health, true).await;
+    let router = routes::router(app.clone()).merge(grpc);
+    let bounds = listen::Bounds::of(&app.config.limits);
+    let port = listen::tcp(listener, tls, router.clone(), bounds.clone());
+    let local = async {
+        match socket {
+            Some(socket) => listen::unix(socket, router, bounds).await,
+            None => std::future::pending().await,
+        }
+    };
+    // What listens is dropped, and so closed, when the signal comes.
     tokio::select! {
-        () = stopped => {}
+        () = port => {}
+        () = local => {}
         () = signal() => {}
     }
-    drop(listener);
     app.stopping.store(true, Ordering::Relaxed);
+    grpc::set_serving(&health, false).await;
+    notify::stopping();
     say("draining");
     let (draining, patience) = (app.clone(), Duration::from_secs(app.config.limits.drain_seconds));
     let left = tokio::task::spawn_blocking(move || draining.engine.drain(patience)).await;
@@ -104,35 +144,6 @@ async fn run(app: Arc<App>, unfinished: Vec<athanor_engine::Unfinished>) -> Resu
         left => say(&format!("stopped; {left} jobs go on at the next start")),
     }
     Ok(())
-}
-
-/// Takes connections, so many at a time.
-async fn accept(app: &Arc<App>, listener: &TcpListener) {
-    let router = routes::router(app.clone());
-    let places = Arc::new(Semaphore::new(app.config.limits.connections));
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => {
-                // Out of file descriptors: those that are open will close.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let mut builder = Builder::new(TokioExecutor::new());
-            // A client that sends its headers byte by byte holds a place for so long and no longer.
-            builder
-                .http1()
-                .timer(hyper_util::rt::TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(15));
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-            drop(place);
-        });
-    }
 }
 
 /// Goes on with what was running when the service stopped, as circuits become ready.
@@ -145,6 +156,8 @@ async fn resume(app: Arc<App>, unfinished: Vec<athanor_engine::Unfinished>) {
         let circuit = job.submission.circuit.clone();
         let public = job.submission.reference.as_deref().unwrap_or_default().to_owned();
         let tenant = job.submission.tenant.clone();
+        // What was accepted goes on, whether there is room for more or not.
+        let room = app.inputs.take(job.submission.input.bytes().len()).ok();
         loop {
             let loading =
                 matches!(app.loading().get(&circuit), Some(crate::state::Loading::Running));
@@ -154,7 +167,7 @@ async fn resume(app: Arc<App>, unfinished: Vec<athanor_engine::Unfinished>) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         match app.engine.restore(job) {
-            Ok(handle) => jobs::follow(&app, public, OpenJob { tenant, circuit, handle }),
+            Ok(handle) => jobs::follow(&app, public, OpenJob { tenant, circuit, handle, room }),
             Err(error) => {
                 say(&format!("job {public} waits in the journal: {error}"));
             }

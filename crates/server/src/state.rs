@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use athanor_engine::{Backend, Catalog, Engine, JobHandle};
 use athanor_store::Store;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::callbacks::Callbacks;
 use crate::config::Config;
+use crate::upload::{Allowance, Bounds};
 
 /// Shared by all requests.
 pub(crate) struct App {
@@ -27,7 +30,15 @@ pub(crate) struct App {
     pub(crate) stopping: AtomicBool,
     pub(crate) refused: AtomicU64,
     pub(crate) metrics: crate::metrics::Metrics,
+    /// Memory for inputs.
+    pub(crate) inputs: Allowance,
+    /// Turns to verify clients' proofs.
+    pub(crate) verifying: Arc<Semaphore>,
+    pub(crate) callbacks: Callbacks,
 }
+
+/// Verifications at once.
+const VERIFYING: usize = 2;
 
 /// A circuit on its way in.
 #[derive(Debug, Clone)]
@@ -41,6 +52,9 @@ pub(crate) struct OpenJob {
     pub(crate) tenant: String,
     pub(crate) circuit: String,
     pub(crate) handle: JobHandle,
+    /// The memory of its input, given back with this.
+    #[allow(dead_code, reason = "held, not read")]
+    pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
 impl App {
@@ -50,6 +64,8 @@ impl App {
         store: Arc<Store>,
         catalog: Catalog,
         backends: Vec<Arc<dyn Backend>>,
+        inputs: Allowance,
+        callbacks: Callbacks,
     ) -> App {
         App {
             engine,
@@ -64,11 +80,20 @@ impl App {
             stopping: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             metrics: crate::metrics::Metrics::default(),
+            inputs,
+            verifying: Arc::new(Semaphore::new(VERIFYING)),
+            callbacks,
         }
     }
 
     pub(crate) fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<OpenJob>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a client may send in one request.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let limits = &self.config.limits;
+        Bounds { bytes: limits.body_bytes, time: Duration::from_secs(limits.body_seconds) }
     }
 
     pub(crate) fn loading(&self) -> MutexGuard<'_, BTreeMap<String, Loading>> {

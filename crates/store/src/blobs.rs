@@ -75,10 +75,26 @@ impl Blobs {
     }
 }
 
-/// Makes a directory that is this user's alone.
+/// Makes the names in a directory durable.
+pub(crate) fn sync(directory: &Path) -> Result<(), StoreError> {
+    let directory = match directory.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => directory,
+    };
+    std::fs::File::open(directory)
+        .and_then(|opened| opened.sync_all())
+        .map_err(|source| StoreError::Io { path: directory.to_owned(), source })
+}
+
+/// Makes a directory that is this user's alone, and that a power cut does not take away.
 pub(crate) fn make_private(directory: &Path) -> Result<(), StoreError> {
     let io = |source| StoreError::Io { path: directory.to_owned(), source };
+    let missing: Vec<&Path> = directory.ancestors().take_while(|path| !path.exists()).collect();
     std::fs::create_dir_all(directory).map_err(io)?;
+    // One that is there may be what a crash left before this.
+    for made in missing.into_iter().chain([directory]) {
+        sync(made.parent().unwrap_or(made))?;
+    }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

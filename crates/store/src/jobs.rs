@@ -9,87 +9,11 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use crate::StoreError;
 use crate::blobs::Blobs;
-
-/// How a job stands, as far as it must survive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobState {
-    /// Accepted and not ended.
-    Accepted,
-    /// Its result is kept.
-    Complete,
-    /// A step failed for good.
-    Failed,
-    /// Nobody wanted it any more; it can be revived.
-    Cancelled,
-    /// Its deadline passed.
-    DeadlineMissed,
-}
-
-impl JobState {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            JobState::Accepted => "accepted",
-            JobState::Complete => "complete",
-            JobState::Failed => "failed",
-            JobState::Cancelled => "cancelled",
-            JobState::DeadlineMissed => "deadline-missed",
-        }
-    }
-
-    fn named(name: &str) -> JobState {
-        let all =
-            [JobState::Accepted, JobState::Complete, JobState::Cancelled, JobState::DeadlineMissed];
-        all.into_iter().find(|state| state.name() == name).unwrap_or(JobState::Failed)
-    }
-}
-
-/// A job's row. Times are milliseconds since 1970.
-#[derive(Debug, Clone)]
-pub struct JobRow {
-    /// The name that clients know.
-    pub public: String,
-    /// The engine's number.
-    pub number: JobId,
-    /// Whose it is.
-    pub tenant: String,
-    /// Its circuit.
-    pub circuit: String,
-    /// How urgent it is.
-    pub class: Class,
-    /// When it is no longer wanted.
-    pub deadline: Option<i64>,
-    /// The client's own key.
-    pub idempotency_key: Option<String>,
-    /// The input's kind.
-    pub input_kind: String,
-    /// BLAKE3 of kind and bytes, in hex.
-    pub input_digest: String,
-    /// Where the input lies, if it is still kept.
-    pub input_blob: Option<String>,
-    /// How it stands.
-    pub state: JobState,
-    /// Why it failed: a stable name.
-    pub code: Option<String>,
-    /// The same in words.
-    pub message: Option<String>,
-    /// When it was accepted.
-    pub created: i64,
-    /// When it ended.
-    pub ended: Option<i64>,
-}
-
-/// Which jobs of a list.
-#[derive(Debug, Clone, Default)]
-pub struct Page {
-    /// Only jobs older than the one of that number.
-    pub before: Option<u64>,
-    /// At most so many.
-    pub limit: u32,
-}
+use crate::row::{Callback, CallbackState, JobRow, JobState, Page};
 
 const COLUMNS: &str = "public, number, tenant, circuit, class, deadline, idempotency_key, \
-    input_kind, input_digest, input_blob, state, code, message, created, ended";
+    input_kind, input_digest, input_blob, state, code, message, created, ended, callback, \
+    callback_state";
 
 /// Milliseconds since 1970.
 fn millis(moment: SystemTime) -> i64 {
@@ -143,8 +67,8 @@ pub(crate) async fn write(
             }
             sqlx::query(
                 "INSERT INTO jobs (public, number, tenant, circuit, class, deadline, \
-                 idempotency_key, input_kind, input_digest, input_blob, state, created) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?)",
+                 idempotency_key, input_kind, input_digest, input_blob, state, created, callback, \
+                 callback_state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, ?)",
             )
             .bind(public)
             .bind(number(job))
@@ -157,6 +81,8 @@ pub(crate) async fn write(
             .bind(digest(submission))
             .bind(blob)
             .bind(millis(SystemTime::now()))
+            .bind(submission.callback.as_deref())
+            .bind(submission.callback.as_ref().map(|_| CallbackState::Waiting.name()))
             .execute(&mut *connection)
             .await?;
             Ok(old.and_then(|(blob,)| blob))
@@ -235,6 +161,10 @@ fn row(row: &SqliteRow) -> Result<JobRow, sqlx::Error> {
         message: row.try_get("message")?,
         created: row.try_get("created")?,
         ended: row.try_get("ended")?,
+        callback: match row.try_get("callback")? {
+            Some(url) => Some(Callback { url, state: text("callback_state")? }),
+            None => None,
+        },
     })
 }
 
@@ -269,6 +199,23 @@ pub(crate) async fn list(
     let query = sqlx::query(select("WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?"));
     let rows = query.bind(tenant).bind(before).bind(i64::from(page.limit)).fetch_all(pool).await?;
     Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+}
+
+/// Jobs that ended and whose callback nobody was told of.
+pub(crate) async fn untold(pool: &SqlitePool) -> Result<Vec<JobRow>, StoreError> {
+    let query = sqlx::query(select("WHERE callback_state = ? AND state != 'accepted'"));
+    let rows = query.bind(CallbackState::Waiting.name()).fetch_all(pool).await?;
+    Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+}
+
+pub(crate) async fn set_callback(
+    pool: &SqlitePool,
+    public: &str,
+    state: CallbackState,
+) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE jobs SET callback_state = ? WHERE public = ?");
+    query.bind(state.name()).bind(public).execute(pool).await?;
+    Ok(())
 }
 
 pub(crate) async fn result(pool: &SqlitePool, public: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -319,6 +266,7 @@ pub(crate) async fn unfinished(
             share: false,
             reference: Some(job.public.into()),
             idempotency_key: job.idempotency_key.map(Into::into),
+            callback: job.callback.map(|callback| callback.url.into()),
         };
         found.push(Unfinished {
             job: job.number,

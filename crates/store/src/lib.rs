@@ -13,12 +13,13 @@
 mod blobs;
 mod error;
 mod jobs;
+mod row;
 mod schema;
 mod seal;
 mod writer;
 
 pub use error::StoreError;
-pub use jobs::{JobRow, JobState, Page};
+pub use row::{Callback, CallbackState, JobRow, JobState, Page};
 pub use seal::SealKey;
 
 use std::path::Path;
@@ -85,6 +86,16 @@ impl Store {
     /// The verified result of a job that is complete.
     pub async fn result(&self, public: &str) -> Result<Option<Vec<u8>>, StoreError> {
         jobs::result(&self.pool, public).await
+    }
+
+    /// Jobs that ended and whose callback waits.
+    pub async fn untold(&self) -> Result<Vec<JobRow>, StoreError> {
+        jobs::untold(&self.pool).await
+    }
+
+    /// Notes how a job's callback went.
+    pub async fn set_callback(&self, public: &str, to: CallbackState) -> Result<(), StoreError> {
+        jobs::set_callback(&self.pool, public, to).await
     }
 
     /// A job's input, if it is still kept.

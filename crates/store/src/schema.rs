@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Row, SqlitePool};
 use crate::StoreError;
 
 /// The version of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: [&str; 6] = [
     "CREATE TABLE jobs (
@@ -29,7 +29,9 @@ const TABLES: [&str; 6] = [
         code TEXT,
         message TEXT,
         created BIGINT NOT NULL,
-        ended BIGINT
+        ended BIGINT,
+        callback TEXT,
+        callback_state TEXT
     )",
     "CREATE UNIQUE INDEX jobs_by_key ON jobs (tenant, idempotency_key)
         WHERE idempotency_key IS NOT NULL",
@@ -47,6 +49,12 @@ const TABLES: [&str; 6] = [
     )",
 ];
 
+/// What makes tables of version 1 those of version 2.
+const SINCE_1: [&str; 2] = [
+    "ALTER TABLE jobs ADD COLUMN callback TEXT",
+    "ALTER TABLE jobs ADD COLUMN callback_state TEXT",
+];
+
 /// Opens the database, and makes its tables the first time.
 pub(crate) async fn open(path: &Path) -> Result<SqlitePool, StoreError> {
     let options = SqliteConnectOptions::new()
@@ -58,18 +66,18 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, StoreError> {
         .busy_timeout(Duration::from_secs(10));
     let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
     let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&pool).await?.try_get(0)?;
-    match found {
-        VERSION => {}
-        0 => {
-            let mut transaction = pool.begin().await?;
-            for table in TABLES {
-                sqlx::query(table).execute(&mut *transaction).await?;
-            }
-            let version = format!("PRAGMA user_version = {VERSION}");
-            sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await?;
-            transaction.commit().await?;
-        }
+    let steps: &[&str] = match found {
+        VERSION => return Ok(pool),
+        0 => &TABLES,
+        1 => &SINCE_1,
         found => return Err(StoreError::Version { found, known: VERSION }),
+    };
+    let mut transaction = pool.begin().await?;
+    for step in steps {
+        sqlx::query(*step).execute(&mut *transaction).await?;
     }
+    let version = format!("PRAGMA user_version = {VERSION}");
+    sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await?;
+    transaction.commit().await?;
     Ok(pool)
 }

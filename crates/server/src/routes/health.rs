@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{caller, json as answer};
+use super::{answer, caller};
 use crate::auth::Role;
 use crate::problem::Problem;
 use crate::state::{App, Loading};

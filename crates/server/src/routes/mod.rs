@@ -1,43 +1,68 @@
 //! What is at which path.
+//!
+//! Our own form is described as it is routed, so that the description (`/openapi.json`) cannot name
+//! what is not there; the other forms are described by those whose they are.
 
 mod health;
 mod rapidsnark;
 mod skill;
 mod v1;
 
-pub(crate) use v1::begin_load;
-
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Query, Request};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
-use tower_http::timeout::RequestBodyTimeoutLayer;
+use axum::routing::{get, post};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tower_http::decompression::RequestDecompressionLayer;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::auth::{Caller, Role};
 use crate::problem::{Problem, Reason};
 use crate::state::App;
+use crate::upload::{self, Upload};
 
-/// Everything behind the port.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Athanor",
+    description = "Zero-knowledge proofs as durable jobs. Where the service has tokens, send one: \
+                   `Authorization: Bearer <token>`."
+))]
+struct Description;
+
+/// Our own form, and its description.
+fn v1() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(v1::jobs::submit, v1::jobs::list))
+        .routes(routes!(v1::jobs::show, v1::jobs::cancel))
+        .routes(routes!(v1::jobs::result))
+        .routes(routes!(v1::jobs::events))
+        .routes(routes!(v1::jobs::retry))
+        .routes(routes!(v1::jobs::prove))
+        .routes(routes!(v1::verify::one))
+        .routes(routes!(v1::verify::many))
+        .routes(routes!(v1::circuits::list))
+        .routes(routes!(v1::circuits::show))
+        .routes(routes!(v1::circuits::load))
+        .routes(routes!(v1::circuits::unload))
+        .routes(routes!(v1::status::status))
+        .split_for_parts()
+}
+
+/// The description of our own form, as OpenAPI 3.1 in JSON.
+pub fn openapi() -> String {
+    v1().1.to_pretty_json().unwrap_or_default()
+}
+
+/// Everything that REST has behind the port.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let limits = app.config.limits;
-    Router::new()
-        .route("/v1/jobs", post(v1::submit).get(v1::list))
-        .route("/v1/jobs/{id}", get(v1::show).merge(delete(v1::cancel)))
-        .route("/v1/jobs/{id}/result", get(v1::result))
-        .route("/v1/jobs/{id}/events", get(v1::events))
-        .route("/v1/jobs/{id}/retry", post(v1::retry))
-        .route("/v1/prove", post(v1::prove))
-        .route("/v1/verify", post(v1::verify))
-        .route("/v1/circuits", get(v1::circuits))
-        .route("/v1/circuits/{name}", get(v1::circuit))
-        .route("/v1/circuits/{name}/load", post(v1::load))
-        .route("/v1/circuits/{name}/unload", post(v1::unload))
-        .route("/v1/status", get(v1::status))
-        .route("/api/prove", post(skill::prove))
+    let (ours, _) = v1();
+    let described = openapi();
+    ours.route("/api/prove", post(skill::prove))
         .route("/api/prove/async", post(skill::prove_async))
         .route("/api/prove/status/{id}", get(skill::status))
         .route("/api/verify", post(skill::verify))
@@ -49,29 +74,38 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .fallback(|| async {
-            (StatusCode::NOT_FOUND, Problem::new(Reason::BadRequest, "there is nothing here"))
-                .into_response()
+        .route(
+            "/openapi.json",
+            get(move || std::future::ready(raw_json(StatusCode::OK, described.into_bytes()))),
+        )
+        .fallback(async || Problem::new(Reason::NoSuchRoute, "there is nothing here"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(Reason::NoSuchMethod, "this is asked with another method")
         })
-        .layer(DefaultBodyLimit::max(limits.body_bytes))
-        .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(limits.body_seconds)))
+        // What a compressed body comes to is bounded where it is read.
+        .layer(RequestDecompressionLayer::new())
         .with_state(app)
 }
 
 /// Who asks, if they may.
 fn caller(app: &App, headers: &HeaderMap, role: Role) -> Result<Caller, Problem> {
-    let caller = Caller::of(&app.config.tokens, headers)?;
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let caller = Caller::of(&app.config.tokens, authorization)?;
     caller.may(role)?;
     Ok(caller)
 }
 
-/// A body that could not be read or parsed.
-fn bad_body(error: axum::extract::rejection::BytesRejection) -> Problem {
-    let reason = match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Reason::TooLarge,
-        _ => Reason::BadRequest,
-    };
-    Problem::new(reason, error.body_text())
+/// A request's body. Ask who the caller is first.
+async fn receive(app: &App, request: Request) -> Result<Upload, Problem> {
+    let (parts, body) = request.into_parts();
+    upload::read(&app.inputs, app.bounds(), &parts.headers, body).await
+}
+
+/// What the query says.
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let read = Query::<T>::try_from_uri(uri);
+    read.map(|Query(read)| read)
+        .map_err(|error| Problem::new(Reason::BadRequest, error.body_text()))
 }
 
 fn bad_json(error: &serde_json::Error) -> Problem {
@@ -85,13 +119,15 @@ fn bad_json(error: &serde_json::Error) -> Problem {
     Problem::new(Reason::BadRequest, message)
 }
 
-fn json(status: StatusCode, value: &serde_json::Value) -> Response {
-    let headers = [(axum::http::header::CONTENT_TYPE, "application/json")];
-    (status, headers, value.to_string()).into_response()
+fn answer(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => raw_json(status, bytes),
+        Err(error) => Problem::new(Reason::Internal, error.to_string()).into_response(),
+    }
 }
 
 /// A verified result's own bytes, which are JSON.
 fn raw_json(status: StatusCode, bytes: Vec<u8>) -> Response {
-    let headers = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    let headers = [(header::CONTENT_TYPE, "application/json")];
     (status, headers, bytes).into_response()
 }

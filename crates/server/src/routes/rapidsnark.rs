@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use athanor_engine::Input;
 use athanor_store::{JobRow, JobState, Page};
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{bad_body, caller, json as answer};
+use super::{answer, caller, receive};
 use crate::auth::{Caller, Role};
 use crate::jobs::{self, Asked};
 use crate::problem::Problem;
@@ -21,13 +19,20 @@ use crate::state::App;
 /// `POST /input/{circuit}`: signals in JSON.
 pub(super) async fn input(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
     Path(circuit): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers, Role::Submit)?;
-    let input = Input::new("json", body.map_err(bad_body)?.to_vec());
-    let asked = Asked { circuit, input, class: None, deadline: None, idempotency_key: None };
+    let caller = caller(&app, request.headers(), Role::Submit)?;
+    let body = receive(&app, request).await?;
+    let asked = Asked {
+        circuit,
+        input: Input::new("json", body.bytes),
+        class: None,
+        deadline: None,
+        idempotency_key: None,
+        callback: None,
+        room: body.room,
+    };
     jobs::submit(&app, &caller, asked).await?;
     Ok(answer(StatusCode::OK, &json!({ "status": "busy" })))
 }

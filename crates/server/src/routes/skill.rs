@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use athanor_engine::Input;
 use athanor_store::JobState;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{bad_body, bad_json, caller, json as answer, v1};
+use super::{answer, bad_json, caller, receive, v1};
 use crate::auth::{Caller, Role};
 use crate::jobs::{self, Asked};
 use crate::problem::Problem;
 use crate::state::App;
+use crate::verify::Claim;
 
 /// A failure in the skills' own words.
 pub(super) struct Failed(Problem);
@@ -55,14 +54,10 @@ struct Prove {
 /// How long the skills wait, where the client says nothing.
 const PATIENCE: u64 = 60_000;
 
-async fn submit(
-    app: &Arc<App>,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(Caller, String, Duration), Problem> {
-    let caller = caller(app, headers, Role::Submit)?;
-    let body = body.map_err(bad_body)?;
-    let asked: Prove = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
+async fn submit(app: &Arc<App>, request: Request) -> Result<(Caller, String, Duration), Problem> {
+    let caller = caller(app, request.headers(), Role::Submit)?;
+    let body = receive(app, request).await?;
+    let asked: Prove = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
     let patience = Duration::from_millis(asked.timeout.unwrap_or(PATIENCE));
     let asked = Asked {
         circuit: asked.circuit,
@@ -70,6 +65,8 @@ async fn submit(
         class: None,
         deadline: None,
         idempotency_key: None,
+        callback: None,
+        room: body.room,
     };
     Ok((caller.clone(), jobs::submit(app, &caller, asked).await?, patience))
 }
@@ -106,10 +103,9 @@ fn proven(id: &str, result: &[u8]) -> Result<Value, Problem> {
 /// `POST /api/prove`.
 pub(super) async fn prove(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, Failed> {
-    let (caller, id, patience) = submit(&app, &headers, body).await?;
+    let (caller, id, patience) = submit(&app, request).await?;
     let result = jobs::wait(&app, &caller, &id, patience).await?;
     Ok(answer(StatusCode::OK, &proven(&id, &result)?))
 }
@@ -117,10 +113,9 @@ pub(super) async fn prove(
 /// `POST /api/prove/async`.
 pub(super) async fn prove_async(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, Failed> {
-    let (_, id, _) = submit(&app, &headers, body).await?;
+    let (_, id, _) = submit(&app, request).await?;
     Ok(answer(StatusCode::ACCEPTED, &json!({ "jobId": id, "status": "queued" })))
 }
 
@@ -173,14 +168,14 @@ struct Verify {
 /// `POST /api/verify`.
 pub(super) async fn verify(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, Failed> {
-    caller(&app, &headers, Role::Read)?;
-    let body = body.map_err(bad_body)?;
-    let asked: Verify = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
+    caller(&app, request.headers(), Role::Read)?;
+    let body = receive(&app, request).await?;
+    let asked: Verify = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
     let began = std::time::Instant::now();
-    let (valid, _) = v1::check(&app, &asked.circuit, &asked.proof, &asked.public).await?;
+    let claim = Claim { proof: &asked.proof, public: &asked.public };
+    let valid = v1::verify::single(&app, &asked.circuit, claim).await?.valid;
     Ok(answer(
         StatusCode::OK,
         &json!({

@@ -381,13 +381,11 @@ where
     }
 
     fn verify(&self, result: &[u8]) -> Result<(), TaskError> {
-        let refused = |error: &dyn std::fmt::Display| {
-            TaskError::new(Failure::Permanent, "invalid-proof", error)
-        };
-        let bundle = ProofBundle::from_bytes(result).map_err(|error| refused(&error))?;
-        let proof = json::parse_proof::<C>(bundle.proof()).map_err(|error| refused(&error))?;
-        let public = json::parse_public::<C>(bundle.public()).map_err(|error| refused(&error))?;
-        self.verifier.verify(&public, &proof).map_err(|error| refused(&error))
+        result::verify(&self.verifier, result)
+    }
+
+    fn verify_many(&self, results: &[&[u8]]) -> Vec<Result<(), TaskError>> {
+        result::verify_many(&self.verifier, results)
     }
 
     fn self_test(&self, lane: &Lane) -> Result<(), TaskError> {

@@ -1,6 +1,8 @@
-//! A verified proof on its way out, as bytes: the two JSON texts that snarkjs writes, in one object.
+//! Results, which are the two JSON texts that snarkjs writes in one object: a verified proof on its
+//! way out, and claims of clients on their way in.
 
-use athanor_groth16::{Proof, formats::json};
+use athanor_engine::{Failure, TaskError};
+use athanor_groth16::{BatchError, Claim, Proof, Verifier, formats::json};
 use athanor_kernels::{Curve, Scalar};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -42,4 +44,52 @@ impl ProofBundle {
     pub fn public(&self) -> &str {
         self.public.get()
     }
+}
+
+fn refused(error: &dyn std::fmt::Display) -> TaskError {
+    TaskError::new(Failure::Permanent, "invalid-proof", error)
+}
+
+fn parse<C: Curve>(result: &[u8]) -> Result<(Proof<C>, Vec<Scalar>), TaskError> {
+    let bundle = ProofBundle::from_bytes(result).map_err(|error| refused(&error))?;
+    let proof = json::parse_proof::<C>(bundle.proof()).map_err(|error| refused(&error))?;
+    let public = json::parse_public::<C>(bundle.public()).map_err(|error| refused(&error))?;
+    Ok((proof, public))
+}
+
+/// Whether a result is valid, whoever made it.
+pub(super) fn verify<C: Curve>(verifier: &Verifier<C>, result: &[u8]) -> Result<(), TaskError> {
+    let (proof, public) = parse::<C>(result)?;
+    verifier.verify(&public, &proof).map_err(|error| refused(&error))
+}
+
+/// The same of many, by one random linear combination.
+pub(super) fn verify_many<C: Curve>(
+    verifier: &Verifier<C>,
+    results: &[&[u8]],
+) -> Vec<Result<(), TaskError>> {
+    let parsed: Vec<_> = results.iter().map(|result| parse::<C>(result)).collect();
+    let (mut places, mut claims) = (Vec::new(), Vec::new());
+    for (place, parsed) in parsed.iter().enumerate() {
+        if let Ok((proof, public)) = parsed {
+            places.push(place);
+            claims.push(Claim { public, proof });
+        }
+    }
+    let verified = verifier.verify_batch(&claims);
+    let sound = |parsed: &Result<_, TaskError>| parsed.as_ref().map(|_| ()).map_err(Clone::clone);
+    let mut verdicts: Vec<Result<(), TaskError>> = parsed.iter().map(sound).collect();
+    match verified {
+        Ok(()) => {}
+        Err(BatchError::Refused { bad, .. }) => {
+            for bad in bad {
+                verdicts[places[bad.index]] = Err(refused(&bad.error));
+            }
+        }
+        Err(error) => {
+            let error = TaskError::internal(error);
+            places.into_iter().for_each(|place| verdicts[place] = Err(error.clone()));
+        }
+    }
+    verdicts
 }

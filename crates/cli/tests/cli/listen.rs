@@ -1,0 +1,282 @@
+//! How clients come in, and what those who mean harm can take.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    service::{PATIENCE, Service, place, verifies},
+    support::Place,
+};
+
+/// A certificate for 127.0.0.1 that nobody but its own file vouches for.
+fn certificate(place: &Place) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    place.write("cert.pem", made.cert.pem());
+    place.write("key.pem", made.signing_key.serialize_pem());
+}
+
+#[test]
+fn the_port_speaks_tls_to_clients_that_trust_it() {
+    let (place, _) = place();
+    certificate(&place);
+    let tls = "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+    let config = place.write("serve.toml", tls);
+    let service = Service::start(&place, Some(&config));
+    let url = format!("https://{}", service.address);
+    let run = |args: &[&str]| place.run_with([("ATHANOR_SERVER", url.as_str())], args);
+    let until = Instant::now() + PATIENCE;
+    while !run(&["circuits", "list", "--ca", "cert.pem"]).ok().stdout.contains("ready") {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let witness = place.given("witness.wtns");
+    run(&["submit", "tiny", witness.to_str().unwrap(), "--wait", "--ca", "cert.pem"]).ok();
+    run(&["circuits", "list"]).fails(27, "does not answer");
+    // Plain HTTP at a TLS port gets nothing.
+    assert!(service.try_call("GET", "/health", &[], b"").is_none());
+
+    let wrong = place.write("wrong.toml", tls.replace("key.pem", "cert.pem"));
+    let served = place.run(["serve", "--config", wrong.to_str().unwrap(), "--data", "other"]);
+    served.fails(26, "private key");
+}
+
+#[test]
+fn a_unix_socket_is_this_users_alone_and_replaced_after_a_kill() {
+    let (place, _) = place();
+    let start = || {
+        let mut command = Service::command(&place);
+        Service::run(command.args(["--socket", "athanor.sock"])).unwrap().ready("tiny")
+    };
+    let service = start();
+    let mode = std::fs::metadata(place.path("athanor.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let witness = place.given("witness.wtns");
+    let submit = || {
+        let server = [("ATHANOR_SERVER", "unix:athanor.sock")];
+        place.run_with(server, ["submit", "tiny", witness.to_str().unwrap(), "--wait"]).ok()
+    };
+    submit();
+    // Another service does not take it over.
+    let mut second = Service::command_on(&place, "other".as_ref());
+    second.args(["--socket", "athanor.sock"]);
+    assert!(Service::run(&mut second).is_none());
+    service.kill();
+    assert!(place.path("athanor.sock").exists(), "a killed service leaves it");
+    let service = start();
+    submit();
+    assert_eq!(service.terminate(), Some(0));
+    assert!(!place.path("athanor.sock").exists());
+    // What is no socket is left alone.
+    place.write("file", "mine");
+    let mut third = Service::command(&place);
+    assert!(Service::run(third.args(["--socket", "file"])).is_none());
+    assert_eq!(std::fs::read(place.path("file")).unwrap(), b"mine");
+}
+
+/// Bytes of zeros, compressed a thousandfold.
+fn bomb(bytes: usize) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(&vec![0; bytes]).unwrap();
+    packed.finish().unwrap()
+}
+
+#[test]
+fn bodies_are_bounded_as_they_come_however_they_come() {
+    let (place, witness) = place();
+    let limits = "[limits]\nbody-bytes = 1000000\nbody-seconds = 1\ninputs-mib = 2\n";
+    let config = place.write("serve.toml", limits);
+    let service = Service::start(&place, Some(&config)).ready("tiny");
+    let path = "/v1/jobs?circuit=tiny&kind=wtns";
+    let gzip = ("Content-Encoding", "gzip");
+
+    // Compressed, the same input is the same input.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&witness).unwrap();
+    let proven = service
+        .call("POST", &path.replace("jobs", "prove"), &[gzip], &{ packed.finish().unwrap() });
+    verifies(&place, &proven.is(200).json());
+
+    let packed = bomb(200 << 20);
+    assert!(packed.len() < 300_000);
+    service.call("POST", path, &[gzip], &packed).problem(413, "too-large");
+    service.call("POST", path, &[gzip], b"no gzip").problem(400, "bad-request");
+    service.call("POST", path, &[("Content-Encoding", "zstd")], b"x").is(415);
+    service.post(path, &vec![0; 1_000_001]).problem(413, "too-large");
+    service.post("/api/prove", &vec![b' '; 1_000_001]).is(413);
+
+    let open = |head: &str| {
+        let mut stream = TcpStream::connect(&service.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+            .write_all(format!("POST {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n").as_bytes())
+            .unwrap();
+        stream
+    };
+    let status = |stream: &mut TcpStream| {
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line.split(' ').nth(1).map(str::to_owned)
+    };
+    // A length that cannot be is refused before a byte of it came.
+    assert_eq!(status(&mut open("Content-Length: 999999999999")).as_deref(), Some("413"));
+    // A body that never ends.
+    let mut endless = open("Transfer-Encoding: chunked");
+    let chunk = [b"ffff\r\n".as_slice(), &[0; 0xffff], b"\r\n"].concat();
+    while endless.write_all(&chunk).is_ok() {}
+    // A body that never comes; its room is given back.
+    let mut silent: Vec<TcpStream> = (0..2).map(|_| open("Content-Length: 900000")).collect();
+    std::thread::sleep(Duration::from_millis(200));
+    service.post(path, &vec![0; 900_000]).problem(503, "busy");
+    for stream in &mut silent {
+        assert_eq!(status(stream).as_deref(), Some("504"));
+    }
+    service.submit(&witness, &[]).is(202);
+}
+
+#[test]
+fn silent_connections_give_their_place_back() {
+    let (place, _) = place();
+    let config = place.write("serve.toml", "[limits]\nconnections = 3\nheader-seconds = 1\n");
+    let service = Service::start(&place, Some(&config));
+    let connect = || TcpStream::connect(&service.address).unwrap();
+    let mut held: Vec<TcpStream> = (0..3).map(|_| connect()).collect();
+    // One says nothing, one sends half a header, one asks and then idles.
+    held[1].write_all(b"GET /health HTTP/1.1\r\nHo").unwrap();
+    held[2].write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let began = Instant::now();
+    service.get("/health").is(200);
+    assert!(began.elapsed() > Duration::from_millis(500), "all places were taken");
+    for mut stream in held {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+}
+
+#[test]
+fn a_stranger_is_refused_before_the_body_is_read() {
+    let (place, _) = place();
+    let made = place.run(["config", "token", "a", "--json"]).ok().json();
+    let tokens =
+        format!("[[tokens]]\ntenant = \"a\"\nblake3 = {}\nrole = \"read\"\n", made["blake3"]);
+    let config = place.write("serve.toml", tokens);
+    let service = Service::start(&place, Some(&config));
+    for path in ["/v1/jobs", "/v1/prove", "/v1/verify", "/api/prove", "/api/verify", "/input/tiny"]
+    {
+        let mut stream = TcpStream::connect(&service.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        assert!(line.contains(" 401 "), "{path}: {line}");
+    }
+}
+
+/// Answers one request with 200, and gives its body.
+fn hear(listener: &TcpListener) -> Value {
+    let (stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    reader.into_inner().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[test]
+fn a_callback_hears_of_the_end_even_after_a_restart() {
+    let (place, witness) = place();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let config = place.write("serve.toml", format!("callbacks = [\"{origin}\"]\n"));
+    let service = Service::start(&place, Some(&config)).ready("tiny");
+    let submit = |service: &Service, callback: &str| {
+        service.post(&format!("/v1/jobs?circuit=tiny&kind=wtns&callback={callback}"), &witness)
+    };
+    submit(&service, "http://127.0.0.1:1/").problem(422, "callback-refused");
+    let id = submit(&service, &format!("{origin}/hook")).is(202).json()["id"].clone();
+    let told = hear(&listener);
+    assert_eq!((&told["id"], &told["state"]), (&id, &Value::from("complete")));
+    assert!(told.get("proof").is_none());
+    let until = Instant::now() + PATIENCE;
+    let path = format!("/v1/jobs/{}", id.as_str().unwrap());
+    while service.get(&path).json()["callback"] != "told" {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Nobody answers; then the service is killed, and tells when it is back.
+    let id = submit(&service, &format!("{origin}/again")).is(202).json()["id"].clone();
+    let (silent, _) = listener.accept().unwrap();
+    service.kill();
+    drop(silent);
+    let _service = Service::start(&place, Some(&config));
+    assert_eq!(hear(&listener)["id"], id);
+}
+
+#[test]
+fn the_description_names_every_path_of_our_own_form() {
+    let (place, _) = place();
+    let service = Service::start(&place, None);
+    let described = service.get("/openapi.json").is(200).json();
+    assert!(described["openapi"].as_str().unwrap().starts_with("3.1"));
+    let paths: Vec<&String> = described["paths"].as_object().unwrap().keys().collect();
+    for path in [
+        "/v1/circuits",
+        "/v1/circuits/{name}",
+        "/v1/circuits/{name}/load",
+        "/v1/circuits/{name}/unload",
+        "/v1/jobs",
+        "/v1/jobs/{id}",
+        "/v1/jobs/{id}/events",
+        "/v1/jobs/{id}/result",
+        "/v1/jobs/{id}/retry",
+        "/v1/prove",
+        "/v1/status",
+        "/v1/verify",
+        "/v1/verify/many",
+    ] {
+        assert!(paths.iter().any(|named| *named == path), "{path} in {paths:?}");
+    }
+    service.call("PUT", "/v1/jobs", &[], b"").problem(405, "no-such-method");
+    service.get("/v1/nothing").problem(404, "no-such-route");
+}
+
+#[test]
+fn systemd_hears_that_it_is_ready_and_that_it_stops() {
+    let (place, _) = place();
+    let path = place.path("notify.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
+    };
+    let mut command = Service::command(&place);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    let service = Service::run(&mut command).unwrap();
+    assert_eq!(heard(), "READY=1");
+    assert_eq!(heard(), "WATCHDOG=1");
+    assert_eq!(heard(), "WATCHDOG=1");
+    assert_eq!(service.terminate(), Some(0));
+    let until = Instant::now() + PATIENCE;
+    while heard() != "STOPPING=1" {
+        assert!(Instant::now() < until);
+    }
+}

@@ -1,0 +1,14 @@
+//! Compiles the wire format. The compiler of it is a Rust crate, so that no `protoc` is needed.
+
+use std::error::Error;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (file, folder) = ("proto/athanor.proto", "proto");
+    println!("cargo::rerun-if-changed={file}");
+    let descriptors = protox::compile([file], [folder])?;
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    // For reflection: clients ask the service what it speaks.
+    std::fs::write(out.join("athanor.bin"), protox::prost::Message::encode_to_vec(&descriptors))?;
+    tonic_prost_build::configure().build_transport(false).compile_fds(descriptors)?;
+    Ok(())
+}

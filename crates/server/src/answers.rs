@@ -1,0 +1,273 @@
+//! What clients are told, as types: REST writes them as JSON, gRPC as messages.
+
+use std::sync::atomic::Ordering;
+
+use athanor_engine::{JobError, Status as Standing};
+use athanor_store::JobRow;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::circuits;
+use crate::config::class_name;
+use crate::problem::{Problem, Reason, by_code};
+use crate::state::App;
+
+/// A job that was accepted and is durable.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Accepted {
+    /// The job's id.
+    pub(crate) id: String,
+    /// Where to ask for it.
+    pub(crate) url: String,
+}
+
+/// A job.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Job {
+    pub(crate) id: String,
+    pub(crate) circuit: String,
+    /// `accepted`, `complete`, `failed`, `cancelled` or `deadline-missed`.
+    #[schema(value_type = String)]
+    pub(crate) state: &'static str,
+    /// `critical`, `high`, `normal` or `batch`.
+    #[schema(value_type = String)]
+    pub(crate) class: &'static str,
+    /// The stage it is in, if it runs.
+    pub(crate) stage: Option<String>,
+    pub(crate) partitions: Option<Partitions>,
+    /// Milliseconds since 1970.
+    pub(crate) created: i64,
+    /// The same.
+    pub(crate) ended: Option<i64>,
+    pub(crate) error: Option<JobFailure>,
+    /// Whether the callback was told: `waiting`, `told` or `given-up`.
+    pub(crate) callback: Option<String>,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct Partitions {
+    pub(crate) done: u32,
+    pub(crate) total: u32,
+}
+
+/// Why a job ended without a proof.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobFailure {
+    /// A stable name.
+    pub(crate) code: String,
+    pub(crate) detail: Option<String>,
+    /// Whether trying again can help.
+    pub(crate) retriable: bool,
+}
+
+impl Job {
+    /// As its tenant sees it.
+    pub(crate) fn of(app: &App, row: &JobRow) -> Job {
+        let open = app.open_job(&row.tenant, &row.public);
+        let (mut stage, mut partitions) = (None, None);
+        if let Some(Standing::Accepted { done, partitions: total, stage: at, .. }) =
+            open.map(|job| job.handle.status())
+        {
+            stage = at.map(|at| at.to_string());
+            partitions = Some(Partitions { done, total });
+        }
+        let error = row.code.as_ref().map(|code| JobFailure {
+            code: code.clone(),
+            detail: row.message.clone(),
+            retriable: by_code(code).retriable(),
+        });
+        Job {
+            id: row.public.clone(),
+            circuit: row.circuit.clone(),
+            state: row.state.name(),
+            class: class_name(row.class),
+            stage,
+            partitions,
+            created: row.created,
+            ended: row.ended,
+            error,
+            callback: row.callback.as_ref().map(|callback| callback.state.clone()),
+        }
+    }
+}
+
+/// A page of jobs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Jobs {
+    /// Newest first.
+    pub(crate) jobs: Vec<Job>,
+    /// The cursor of the next page; none at the end.
+    pub(crate) next: Option<u64>,
+}
+
+/// One standing of a job, for who watches it.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Entering,
+    Progress { stage: Option<String>, partitions: Partitions },
+    Complete,
+    Ended(Problem),
+}
+
+impl Event {
+    pub(crate) fn of(status: &Standing) -> Event {
+        match status {
+            Standing::Entering => Event::Entering,
+            Standing::Accepted { done, partitions, stage, .. } => Event::Progress {
+                stage: stage.as_ref().map(|stage| stage.to_string()),
+                partitions: Partitions { done: *done, total: *partitions },
+            },
+            Standing::Ended(Ok(_)) => Event::Complete,
+            Standing::Ended(Err(error)) => Event::Ended(error.clone().into()),
+        }
+    }
+
+    /// Of a job that ended before somebody watched.
+    pub(crate) fn past(row: &JobRow) -> Event {
+        use athanor_store::JobState;
+        let reason = match row.state {
+            JobState::Complete => return Event::Complete,
+            JobState::Accepted => return Event::Entering,
+            JobState::Failed => by_code(row.code.as_deref().unwrap_or_default()),
+            JobState::Cancelled => return Event::Ended(JobError::Cancelled.into()),
+            JobState::DeadlineMissed => return Event::Ended(JobError::DeadlineMissed.into()),
+        };
+        let detail = row.message.clone().unwrap_or_else(|| row.state.name().into());
+        Event::Ended(Problem::new(reason, detail))
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Event::Entering => "entering",
+            Event::Progress { .. } => "progress",
+            Event::Complete => "complete",
+            Event::Ended(_) => "ended",
+        }
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        match self {
+            Event::Entering | Event::Complete => serde_json::json!({}),
+            Event::Progress { stage, partitions } => serde_json::json!({
+                "stage": stage,
+                "done": partitions.done,
+                "partitions": partitions.total,
+            }),
+            Event::Ended(problem) => problem.json(),
+        }
+    }
+}
+
+/// Whether a proof is valid.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Verdict {
+    pub(crate) valid: bool,
+    /// Why it is not.
+    pub(crate) reason: Option<String>,
+}
+
+/// The same of many, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Verdicts {
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// A circuit of the catalog, or one that is loaded.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Circuit {
+    pub(crate) name: String,
+    /// `unloaded`, `loading`, `ready` or `failed`.
+    #[schema(value_type = String)]
+    pub(crate) state: &'static str,
+    /// Why it failed.
+    pub(crate) reason: Option<String>,
+    pub(crate) proof_system: Option<String>,
+    pub(crate) curve: Option<String>,
+    /// Whether its key is in memory just now.
+    pub(crate) key_resident: bool,
+    /// What the catalog says of it; where one circuit is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) manifest: Option<serde_json::Value>,
+}
+
+/// Circuits.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Circuits {
+    pub(crate) circuits: Vec<Circuit>,
+}
+
+/// How the service stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Status {
+    #[schema(value_type = String)]
+    pub(crate) version: &'static str,
+    pub(crate) uptime_seconds: u64,
+    pub(crate) stopping: bool,
+    pub(crate) memory: Memory,
+    pub(crate) jobs: JobCounts,
+    /// What the engine counted since it began, by name.
+    #[schema(value_type = Object)]
+    pub(crate) counters: serde_json::Value,
+    pub(crate) circuits: Vec<Circuit>,
+}
+
+/// Bytes that jobs and keys hold.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Memory {
+    pub(crate) budget: u64,
+    /// By the ledger.
+    pub(crate) reserved: u64,
+    /// By the operating system.
+    pub(crate) resident: u64,
+    /// The second less the first.
+    pub(crate) drift: i64,
+}
+
+/// Jobs since the service began.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobCounts {
+    pub(crate) open: u64,
+    /// Of those, the caller's.
+    pub(crate) yours: u64,
+    pub(crate) accepted: u64,
+    pub(crate) complete: u64,
+    pub(crate) failed: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) late: u64,
+}
+
+impl Status {
+    /// As that caller sees it.
+    pub(crate) fn of(app: &App, caller: &Caller) -> Result<Status, Problem> {
+        let standing = app.engine.standing();
+        let standing =
+            standing.ok_or_else(|| Problem::new(Reason::Stopping, "the engine has stopped"))?;
+        let counts = standing.stats.counts();
+        let yours = app.open().values().filter(|job| job.tenant == caller.tenant).count();
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: app.began.elapsed().as_secs(),
+            stopping: app.stopping.load(Ordering::Relaxed),
+            memory: Memory {
+                budget: standing.budget,
+                reserved: standing.reserved,
+                resident: standing.resident,
+                drift: standing.drift(),
+            },
+            jobs: JobCounts {
+                open: standing.open_jobs as u64,
+                yours: yours as u64,
+                accepted: counts.accepted,
+                complete: counts.complete,
+                failed: counts.failed,
+                cancelled: counts.cancelled,
+                late: counts.late,
+            },
+            counters: serde_json::to_value(standing.counters).unwrap_or_default(),
+            circuits: circuits::all(app),
+        })
+    }
+}

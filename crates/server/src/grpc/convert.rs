@@ -1,0 +1,98 @@
+//! Answers as messages.
+
+use super::proto;
+use crate::answers;
+use crate::problem::Problem;
+
+impl From<answers::Job> for proto::Job {
+    fn from(job: answers::Job) -> proto::Job {
+        let partitions = job.partitions.unwrap_or(answers::Partitions { done: 0, total: 0 });
+        proto::Job {
+            id: job.id,
+            circuit: job.circuit,
+            state: state(job.state).into(),
+            class: job.class.into(),
+            stage: job.stage.unwrap_or_default(),
+            partitions_done: partitions.done,
+            partitions: partitions.total,
+            created: job.created,
+            ended: job.ended.unwrap_or(0),
+            error: job.error.map(|error| proto::JobError {
+                code: error.code,
+                detail: error.detail.unwrap_or_default(),
+                retriable: error.retriable,
+            }),
+        }
+    }
+}
+
+fn state(name: &str) -> proto::JobState {
+    match name {
+        "accepted" => proto::JobState::Accepted,
+        "complete" => proto::JobState::Complete,
+        "failed" => proto::JobState::Failed,
+        "cancelled" => proto::JobState::Cancelled,
+        "deadline-missed" => proto::JobState::DeadlineMissed,
+        _ => proto::JobState::Unspecified,
+    }
+}
+
+impl From<answers::Event> for proto::JobEvent {
+    fn from(event: answers::Event) -> proto::JobEvent {
+        let mut told = proto::JobEvent { event: event.name().into(), ..proto::JobEvent::default() };
+        match event {
+            answers::Event::Entering | answers::Event::Complete => {}
+            answers::Event::Progress { stage, partitions } => {
+                told.stage = stage.unwrap_or_default();
+                told.partitions_done = partitions.done;
+                told.partitions = partitions.total;
+            }
+            answers::Event::Ended(problem) => told.error = Some(problem.into()),
+        }
+        told
+    }
+}
+
+impl From<Problem> for proto::JobError {
+    fn from(problem: Problem) -> proto::JobError {
+        proto::JobError {
+            code: problem.reason.name().into(),
+            retriable: problem.reason.retriable(),
+            detail: problem.detail,
+        }
+    }
+}
+
+impl From<answers::Circuit> for proto::Circuit {
+    fn from(circuit: answers::Circuit) -> proto::Circuit {
+        proto::Circuit {
+            name: circuit.name,
+            state: circuit.state.into(),
+            reason: circuit.reason.unwrap_or_default(),
+            proof_system: circuit.proof_system.unwrap_or_default(),
+            curve: circuit.curve.unwrap_or_default(),
+            key_resident: circuit.key_resident,
+        }
+    }
+}
+
+impl From<answers::Verdict> for proto::Verdict {
+    fn from(verdict: answers::Verdict) -> proto::Verdict {
+        proto::Verdict { valid: verdict.valid, reason: verdict.reason.unwrap_or_default() }
+    }
+}
+
+impl From<answers::Status> for proto::Status {
+    fn from(status: answers::Status) -> proto::Status {
+        proto::Status {
+            version: status.version.into(),
+            uptime_seconds: status.uptime_seconds,
+            stopping: status.stopping,
+            memory_budget: status.memory.budget,
+            memory_reserved: status.memory.reserved,
+            memory_resident: status.memory.resident,
+            jobs_open: status.jobs.open,
+            circuits: status.circuits.into_iter().map(Into::into).collect(),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Each call: who asks, what they may, and the verb that REST has for it too.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use athanor_engine::Input;
+use futures_util::{Stream, StreamExt};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::proto::{self, submit_request::Part};
+use crate::answers::{self, Event};
+use crate::auth::{Caller, Role};
+use crate::circuits;
+use crate::jobs::{self, Asked};
+use crate::problem::{Problem, Reason};
+use crate::state::App;
+use crate::upload;
+use crate::verify::{self, Claim};
+
+pub(super) struct Prover(pub(super) Arc<App>);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn answer<T, U: From<T>>(value: T) -> Answer<U> {
+    Ok(Response::new(value.into()))
+}
+
+/// Nothing for an empty string, which is what an absent field reads as.
+fn given(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+impl Prover {
+    fn caller(&self, metadata: &MetadataMap, role: Role) -> Result<Caller, Problem> {
+        let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        let caller = Caller::of(&self.0.config.tokens, authorization)?;
+        caller.may(role)?;
+        Ok(caller)
+    }
+
+    /// Receives an input and submits it.
+    async fn take(
+        &self,
+        request: Request<Streaming<proto::SubmitRequest>>,
+    ) -> Result<(String, Caller), Problem> {
+        let app = &self.0;
+        let caller = self.caller(request.metadata(), Role::Submit)?;
+        let mut parts = request.into_inner();
+        let malformed = |why: &str| Problem::new(Reason::BadRequest, why);
+        let first = tokio::time::timeout(app.bounds().time, parts.next()).await;
+        let first = first.map_err(|_| Problem::new(Reason::Timeout, "no message came"))?;
+        let Some(Ok(proto::SubmitRequest { part: Some(Part::Request(spec)) })) = first else {
+            return Err(malformed("the first message has `request`"));
+        };
+        let chunks = parts.map(|part| match part {
+            Ok(proto::SubmitRequest { part: Some(Part::Chunk(chunk)) }) => Ok(chunk),
+            Ok(_) => Err(malformed("messages after the first have `chunk`")),
+            Err(_) => Err(malformed("the upload broke off or is malformed")),
+        });
+        let body = upload::collect(&app.inputs, app.bounds(), None, std::pin::pin!(chunks)).await?;
+        let kind = given(spec.kind).unwrap_or_else(|| "json".into());
+        let deadline = match spec.deadline_seconds {
+            0.0 => None,
+            seconds => Some(jobs::from_now(seconds)?),
+        };
+        let asked = Asked {
+            circuit: spec.circuit,
+            input: Input::new(&kind, body.bytes),
+            class: given(spec.class),
+            deadline,
+            idempotency_key: given(spec.idempotency_key),
+            callback: given(spec.callback),
+            room: body.room,
+        };
+        Ok((jobs::submit(app, &caller, asked).await?, caller))
+    }
+}
+
+/// A text that must be JSON.
+fn raw(text: &str) -> Result<&RawValue, Problem> {
+    serde_json::from_str(text)
+        .map_err(|_| Problem::new(Reason::BadRequest, "a proof and its signals are JSON"))
+}
+
+/// A result as the two texts that it is made of.
+fn proof(id: String, result: &[u8]) -> Result<proto::ProofResponse, Problem> {
+    #[derive(Deserialize)]
+    struct Bundle<'a> {
+        #[serde(borrow)]
+        proof: &'a RawValue,
+        #[serde(borrow, rename = "publicSignals")]
+        public: &'a RawValue,
+    }
+    let bundle: Bundle<'_> = serde_json::from_slice(result)
+        .map_err(|error| Problem::new(Reason::Internal, error.to_string()))?;
+    let (proof, public) = (bundle.proof.get().into(), bundle.public.get().into());
+    Ok(proto::ProofResponse { id, proof, public_signals: public })
+}
+
+#[tonic::async_trait]
+impl proto::prover_server::Prover for Prover {
+    async fn submit(
+        &self,
+        request: Request<Streaming<proto::SubmitRequest>>,
+    ) -> Answer<proto::SubmitResponse> {
+        let (id, _) = self.take(request).await?;
+        answer(proto::SubmitResponse { id })
+    }
+
+    async fn prove(
+        &self,
+        request: Request<Streaming<proto::SubmitRequest>>,
+    ) -> Answer<proto::ProofResponse> {
+        let (id, caller) = self.take(request).await?;
+        let patience = Duration::from_secs(self.0.config.limits.wait_seconds);
+        let result = jobs::wait(&self.0, &caller, &id, patience).await?;
+        answer(proof(id, &result)?)
+    }
+
+    async fn get_job(&self, request: Request<proto::JobRequest>) -> Answer<proto::Job> {
+        let caller = self.caller(request.metadata(), Role::Read)?;
+        answer(jobs::show(&self.0, &caller, &request.into_inner().id).await?)
+    }
+
+    type WatchJobStream = Pin<Box<dyn Stream<Item = Result<proto::JobEvent, Status>> + Send>>;
+
+    async fn watch_job(&self, request: Request<proto::JobRequest>) -> Answer<Self::WatchJobStream> {
+        let caller = self.caller(request.metadata(), Role::Read)?;
+        let id = request.into_inner().id;
+        let row = jobs::row_of(&self.0, &caller, &id).await?;
+        let stream: Self::WatchJobStream = match self.0.open_job(&caller.tenant, &id) {
+            Some(job) => Box::pin(jobs::watch(job).map(|event| Ok(event.into()))),
+            None => Box::pin(futures_util::stream::iter([Ok(Event::past(&row).into())])),
+        };
+        Ok(Response::new(stream))
+    }
+
+    async fn get_proof(&self, request: Request<proto::JobRequest>) -> Answer<proto::ProofResponse> {
+        let caller = self.caller(request.metadata(), Role::Read)?;
+        let id = request.into_inner().id;
+        let result = jobs::result(&self.0, &caller, &id).await?;
+        answer(proof(id, &result)?)
+    }
+
+    async fn cancel_job(&self, request: Request<proto::JobRequest>) -> Answer<proto::Job> {
+        let caller = self.caller(request.metadata(), Role::Submit)?;
+        let id = request.into_inner().id;
+        jobs::cancel(&self.0, &caller, &id).await?;
+        answer(jobs::show(&self.0, &caller, &id).await?)
+    }
+
+    async fn retry_job(&self, request: Request<proto::JobRequest>) -> Answer<proto::Job> {
+        let caller = self.caller(request.metadata(), Role::Submit)?;
+        let id = request.into_inner().id;
+        jobs::retry(&self.0, &caller, &id).await?;
+        answer(jobs::show(&self.0, &caller, &id).await?)
+    }
+
+    async fn list_jobs(
+        &self,
+        request: Request<proto::ListJobsRequest>,
+    ) -> Answer<proto::ListJobsResponse> {
+        let caller = self.caller(request.metadata(), Role::Read)?;
+        let proto::ListJobsRequest { before, limit } = request.into_inner();
+        let (before, limit) = (Some(before).filter(|b| *b > 0), Some(limit).filter(|l| *l > 0));
+        let answers::Jobs { jobs, next } = jobs::list(&self.0, &caller, before, limit).await?;
+        let jobs = jobs.into_iter().map(Into::into).collect();
+        answer(proto::ListJobsResponse { jobs, next: next.unwrap_or(0) })
+    }
+
+    async fn verify(
+        &self,
+        request: Request<proto::VerifyRequest>,
+    ) -> Answer<proto::VerifyResponse> {
+        self.caller(request.metadata(), Role::Read)?;
+        let proto::VerifyRequest { circuit, claims } = request.into_inner();
+        let mut parsed = Vec::with_capacity(claims.len());
+        for claim in &claims {
+            parsed.push(Claim { proof: raw(&claim.proof)?, public: raw(&claim.public_signals)? });
+        }
+        let verdicts = verify::verify(&self.0, &circuit, &parsed).await?;
+        let verdicts = verdicts.into_iter().map(Into::into).collect();
+        answer(proto::VerifyResponse { verdicts })
+    }
+
+    async fn list_circuits(
+        &self,
+        request: Request<proto::ListCircuitsRequest>,
+    ) -> Answer<proto::ListCircuitsResponse> {
+        self.caller(request.metadata(), Role::Read)?;
+        let circuits = circuits::all(&self.0).into_iter().map(Into::into).collect();
+        answer(proto::ListCircuitsResponse { circuits })
+    }
+
+    async fn get_circuit(&self, request: Request<proto::CircuitRequest>) -> Answer<proto::Circuit> {
+        self.caller(request.metadata(), Role::Read)?;
+        answer(circuits::one(&self.0, &request.into_inner().name)?)
+    }
+
+    async fn load_circuit(
+        &self,
+        request: Request<proto::CircuitRequest>,
+    ) -> Answer<proto::Circuit> {
+        self.caller(request.metadata(), Role::Admin)?;
+        answer(circuits::load(&self.0, &request.into_inner().name)?)
+    }
+
+    async fn unload_circuit(
+        &self,
+        request: Request<proto::CircuitRequest>,
+    ) -> Answer<proto::Circuit> {
+        self.caller(request.metadata(), Role::Admin)?;
+        answer(circuits::unload(&self.0, &request.into_inner().name)?)
+    }
+
+    async fn get_status(&self, request: Request<proto::StatusRequest>) -> Answer<proto::Status> {
+        let caller = self.caller(request.metadata(), Role::Read)?;
+        answer(answers::Status::of(&self.0, &caller)?)
+    }
+}

@@ -1,0 +1,98 @@
+//! `/v1/circuits`.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::super::{answer, caller};
+use crate::answers::{Circuit, Circuits};
+use crate::auth::Role;
+use crate::circuits;
+use crate::problem::{Problem, ProblemDetails};
+use crate::state::App;
+
+/// The circuits of the catalog, and those that are loaded.
+#[utoipa::path(
+    get,
+    path = "/v1/circuits",
+    tag = "circuits",
+    responses(
+        (status = 200, body = Circuits),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn list(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller(&app, &headers, Role::Read)?;
+    Ok(answer(StatusCode::OK, &Circuits { circuits: circuits::all(&app) }))
+}
+
+/// One circuit.
+#[utoipa::path(
+    get,
+    path = "/v1/circuits/{name}",
+    tag = "circuits",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, body = Circuit),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn show(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    caller(&app, &headers, Role::Read)?;
+    Ok(answer(StatusCode::OK, &circuits::one(&app, &name)?))
+}
+
+/// Begins to load a circuit and answers at once; it is ready after its warm-up proof.
+#[utoipa::path(
+    post,
+    path = "/v1/circuits/{name}/load",
+    tag = "circuits",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, body = Circuit, description = "it is ready"),
+        (status = 202, body = Circuit, description = "it is loading"),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn load(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    caller(&app, &headers, Role::Admin)?;
+    let circuit = circuits::load(&app, &name)?;
+    let status = match circuit.state {
+        "ready" => StatusCode::OK,
+        _ => StatusCode::ACCEPTED,
+    };
+    Ok(answer(status, &circuit))
+}
+
+/// Takes no more jobs for a circuit; its key's memory is given back after its last one.
+#[utoipa::path(
+    post,
+    path = "/v1/circuits/{name}/unload",
+    tag = "circuits",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, body = Circuit),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn unload(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    caller(&app, &headers, Role::Admin)?;
+    Ok(answer(StatusCode::OK, &circuits::unload(&app, &name)?))
+}

@@ -1,0 +1,298 @@
+//! `/v1/jobs` and `/v1/prove`.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use athanor_engine::Input;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::{answer, bad_json, caller, query, raw_json, receive};
+use crate::answers::{Accepted, Event, Job, Jobs};
+use crate::auth::Role;
+use crate::jobs::{self, Asked};
+use crate::problem::{Problem, ProblemDetails, Reason};
+use crate::state::App;
+use crate::upload::Upload;
+
+/// A submit in JSON.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::routes) struct Submit {
+    circuit: String,
+    /// Signals, as the circuit's witness generator takes them.
+    #[schema(value_type = Object)]
+    input: Box<RawValue>,
+    /// `critical`, `high`, `normal` or `batch`.
+    class: Option<String>,
+    /// From now on.
+    deadline_seconds: Option<f64>,
+    /// Told by POST of the job's end, if its origin is allowed.
+    callback: Option<String>,
+}
+
+/// The same in the query, for a body of the input's own bytes.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::routes) struct SubmitQuery {
+    /// If it is here, the body is the input's own bytes.
+    circuit: Option<String>,
+    /// What the bytes are: `json` or `wtns`.
+    kind: Option<String>,
+    /// `critical`, `high`, `normal` or `batch`.
+    class: Option<String>,
+    /// From now on.
+    deadline_seconds: Option<f64>,
+    /// Told by POST of the job's end, if its origin is allowed.
+    callback: Option<String>,
+}
+
+fn asked(headers: &HeaderMap, query: SubmitQuery, body: Upload) -> Result<Asked, Problem> {
+    let key = headers.get("idempotency-key").map(|value| {
+        value.to_str().map(str::to_owned).map_err(|_| {
+            Problem::new(Reason::BadRequest, "the Idempotency-Key is not printable ASCII")
+        })
+    });
+    let idempotency_key = key.transpose()?;
+    let Upload { bytes, room } = body;
+    let (circuit, input, class, deadline, callback) = match query.circuit {
+        // The input's own bytes; what they are, the query says.
+        Some(circuit) => {
+            let kind = query.kind.as_deref().unwrap_or("json");
+            let input = Input::new(kind, bytes);
+            (circuit, input, query.class, query.deadline_seconds, query.callback)
+        }
+        None => {
+            let submit: Submit = serde_json::from_slice(&bytes).map_err(|e| bad_json(&e))?;
+            let input = jobs::json_input(&submit.input);
+            (submit.circuit, input, submit.class, submit.deadline_seconds, submit.callback)
+        }
+    };
+    let deadline = deadline.map(jobs::from_now).transpose()?;
+    Ok(Asked { circuit, input, class, deadline, idempotency_key, callback, room })
+}
+
+async fn submit_request(
+    app: &Arc<App>,
+    request: Request,
+) -> Result<(String, crate::auth::Caller), Problem> {
+    let caller = caller(app, request.headers(), Role::Submit)?;
+    let query: SubmitQuery = query(request.uri())?;
+    let headers = request.headers().clone();
+    let body = receive(app, request).await?;
+    Ok((jobs::submit(app, &caller, asked(&headers, query, body)?).await?, caller))
+}
+
+/// Accepts a job; the answer comes when it is durable.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs",
+    tag = "jobs",
+    params(SubmitQuery, ("Idempotency-Key" = Option<String>, Header, description = "the same key with the same request is the same job")),
+    request_body(content((Submit = "application/json"), (Vec<u8> = "application/octet-stream"))),
+    responses(
+        (status = 202, body = Accepted, headers(("Location" = String))),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn submit(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (id, _) = submit_request(&app, request).await?;
+    let url = format!("/v1/jobs/{id}");
+    let place = url.parse();
+    let mut response = answer(StatusCode::ACCEPTED, &Accepted { id, url });
+    if let Ok(place) = place {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// Submits and waits for the proof.
+#[utoipa::path(
+    post,
+    path = "/v1/prove",
+    tag = "jobs",
+    params(SubmitQuery, ("Idempotency-Key" = Option<String>, Header, description = "the same key with the same request is the same job")),
+    request_body(content((Submit = "application/json"), (Vec<u8> = "application/octet-stream"))),
+    responses(
+        (status = 200, body = Object, description = "`proof` and `publicSignals`, as snarkjs writes them", headers(("Athanor-Job" = String))),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn prove(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (id, caller) = submit_request(&app, request).await?;
+    let patience = Duration::from_secs(app.config.limits.wait_seconds);
+    let result = jobs::wait(&app, &caller, &id, patience).await?;
+    let mut response = raw_json(StatusCode::OK, result);
+    if let Ok(id) = id.parse() {
+        response.headers_mut().insert("athanor-job", id);
+    }
+    Ok(response)
+}
+
+/// Which page of the list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::routes) struct ListQuery {
+    /// The cursor that the page before ended with.
+    before: Option<u64>,
+    /// At most so many, 500 at most.
+    limit: Option<u32>,
+}
+
+/// The tenant's jobs, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs",
+    tag = "jobs",
+    params(ListQuery),
+    responses(
+        (status = 200, body = Jobs),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn list(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, request.headers(), Role::Read)?;
+    let page: ListQuery = query(request.uri())?;
+    let jobs = jobs::list(&app, &caller, page.before, page.limit).await?;
+    Ok(answer(StatusCode::OK, &jobs))
+}
+
+/// How a job stands.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}",
+    tag = "jobs",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = Job),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn show(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers, Role::Read)?;
+    Ok(answer(StatusCode::OK, &jobs::show(&app, &caller, &id).await?))
+}
+
+/// The verified proof and its public signals.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/result",
+    tag = "jobs",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = Object, description = "`proof` and `publicSignals`, as snarkjs writes them"),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn result(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers, Role::Read)?;
+    Ok(raw_json(StatusCode::OK, jobs::result(&app, &caller, &id).await?))
+}
+
+/// Cancels a job; it can be revived.
+#[utoipa::path(
+    delete,
+    path = "/v1/jobs/{id}",
+    tag = "jobs",
+    params(("id" = String, Path)),
+    responses(
+        (status = 204),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn cancel(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers, Role::Submit)?;
+    jobs::cancel(&app, &caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Revives a job that ended without a result.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}/retry",
+    tag = "jobs",
+    params(("id" = String, Path)),
+    responses(
+        (status = 202, body = Job),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn retry(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers, Role::Submit)?;
+    jobs::retry(&app, &caller, &id).await?;
+    Ok(answer(StatusCode::ACCEPTED, &jobs::show(&app, &caller, &id).await?))
+}
+
+/// Server-sent events until the job has ended.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/events",
+    tag = "jobs",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream", description = "events `entering`, `progress`, and `complete` or `ended` as the last"),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn events(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers, Role::Read)?;
+    let row = jobs::row_of(&app, &caller, &id).await?;
+    let events: Events = match app.open_job(&caller.tenant, &id) {
+        Some(job) => Box::pin(jobs::watch(job).map(|event| Ok(written(&event)))),
+        None => Box::pin(futures_util::stream::iter([Ok(written(&Event::past(&row)))])),
+    };
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<sse::Event, Infallible>> + Send>>;
+
+fn written(event: &Event) -> sse::Event {
+    sse::Event::default().event(event.name()).data(event.json().to_string())
+}

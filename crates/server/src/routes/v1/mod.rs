@@ -1,0 +1,6 @@
+//! Our own form.
+
+pub(super) mod circuits;
+pub(super) mod jobs;
+pub(super) mod status;
+pub(super) mod verify;

@@ -1,0 +1,32 @@
+//! `/v1/status`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::super::{answer, caller};
+use crate::answers::Status;
+use crate::auth::Role;
+use crate::problem::{Problem, ProblemDetails};
+use crate::state::App;
+
+/// How the service stands.
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    tag = "status",
+    responses(
+        (status = 200, body = Status),
+        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::routes) async fn status(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers, Role::Read)?;
+    Ok(answer(StatusCode::OK, &Status::of(&app, &caller)?))
+}
