@@ -318,8 +318,27 @@ pub enum Bench {
     Kernels(BenchKernels),
     /// Many jobs of several circuits at once, from input to verified proof
     Engine(BenchEngine),
+    /// The service: its cost beside the engine's, its latency, and itself overloaded
+    Service(BenchService),
     /// Many proofs of one key at once, beside one by one
     Verify(BenchVerify),
+}
+
+/// `athanor bench service`.
+#[derive(Debug, Args)]
+pub struct BenchService {
+    /// Clients of the overload
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub clients: u32,
+    /// How long the overload lasts
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub seconds: u32,
+    /// Proofs of each round of the comparison with the engine
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub proofs: u32,
+    /// Threads and output.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `athanor bench verify`.

@@ -135,7 +135,7 @@ pub(crate) fn run(args: &args::Demo) -> Result<(), Failure> {
 }
 
 /// Writes a development key and gives the key that verifies its proofs.
-fn make_key(
+pub(crate) fn make_key(
     r1cs: &R1cs<demo::Fr>,
     zkey: &Path,
     pool: rayon::ThreadPool,
@@ -150,7 +150,7 @@ fn make_key(
 }
 
 /// A new member's witness, as a `.wtns`.
-fn witness_file(r1cs: &R1cs<demo::Fr>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn witness_file(r1cs: &R1cs<demo::Fr>) -> Result<Vec<u8>, Failure> {
     let witness = Signal::example(MEMBERS).witness(r1cs);
     let witness = witness.map_err(|error| Failure::new(Kind::Internal, error))?;
     let mut bytes = Vec::new();

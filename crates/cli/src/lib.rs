@@ -72,6 +72,7 @@ impl Command {
             Command::Bench(Bench::Fastpath(args)) => bench::fastpath::run(&args),
             Command::Bench(Bench::Kernels(args)) => bench::kernels::run(&args),
             Command::Bench(Bench::Engine(args)) => bench::engine::run(&args),
+            Command::Bench(Bench::Service(args)) => bench::service::run(&args),
             Command::Bench(Bench::Verify(args)) => bench::verify::run(&args),
             Command::Completions { shell } => {
                 let mut command = Cli::command();
@@ -109,6 +110,7 @@ impl Command {
             Command::Bench(Bench::Fastpath(args)) => args.json,
             Command::Bench(Bench::Kernels(args)) => args.json,
             Command::Bench(Bench::Engine(args)) => args.common.json,
+            Command::Bench(Bench::Service(args)) => args.common.json,
             Command::Bench(Bench::Verify(args)) => args.common.json,
             Command::Completions { .. } | Command::Man | Command::Export(_) => false,
         }

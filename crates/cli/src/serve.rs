@@ -17,8 +17,17 @@ use crate::{
 /// Serves until it is told to stop.
 pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     let config = read(args)?;
+    allow_many_files();
     let circom: Arc<dyn Backend> = Arc::new(CircomBackend::new(local::settings()?));
     Ok(athanor_server::serve(config, vec![circom])?)
+}
+
+/// Lets the process open as many files as the system allows it: each connection is one.
+pub(crate) fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Without it, connections beyond the limit wait.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Prints the configuration that `serve` would run with, secrets left out.

@@ -73,6 +73,8 @@ pub struct Limits {
     pub connections: usize,
     /// Most jobs accepted and not ended, of all tenants.
     pub jobs: usize,
+    /// How many critical ones are taken beyond that.
+    pub jobs_critical: usize,
     /// Most of one tenant.
     pub jobs_per_tenant: usize,
     /// Most of one circuit.
@@ -118,6 +120,7 @@ impl Default for Limits {
             body_seconds: 60,
             connections: 4096,
             jobs: 10_000,
+            jobs_critical: 100,
             jobs_per_tenant: 5_000,
             jobs_per_circuit: 10_000,
             wait_seconds: 600,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use athanor_engine::{Input, JobError, Status, Submission};
+use athanor_engine::{Class, Input, JobError, Status, Submission};
 use athanor_store::{JobRow, JobState, Page};
 use futures_util::Stream;
 use serde_json::value::RawValue;
@@ -142,7 +142,9 @@ fn admit(app: &App, submission: &Submission) -> Result<(), Problem> {
     let limits = &app.config.limits;
     let open = app.open();
     let count = |same: &dyn Fn(&OpenJob) -> bool| open.values().filter(|job| same(job)).count();
-    let full = open.len() >= limits.jobs
+    let critical = submission.class == Class::Critical;
+    let most = limits.jobs.saturating_add(if critical { limits.jobs_critical } else { 0 });
+    let full = open.len() >= most
         || (open.len() >= limits.jobs_per_tenant
             && count(&|job| job.tenant == submission.tenant) >= limits.jobs_per_tenant)
         || (open.len() >= limits.jobs_per_circuit
@@ -186,17 +188,26 @@ pub(crate) async fn row_of(app: &App, caller: &Caller, public: &str) -> Result<J
     row.ok_or_else(|| Problem::new(Reason::JobNotFound, "there is no such job"))
 }
 
+/// A proof that was waited for.
+pub(crate) struct Proven {
+    pub(crate) bytes: Vec<u8>,
+    /// How long each stage and its parts took, if it was proven meanwhile.
+    pub(crate) stages: Vec<(String, Duration)>,
+}
+
 /// Waits for a job's end, so long at most, and gives its result.
 pub(crate) async fn wait(
     app: &Arc<App>,
     caller: &Caller,
     public: &str,
     patience: Duration,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<Proven, Problem> {
     if let Some(job) = app.open_job(&caller.tenant, public) {
         let ended = tokio::time::timeout(patience, job.handle.finished()).await;
         return match ended {
-            Ok(Ok(finished)) => Ok(finished.bytes.to_vec()),
+            Ok(Ok(finished)) => {
+                Ok(Proven { bytes: finished.bytes.to_vec(), stages: finished.marks.clone() })
+            }
             Ok(Err(error)) => Err(error.into()),
             Err(_) => {
                 let message = format!("not proven yet; ask for job {public} later");
@@ -204,7 +215,7 @@ pub(crate) async fn wait(
             }
         };
     }
-    result(app, caller, public).await
+    Ok(Proven { bytes: result(app, caller, public).await?, stages: Vec::new() })
 }
 
 /// A job's result, or why there is none.

@@ -60,7 +60,7 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
         None => EngineConfig::for_machine(),
     };
     engine_config.memory = config.memory_mib.map(|mib| mib.saturating_mul(1 << 20));
-    engine_config.policy.max_jobs = config.limits.jobs;
+    engine_config.policy.max_jobs = config.limits.jobs.saturating_add(config.limits.jobs_critical);
     let inputs = match config.limits.inputs_mib {
         Some(mib) => mib.saturating_mul(1 << 20),
         None => athanor_engine::memory::budget(engine_config.memory).bytes / 8,

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod fastpath;
 pub mod groth16;
 pub mod kernels;
+pub mod service;
 pub mod verify;
 
 use std::time::Duration;

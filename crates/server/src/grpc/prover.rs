@@ -117,8 +117,8 @@ impl proto::prover_server::Prover for Prover {
     ) -> Answer<proto::ProofResponse> {
         let (id, caller) = self.take(request).await?;
         let patience = Duration::from_secs(self.0.config.limits.wait_seconds);
-        let result = jobs::wait(&self.0, &caller, &id, patience).await?;
-        answer(proof(id, &result)?)
+        let proven = jobs::wait(&self.0, &caller, &id, patience).await?;
+        answer(proof(id, &proven.bytes)?)
     }
 
     async fn get_job(&self, request: Request<proto::JobRequest>) -> Answer<proto::Job> {

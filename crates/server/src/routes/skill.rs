@@ -106,8 +106,8 @@ pub(super) async fn prove(
     request: Request,
 ) -> Result<Response, Failed> {
     let (caller, id, patience) = submit(&app, request).await?;
-    let result = jobs::wait(&app, &caller, &id, patience).await?;
-    Ok(answer(StatusCode::OK, &proven(&id, &result)?))
+    let waited = jobs::wait(&app, &caller, &id, patience).await?;
+    Ok(answer(StatusCode::OK, &proven(&id, &waited.bytes)?))
 }
 
 /// `POST /api/prove/async`.

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::{answer, bad_json, caller, query, raw_json, receive};
 use crate::answers::{Accepted, Event, Job, Jobs};
 use crate::auth::Role;
-use crate::jobs::{self, Asked};
+use crate::jobs::{self, Asked, Proven};
 use crate::problem::{Problem, ProblemDetails, Reason};
 use crate::state::App;
 use crate::upload::Upload;
@@ -127,7 +127,7 @@ pub(in crate::routes) async fn submit(
     params(SubmitQuery, ("Idempotency-Key" = Option<String>, Header, description = "the same key with the same request is the same job")),
     request_body(content((Submit = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
-        (status = 200, body = Object, description = "`proof` and `publicSignals`, as snarkjs writes them", headers(("Athanor-Job" = String))),
+        (status = 200, body = Object, description = "`proof` and `publicSignals`, as snarkjs writes them", headers(("Athanor-Job" = String), ("Server-Timing" = String))),
         (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
         (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
     )
@@ -138,12 +138,23 @@ pub(in crate::routes) async fn prove(
 ) -> Result<Response, Problem> {
     let (id, caller) = submit_request(&app, request).await?;
     let patience = Duration::from_secs(app.config.limits.wait_seconds);
-    let result = jobs::wait(&app, &caller, &id, patience).await?;
-    let mut response = raw_json(StatusCode::OK, result);
+    let Proven { bytes, stages } = jobs::wait(&app, &caller, &id, patience).await?;
+    let mut response = raw_json(StatusCode::OK, bytes);
+    if let Ok(timing) = timing(&stages).parse() {
+        response.headers_mut().insert("server-timing", timing);
+    }
     if let Ok(id) = id.parse() {
         response.headers_mut().insert("athanor-job", id);
     }
     Ok(response)
+}
+
+/// How long the stages took, as browsers and proxies read it (the W3C's Server Timing).
+fn timing(stages: &[(String, Duration)]) -> String {
+    let one = |(name, time): &(String, Duration)| {
+        format!("{};dur={:.3}", name.replace(' ', "-"), time.as_secs_f64() * 1e3)
+    };
+    stages.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Which page of the list.
