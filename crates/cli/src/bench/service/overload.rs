@@ -53,7 +53,9 @@ struct Counts {
 
 impl Bench<'_> {
     pub(super) fn overload(&self, capacity: f64) -> Result<Overload, Failure> {
-        let config = format!("memory-mib = {BUDGET_MIB}\n[limits]\njobs = {WAITING}\n");
+        let config = format!(
+            "memory-mib = {BUDGET_MIB}\n[limits]\njobs = {WAITING}\nheader-seconds = 300\n"
+        );
         let child = Child::start(self, "overload", &config)?;
         let counts = Arc::new(Counts::default());
         let clients = self.args.clients;
