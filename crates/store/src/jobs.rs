@@ -297,7 +297,7 @@ pub(crate) async fn forget(
     before: i64,
     most: u32,
 ) -> Result<(u64, Vec<String>), StoreError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
         "SELECT number, input_blob FROM jobs WHERE state != 'accepted' AND (ended < ? OR \
          number NOT IN (SELECT number FROM jobs WHERE state != 'accepted' \

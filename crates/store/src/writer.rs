@@ -107,8 +107,9 @@ async fn write(
             _ => None,
         });
     }
-    let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin().await?;
+    // The lock of writers first: one that is asked for after a read is refused at once, and not
+    // waited for, while somebody else writes.
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let mut kept = Vec::with_capacity(group.len());
     let mut gone = Vec::new();
     for ((record, _), blob) in group.iter().zip(&names) {

@@ -172,3 +172,62 @@ fn old_jobs_are_forgotten_by_age_and_by_number() {
     assert_eq!(ask(store.forget(i64::MAX, 3)), 3);
     assert!(ask(store.result("j4")).is_none());
 }
+
+/// A connection of somebody else to the journal.
+async fn another(directory: &Path) -> sqlx::SqliteConnection {
+    use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+    let options = SqliteConnectOptions::new().filename(directory.join("journal.db"));
+    options.connect().await.unwrap()
+}
+
+#[test]
+fn a_journal_that_somebody_locks_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let circuit = Arc::new(Modelled::default());
+    let (store, engine) = start(directory.path(), &circuit);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut other = runtime.block_on(async {
+        let mut other = another(directory.path()).await;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        other
+    });
+    let handle = engine.begin(submission("a", Script::good(1))).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let status = handle.status();
+    assert!(matches!(status, Status::Entering), "accepted without being kept: {status:?}");
+    assert!(ask(store.list("", &Page { before: None, limit: 9 })).is_empty(), "it can be read");
+    runtime.block_on(sqlx::query("ROLLBACK").execute(&mut other)).unwrap();
+    handle.wait().unwrap();
+    assert_eq!(ask(store.job("a")).unwrap().state, JobState::Complete);
+}
+
+#[test]
+fn a_journal_of_the_version_before_is_taken_over_and_one_of_a_later_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let circuit = Arc::new(Modelled::default());
+    let (store, engine) = start(directory.path(), &circuit);
+    engine.submit(submission("a", Script::good(1))).unwrap().wait().unwrap();
+    drop(engine);
+    drop(store);
+    let change = |text: &'static [&'static str]| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut other = another(directory.path()).await;
+            for text in text {
+                sqlx::query(*text).execute(&mut other).await.unwrap();
+            }
+        });
+    };
+    change(&[
+        "ALTER TABLE jobs DROP COLUMN callback",
+        "ALTER TABLE jobs DROP COLUMN callback_state",
+        "PRAGMA user_version = 1",
+    ]);
+    let store = Store::open(directory.path(), keeping()).unwrap();
+    let row = ask(store.job("a")).unwrap();
+    assert!(row.state == JobState::Complete && row.callback.is_none());
+    store.close();
+    change(&["PRAGMA user_version = 99"]);
+    let refused = Store::open(directory.path(), keeping());
+    assert!(matches!(refused, Err(StoreError::Version { found: 99, .. })));
+}

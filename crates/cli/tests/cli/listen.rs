@@ -2,8 +2,9 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -176,6 +177,26 @@ fn a_stranger_is_refused_before_the_body_is_read() {
         BufReader::new(stream).read_line(&mut line).unwrap();
         assert!(line.contains(" 401 "), "{path}: {line}");
     }
+}
+
+#[test]
+fn whatever_a_connection_says_the_service_goes_on() {
+    let (place, witness) = place();
+    let config = place.write("serve.toml", "[limits]\nheader-seconds = 1\nbody-seconds = 1\n");
+    let service = Service::start(&place, Some(&config)).ready("tiny");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/service");
+    let mut said = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let mut stream = TcpStream::connect(&service.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = stream.read_to_end(&mut Vec::new());
+        said += 1;
+    }
+    assert!(said >= 28, "{said} files");
+    service.submit(&witness, &[]).is(202);
 }
 
 /// Answers one request with 200, and gives its body.

@@ -6,6 +6,7 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Service {
     child: Child,
     pub(crate) address: String,
+    /// Panics that it told of.
+    panics: Arc<Mutex<Vec<String>>>,
 }
 
 /// What came back.
@@ -85,9 +88,14 @@ impl Service {
             let Some((_, address)) = line.split_once("listening at http") else { continue };
             break address.split_once("://").unwrap().1.to_owned();
         };
-        // Nobody reads the rest; a full pipe would stop it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Some(Service { child, address })
+        // Read to its end: a full pipe would stop it.
+        let panics = Arc::new(Mutex::new(Vec::new()));
+        let heard = panics.clone();
+        std::thread::spawn(move || {
+            let lines = lines.map_while(Result::ok).filter(|line| line.contains("panicked at"));
+            lines.for_each(|line| heard.lock().unwrap().push(line));
+        });
+        Some(Service { child, address, panics })
     }
 
     /// Whether it still runs.
@@ -191,6 +199,9 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !std::thread::panicking() {
+            assert_eq!(self.panics.lock().unwrap()[..], [""; 0], "no request makes it panic");
+        }
     }
 }
 
