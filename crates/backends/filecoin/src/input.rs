@@ -102,11 +102,16 @@ pub fn base64_of(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Where the text breaks off is said, what stands there is not.
+/// Where the text breaks off is said, and names that are missing or not known; values are not.
 fn malformed(error: &serde_json::Error) -> Fault {
+    let text = error.to_string();
+    let harmless = ["missing field", "unknown variant"].iter().any(|words| text.starts_with(words));
     let what = match error.classify() {
         serde_json::error::Category::Eof => "ends early".to_owned(),
-        serde_json::error::Category::Data => format!("is not what C1 writes: {error}"),
+        serde_json::error::Category::Data if harmless => format!("is not what C1 writes: {text}"),
+        serde_json::error::Category::Data => {
+            format!("is not what C1 writes (line {}, column {})", error.line(), error.column())
+        }
         _ => format!("is not JSON (line {}, column {})", error.line(), error.column()),
     };
     Fault::new(BAD_INPUT, format_args!("the input {what}"))

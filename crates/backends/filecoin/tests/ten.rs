@@ -176,7 +176,8 @@ fn what_is_no_c1_of_this_circuit_is_refused_before_anything_runs() {
         refused(&text.as_bytes()[..length]);
     }
     assert!(refused(b"{}").contains("Phase1Out"));
-    assert!(refused(&vec![b'['; 1 << 20]).contains("not JSON"));
+    assert!(refused(&vec![b'['; 1 << 20]).contains("not what C1 writes"));
+    assert!(refused(b"{\"registered_proof\" 3}").contains("not JSON (line 1"));
     assert!(refused(&vec![b' '; 200_000_000]).contains("200000000"));
     let swap = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}");
