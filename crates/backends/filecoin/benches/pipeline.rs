@@ -1,7 +1,7 @@
 //! Sectors of ten partitions (2 KiB) through the engine, under a budget.
 //!
-//! `cargo bench -p athanor-filecoin --features stock --bench pipeline -- [--jobs N] [--mib BUDGET]
-//! [--beyond-key-mib M] [--svg OUT]`. Reports memory beside the budget, throughput beside the
+//! `cargo bench -p athanor-filecoin --features stock --bench pipeline -- [--jobs N] [--partitions N]
+//! [--mib BUDGET] [--beyond-key-mib M] [--svg OUT]`. Reports memory beside the budget, throughput beside the
 //! simulator's prediction, and how long a lane stood idle while a step for it was ready.
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 
@@ -30,7 +30,8 @@ fn main() {
     }
     let number = |name| argument(name).and_then(|value| value.parse::<u64>().ok());
     let jobs = number("--jobs").unwrap_or(1);
-    let porep = common::porep(10);
+    let partitions = number("--partitions").unwrap_or(10);
+    let porep = common::porep(u8::try_from(partitions).unwrap());
     let input = common::envelope(&common::c1(&porep)).to_string();
     let params = common::parameters(&porep);
     let circuit = open(porep, &params, None, None, common::settings()).unwrap();
@@ -64,16 +65,16 @@ fn main() {
     let handles: Vec<_> = (0..jobs).map(|_| submit()).collect();
     for handle in handles {
         let proof = SealProof::from_bytes(&handle.wait().unwrap().bytes).unwrap();
-        assert_eq!(proof.proof.len(), 1920);
+        assert_eq!(proof.proof.len() as u64, 192 * partitions);
     }
     let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     let standing = engine.standing().unwrap();
     println!("load {}", load.trim());
     println!(
-        "{jobs} sectors of ten: {wall:.1} s, {cpu:.1} cpu s, {:.1} cpu s a partition",
-        cpu / jobs as f64 / 10.0
+        "{jobs} sectors of {partitions}: {wall:.1} s, {cpu:.1} cpu s, {:.1} cpu s a partition",
+        cpu / (jobs * partitions) as f64
     );
-    let predicted = predict(&*circuit, &warm.marks, jobs, standing.budget);
+    let predicted = predict(&*circuit, &warm.marks, (jobs, partitions), standing.budget);
     println!(
         "the simulator predicts {predicted:.1} s ({:+.1} %)",
         100.0 * (wall / predicted - 1.0)
@@ -125,7 +126,12 @@ fn idle(all: &[Trace], counted: usize, stages: &[String]) {
 }
 
 /// What the simulator says of as many sectors, with the stages' times of the first.
-fn predict(circuit: &dyn Circuit, marks: &[(String, Duration)], jobs: u64, budget: u64) -> f64 {
+fn predict(
+    circuit: &dyn Circuit,
+    marks: &[(String, Duration)],
+    (jobs, partitions): (u64, u64),
+    budget: u64,
+) -> f64 {
     let mean = |stage: &str| {
         let times: Vec<f64> = marks
             .iter()
@@ -139,7 +145,7 @@ fn predict(circuit: &dyn Circuit, marks: &[(String, Duration)], jobs: u64, budge
     let mut text = format!(
         "title = \"sectors\"\n[machine]\nthreads = 2\nmemory = {budget}\n[[cpu]]\nlanes = 1\n\
          [[device]]\nclass = \"cpu\"\nmemory = 1\n[[key]]\nname = \"key\"\nmemory = {key}\n\
-         stay = true\n[[circuit]]\nname = \"porep\"\npartitions = 10\n"
+         stay = true\n[[circuit]]\nname = \"porep\"\npartitions = {partitions}\n"
     );
     for step in &shape.steps {
         let on = match step.lane {
@@ -178,7 +184,7 @@ fn draw(all: &[Trace], counted: usize, standing: &athanor_engine::Standing, path
     }
     let busy = stats.whole().device_busy().unwrap_or(0.0);
     let options = svg::Options {
-        title: format!("{jobs} sectors of ten partitions, 2 KiB"),
+        title: format!("{jobs} sectors, 2 KiB"),
         subtitle: format!("device busy {:.1} %", 100.0 * busy),
         budget: Some(standing.budget),
     };
