@@ -8,6 +8,8 @@ use crate::client::args as client;
 
 pub use crate::cache::Cache;
 pub use crate::export::Export;
+#[cfg(feature = "filecoin")]
+pub use crate::filecoin::Filecoin;
 pub use crate::inspect::Inspect;
 pub use crate::setup::ceremony::{SetupBeacon, SetupContribute, SetupNew, SetupVerify};
 
@@ -53,6 +55,10 @@ pub enum Command {
     /// List or clean what is kept between runs
     #[command(subcommand)]
     Cache(Cache),
+    /// Filecoin: parameters for tests, circuits, real sectors to prove
+    #[cfg(feature = "filecoin")]
+    #[command(subcommand)]
+    Filecoin(Filecoin),
     /// Run a scenario in virtual time, with the real scheduler
     Simulate(Simulate),
     /// Answer from a scenario: proofs per hour, workers, memory, what to buy next
@@ -106,6 +112,10 @@ pub struct Prove {
     /// Signal names, for errors
     #[arg(long, value_name = "S", value_hint = ValueHint::FilePath)]
     pub sym: Option<PathBuf>,
+    /// Whose sector it is, for an output of C1
+    #[cfg(feature = "filecoin")]
+    #[arg(long, value_name = "f01000", requires = "circuit")]
+    pub miner: Option<athanor_filecoin::MinerId>,
     /// Where the proof goes
     #[arg(long, value_name = "P.json", default_value = "proof.json", value_hint = ValueHint::FilePath)]
     pub proof: PathBuf,

@@ -139,6 +139,7 @@ impl NewCircuit<'_> {
             proof_system: "groth16".to_owned(),
             curve: String::new(),
             partitions: 1,
+            options: Default::default(),
             keys: BTreeMap::new(),
             files,
             stages: BTreeMap::new(),

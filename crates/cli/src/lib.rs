@@ -8,6 +8,8 @@ pub mod client;
 mod demo;
 mod export;
 pub mod failure;
+#[cfg(feature = "filecoin")]
+mod filecoin;
 mod inspect;
 pub mod keys;
 mod local;
@@ -66,6 +68,8 @@ impl Command {
             Command::Inspect(args) => inspect::run(&args),
             Command::Export(export) => export::run(&export),
             Command::Cache(cache) => cache::run(&cache),
+            #[cfg(feature = "filecoin")]
+            Command::Filecoin(command) => filecoin::run(&command),
             Command::Simulate(args) => simulate::simulate(&args),
             Command::Plan(args) => simulate::plan(&args),
             Command::Bench(Bench::Groth16(args)) => bench::groth16::run(&args),
@@ -104,6 +108,8 @@ impl Command {
             Command::Setup(Setup::Verify(args)) => args.common.json,
             Command::Inspect(args) => args.json,
             Command::Cache(cache) => cache.wants_json(),
+            #[cfg(feature = "filecoin")]
+            Command::Filecoin(command) => filecoin::wants_json(command),
             Command::Simulate(args) => args.scenario.json,
             Command::Plan(args) => args.json,
             Command::Bench(Bench::Groth16(args)) => args.common.json,

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use athanor_circom::{
-    Limits, ModuleCache,
+    CircomBackend, Limits, ModuleCache,
     circuit::{
         Settings,
         keys::{KeyCache, KeySource},
     },
 };
-use athanor_engine::{Config, Engine, MemoryJournal, Observer};
+use athanor_engine::{Backend, Config, Engine, MemoryJournal, Observer};
 
 use crate::{cache, failure::Failure, keys, output::warn};
 
@@ -35,6 +35,15 @@ pub(crate) fn key_cache() -> Result<KeyCache, Failure> {
             }
         }),
     })
+}
+
+/// Every proof system that this program was built with.
+pub(crate) fn backends() -> Result<Vec<Arc<dyn Backend>>, Failure> {
+    Ok(vec![
+        Arc::new(CircomBackend::new(settings()?)),
+        #[cfg(feature = "filecoin")]
+        crate::filecoin::backend()?,
+    ])
 }
 
 /// Threads to use, where nobody said.

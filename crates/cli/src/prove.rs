@@ -3,10 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use athanor_circom::{
-    FaultKind, Limits,
+    BACKEND, FaultKind, Limits,
     circuit::{self, Files, JSON, Opened, ProofBundle, WTNS, witness::read_bytes},
 };
-use athanor_engine::{Catalog, Input, Submission};
+use athanor_engine::{Catalog, CatalogError, Input, Submission};
 use serde_json::json;
 
 use crate::{
@@ -41,6 +41,10 @@ const ONLY: &str = "circuit";
 
 /// Proves, verifies and writes the proof.
 pub(crate) fn run(args: args::Prove) -> Result<(), Failure> {
+    #[cfg(feature = "filecoin")]
+    if let Some(sector) = crate::filecoin::Prove::of(&args)? {
+        return sector.run();
+    }
     Task::new(args).run()
 }
 
@@ -79,6 +83,10 @@ impl Task {
             Source::Catalog { directory, name } => {
                 let catalog = Catalog::new(directory);
                 let manifest = catalog.manifest(name)?;
+                if manifest.backend != BACKEND {
+                    let (circuit, backend) = (name.clone(), manifest.backend);
+                    return Err(CatalogError::NoBackend { circuit, backend }.into());
+                }
                 let place = catalog.place(name);
                 let input = self.witness.path().clone();
                 let files = Files { input, ..athanor_circom::files(&place, &manifest)? };

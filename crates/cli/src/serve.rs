@@ -1,9 +1,7 @@
 //! `athanor serve` and `athanor config`: the service, and what it would run with.
 
-use std::{env, sync::Arc};
+use std::env;
 
-use athanor_circom::CircomBackend;
-use athanor_engine::Backend;
 use athanor_server::{Config, ConfigError, ServeError};
 use serde_json::json;
 
@@ -18,8 +16,7 @@ use crate::{
 pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     let config = read(args)?;
     allow_many_files();
-    let circom: Arc<dyn Backend> = Arc::new(CircomBackend::new(local::settings()?));
-    Ok(athanor_server::serve(config, vec![circom])?)
+    Ok(athanor_server::serve(config, local::backends()?)?)
 }
 
 /// Lets the process open as many files as the system allows it: each connection is one.

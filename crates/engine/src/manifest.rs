@@ -29,6 +29,9 @@ pub struct Manifest {
     /// Bytes of each key while it is resident.
     #[serde(default)]
     pub keys: BTreeMap<String, u64>,
+    /// What its backend wants to know besides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
     /// Its files by what they are for.
     pub files: BTreeMap<String, FileEntry>,
     /// What each stage claims and takes.
@@ -211,6 +214,7 @@ mod tests {
             curve: "bn254".into(),
             partitions: 1,
             keys: [("proving".to_owned(), 7)].into(),
+            options: [("sector".to_owned(), "2KiB".to_owned())].into(),
             files: [("zkey".to_owned(), file)].into(),
             stages: [("prove".to_owned(), StageEntry { peak: 5, keeps: 2, seconds: 0.5 })].into(),
         }

@@ -496,6 +496,7 @@ fn isolated(recycle_after: u32, limit: Option<Duration>) -> (Bench, tempfile::Te
         proof_system: "modelled".into(),
         curve: "none".into(),
         partitions: 1,
+        options: Default::default(),
         keys: Default::default(),
         files: Default::default(),
         stages: Default::default(),

@@ -1,12 +1,18 @@
-//! From a `.zkey` to a device's layout, in a stream: the file is never held whole.
+//! From a `.zkey`, or from bellman's parameters, to a device's layout, in a stream: the file is never held whole.
 
 use std::io::{Read, Seek};
 
-use athanor_kernels::{Bases, Curve, Device, Domain, DomainError, Quotient, SlabError};
+use athanor_kernels::{
+    Bases, Bls12_381, Curve, Device, Domain, DomainError, Matrix, Quotient, ScalarsOf, Slab,
+    SlabError, SlabMut,
+};
 
 use crate::{
     NativeKey, Origin, QueryBuilder,
-    formats::zkey::{G1Query, Query, ZkeyError, ZkeyReader},
+    formats::{
+        bellman::{BellmanError, BellmanReader, Density, Query as BellmanQuery, Trust},
+        zkey::{G1Query, Query, ZkeyError, ZkeyReader},
+    },
 };
 
 /// Points that are decoded, checked and encoded at a time.
@@ -85,4 +91,85 @@ fn g2<C: Curve, D: Device<C>, R: Read + Seek>(
         Ok::<_, ConvertError>(())
     })?;
     Ok(builder.finish(0)?)
+}
+
+/// The field of [`Bls12_381`].
+type Fr = <Bls12_381 as Curve>::Fr;
+
+impl NativeKey<Bls12_381> {
+    /// Converts bellman's parameters for a device. They hold no constraints, so those come with
+    /// them: `a`, in which the rows that bind the statement come last, and `b`.
+    ///
+    /// `source` is the digest by which the key will be known; see [`digest_of`](crate::digest_of).
+    pub fn from_bellman<D: Device<Bls12_381>, R: Read + Seek>(
+        device: &D,
+        parameters: &mut BellmanReader<R>,
+        (a, b): (Matrix<Fr>, Matrix<Fr>),
+        trust: Trust,
+        source: [u8; 32],
+    ) -> Result<Self, BellmanError> {
+        let density = Density::of(&a, &b);
+        let verifying = parameters.verifying_key().clone();
+        let (statement, wires) = (verifying.ic.len(), a.columns());
+        let domain = Domain::new(a.rows().next_power_of_two().ilog2())?;
+        let expected = [
+            (BellmanQuery::H, domain.size() - 1, "h"),
+            (BellmanQuery::L, wires.saturating_sub(statement), "l"),
+            (BellmanQuery::A, density.a.len(), "a"),
+            (BellmanQuery::B1, density.b.len(), "b in G1"),
+            (BellmanQuery::B2, density.b.len(), "b in G2"),
+        ];
+        for (query, expected, what) in expected {
+            let got = parameters.points(query);
+            if got != expected {
+                return Err(BellmanError::OtherCircuit { what, expected, got });
+            }
+        }
+        let layout = device.layout();
+        let mut g1 = |query, scalars| -> Result<Bases, BellmanError> {
+            let words = layout.g1_words;
+            let mut points = SlabMut::zeroed(parameters.points(query) * words * 8)?;
+            let mut at = 0;
+            parameters.g1_points(query, trust, |decoded| {
+                let end = at + decoded.len() * words;
+                device.encode_g1(decoded, &mut points.words()[at..end]);
+                at = end;
+                Ok::<_, BellmanError>(())
+            })?;
+            Ok(Bases { points: points.freeze(), scalars })
+        };
+        let listed = |list: &[u32]| Ok::<_, SlabError>(ScalarsOf::Listed(Slab::from_u32s(list)?));
+        let b_scalars = listed(&density.b)?;
+        let h_query = g1(BellmanQuery::H, ScalarsOf::From(0))?;
+        let l_query = g1(BellmanQuery::L, ScalarsOf::From(statement))?;
+        let a_query = g1(BellmanQuery::A, listed(&density.a)?)?;
+        let b_g1_query = g1(BellmanQuery::B1, b_scalars.clone())?;
+        let words = layout.g2_words;
+        let mut points = SlabMut::zeroed(density.b.len() * words * 8)?;
+        let mut at = 0;
+        parameters.g2_points(trust, |decoded| {
+            let end = at + decoded.len() * words;
+            device.encode_g2(decoded, &mut points.words()[at..end]);
+            at = end;
+            Ok::<_, BellmanError>(())
+        })?;
+        let (beta_g1, delta_g1) = parameters.fixed_g1();
+        Ok(Self {
+            layout: layout.name.to_owned(),
+            origin: Origin::Bellman,
+            source,
+            quotient: Quotient::Coefficients,
+            domain,
+            verifying,
+            beta_g1,
+            delta_g1,
+            a,
+            b,
+            a_query,
+            b_g1_query,
+            b_g2_query: Bases { points: points.freeze(), scalars: b_scalars },
+            l_query,
+            h_query,
+        })
+    }
 }

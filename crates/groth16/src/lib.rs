@@ -31,6 +31,7 @@
 //! |---|---|
 //! | a `.zkey` of snarkjs's | [`formats::zkey`], then [`NativeKey::from_zkey`]; `examples/embed.rs` goes the whole way |
 //! | a key that starts fast | [`NativeKey::store`] and [`NativeKey::open`] |
+//! | parameters of bellman's or bellperson's | [`formats::bellman`], then [`NativeKey::from_bellman`] |
 //! | a `.wtns`, `.r1cs`, `.sym`, `.ptau`, JSON | [`formats`] |
 //! | a witness from an input | the crate `athanor-circom` |
 //! | a key from a ceremony | [`ceremony`] |
@@ -64,6 +65,6 @@ pub use keyfile::{KeyFileError, digest_of};
 pub use native::{NativeKey, Origin, QueryBuilder, RawKey};
 pub use prover::{ProveError, Proved, ProvingKey, Stages, Unverified};
 pub use r1cs::{R1cs, Rows};
-pub use setup::{SetupError, development_setup};
+pub use setup::{SetupError, development_setup, development_setup_on};
 pub use verifier::{PointFault, Verifier, VerifyError};
 pub use witness::{Witness, WitnessError};

@@ -50,6 +50,8 @@ pub enum Origin {
     Development,
     /// Converted from a `.zkey`.
     Zkey,
+    /// Converted from parameters in bellman's form.
+    Bellman,
 }
 
 impl<C: Curve> NativeKey<C> {

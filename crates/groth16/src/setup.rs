@@ -57,6 +57,17 @@ pub fn development_setup<C: Curve>(
     r1cs: &R1cs<C::Fr>,
     quotient: Quotient,
 ) -> Result<RawKey<C>, SetupError> {
+    let rows = r1cs.constraints() + r1cs.public + 1;
+    development_setup_on(r1cs, quotient, Domain::snarkjs(rows.next_power_of_two().ilog2())?)
+}
+
+/// The same in another order of the domain: bellman's, say, whose roots are arkworks'
+/// ([`Domain::new`]).
+pub fn development_setup_on<C: Curve>(
+    r1cs: &R1cs<C::Fr>,
+    quotient: Quotient,
+    domain: Domain<C::Fr>,
+) -> Result<RawKey<C>, SetupError> {
     let statement = r1cs.public + 1;
     if r1cs.b.len() != r1cs.constraints() || r1cs.c.len() != r1cs.constraints() {
         return Err(SetupError::Malformed("A, B and C differ in length"));
@@ -64,8 +75,9 @@ pub fn development_setup<C: Curve>(
     if statement > r1cs.wires {
         return Err(SetupError::Malformed("more public signals than wires"));
     }
-    let rows = r1cs.constraints() + statement;
-    let domain = Domain::<C::Fr>::snarkjs(rows.next_power_of_two().ilog2())?;
+    if r1cs.constraints() + statement > domain.size() {
+        return Err(SetupError::Malformed("more constraints than the domain has points"));
+    }
     let a = matrix(&r1cs.a, r1cs.wires, statement)?;
     let b = matrix(&r1cs.b, r1cs.wires, 0)?;
     if r1cs.c.iter().flatten().any(|&(wire, _)| wire as usize >= r1cs.wires) {

@@ -13,6 +13,8 @@ pub struct Counters {
     pub additions: u64,
     /// Field inversions in them, each shared by a batch of additions.
     pub inversions: u64,
+    /// Matrices evaluated on a witness.
+    pub evaluations: u64,
     /// Transforms from a domain to its odd coset, or from there to coefficients.
     pub transforms: u64,
 }
@@ -25,6 +27,7 @@ pub fn counters(path: Path) -> Counters {
         msms: read(&cells.msms),
         additions: read(&cells.additions),
         inversions: read(&cells.inversions),
+        evaluations: read(&cells.evaluations),
         transforms: read(&cells.transforms),
     }
 }
@@ -33,6 +36,7 @@ struct Cells {
     msms: AtomicU64,
     additions: AtomicU64,
     inversions: AtomicU64,
+    evaluations: AtomicU64,
     transforms: AtomicU64,
 }
 
@@ -42,6 +46,7 @@ fn cells(path: Path) -> &'static Cells {
             msms: AtomicU64::new(0),
             additions: AtomicU64::new(0),
             inversions: AtomicU64::new(0),
+            evaluations: AtomicU64::new(0),
             transforms: AtomicU64::new(0),
         }
     }; Path::ALL.len()];
@@ -53,6 +58,10 @@ pub(crate) fn count_msm(path: Path, additions: u64, inversions: u64) {
     cells.msms.fetch_add(1, Ordering::Relaxed);
     cells.additions.fetch_add(additions, Ordering::Relaxed);
     cells.inversions.fetch_add(inversions, Ordering::Relaxed);
+}
+
+pub(crate) fn count_evaluation(path: Path) {
+    cells(path).evaluations.fetch_add(1, Ordering::Relaxed);
 }
 
 pub(crate) fn count_transforms(path: Path, transforms: u64) {

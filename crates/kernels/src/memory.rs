@@ -70,7 +70,7 @@ impl SlabMut {
 
     /// Ends the filling.
     pub fn freeze(self) -> Slab {
-        Slab { range: 0..self.len, lines: self.lines.into() }
+        Slab { range: 0..self.len, lines: Arc::new(Backing::Own(self.lines)) }
     }
 }
 
@@ -99,11 +99,48 @@ fn ask_for_huge_pages(_: &mut [Line]) {}
 /// alive.
 #[derive(Clone)]
 pub struct Slab {
-    lines: Arc<Vec<Line>>,
+    lines: Arc<Backing>,
     range: Range<usize>,
 }
 
+/// Where a slab's bytes lie.
+enum Backing {
+    Own(Vec<Line>),
+    #[cfg(target_os = "linux")]
+    Mapped(mapped::Map),
+}
+
+impl std::ops::Deref for Backing {
+    type Target = [Line];
+
+    fn deref(&self) -> &[Line] {
+        match self {
+            Backing::Own(lines) => lines,
+            #[cfg(target_os = "linux")]
+            Backing::Mapped(map) => map.lines(),
+        }
+    }
+}
+
 impl Slab {
+    /// The bytes of a file as they lie in the system's cache: pages are read when they are touched,
+    /// and shared with whoever else maps it. Elsewhere than on Linux it is read.
+    ///
+    /// The file must not be cut short while it is mapped, or the process that touches what is gone
+    /// is killed: map only files that are written under another name, renamed, and never again
+    /// written to.
+    pub fn map(file: &std::fs::File) -> std::io::Result<Self> {
+        let len = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
+        #[cfg(target_os = "linux")]
+        if len > 0 {
+            let map = mapped::Map::new(file, len)?;
+            return Ok(Self { lines: Arc::new(Backing::Mapped(map)), range: 0..len });
+        }
+        let mut slab = SlabMut::zeroed(len).map_err(std::io::Error::other)?;
+        std::io::Read::read_exact(&mut &*file, slab.bytes())?;
+        Ok(slab.freeze())
+    }
+
     /// A copy of the given words.
     pub fn from_words(words: &[u64]) -> Result<Self, SlabError> {
         let mut slab = SlabMut::zeroed(size_of_val(words))?;
@@ -163,9 +200,73 @@ impl std::fmt::Debug for Slab {
     }
 }
 
+#[cfg(target_os = "linux")]
+mod mapped {
+    use std::{ffi::c_void, fs::File, io, ptr};
+
+    use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+    use super::{LINE_BYTES, Line};
+
+    /// Pages of a file, for reading.
+    pub(super) struct Map {
+        start: *mut c_void,
+        lines: usize,
+    }
+
+    // SAFETY: nobody writes to the pages, and they belong to no thread.
+    unsafe impl Send for Map {}
+    // SAFETY: as above.
+    unsafe impl Sync for Map {}
+
+    impl Map {
+        pub(super) fn new(file: &File, len: usize) -> io::Result<Self> {
+            // The system fills the last page with zeros, and pages are whole lines.
+            let lines = len.div_ceil(LINE_BYTES);
+            let (length, flags) = (lines * LINE_BYTES, MapFlags::PRIVATE);
+            // SAFETY: a new mapping at an address of the system's choice.
+            let start = unsafe { mmap(ptr::null_mut(), length, ProtFlags::READ, flags, file, 0)? };
+            Ok(Self { start, lines })
+        }
+
+        pub(super) fn lines(&self) -> &[Line] {
+            // SAFETY: the mapping starts on a page, is that long, any bytes are a line, and it
+            // lives as long as `self`.
+            unsafe { std::slice::from_raw_parts(self.start.cast(), self.lines) }
+        }
+    }
+
+    impl Drop for Map {
+        fn drop(&mut self) {
+            // SAFETY: our own mapping, which nothing refers to any more.
+            let _ = unsafe { munmap(self.start, self.lines * LINE_BYTES) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mapped_file_is_read_as_it_lies() {
+        let mut file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(std::env::temp_dir().join(format!("athanor-slab-{}", std::process::id())))
+            .unwrap();
+        let bytes: Vec<u8> = (0..10_000u32).map(|byte| byte as u8).collect();
+        std::io::Write::write_all(&mut file, &bytes).unwrap();
+        let slab = Slab::map(&file).unwrap();
+        assert_eq!(slab.bytes(), bytes);
+        let part = slab.slice(6_400..9_999).unwrap();
+        drop((slab, file));
+        assert_eq!(part.bytes(), &bytes[6_400..9_999]);
+        let _ = std::fs::remove_file(
+            std::env::temp_dir().join(format!("athanor-slab-{}", std::process::id())),
+        );
+    }
 
     #[test]
     fn parts_share_memory_and_only_aligned_parts_exist() {

@@ -117,6 +117,11 @@ impl<F: PrimeField + Words> Matrix<F> {
         })
     }
 
+    /// The column of every entry, in order.
+    pub fn columns_named(&self) -> impl Iterator<Item = usize> + '_ {
+        self.entries.u32s().chunks_exact(2).map(|entry| entry[0] as usize)
+    }
+
     /// The stored form: the dictionary's length in words of its own slab, then row ends, entries
     /// and dictionary, for [`Matrix::from_parts`].
     pub fn parts(&self) -> Result<MatrixParts, MatrixError> {

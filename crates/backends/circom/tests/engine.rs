@@ -255,6 +255,7 @@ fn catalog(directory: &Path) -> Catalog {
         proof_system: "groth16".into(),
         curve: "bn254".into(),
         partitions: 1,
+        options: Default::default(),
         keys: Default::default(),
         files: [
             ("zkey".to_owned(), entry("zkey.zkey")),

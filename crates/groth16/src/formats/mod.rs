@@ -1,4 +1,5 @@
-//! The files of Circom and snarkjs: `.zkey`, `.ptau`, `.wtns`, `.r1cs`, `.sym` and JSON.
+//! The files of Circom and snarkjs (`.zkey`, `.ptau`, `.wtns`, `.r1cs`, `.sym` and JSON) and the
+//! parameters of bellman.
 //!
 //! Every reader assumes a hostile file. Lengths are compared with the file's size before anything
 //! is allocated by them; values are refused where they are not canonical, never reduced; a point
@@ -8,6 +9,7 @@
 //! The binary formats share one container ([`binfile`]). Sections are read in a stream, in chunks
 //! the caller chooses, so that a key of gigabytes is converted without being held.
 
+pub mod bellman;
 pub mod binfile;
 mod field;
 pub mod json;
@@ -18,6 +20,7 @@ pub mod sym;
 pub mod wtns;
 pub mod zkey;
 
+pub use bellman::BellmanError;
 pub use binfile::BinFileError;
 pub use field::{DecimalError, PrimeError};
 pub use json::JsonError;

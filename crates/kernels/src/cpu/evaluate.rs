@@ -1,11 +1,35 @@
 //! Sparse matrix times witness.
 
 use ark_ff::PrimeField;
+use rayon::prelude::*;
 
 use crate::{
     Matrix, Scalar, Words,
     sparse::{Coefficient, montgomery_r},
 };
+
+/// The first row in which `A·w ∘ B·w` is not `C·w`, if there is one: what a witness must satisfy.
+/// In the caller's rayon pool.
+///
+/// # Panics
+/// If there are fewer scalars than a matrix has columns.
+pub fn first_unsatisfied<F: PrimeField + Words>(
+    [a, b, c]: [&Matrix<F>; 3],
+    scalars: &[Scalar],
+) -> Option<usize> {
+    let all = a.rows().max(b.rows()).max(c.rows());
+    let values = |matrix: &Matrix<F>, first: usize, count: usize| {
+        let mut values = vec![F::ZERO; count];
+        rows(matrix, scalars, first, &mut values);
+        values
+    };
+    (0..all.div_ceil(SHARE)).into_par_iter().find_map_first(|share| {
+        let (first, count) = (share * SHARE, SHARE.min(all - share * SHARE));
+        let [a, b, c] = [a, b, c].map(|matrix| values(matrix, first, count));
+        let row = a.iter().zip(&b).zip(&c).position(|((a, b), c)| *a * b != *c);
+        row.map(|row| first + row)
+    })
+}
 
 /// Rows that a thread takes at a time.
 pub(super) const SHARE: usize = 1 << 9;

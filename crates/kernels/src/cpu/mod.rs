@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 pub use self::{
     compiled::Kernels,
+    evaluate::first_unsatisfied,
     quotient::{CpuDomain, Values},
 };
 use crate::{
@@ -144,6 +145,7 @@ impl<C: Curve, D: OnPath> Device<C> for D {
             let (expected, got) = (size, matrix.rows());
             return Err(DeviceError::Shape { what: "rows of the matrix", expected, got });
         }
+        counters::count_evaluation(domain.path());
         Ok((C::kernels().evaluate)(domain, matrix, scalars))
     }
 
