@@ -39,12 +39,24 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         if !args.json {
             let mut out = std::io::stdout().lock();
             let rounds = args.rounds;
-            writeln!(out, "{}, one thread, CPU time, medians of {rounds} interleaved rounds, us a proof; \
-                subgroups checked on both sides", cpu_name())?;
+            writeln!(
+                out,
+                "{}, one thread, CPU time, medians of {rounds} interleaved rounds, us a proof; \
+                subgroups checked on both sides",
+                cpu_name()
+            )?;
             writeln!(
                 out,
                 "{:<12} {:<10} {:>7} {:>7} {:>10} {:>10} {:>10} {:>12} {:>12}",
-                "key", "curve", "public", "proofs", "one by one", "batch", "arkworks", "batch/single", "batch/ark"
+                "key",
+                "curve",
+                "public",
+                "proofs",
+                "one by one",
+                "batch",
+                "arkworks",
+                "batch/single",
+                "batch/ark"
             )?;
         }
         race(&args, "dense-2^8", synthetic::dense::<Bn254>(254, 1))?;

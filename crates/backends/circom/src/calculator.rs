@@ -10,7 +10,7 @@ use crate::{
     cache::Key,
     native::{AsWritten, FieldCode, READER, Rewritten},
     number,
-    sandbox::{self, FIELD_WORDS, IMPORTS, Run, Sandbox},
+    sandbox::{self, Dialect, FIELD_WORDS, IMPORTS, Run, Sandbox},
     signal::{input_key, shown, signal_hash},
 };
 
@@ -85,16 +85,10 @@ impl WitnessCalculator {
         if !wasm.starts_with(b"\0asm") {
             return Err(ModuleError::NotWasm);
         }
-        let engine = sandbox::engine()?;
         let Compiled { module, origin, field_code, cache_error } =
-            compile(&engine, wasm, cache, limits, native)?;
-        if std::env::var_os("ATH_MAP").is_some() { // SCRATCH
-            let base = module.text().as_ptr() as usize; // SCRATCH
-            let t: String = module.functions().map(|f| format!("{:x} {:x} {}\n", base + f.offset, f.len, f.name.unwrap_or_default())).collect(); // SCRATCH
-            std::fs::write(format!("/tmp/perf-{}.map", std::process::id()), t).unwrap(); // SCRATCH
-        } // SCRATCH
+            compile(wasm, cache, limits, native)?;
         check_interface(&module)?;
-        let sandbox = Sandbox::new(&engine, module, limits)?;
+        let sandbox = Sandbox::new(module, limits)?;
         let About { curve, inputs, values } = sandbox.run(about)?;
         Ok(Self { sandbox, curve, inputs, values, origin, field_code, cache_error })
     }
@@ -249,23 +243,28 @@ struct Compiled {
 /// Takes the module from the cache, or compiles it and keeps it there. A cache that fails does not
 /// stop the work, but the failure is kept for whoever asks.
 fn compile(
-    engine: &wasmtime::Engine,
     wasm: &[u8],
     cache: Option<&ModuleCache>,
     limits: &Limits,
     native: bool,
 ) -> Result<Compiled, ModuleError> {
+    let circom = sandbox::engine(Dialect::Circom)?;
     let mut cache_error = None;
     let rewritten = if native { Rewritten::of(wasm) } else { Err(AsWritten::Chosen) };
     let why = match rewritten {
         Ok(rewritten) => {
+            let engine = &sandbox::engine(Dialect::Native)?;
             let entry = cache.map(|cache| Entry::of(cache, engine, rewritten.wasm()));
             let field_code = rewritten.field_code();
             // What is in the cache was compared before it was put there.
             if let Some(module) = entry.as_ref().and_then(|entry| entry.load(&mut cache_error)) {
                 return Ok(Compiled { module, origin: Origin::Cached, field_code, cache_error });
             }
-            match rewritten.check(engine, limits) {
+            // What circom does not emit is refused, whatever the rest needs.
+            match Module::validate(&circom, wasm)
+                .map_err(|_| AsWritten::Untried)
+                .and_then(|()| rewritten.check(engine, limits))
+            {
                 Err(why) => why,
                 Ok(()) => match Module::from_binary(engine, rewritten.wasm()) {
                     // The module's own text says best what is wrong with it.
@@ -281,11 +280,11 @@ fn compile(
         Err(why) => why,
     };
     let field_code = FieldCode::AsWritten(why);
-    let entry = cache.map(|cache| Entry::of(cache, engine, wasm));
+    let entry = cache.map(|cache| Entry::of(cache, &circom, wasm));
     if let Some(module) = entry.as_ref().and_then(|entry| entry.load(&mut cache_error)) {
         return Ok(Compiled { module, origin: Origin::Cached, field_code, cache_error });
     }
-    let module = Module::from_binary(engine, wasm)
+    let module = Module::from_binary(&circom, wasm)
         .map_err(|error| ModuleError::Invalid { why: format!("{error:#}") })?;
     entry.inspect(|entry| entry.store(&module, &mut cache_error));
     Ok(Compiled { module, origin: Origin::Compiled, field_code, cache_error })

@@ -11,8 +11,8 @@ use std::{
 };
 
 use wasmtime::{
-    Caller, Config, Engine, Func, Instance, Linker, Memory, Module, OptLevel, ResourceLimiter, Store,
-    Trap, TypedFunc, UpdateDeadline, Val, WasmFeatures,
+    Caller, Config, Engine, Func, Instance, Linker, Memory, Module, OptLevel, ResourceLimiter,
+    Store, Trap, TypedFunc, UpdateDeadline, Val, WasmFeatures,
 };
 use zeroize::Zeroize;
 
@@ -29,9 +29,19 @@ const TRACE_LIMIT: usize = 2048;
 /// A run without a bound on its time gets this one.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// An engine that compiles and runs what circom emits, and refuses the rest of wasm.
-pub(crate) fn engine() -> Result<Engine, ModuleError> {
+/// What a module may use of wasm.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// What circom emits.
+    Circom,
+    /// What stands in a module with routines of ours too.
+    Native,
+}
+
+/// An engine that compiles and runs a dialect, and refuses the rest of wasm.
+pub(crate) fn engine(dialect: Dialect) -> Result<Engine, ModuleError> {
     let mut config = Config::new();
+    let native = WasmFeatures::WIDE_ARITHMETIC | WasmFeatures::SIMD;
     config
         .wasm_features(WasmFeatures::all(), false)
         // Integers and memory; what optimisers of wasm use by default with them.
@@ -39,14 +49,12 @@ pub(crate) fn engine() -> Result<Engine, ModuleError> {
             WasmFeatures::MUTABLE_GLOBAL
                 | WasmFeatures::SIGN_EXTENSION
                 | WasmFeatures::BULK_MEMORY
-                | WasmFeatures::MULTI_VALUE
-                // Not circom's, but that of the routines put in place of its own.
-                | WasmFeatures::WIDE_ARITHMETIC,
+                | WasmFeatures::MULTI_VALUE,
             true,
         )
+        .wasm_features(native, dialect == Dialect::Native)
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
-        .compiler_inlining(if std::env::var_os("ATH_INLINE").is_some() { wasmtime::Inlining::Yes } else { wasmtime::Inlining::No })
         .max_wasm_stack(WASM_STACK)
         .wasm_backtrace_max_frames(None);
     Engine::new(&config).map_err(|error| ModuleError::Runtime(error.to_string()))
@@ -128,12 +136,8 @@ impl ResourceLimiter for Host {
 
 impl Sandbox {
     /// Makes the callbacks of `module` ready. What it imports was checked to be among [`IMPORTS`].
-    pub(crate) fn new(
-        engine: &Engine,
-        module: Module,
-        limits: &Limits,
-    ) -> Result<Self, ModuleError> {
-        let mut linker = Linker::new(engine);
+    pub(crate) fn new(module: Module, limits: &Limits) -> Result<Self, ModuleError> {
+        let mut linker = Linker::new(module.engine());
         define_imports(&mut linker).map_err(|error| ModuleError::Runtime(error.to_string()))?;
         Ok(Self { linker, module, memory_limit: limits.memory_bytes, time_limit: limits.time })
     }
@@ -427,13 +431,13 @@ mod tests {
 
     #[test]
     fn a_runs_memory_is_zero_after_it() {
-        let engine = engine().unwrap();
+        let engine = engine(Dialect::Circom).unwrap();
         let text = r#"(module
             (memory (export "memory") 3)
             (data (i32.const 5) "secret") (data (i32.const 140000) "secret")
             (func (export "getSharedRWMemoryStart") (result i32) (i32.const 8192)))"#;
         let module = Module::from_binary(&engine, &wat::parse_str(text).unwrap()).unwrap();
-        let sandbox = Sandbox::new(&engine, module, &Limits::default()).unwrap();
+        let sandbox = Sandbox::new(module, &Limits::default()).unwrap();
         let written = |run: &Run| run.memory.data(&run.store).iter().filter(|&&b| b != 0).count();
         let done: Result<(), RunError> = sandbox.run(|run| {
             run.write_element(&[u64::MAX; 4])?;

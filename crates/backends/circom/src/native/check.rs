@@ -34,7 +34,7 @@ pub(super) fn compare(
     let untried = |_| AsWritten::Untried;
     let module = Module::from_binary(engine, bench).map_err(untried)?;
     let limits = Limits { time: limits.time.min(LONGEST), ..limits.clone() };
-    let sandbox = Sandbox::new(engine, module, &limits).map_err(|_| AsWritten::Untried)?;
+    let sandbox = Sandbox::new(module, &limits).map_err(|_| AsWritten::Untried)?;
     let (longs, elements) = (longs(modulus), elements(modulus));
     sandbox.run_bare(|run| {
         for (n, routine) in routines.iter().enumerate() {
@@ -115,7 +115,8 @@ fn elements(modulus: &[u64; 4]) -> Vec<Slot> {
 
 /// Calls both with the same operands, in places of their own and in shared ones.
 fn is_same(run: &mut Run, n: usize, routine: &Routine, values: &[Slot]) -> Result<bool, RunError> {
-    let (old, new) = (run.any_function(&format!("old {n}"))?, run.any_function(&format!("new {n}"))?);
+    let (old, new) =
+        (run.any_function(&format!("old {n}"))?, run.any_function(&format!("new {n}"))?);
     let places: &[&[usize]] = match routine.operands.len() {
         1 => &[&[0]],
         2 => &[&[0, 1], &[0, 0]],

@@ -36,17 +36,25 @@ pub(super) fn copy(body: &mut Body, _: &Modulus, _: u32) {
 
 /// Result, a, b.
 pub(super) fn add(body: &mut Body, field: &Modulus, original: u32) {
-    linear(body, original, |code| _ = code.sink().i64_add(), |code, a, b| {
-        let (sum, carry) = code.add_long(a, b);
-        code.reduce_once(field, sum, carry)
-    });
+    linear(
+        body,
+        original,
+        |code| _ = code.sink().i64_add(),
+        |code, a, b| {
+            let (sum, carry) = code.add_long(a, b);
+            code.reduce_once(field, sum, carry)
+        },
+    );
 }
 
 /// Result, a, b.
 pub(super) fn sub(body: &mut Body, field: &Modulus, original: u32) {
-    linear(body, original, |code| _ = code.sink().i64_sub(), |code, a, b| {
-        code.subtract_modulo(field, a, b)
-    });
+    linear(
+        body,
+        original,
+        |code| _ = code.sink().i64_sub(),
+        |code, a, b| code.subtract_modulo(field, a, b),
+    );
 }
 
 /// What sums and differences share: the kind of the result is that of both operands.

@@ -14,6 +14,7 @@
 
 mod body;
 mod check;
+mod constants;
 mod elements;
 mod module;
 mod reader;
@@ -135,13 +136,20 @@ impl Rewritten {
         let bench = outline.bench("Fr_", &beside.collect::<Vec<_>>()).ok_or(AsWritten::Untried)?;
         // In the module, they go behind what is added to read with.
         let kept: Vec<u32> = found.iter().map(|found| found.1).collect();
-        let bodies = (1..).zip(&found).map(|(n, &(routine, index))| {
-            (index, routine.body(&field, outline.added(n)))
-        });
-        let bodies: HashMap<u32, Vec<u8>> = bodies.collect();
+        let bodies = (1..)
+            .zip(&found)
+            .map(|(n, &(routine, index))| (index, routine.body(&field, outline.added(n))));
+        let mut bodies: HashMap<u32, Vec<u8>> = bodies.collect();
         if bodies.len() != found.len() {
             // One function under two names.
             return Err(AsWritten::NoRoutines);
+        }
+        if let Some((_, copy)) = found.iter().find(|found| found.0.name == "Fr_copy") {
+            let others = outline.bodies().filter(|(index, _)| !bodies.contains_key(index));
+            let new =
+                others.filter_map(|(index, body)| Some((index, constants::inlined(body, *copy)?)));
+            let new: Vec<_> = new.collect();
+            bodies.extend(new);
         }
         let reader = reader::body(&outline).ok_or(AsWritten::Untried)?;
         let added = (reader::EXPORT, reader::SHAPE, &*reader);

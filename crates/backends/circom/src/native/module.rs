@@ -157,13 +157,19 @@ impl<'a> Outline<'a> {
     /// Whether the module's data holds these bytes.
     pub(super) fn holds(&self, bytes: &[u8; 32]) -> bool {
         self.data.iter().any(|(_, data)| {
-            data.len() >= 32 && data[..data.len().min(PAGE as usize)].windows(32).any(|at| at == bytes)
+            data.len() >= 32
+                && data[..data.len().min(PAGE as usize)].windows(32).any(|at| at == bytes)
         })
     }
 
     /// The index that the `n`-th function added to the module gets.
     pub(super) fn added(&self, n: u32) -> u32 {
         self.imported + self.bodies.len() as u32 + n
+    }
+
+    /// Bodies of the module's own functions, with their indices.
+    pub(super) fn bodies(&self) -> impl Iterator<Item = (u32, &'a [u8])> {
+        (self.imported..).zip(self.bodies.iter().copied())
     }
 
     /// The module with other bodies for some functions, by index. Two things are added: first a
@@ -265,7 +271,11 @@ impl<'a> Outline<'a> {
         for &(address, bytes) in &self.data {
             if u64::from(address) < PAGE {
                 let most = bytes.len().min((PAGE - u64::from(address)) as usize);
-                data.active(0, &ConstExpr::i32_const(address as i32), bytes[..most].iter().copied());
+                data.active(
+                    0,
+                    &ConstExpr::i32_const(address as i32),
+                    bytes[..most].iter().copied(),
+                );
             }
         }
         let mut module = wasm_encoder::Module::new();
