@@ -59,9 +59,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
                 "batch/ark"
             )?;
         }
-        race(&args, "dense-2^8", synthetic::dense::<Bn254>(254, 1))?;
-        race(&args, "merkle", merkle()?)?;
-        race(&args, "dense-2^8", synthetic::dense::<Bls12_381>(254, 1))
+        race::<Bn254>(&args, "dense-2^8", synthetic::dense::<Bn254>(254, 1))?;
+        race::<Bn254>(&args, "merkle", merkle()?)?;
+        race::<Bls12_381>(&args, "dense-2^8", synthetic::dense::<Bls12_381>(254, 1))
     })
 }
 

@@ -1,6 +1,7 @@
 //! Field routines of ours in circom's modules: the same witness, signal by signal; and modules that
 //! lie about their routines run as they were written.
 
+#[allow(dead_code, reason = "the tests of hostile modules use the rest")]
 mod common;
 
 use std::{fs, path::Path, time::Duration};

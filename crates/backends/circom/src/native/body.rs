@@ -214,7 +214,7 @@ impl Body {
     }
 
     /// `x/2^256` modulo `p`.
-    pub(super) fn from_montgomery(&mut self, field: &Modulus, x: Long) -> Long {
+    pub(super) fn out_of_montgomery(&mut self, field: &Modulus, x: Long) -> Long {
         let zero = Word::Known(0);
         let mut t = x;
         for _ in 0..4 {

@@ -160,7 +160,7 @@ fn normalise(body: &mut Body, field: &Modulus) {
     body.kind(0);
     body.sink().i32_const(30).i32_shr_u().i32_const(3).i32_eq().if_(BlockType::Empty);
     let x = body.load_long(0, LONG);
-    let value = body.from_montgomery(field, x);
+    let value = body.out_of_montgomery(field, x);
     store_kind(body, NORMAL_KIND);
     body.store_long(0, LONG, value);
     body.sink().end();

@@ -139,6 +139,6 @@ fn to_montgomery(body: &mut Body, field: &Modulus, _: u32) {
 
 fn from_montgomery(body: &mut Body, field: &Modulus, _: u32) {
     let x = body.load_long(0, 0);
-    let value = body.from_montgomery(field, x);
+    let value = body.out_of_montgomery(field, x);
     body.store_long(1, 0, value);
 }
