@@ -5,6 +5,8 @@
 mod fastpath;
 mod groth16;
 mod kernels;
+mod verify;
+mod witness;
 
 use clap::Parser;
 
@@ -17,6 +19,10 @@ enum Command {
     Groth16(groth16::Args),
     /// Multi-scalar multiplications and transforms: arkworks, blst, halo2curves.
     Kernels(kernels::Args),
+    /// Many proofs of one key: ark-groth16.
+    Verify(verify::Args),
+    /// Witnesses from circom's modules: the same module as it was written, and node.
+    Witness(witness::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -24,5 +30,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fastpath(args) => fastpath::run(args),
         Command::Groth16(args) => groth16::run(args),
         Command::Kernels(args) => kernels::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Witness(args) => witness::run(args),
     }
 }

@@ -25,11 +25,28 @@ pub fn sha256(test: &str, message_bytes: usize) -> Option<Compiled> {
         "pragma circom 2.0.0;\ninclude \"circomlib/circuits/sha256/sha256.circom\";\n\
          component main = Sha256({bits});\n"
     );
-    compiled(test, &format!("sha256-{message_bytes}"), &source)
+    compiled(test, &format!("sha256-{message_bytes}"), &source, "bn128")
 }
 
-/// A circuit of the given name and source, which may include circomlib.
-fn compiled(test: &str, name: &str, source: &str) -> Option<Compiled> {
+/// So many Poseidon hashes of two inputs, each of the hash before and a counter, from circomlib
+/// (GPL-3.0), over the field that circom calls `prime` (the constants are BN254's in any field: the
+/// arithmetic is what matters here, not the hash). The private input is `in`, the public output
+/// `out`.
+pub fn poseidon_chain(test: &str, hashes: usize, prime: &str) -> Option<Compiled> {
+    let source = format!(
+        "pragma circom 2.0.0;\ninclude \"circomlib/circuits/poseidon.circom\";\n\
+         template Chain(n) {{\n    signal input in;\n    signal output out;\n    \
+         component hash[n];\n    for (var i = 0; i < n; i++) {{\n        \
+         hash[i] = Poseidon(2);\n        hash[i].inputs[0] <== i == 0 ? in : hash[i - 1].out;\n        \
+         hash[i].inputs[1] <== i;\n    }}\n    out <== hash[n - 1].out;\n}}\n\
+         component main = Chain({hashes});\n"
+    );
+    compiled(test, &format!("poseidon-chain-{hashes}-{prime}"), &source, prime)
+}
+
+/// A circuit of the given name and source, which may include circomlib, over the field that circom
+/// calls `prime`.
+pub fn compiled(test: &str, name: &str, source: &str, prime: &str) -> Option<Compiled> {
     let circom = circom2(test)?;
     let circomlib = npm::installed(test, "circomlib", "2.0.5")?.join("node_modules/circomlib");
     let dir = npm::kept(test, &format!("compiled {name}"), name, |dir| {
@@ -37,7 +54,7 @@ fn compiled(test: &str, name: &str, source: &str) -> Option<Compiled> {
         copy(&circomlib.join("circuits"), &dir.join("circomlib/circuits"))
             .and_then(|()| fs::write(dir.join("main.circom"), source))
             .map_err(|error| error.to_string())?;
-        let output = circom.output(dir, &["main.circom", "--r1cs", "--wasm"]);
+        let output = circom.output(dir, &["main.circom", "--r1cs", "--wasm", "--prime", prime]);
         if output.status.success() {
             Ok(())
         } else {

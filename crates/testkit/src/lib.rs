@@ -19,7 +19,7 @@ mod tool;
 
 use std::path::PathBuf;
 
-pub use circuits::{Compiled, sha256};
+pub use circuits::{Compiled, compiled, poseidon_chain, sha256};
 pub use tool::Tool;
 
 /// `snarkjs` (GPL-3.0), the reference for Circom proofs.

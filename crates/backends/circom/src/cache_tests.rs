@@ -17,7 +17,7 @@ impl Fixture {
     /// A cache with one entry, for the empty module.
     fn new() -> (Self, ModuleCache) {
         let dir = tempfile::tempdir().unwrap();
-        let engine = crate::sandbox::engine().unwrap();
+        let engine = crate::sandbox::engine(crate::sandbox::Dialect::Circom).unwrap();
         let key = Key::of(&engine, WASM);
         let cache = ModuleCache::open(dir.path().join("modules")).unwrap();
         let module = Module::from_binary(&engine, WASM).unwrap();
@@ -47,8 +47,11 @@ fn a_stored_module_comes_back_and_is_closed_to_others() {
 
 #[test]
 fn a_key_covers_the_engines_settings() {
-    let ours = crate::sandbox::engine().unwrap();
-    assert!(Key::of(&ours, WASM) == Key::of(&crate::sandbox::engine().unwrap(), WASM));
+    let ours = crate::sandbox::engine(crate::sandbox::Dialect::Circom).unwrap();
+    assert!(
+        Key::of(&ours, WASM)
+            == Key::of(&crate::sandbox::engine(crate::sandbox::Dialect::Circom).unwrap(), WASM)
+    );
     assert!(Key::of(&ours, WASM) != Key::of(&Engine::default(), WASM));
 }
 

@@ -8,8 +8,9 @@ use wasmtime::{ExternType, Module, ValType};
 use crate::{
     CacheError, Inputs, Limits, ModuleCache, ModuleError, RunError, WitnessError,
     cache::Key,
+    native::{AsWritten, FieldCode, READER, Rewritten},
     number,
-    sandbox::{self, FIELD_WORDS, IMPORTS, Run, Sandbox},
+    sandbox::{self, Dialect, FIELD_WORDS, IMPORTS, Run, Sandbox},
     signal::{input_key, shown, signal_hash},
 };
 
@@ -21,6 +22,7 @@ pub struct WitnessCalculator {
     inputs: u32,
     values: u32,
     origin: Origin,
+    field_code: FieldCode,
     cache_error: Option<CacheError>,
 }
 
@@ -32,6 +34,9 @@ pub enum Origin {
     /// It was compiled earlier and kept.
     Cached,
 }
+
+/// Values of a witness that are read together: a page of them.
+const READ_AT_ONCE: usize = 2048;
 
 /// What a module must export, with the number of `i32` it takes and gives.
 const EXPORTS: [(&str, usize, usize); 9] = [
@@ -47,11 +52,31 @@ const EXPORTS: [(&str, usize, usize); 9] = [
 ];
 
 impl WitnessCalculator {
-    /// Compiles a module, or takes it from the cache, and asks it what circuit it is.
+    /// Compiles a module, or takes it from the cache, and asks it what circuit it is. Routines of
+    /// its field are replaced by faster ones where that can be done; see
+    /// [`field_code`](Self::field_code).
     pub fn new(
         wasm: &[u8],
         cache: Option<&ModuleCache>,
         limits: &Limits,
+    ) -> Result<Self, ModuleError> {
+        Self::open(wasm, cache, limits, true)
+    }
+
+    /// The same, with the module's own routines: to compare with.
+    pub fn as_written(
+        wasm: &[u8],
+        cache: Option<&ModuleCache>,
+        limits: &Limits,
+    ) -> Result<Self, ModuleError> {
+        Self::open(wasm, cache, limits, false)
+    }
+
+    fn open(
+        wasm: &[u8],
+        cache: Option<&ModuleCache>,
+        limits: &Limits,
+        native: bool,
     ) -> Result<Self, ModuleError> {
         if wasm.len() > limits.wasm_bytes {
             let (bytes, limit) = (wasm.len(), limits.wasm_bytes);
@@ -60,12 +85,12 @@ impl WitnessCalculator {
         if !wasm.starts_with(b"\0asm") {
             return Err(ModuleError::NotWasm);
         }
-        let engine = sandbox::engine()?;
-        let (module, origin, cache_error) = compile(&engine, wasm, cache)?;
+        let Compiled { module, origin, field_code, cache_error } =
+            compile(wasm, cache, limits, native)?;
         check_interface(&module)?;
-        let sandbox = Sandbox::new(&engine, module, limits)?;
+        let sandbox = Sandbox::new(module, limits)?;
         let About { curve, inputs, values } = sandbox.run(about)?;
-        Ok(Self { sandbox, curve, inputs, values, origin, cache_error })
+        Ok(Self { sandbox, curve, inputs, values, origin, field_code, cache_error })
     }
 
     /// The curve whose scalar field the circuit is over.
@@ -88,6 +113,11 @@ impl WitnessCalculator {
         self.origin
     }
 
+    /// Whether the field's routines are ours, or why not.
+    pub fn field_code(&self) -> FieldCode {
+        self.field_code
+    }
+
     /// Why the cache did not serve or did not keep the module, if it was asked to and failed.
     pub fn cache_error(&self) -> Option<&CacheError> {
         self.cache_error.as_ref()
@@ -108,6 +138,7 @@ impl WitnessCalculator {
         if inputs.curve() != self.curve {
             return Err(WitnessError::Curve { input: inputs.curve(), circuit: self.curve });
         }
+        self.field_code.count();
         self.sandbox.run(|run| {
             // A circuit without inputs computes here, others when the last input is set.
             run.call::<_, ()>("init", 0i32).map_err(computing)?;
@@ -149,12 +180,10 @@ impl WitnessCalculator {
 
     fn read_witness(&self, run: &mut Run) -> Result<Scalars, WitnessError> {
         let modulus = number::modulus(self.curve);
-        let get = run.function::<i32, ()>("getWitness")?;
         let mut witness = Witness::with_capacity(self.values as usize)?;
-        for index in 0..self.values {
-            run.invoke(&get, index as i32)?;
-            let value = run.read_element()?;
-            let broken = |what| WitnessError::Value { index: index as usize, what };
+        let mut keep = |value: Scalar| {
+            let index = witness.0.len();
+            let broken = |what| WitnessError::Value { index, what };
             if !number::is_canonical(&value, &modulus) {
                 return Err(broken("not below the field's order"));
             }
@@ -162,6 +191,30 @@ impl WitnessCalculator {
                 return Err(broken("not 1"));
             }
             witness.0.push(value);
+            Ok(())
+        };
+        // Many at once where the module was given a function for that and has room.
+        let room = match self.field_code {
+            FieldCode::Native { .. } => run.grow(READ_AT_ONCE * size_of::<Scalar>()),
+            FieldCode::AsWritten(_) => None,
+        };
+        if let Some(room) = room {
+            let read = run.function::<(i32, i32, i32), ()>(READER)?;
+            let mut next = 0;
+            while next < self.values {
+                let count = (self.values - next).min(READ_AT_ONCE as u32);
+                run.invoke(&read, (next as i32, count as i32, room as u32 as i32))?;
+                for at in 0..count as usize {
+                    keep(run.element(room + at * size_of::<Scalar>())?)?;
+                }
+                next += count;
+            }
+        } else {
+            let get = run.function::<i32, ()>("getWitness")?;
+            for index in 0..self.values {
+                run.invoke(&get, index as i32)?;
+                keep(run.read_element()?)?;
+            }
         }
         Ok(witness.finish())
     }
@@ -174,30 +227,94 @@ impl std::fmt::Debug for WitnessCalculator {
             .field("inputs", &self.inputs)
             .field("values", &self.values)
             .field("origin", &self.origin)
+            .field("field_code", &self.field_code)
             .finish_non_exhaustive()
     }
+}
+
+/// A module ready to run.
+struct Compiled {
+    module: Module,
+    origin: Origin,
+    field_code: FieldCode,
+    cache_error: Option<CacheError>,
 }
 
 /// Takes the module from the cache, or compiles it and keeps it there. A cache that fails does not
 /// stop the work, but the failure is kept for whoever asks.
 fn compile(
-    engine: &wasmtime::Engine,
     wasm: &[u8],
     cache: Option<&ModuleCache>,
-) -> Result<(Module, Origin, Option<CacheError>), ModuleError> {
-    let cache = cache.map(|cache| (cache, Key::of(engine, wasm)));
+    limits: &Limits,
+    native: bool,
+) -> Result<Compiled, ModuleError> {
+    let circom = sandbox::engine(Dialect::Circom)?;
     let mut cache_error = None;
-    match cache.map(|(cache, key)| cache.load(engine, key)) {
-        Some(Ok(Some(module))) => return Ok((module, Origin::Cached, None)),
-        Some(Err(error)) => cache_error = Some(error),
-        Some(Ok(None)) | None => {}
+    let rewritten = if native { Rewritten::of(wasm) } else { Err(AsWritten::Chosen) };
+    let why = match rewritten {
+        Ok(rewritten) => {
+            let engine = &sandbox::engine(Dialect::Native)?;
+            let entry = cache.map(|cache| Entry::of(cache, engine, rewritten.wasm()));
+            let field_code = rewritten.field_code();
+            // What is in the cache was compared before it was put there.
+            if let Some(module) = entry.as_ref().and_then(|entry| entry.load(&mut cache_error)) {
+                return Ok(Compiled { module, origin: Origin::Cached, field_code, cache_error });
+            }
+            // What circom does not emit is refused, whatever the rest needs.
+            match Module::validate(&circom, wasm)
+                .map_err(|_| AsWritten::Untried)
+                .and_then(|()| rewritten.check(engine, limits))
+            {
+                Err(why) => why,
+                Ok(()) => match Module::from_binary(engine, rewritten.wasm()) {
+                    // The module's own text says best what is wrong with it.
+                    Err(_) => AsWritten::Untried,
+                    Ok(module) => {
+                        let origin = Origin::Compiled;
+                        entry.inspect(|entry| entry.store(&module, &mut cache_error));
+                        return Ok(Compiled { module, origin, field_code, cache_error });
+                    }
+                },
+            }
+        }
+        Err(why) => why,
+    };
+    let field_code = FieldCode::AsWritten(why);
+    let entry = cache.map(|cache| Entry::of(cache, &circom, wasm));
+    if let Some(module) = entry.as_ref().and_then(|entry| entry.load(&mut cache_error)) {
+        return Ok(Compiled { module, origin: Origin::Cached, field_code, cache_error });
     }
-    let module = Module::from_binary(engine, wasm)
+    let module = Module::from_binary(&circom, wasm)
         .map_err(|error| ModuleError::Invalid { why: format!("{error:#}") })?;
-    if let Some(Err(error)) = cache.map(|(cache, key)| cache.store(key, &module)) {
-        cache_error.get_or_insert(error);
+    entry.inspect(|entry| entry.store(&module, &mut cache_error));
+    Ok(Compiled { module, origin: Origin::Compiled, field_code, cache_error })
+}
+
+/// A module's place in a cache.
+struct Entry<'a> {
+    cache: &'a ModuleCache,
+    engine: &'a wasmtime::Engine,
+    key: Key,
+}
+
+impl<'a> Entry<'a> {
+    fn of(cache: &'a ModuleCache, engine: &'a wasmtime::Engine, wasm: &[u8]) -> Self {
+        Self { cache, engine, key: Key::of(engine, wasm) }
     }
-    Ok((module, Origin::Compiled, cache_error))
+
+    fn load(&self, failure: &mut Option<CacheError>) -> Option<Module> {
+        let loaded = self.cache.load(self.engine, self.key);
+        loaded.unwrap_or_else(|error| {
+            failure.get_or_insert(error);
+            None
+        })
+    }
+
+    fn store(&self, module: &Module, failure: &mut Option<CacheError>) {
+        if let Err(error) = self.cache.store(self.key, module) {
+            failure.get_or_insert(error);
+        }
+    }
 }
 
 /// Checks names and types, so that nothing can be missing later.

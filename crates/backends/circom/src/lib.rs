@@ -23,6 +23,10 @@
 //! the secret. Inputs, the module's memory and the witness are wiped after use; registers, thread
 //! stacks and numbers on their way between them are not.
 //!
+//! The arithmetic of circom's modules is slow as it is written; where a module still has its names,
+//! its field routines are replaced by faster ones that were compared with them first, and
+//! [`WitnessCalculator::field_code`] says so.
+//!
 //! wasmtime with Cranelift does the running. An interpreter would need no compilation and no
 //! machine code on disk, but large circuits compute for seconds even when compiled; circom's C++
 //! is faster still and wants a C++ toolchain for each circuit.
@@ -36,6 +40,7 @@ mod error;
 mod fault;
 mod input;
 mod limits;
+mod native;
 mod number;
 mod sandbox;
 mod signal;
@@ -48,5 +53,6 @@ pub use error::{InputError, ModuleError, RunError, WitnessError};
 pub use fault::{Fault, FaultKind};
 pub use input::Inputs;
 pub use limits::Limits;
+pub use native::{AsWritten, FieldCode, WitnessCounts, witness_counts};
 pub use number::NumberError;
 pub use signal::signal_hash;

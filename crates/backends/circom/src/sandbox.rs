@@ -11,8 +11,8 @@ use std::{
 };
 
 use wasmtime::{
-    Caller, Config, Engine, Instance, Linker, Memory, Module, OptLevel, ResourceLimiter, Store,
-    Trap, TypedFunc, UpdateDeadline, WasmFeatures,
+    Caller, Config, Engine, Func, Instance, Linker, Memory, Module, OptLevel, ResourceLimiter,
+    Store, Trap, TypedFunc, UpdateDeadline, Val, WasmFeatures,
 };
 use zeroize::Zeroize;
 
@@ -29,9 +29,19 @@ const TRACE_LIMIT: usize = 2048;
 /// A run without a bound on its time gets this one.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// An engine that compiles and runs what circom emits, and refuses the rest of wasm.
-pub(crate) fn engine() -> Result<Engine, ModuleError> {
+/// What a module may use of wasm.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// What circom emits.
+    Circom,
+    /// What stands in a module with routines of ours too.
+    Native,
+}
+
+/// An engine that compiles and runs a dialect, and refuses the rest of wasm.
+pub(crate) fn engine(dialect: Dialect) -> Result<Engine, ModuleError> {
     let mut config = Config::new();
+    let native = WasmFeatures::WIDE_ARITHMETIC | WasmFeatures::SIMD;
     config
         .wasm_features(WasmFeatures::all(), false)
         // Integers and memory; what optimisers of wasm use by default with them.
@@ -42,6 +52,7 @@ pub(crate) fn engine() -> Result<Engine, ModuleError> {
                 | WasmFeatures::MULTI_VALUE,
             true,
         )
+        .wasm_features(native, dialect == Dialect::Native)
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK)
@@ -125,18 +136,25 @@ impl ResourceLimiter for Host {
 
 impl Sandbox {
     /// Makes the callbacks of `module` ready. What it imports was checked to be among [`IMPORTS`].
-    pub(crate) fn new(
-        engine: &Engine,
-        module: Module,
-        limits: &Limits,
-    ) -> Result<Self, ModuleError> {
-        let mut linker = Linker::new(engine);
+    pub(crate) fn new(module: Module, limits: &Limits) -> Result<Self, ModuleError> {
+        let mut linker = Linker::new(module.engine());
         define_imports(&mut linker).map_err(|error| ModuleError::Runtime(error.to_string()))?;
         Ok(Self { linker, module, memory_limit: limits.memory_bytes, time_limit: limits.time })
     }
 
     /// Runs `work` on a fresh instance, under the bounds, on a thread of its own.
     pub(crate) fn run<R: Send, E: From<RunError> + Send>(
+        &self,
+        work: impl FnOnce(&mut Run) -> Result<R, E> + Send,
+    ) -> Result<R, E> {
+        self.run_bare(|run| {
+            run.find_exchange()?;
+            work(run)
+        })
+    }
+
+    /// The same for a module that has not circom's interface, but a memory and functions only.
+    pub(crate) fn run_bare<R: Send, E: From<RunError> + Send>(
         &self,
         work: impl FnOnce(&mut Run) -> Result<R, E> + Send,
     ) -> Result<R, E> {
@@ -202,10 +220,14 @@ impl Run {
             .instantiate(&mut store, module)
             .map_err(|error| classify(&error, store.data()))?;
         let memory = instance.get_memory(&mut store, "memory").ok_or_else(no_memory)?;
-        let mut run = Self { store, memory, instance, exchange: 0 };
-        let exchange: i32 = run.call("getSharedRWMemoryStart", ())?;
-        run.exchange = exchange as u32 as usize;
-        Ok(run)
+        Ok(Self { store, memory, instance, exchange: 0 })
+    }
+
+    /// Asks where values are exchanged.
+    fn find_exchange(&mut self) -> Result<(), RunError> {
+        let exchange: i32 = self.call("getSharedRWMemoryStart", ())?;
+        self.exchange = exchange as u32 as usize;
+        Ok(())
     }
 
     /// Looks up one of the module's functions.
@@ -239,6 +261,45 @@ impl Run {
         self.invoke(&function, parameters)
     }
 
+    /// Looks up a function whatever its type.
+    pub(crate) fn any_function(&mut self, name: &str) -> Result<Func, RunError> {
+        let missing = || RunError::Trap { what: format!("it has no function `{name}`") };
+        self.instance.get_func(&mut self.store, name).ok_or_else(missing)
+    }
+
+    /// Calls a function of integers that gives at most one back.
+    pub(crate) fn invoke_any(
+        &mut self,
+        function: &Func,
+        parameters: &[i32],
+    ) -> Result<Option<i32>, RunError> {
+        let parameters: Vec<Val> = parameters.iter().copied().map(Val::I32).collect();
+        let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
+        function
+            .call(&mut self.store, &parameters, &mut results)
+            .map_err(|error| classify(&error, self.store.data()))?;
+        Ok(results.first().and_then(Val::i32))
+    }
+
+    /// Copies bytes out of the module's memory.
+    pub(crate) fn read(&self, at: usize, bytes: &mut [u8]) -> Result<(), RunError> {
+        self.memory.read(&self.store, at, bytes).map_err(|_| outside())
+    }
+
+    /// Copies bytes into the module's memory.
+    pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), RunError> {
+        self.memory.write(&mut self.store, at, bytes).map_err(|_| outside())
+    }
+
+    /// Makes room behind the module's own memory, and tells where; none if its limits forbid.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Option<usize> {
+        let at = self.memory.data_size(&self.store);
+        let pages = bytes.div_ceil(self.memory.page_size(&self.store) as usize) as u64;
+        // An address in the module has 32 bits.
+        let fits = u32::try_from(at.checked_add(bytes)?).is_ok();
+        (fits && self.memory.grow(&mut self.store, pages).is_ok()).then_some(at)
+    }
+
     /// Bytes of linear memory that the module has now.
     pub(crate) fn memory_size(&self) -> usize {
         self.memory.data_size(&self.store)
@@ -247,10 +308,15 @@ impl Run {
     /// The field element in the area that module and host exchange values through; what
     /// `readSharedRWMemory` gives word by word.
     pub(crate) fn read_element(&self) -> Result<[u64; 4], RunError> {
+        self.element(self.exchange)
+    }
+
+    /// The field element at an address.
+    pub(crate) fn element(&self, at: usize) -> Result<[u64; 4], RunError> {
         let bytes = self
             .memory
             .data(&self.store)
-            .get(self.exchange..)
+            .get(at..)
             .and_then(|rest| rest.first_chunk::<FIELD_BYTES>())
             .ok_or_else(outside)?;
         let mut words = [0; 4];
@@ -365,13 +431,13 @@ mod tests {
 
     #[test]
     fn a_runs_memory_is_zero_after_it() {
-        let engine = engine().unwrap();
+        let engine = engine(Dialect::Circom).unwrap();
         let text = r#"(module
             (memory (export "memory") 3)
             (data (i32.const 5) "secret") (data (i32.const 140000) "secret")
             (func (export "getSharedRWMemoryStart") (result i32) (i32.const 8192)))"#;
         let module = Module::from_binary(&engine, &wat::parse_str(text).unwrap()).unwrap();
-        let sandbox = Sandbox::new(&engine, module, &Limits::default()).unwrap();
+        let sandbox = Sandbox::new(module, &Limits::default()).unwrap();
         let written = |run: &Run| run.memory.data(&run.store).iter().filter(|&&b| b != 0).count();
         let done: Result<(), RunError> = sandbox.run(|run| {
             run.write_element(&[u64::MAX; 4])?;

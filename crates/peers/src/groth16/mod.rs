@@ -7,7 +7,7 @@ mod circuits;
 use std::{io::Write, path::PathBuf, time::Instant};
 
 use anyhow::ensure;
-use athanor_groth16::{ProvingKey, Witness, development_setup};
+use athanor_groth16::{ProvingKey, Witness, development_setup, synthetic::Example};
 use athanor_kernels::{
     Bls12_381, Bn254, Curve, Device, Quotient,
     bench::{cpu_name, scalars},
@@ -17,6 +17,11 @@ use cpu_time::ProcessTime;
 use serde_json::json;
 
 use self::circuits::Circuit;
+
+/// The circuit that comes with Athanor, and a witness.
+pub(crate) fn merkle() -> anyhow::Result<Example<<Bn254 as Curve>::Fr>> {
+    Ok(circuits::merkle()?.example)
+}
 
 /// What to measure.
 #[derive(clap::Args)]

@@ -14,8 +14,8 @@ use athanor_kernels::{Curve, CurveId, Scalars};
 
 use super::keys;
 use crate::{
-    Fault, FaultKind, Inputs, Limits, ModuleCache, ModuleError, RunError, WitnessCalculator,
-    WitnessError as CalculatorError,
+    Fault, FaultKind, FieldCode, Inputs, Limits, ModuleCache, ModuleError, RunError,
+    WitnessCalculator, WitnessError as CalculatorError,
 };
 
 /// Reads a `.wtns`; `path` is for errors.
@@ -38,6 +38,9 @@ pub(crate) fn generator(
         WitnessCalculator::new(&module, cache, limits).map_err(|error| bad_module(wasm, error))?;
     if let Some(error) = calculator.cache_error() {
         warn(&format!("the compiled module is not cached: {error}"));
+    }
+    if let FieldCode::AsWritten(why) = calculator.field_code() {
+        warn(&format!("the witness generator computes as circom wrote it, {why}: it is slower"));
     }
     Ok(calculator)
 }
