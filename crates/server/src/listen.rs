@@ -25,6 +25,10 @@ use crate::opening::Opening;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 128;
 
+/// Bytes that a connection may keep to read into, and the most that its headers may have. A larger one
+/// stays as large as the largest body that ever came: two thousand such hold half a gigabyte.
+const BUFFER: usize = 32 << 10;
+
 /// What connections share: how many there may be, and how long a client may be silent.
 #[derive(Clone)]
 pub(crate) struct Bounds {
@@ -162,7 +166,7 @@ async fn connection(
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     // A client that sends its headers byte by byte holds a place for so long and no longer.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(silence);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(silence).max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
