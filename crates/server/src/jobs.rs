@@ -124,6 +124,7 @@ async fn accept(
     admit(app, &submission)?;
     let submission = Submission { reference: Some(public.as_str().into()), ..submission };
     let (tenant, circuit) = (submission.tenant.clone(), submission.circuit.clone());
+    let callback = submission.callback.is_some();
     let engine = app.clone();
     // Parsing an input takes a while for a large one.
     let begun = tokio::task::spawn_blocking(move || engine.engine.begin(submission)).await;
@@ -133,7 +134,7 @@ async fn accept(
         app.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         return Err(error.into());
     }
-    follow(app, public.clone(), OpenJob { tenant, circuit, handle, room });
+    follow(app, public.clone(), OpenJob { tenant, circuit, handle, callback, room });
     Ok(public)
 }
 
@@ -169,8 +170,11 @@ pub(crate) fn follow(app: &Arc<App>, public: String, job: OpenJob) {
         app.metrics.ended(&job.circuit, began.elapsed(), &end);
         // A job that ended because the service stops is still accepted in the journal.
         app.open().remove(&public);
+        let callback = job.callback;
         drop(job);
-        callbacks::ended(app, &public).await;
+        if callback {
+            callbacks::ended(app, &public).await;
+        }
     });
 }
 

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 /// Why a request failed. The name is stable; programs act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +219,18 @@ pub(crate) struct ProblemDetails {
     retriable: bool,
     /// The reason as users of the Midnight proving skills know it.
     code: String,
+}
+
+/// What every operation may answer instead, for the description of the interface.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "describes what `Problem` answers")]
+pub(crate) enum Problems {
+    /// The request cannot be met as it is.
+    #[response(status = "4XX", content_type = "application/problem+json")]
+    Refused(ProblemDetails),
+    /// The service cannot meet it, now or at all.
+    #[response(status = "5XX", content_type = "application/problem+json")]
+    Failed(ProblemDetails),
 }
 
 impl From<JobError> for Problem {

@@ -156,6 +156,7 @@ async fn resume(app: Arc<App>, unfinished: Vec<athanor_engine::Unfinished>) {
         let circuit = job.submission.circuit.clone();
         let public = job.submission.reference.as_deref().unwrap_or_default().to_owned();
         let tenant = job.submission.tenant.clone();
+        let callback = job.submission.callback.is_some();
         // What was accepted goes on, whether there is room for more or not.
         let room = app.inputs.take(job.submission.input.bytes().len()).ok();
         loop {
@@ -167,7 +168,9 @@ async fn resume(app: Arc<App>, unfinished: Vec<athanor_engine::Unfinished>) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         match app.engine.restore(job) {
-            Ok(handle) => jobs::follow(&app, public, OpenJob { tenant, circuit, handle, room }),
+            Ok(handle) => {
+                jobs::follow(&app, public, OpenJob { tenant, circuit, handle, callback, room })
+            }
             Err(error) => {
                 say(&format!("job {public} waits in the journal: {error}"));
             }

@@ -52,6 +52,8 @@ pub(crate) struct OpenJob {
     pub(crate) tenant: String,
     pub(crate) circuit: String,
     pub(crate) handle: JobHandle,
+    /// Whether somebody wants to be told of its end.
+    pub(crate) callback: bool,
     /// The memory of its input, given back with this.
     #[allow(dead_code, reason = "held, not read")]
     pub(crate) room: Option<OwnedSemaphorePermit>,

@@ -92,8 +92,6 @@ pub(crate) struct Log {
     synced_names: BTreeMap<PathBuf, Entry>,
     /// How many changes there were.
     pub(crate) changes: u64,
-    /// How many of them were syncs.
-    pub(crate) syncs: u64,
 }
 
 impl Log {
@@ -122,13 +120,11 @@ impl Log {
                 }
                 "T" => log.change(inode, Change::Cut(number(1).unwrap() as usize)),
                 "S" => {
-                    log.syncs += 1;
                     let file = log.files.entry(inode).or_default();
                     file.synced.clone_from(&file.now);
                     file.since.clear();
                 }
                 "D" => {
-                    log.syncs += 1;
                     let directory = Path::new(what);
                     let inside = |path: &Path| path.parent() == Some(directory);
                     log.synced_names.retain(|path, _| !inside(path));

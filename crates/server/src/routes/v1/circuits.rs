@@ -10,7 +10,7 @@ use super::super::{answer, caller};
 use crate::answers::{Circuit, Circuits};
 use crate::auth::Role;
 use crate::circuits;
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Problems};
 use crate::state::App;
 
 /// The circuits of the catalog, and those that are loaded.
@@ -20,7 +20,7 @@ use crate::state::App;
     tag = "circuits",
     responses(
         (status = 200, body = Circuits),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn list(
@@ -39,7 +39,7 @@ pub(in crate::routes) async fn list(
     params(("name" = String, Path)),
     responses(
         (status = 200, body = Circuit),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn show(
@@ -60,7 +60,7 @@ pub(in crate::routes) async fn show(
     responses(
         (status = 200, body = Circuit, description = "it is ready"),
         (status = 202, body = Circuit, description = "it is loading"),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn load(
@@ -85,7 +85,7 @@ pub(in crate::routes) async fn load(
     params(("name" = String, Path)),
     responses(
         (status = 200, body = Circuit),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn unload(

@@ -19,7 +19,7 @@ use super::super::{answer, bad_json, caller, query, raw_json, receive};
 use crate::answers::{Accepted, Event, Job, Jobs};
 use crate::auth::Role;
 use crate::jobs::{self, Asked, Proven};
-use crate::problem::{Problem, ProblemDetails, Reason};
+use crate::problem::{Problem, Problems, Reason};
 use crate::state::App;
 use crate::upload::Upload;
 
@@ -101,8 +101,7 @@ async fn submit_request(
     request_body(content((Submit = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
         (status = 202, body = Accepted, headers(("Location" = String))),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn submit(
@@ -128,8 +127,7 @@ pub(in crate::routes) async fn submit(
     request_body(content((Submit = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
         (status = 200, body = Object, description = "`proof` and `publicSignals`, as snarkjs writes them", headers(("Athanor-Job" = String), ("Server-Timing" = String))),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn prove(
@@ -176,8 +174,7 @@ pub(in crate::routes) struct ListQuery {
     params(ListQuery),
     responses(
         (status = 200, body = Jobs),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn list(
@@ -198,8 +195,7 @@ pub(in crate::routes) async fn list(
     params(("id" = String, Path)),
     responses(
         (status = 200, body = Job),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn show(
@@ -219,8 +215,7 @@ pub(in crate::routes) async fn show(
     params(("id" = String, Path)),
     responses(
         (status = 200, body = Object, description = "`proof` and `publicSignals`, as snarkjs writes them"),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn result(
@@ -240,8 +235,7 @@ pub(in crate::routes) async fn result(
     params(("id" = String, Path)),
     responses(
         (status = 204),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn cancel(
@@ -262,8 +256,7 @@ pub(in crate::routes) async fn cancel(
     params(("id" = String, Path)),
     responses(
         (status = 202, body = Job),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn retry(
@@ -284,8 +277,7 @@ pub(in crate::routes) async fn retry(
     params(("id" = String, Path)),
     responses(
         (status = 200, body = String, content_type = "text/event-stream", description = "events `entering`, `progress`, and `complete` or `ended` as the last"),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn events(

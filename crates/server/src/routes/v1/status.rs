@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::super::{answer, caller};
 use crate::answers::Status;
 use crate::auth::Role;
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Problems};
 use crate::state::App;
 
 /// How the service stands.
@@ -19,8 +19,7 @@ use crate::state::App;
     tag = "status",
     responses(
         (status = 200, body = Status),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn status(

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::super::{answer, bad_json, caller, receive};
 use crate::answers::{Verdict, Verdicts};
 use crate::auth::Role;
-use crate::problem::{Problem, ProblemDetails, Reason};
+use crate::problem::{Problem, Problems, Reason};
 use crate::state::App;
 use crate::verify::{self, Claim};
 
@@ -59,8 +59,7 @@ pub(in crate::routes) struct OneOfMany {
     request_body = Verify,
     responses(
         (status = 200, body = Verdict),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn one(
@@ -93,8 +92,7 @@ pub(in crate::routes) async fn single(
     request_body = VerifyMany,
     responses(
         (status = 200, body = Verdicts),
-        (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = "5XX", body = ProblemDetails, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(in crate::routes) async fn many(
