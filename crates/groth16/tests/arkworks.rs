@@ -142,6 +142,12 @@ fn same_bytes_and_mutual_verification<C: Curve, const ODD_COSET: bool>(example: 
     assert_eq!(verifier.verify(&other, &ours), Err(VerifyError::Invalid));
 }
 
+/// A processor without IFMA makes them on that path all the same.
+#[test]
+fn the_integer_path_makes_the_same_proofs() {
+    athanor_testkit::again_on_ifma(&["proofs_equal_arkworks"]);
+}
+
 #[test]
 fn proofs_equal_arkworks_with_snarkjs_quotient() {
     same_bytes_and_mutual_verification::<Bn254, true>(dense::<Bn254>(100, 1));

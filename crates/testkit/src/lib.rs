@@ -1,7 +1,7 @@
 //! Programs and files that tests compare Athanor with, from npm: snarkjs, circom2, solc,
-//! semaphore, circomlib.
+//! semaphore, circomlib; and a processor that this one is not ([`again_on_ifma`]).
 //!
-//! They are fetched once, in pinned versions, into `.cache/npm` of the repository, which git
+//! The programs are fetched once, in pinned versions, into `.cache/npm` of the repository, which git
 //! ignores; nothing of them is part of Athanor. Where Node is absent, or npm cannot fetch, a test
 //! is skipped with a line on standard error that names it; with `ATHANOR_REQUIRE_NODE=1`, which CI
 //! sets, it fails instead.
@@ -14,12 +14,14 @@
 //! ```
 
 mod circuits;
+mod ifma;
 mod npm;
 mod tool;
 
 use std::path::PathBuf;
 
 pub use circuits::{Compiled, compiled, poseidon_chain, sha256};
+pub use ifma::again_on_ifma;
 pub use tool::Tool;
 
 /// `snarkjs` (GPL-3.0), the reference for Circom proofs.

@@ -15,9 +15,22 @@ fn words<F: PrimeField<BigInt = ark_ff::BigInt<4>>>(values: &[F]) -> Scalars {
     Scalars::new(values.iter().map(|value| value.into_bigint().0).collect())
 }
 
-/// Every path that this processor can take.
+/// Every path that this processor can take, or the forced one.
 fn paths() -> impl Iterator<Item = Path> {
-    Path::ALL.into_iter().filter(|path| path.available())
+    let forced = Path::forced().unwrap();
+    Path::ALL.into_iter().filter(move |path| forced.map_or(path.available(), |it| it == *path))
+}
+
+/// A processor without IFMA sees the path run all the same.
+#[test]
+fn the_integer_path_holds_on_an_emulated_processor() {
+    athanor_testkit::again_on_ifma(&[
+        "equal_arkworks",
+        "equal_their_slow_twins",
+        "equals_the_plain_sum",
+        "take_a_quadratic_path",
+        "that_served_is_counted",
+    ]);
 }
 
 /// Scalars that take every shortcut: 0, 1, r-1, small ones, sparse ones, repeated and random ones.

@@ -262,7 +262,7 @@ mod tests {
         }
     }
 
-    /// Says nothing where the processor lacks the instructions.
+    /// Where the processor lacks the instructions, the tests of the device run this on an emulated one.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn operations_on_integer_multiply_add_equal_arkworks() {

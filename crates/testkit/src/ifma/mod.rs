@@ -1,0 +1,56 @@
+//! A processor with AVX-512 IFMA, for tests on one that has AVX-512 without it.
+//!
+//! `emulator.c` stands between a process and the two instructions; it is compiled here, with the C
+//! compiler that the build needs anyhow, and preloaded. What it runs is the code that a newer
+//! processor runs, instruction by instruction; only its speed means nothing.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// Runs tests of the calling test's own program again, those whose names contain one of `names`,
+/// with the kernels on their IFMA path, and sees that the path was taken.
+///
+/// Where the processor has the instructions, the tests took the path already; where it can neither run
+/// nor emulate them, that is said on standard error.
+///
+/// # Panics
+/// Where a test fails, or no emulated instruction ran.
+pub fn again_on_ifma(names: &[&str]) {
+    if processor_has("avx512ifma") {
+        return;
+    }
+    if !["avx512f", "avx512dq", "cpuid_fault"].into_iter().all(processor_has) {
+        eprintln!("SKIPPED on IFMA, which this processor can neither run nor emulate: {names:?}");
+        return;
+    }
+    let place = tempfile::tempdir().expect("a place for the emulator");
+    let emulator = place.path().join("emulator.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ifma/emulator.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O2", "-o"]).args([&emulator, &source]);
+    said(&compiler.output().expect("a C compiler"));
+    let mut tests = Command::new(env::current_exe().expect("the test's own program"));
+    tests.args(names).env("LD_PRELOAD", &emulator).env("ATHANOR_KERNELS", "ifma");
+    let (out, err) = said(&tests.output().expect("it starts"));
+    assert!(out.contains("test result: ok") && !out.contains(" 0 passed"), "no test: {out}");
+    let places = err.rsplit_once("ifma emulator: ").map_or("", |(_, said)| said);
+    assert!(!places.is_empty() && !places.starts_with("0 "), "IFMA was not used: {err}");
+}
+
+/// Whether the processor has a feature, by the kernel's name of it.
+fn processor_has(feature: &str) -> bool {
+    let known = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = known.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    flags.split_ascii_whitespace().any(|flag| flag == feature)
+}
+
+/// What a program said that must have ended well.
+fn said(output: &Output) -> (String, String) {
+    let [out, err] =
+        [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned());
+    assert!(output.status.success(), "{out}\n{err}");
+    (out, err)
+}
