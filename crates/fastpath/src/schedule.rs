@@ -22,6 +22,13 @@ const LOOK: u32 = 16;
 const SERIAL_STRETCH: u32 = 2048;
 /// Transactions executed side by side between two looks.
 const STRETCH: u32 = 1 << 16;
+/// Transactions of the plain loop that share one reading of the clock where the loop is timed.
+const TIMED: u32 = 32;
+/// The loop is timed over so many transactions, or for so many nanoseconds, whichever is over first; but
+/// never over more than a part of what is left.
+const TIMED_MOST: u32 = 1024;
+const TIMED_NANOS: u128 = 300_000;
+const TIMED_PART: u32 = 10;
 /// Nanoseconds of work that share one clock stamp.
 const STAMP_EVERY: f64 = 5000.0;
 
@@ -48,6 +55,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
             crate::sync_lock(lane).start(LOOK);
         }
         if self.config.adaptive {
+            self.tuner.begin();
             self.stretches(Order::From(0), total, receipts, &mut decisions, &[]);
             if decisions.iter().all(|decision| decision.mode == Mode::Serial) {
                 self.tuner.forgive();
@@ -91,7 +99,18 @@ impl<T: Transaction> Schedule<'_, '_, T> {
                 // All that was looked at had been refused.
                 continue;
             };
+            let timed = ((count - at) / TIMED_PART).min(TIMED_MOST);
+            if timed >= 2 * TIMED && self.tuner.wants_timing() {
+                let (done, nanos) = self.time_plain(order.skip(at), timed, receipts);
+                note(decisions, Mode::Serial, done, 1, "the plain loop is timed".into());
+                self.tuner.time(&forecast, nanos);
+                at += done;
+            }
+            let forecast = self.tuner.in_the_plain_loop(forecast);
             let choice = self.tuner.choose(&forecast, count - at, &given_up);
+            if exclude.is_empty() {
+                self.tuner.chose(choice.mode);
+            }
             let stretch = (count - at).min(if choice.mode == Mode::Serial {
                 SERIAL_STRETCH
             } else {
@@ -109,6 +128,22 @@ impl<T: Transaction> Schedule<'_, '_, T> {
             }
             at += done;
         }
+    }
+
+    /// Executes some of a stretch in the plain loop; returns how many, and the nanoseconds of a typical
+    /// one.
+    fn time_plain(&mut self, order: Order<'_>, count: u32, receipts: &mut [Receipt]) -> (u32, f64) {
+        let mut lane = crate::sync_lock(&self.lanes[0]);
+        let (began, mut at, mut parts) = (Instant::now(), 0, Vec::new());
+        while at < count && began.elapsed().as_nanos() < TIMED_NANOS {
+            let part = TIMED.min(count - at);
+            let start = Instant::now();
+            serial::run(self.env, order.skip(at), part, &mut lane, receipts);
+            parts.push(start.elapsed().as_nanos() as f64 / f64::from(part));
+            at += part;
+        }
+        parts.sort_unstable_by(f64::total_cmp);
+        (at, parts[parts.len() / 2])
     }
 
     /// Carries a choice out; returns how many transactions were executed.

@@ -10,6 +10,7 @@ use athanor_circom::{
     AsWritten, FieldCode, Inputs, Limits, ModuleCache, Origin, WitnessCalculator, witness_counts,
 };
 use common::Text;
+use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Routines that circom's modules have.
 const ALL: FieldCode = FieldCode::Native { routines: 16 };
@@ -246,4 +247,33 @@ fn a_witness_without_room_to_be_read_at_once_is_read_one_by_one() {
     let text = Text::new().extra(right).memory(r#"(memory (export "memory") 1 1)"#);
     assert_eq!(text.load().unwrap().field_code(), FieldCode::Native { routines: 1 });
     assert_eq!(*text.calculate().unwrap(), [[1, 0, 0, 0], [7, 0, 0, 0]]);
+}
+
+/// What takes modules apart does so before the compiler has looked at them.
+#[test]
+fn a_damaged_module_is_refused_or_loads() {
+    let rounds = if std::env::var_os("ATHANOR_LONG_TESTS").is_some() { 200_000 } else { 300 };
+    let right = "(func $Fr_copy (param i32 i32)
+        (memory.copy (local.get 0) (local.get 1) (i32.const 40)))";
+    let whole = Text::new().extra(right).wasm();
+    let limits = Limits { time: Duration::from_millis(20), ..Limits::default() };
+    let random = &mut StdRng::seed_from_u64(1);
+    let (mut refused, mut loaded) = (0, 0);
+    for _ in 0..rounds {
+        let mut module = whole.clone();
+        for _ in 0..random.random_range(1..4) {
+            let at = random.random_range(8..module.len());
+            match random.random_range(0..4) {
+                0 => module[at] = random.random(),
+                1 => module[at] ^= 1 << random.random_range(0..8),
+                2 => _ = module.remove(at),
+                _ => module.insert(at, random.random()),
+            }
+        }
+        match WitnessCalculator::new(&module, None, &limits) {
+            Ok(_) => loaded += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 0 && loaded > 0, "{refused} refused, {loaded} loaded");
 }

@@ -54,6 +54,8 @@ impl Seen {
 pub(crate) struct Forecast {
     /// Mean wall-clock nanoseconds of a transaction, outliers cut.
     pub(crate) nanos: f64,
+    /// Those of one in the middle.
+    pub(crate) typical: f64,
     /// Chance that a transaction reads what one of the `threads - 1` before it writes.
     pub(crate) near: f64,
     /// Chance that a transaction reads what another one close by writes.
@@ -103,13 +105,15 @@ impl Sample {
         let mut sorted: Vec<u64> = self.seen.iter().map(|seen| seen.nanos).collect();
         sorted.sort_unstable();
         // An interrupt in one of a few transactions must not decide; a heavy tail may.
-        let cap = sorted[sorted.len() / 2].saturating_mul(8).max(1000);
+        let middle = sorted[sorted.len() / 2];
+        let cap = middle.saturating_mul(8).max(1000);
         let mean = sorted.iter().map(|&nanos| nanos.min(cap) as f64).sum::<f64>() / n;
         let (near, far) = self.conflicts(threads);
         let share = |f: fn(&Seen) -> bool| self.seen.iter().filter(|s| f(s)).count() as f64 / n;
         let declared = share(|seen| seen.declared);
         Some(Forecast {
             nanos: (mean - clock_nanos).max(1.0),
+            typical: (middle as f64 - clock_nanos).max(1.0),
             near,
             far,
             known: if declared > 0.5 { self.greedy(threads) } else { 1.0 },
