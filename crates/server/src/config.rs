@@ -59,7 +59,7 @@ pub struct Tls {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
-    /// Largest request body, decompressed, in bytes.
+    /// Largest request body, decompressed, in bytes. What C1 says of a sector of 32 GiB is 68 MB.
     pub body_bytes: usize,
     /// Most memory for inputs that arrive or wait with their jobs, in MiB; none for an eighth of the
     /// whole. Twice as much is set aside of the memory for proofs, for inputs are parsed.
@@ -114,7 +114,7 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            body_bytes: 64 << 20,
+            body_bytes: 128 << 20,
             inputs_mib: None,
             header_seconds: 15,
             body_seconds: 60,
