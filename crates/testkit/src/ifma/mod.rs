@@ -6,6 +6,7 @@
 
 use std::{
     env, fs,
+    io::{self, Write},
     path::Path,
     process::{Command, Output},
 };
@@ -23,7 +24,8 @@ pub fn again_on_ifma(names: &[&str]) {
         return;
     }
     if !["avx512f", "avx512dq", "cpuid_fault"].into_iter().all(processor_has) {
-        eprintln!("SKIPPED on IFMA, which this processor can neither run nor emulate: {names:?}");
+        let why = "this processor can neither run nor emulate IFMA";
+        let _ = writeln!(io::stderr(), "SKIPPED: {names:?}: {why}");
         return;
     }
     let place = tempfile::tempdir().expect("a place for the emulator");
