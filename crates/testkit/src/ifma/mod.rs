@@ -11,6 +11,9 @@ use std::{
     process::{Command, Output},
 };
 
+/// How the emulator ends where the machine does not let it begin.
+const NOT_HERE: i32 = 77;
+
 /// Runs tests of the calling test's own program again, those whose names contain one of `names`,
 /// with the kernels on their IFMA path, and sees that the path was taken.
 ///
@@ -24,9 +27,7 @@ pub fn again_on_ifma(names: &[&str]) {
         return;
     }
     if !["avx512f", "avx512dq", "cpuid_fault"].into_iter().all(processor_has) {
-        let why = "this processor can neither run nor emulate IFMA";
-        let _ = writeln!(io::stderr(), "SKIPPED: {names:?}: {why}");
-        return;
+        return skipped(names, "this processor can neither run nor emulate IFMA");
     }
     let place = tempfile::tempdir().expect("a place for the emulator");
     let emulator = place.path().join("emulator.so");
@@ -36,10 +37,18 @@ pub fn again_on_ifma(names: &[&str]) {
     said(&compiler.output().expect("a C compiler"));
     let mut tests = Command::new(env::current_exe().expect("the test's own program"));
     tests.args(names).env("LD_PRELOAD", &emulator).env("ATHANOR_KERNELS", "ifma");
-    let (out, err) = said(&tests.output().expect("it starts"));
+    let tests = tests.output().expect("it starts");
+    if tests.status.code() == Some(NOT_HERE) {
+        return skipped(names, &String::from_utf8_lossy(&tests.stderr));
+    }
+    let (out, err) = said(&tests);
     assert!(out.contains("test result: ok") && !out.contains(" 0 passed"), "no test: {out}");
     let places = err.rsplit_once("ifma emulator: ").map_or("", |(_, said)| said);
     assert!(!places.is_empty() && !places.starts_with("0 "), "IFMA was not used: {err}");
+}
+
+fn skipped(names: &[&str], why: &str) {
+    let _ = writeln!(io::stderr(), "SKIPPED: {names:?}: {}", why.trim());
 }
 
 /// Whether the processor has a feature, by the kernel's name of it.
