@@ -55,7 +55,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
             crate::sync_lock(lane).start(LOOK);
         }
         if self.config.adaptive {
-            self.tuner.begin();
+            self.tuner.plain.begin();
             self.stretches(Order::From(0), total, receipts, &mut decisions, &[]);
             if decisions.iter().all(|decision| decision.mode == Mode::Serial) {
                 self.tuner.forgive();
@@ -100,16 +100,16 @@ impl<T: Transaction> Schedule<'_, '_, T> {
                 continue;
             };
             let timed = ((count - at) / TIMED_PART).min(TIMED_MOST);
-            if timed >= 2 * TIMED && self.tuner.wants_timing() {
+            if self.config.threads > 1 && timed >= 2 * TIMED && self.tuner.plain.wants_timing() {
                 let (done, nanos) = self.time_plain(order.skip(at), timed, receipts);
                 note(decisions, Mode::Serial, done, 1, "the plain loop is timed".into());
-                self.tuner.time(&forecast, nanos);
+                self.tuner.plain.time(&forecast, nanos);
                 at += done;
             }
-            let forecast = self.tuner.in_the_plain_loop(forecast);
+            let forecast = self.tuner.plain.correct(forecast);
             let choice = self.tuner.choose(&forecast, count - at, &given_up);
             if exclude.is_empty() {
-                self.tuner.chose(choice.mode);
+                self.tuner.plain.chose(choice.mode);
             }
             let stretch = (count - at).min(if choice.mode == Mode::Serial {
                 SERIAL_STRETCH

@@ -7,8 +7,10 @@
 
 use std::fmt;
 
+mod plain_loop;
 pub(crate) mod sample;
 
+use plain_loop::PlainLoop;
 use sample::Forecast;
 
 /// A way to execute.
@@ -91,21 +93,14 @@ const LONGEST_CHUNK: f64 = 16_000.0;
 /// Chance of a conflict per pair below which nobody needs to see uncommitted writes.
 const RARE: f64 = 0.004;
 
-/// Most blocks from one timing of the plain loop to the next.
-const TIMED_EVERY: u32 = 16;
-
 /// Learned overheads per transaction, nanoseconds of one thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Tuner {
     overhead: [f64; 4],
     pub(crate) partitions: usize,
     threads: usize,
-    /// What a transaction takes in the plain loop, over what it takes when it is looked at.
-    plain: f64,
-    /// Blocks from one timing to the next, and until the next.
-    timings: (u32, u32),
-    /// What was chosen last.
-    mode: Mode,
+    /// What the plain loop takes.
+    pub(crate) plain: PlainLoop,
 }
 
 /// What each mode costs beyond the work until it was measured.
@@ -113,40 +108,7 @@ const EXPECTED: [f64; 4] = [0.0, 60.0, 150.0, 200.0];
 
 impl Tuner {
     pub(crate) fn new(threads: usize, partitions: usize) -> Self {
-        let (plain, timings, mode) = (1.0, (1, 0), Mode::Serial);
-        Self { overhead: EXPECTED, partitions, threads, plain, timings, mode }
-    }
-
-    /// A block begins.
-    pub(crate) fn begin(&mut self) {
-        self.timings.1 = self.timings.1.saturating_sub(1);
-    }
-
-    /// Whether a stretch in the plain loop should be timed: often at first and when the mode changed,
-    /// then seldom.
-    pub(crate) fn wants_timing(&self) -> bool {
-        self.threads > 1 && self.timings.1 == 0
-    }
-
-    /// A typical transaction of the forecast took so long in the plain loop.
-    pub(crate) fn time(&mut self, forecast: &Forecast, nanos: f64) {
-        let ratio = (nanos / forecast.typical).clamp(0.05, 1.5);
-        self.plain += (ratio - self.plain) * 0.7;
-        let every = (2 * self.timings.0).min(TIMED_EVERY);
-        self.timings = (every, self.timings.0);
-    }
-
-    /// The forecast for the plain loop. A transaction that is looked at costs more than it does there:
-    /// by the clock, and because the last stretch left what it touches in other cores' caches.
-    pub(crate) fn in_the_plain_loop(&self, forecast: Forecast) -> Forecast {
-        Forecast { nanos: (forecast.nanos * self.plain).max(1.0), ..forecast }
-    }
-
-    /// What was chosen is carried out.
-    pub(crate) fn chose(&mut self, mode: Mode) {
-        if std::mem::replace(&mut self.mode, mode) != mode {
-            self.timings = (1, 1);
-        }
+        Self { overhead: EXPECTED, partitions, threads, plain: PlainLoop::new() }
     }
 
     /// The mode for `count` transactions like those of the forecast.
@@ -296,26 +258,6 @@ mod tests {
         assert!(free.chunk > 4);
         let contended = tuner.choose(&forecast(10_000.0, 0.38, 0.38), 10_000, &[]);
         assert_eq!((contended.mode, contended.chunk, contended.share), (Mode::Optimistic, 1, true));
-    }
-
-    #[test]
-    fn a_look_that_misleads_is_corrected_by_the_clock() {
-        let mut tuner = Tuner::new(2, 8);
-        // Looked at, it seems to take a microsecond; in the loop it takes a tenth of that.
-        let forecast = forecast(1000.0, 0.0, 0.0);
-        assert_eq!(tuner.choose(&forecast, 10_000, &[]).mode, Mode::Optimistic);
-        let mut timed = Vec::new();
-        for block in 0..100 {
-            tuner.begin();
-            if tuner.wants_timing() {
-                tuner.time(&forecast, 100.0);
-                timed.push(block);
-            }
-            let forecast = tuner.in_the_plain_loop(forecast);
-            tuner.chose(tuner.choose(&forecast, 10_000, &[]).mode);
-        }
-        assert_eq!(tuner.mode, Mode::Serial);
-        assert!(timed.len() < 20 && timed[1] == 1, "{timed:?}");
     }
 
     #[test]

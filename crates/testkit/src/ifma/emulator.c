@@ -241,7 +241,7 @@ static void on(int signal, void (*handler)(int, siginfo_t *, void *)) {
     if (sigaction(signal, &action, NULL)) give_up("a signal is not to be had");
 }
 
-/* A status of its own: the machine cannot do this, and no test says why it should. */
+/* A status of its own, for a machine that does not allow this is no failure of what is tested. */
 static void not_here(const char *why) {
     fprintf(stderr, "ifma emulator: %s\n", why);
     _exit(77);
