@@ -102,8 +102,9 @@ pub struct Cost {
     pub sharded: u64,
     /// Transactions ordered by declared access sets.
     pub declared: u64,
-    /// Of those, transactions of a dominant entry, which one worker ran back to back.
-    pub hot_lane: u64,
+    /// Of those, transactions that ran right behind one they had waited for, on the same worker: so the
+    /// users of a hot key follow each other on one core.
+    pub followed: u64,
     /// Transactions executed optimistically.
     pub optimistic: u64,
     /// Checking proofs.

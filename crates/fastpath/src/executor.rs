@@ -9,7 +9,7 @@ use crate::adaptive::Tuner;
 use crate::adaptive::sample::Sample;
 use crate::block::{Block, Change, Outcome, Space};
 use crate::config::Config;
-use crate::exec::declared::Tickets;
+use crate::exec::declared::Graph;
 use crate::exec::lane::Lane;
 use crate::exec::ring::Ring;
 use crate::exec::route::Refusals;
@@ -63,7 +63,7 @@ pub struct FastPathExecutor<S: State = MemoryState> {
     pool: Pool,
     lanes: Vec<Mutex<Lane>>,
     ring: Ring,
-    tickets: Tickets,
+    graph: Graph,
     tuner: Tuner,
     sample: Sample,
     /// The number over all blocks of the next transaction.
@@ -99,7 +99,7 @@ impl<S: State> FastPathExecutor<S> {
             pool,
             lanes: (0..threads).map(|_| Mutex::default()).collect(),
             ring: Ring::new(config.window.max(8 * largest_claim)),
-            tickets: Tickets::default(),
+            graph: Graph::default(),
             tuner: Tuner::new(threads, config.partitions.max(1)),
             sample: Sample::default(),
             sequence: 1,
@@ -323,7 +323,7 @@ impl<S: State> FastPathExecutor<S> {
                 pool: &self.pool,
                 lanes: &self.lanes,
                 ring: &mut self.ring,
-                tickets: &mut self.tickets,
+                graph: &mut self.graph,
                 tuner: &mut self.tuner,
                 sample: &mut self.sample,
                 partitions: &mut outcome.partitions,

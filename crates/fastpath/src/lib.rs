@@ -2,8 +2,9 @@
 //!
 //! A block of transactions goes in; receipts, the change of the state and its new root come out, as
 //! if the transactions had run one after the other in block order. They need not have: owned
-//! objects are executed in single-writer shards, declared access sets by tickets, everything else
-//! ahead of the order with validation, and whatever would not gain by any of that in a plain loop.
+//! objects are executed in single-writer shards, declared access sets in the order that they ask for,
+//! everything else ahead of the order with validation, and whatever would not gain by any of that in a
+//! plain loop.
 //! All four give the same result, so the executor may choose by the clock.
 //!
 //! The two types that matter are [`FastPathExecutor`] and the [`Transaction`] trait.

@@ -7,7 +7,7 @@ use crate::Transaction;
 use crate::adaptive::sample::{Forecast, Sample};
 use crate::adaptive::{Choice, Decision, Mode, Tuner};
 use crate::config::Config;
-use crate::exec::declared::{self, Tickets};
+use crate::exec::declared::{self, Graph};
 use crate::exec::lane::Lane;
 use crate::exec::optimistic::{self, Tuning};
 use crate::exec::ring::Ring;
@@ -39,7 +39,7 @@ pub(crate) struct Schedule<'a, 'e, T> {
     pub(crate) pool: &'a Pool,
     pub(crate) lanes: &'a [Mutex<Lane>],
     pub(crate) ring: &'a mut Ring,
-    pub(crate) tickets: &'a mut Tickets,
+    pub(crate) graph: &'a mut Graph,
     pub(crate) tuner: &'a mut Tuner,
     pub(crate) sample: &'a mut Sample,
     /// Transactions of each shard so far.
@@ -177,7 +177,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
                 done
             }
             Mode::Declared => {
-                let tickets = &mut *self.tickets;
+                let graph = &mut *self.graph;
                 // The sample may have promised what the rest does not keep.
                 let promised = (0..count).take_while(|&position| {
                     route::is_declared(&env.transactions[order.at(position) as usize])
@@ -185,7 +185,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
                 let done = promised.count() as u32;
                 if done > 0 {
                     let chunk = choice.chunk;
-                    declared::run(env, order, done, threads, chunk, tickets, pool, lanes);
+                    declared::run(env, order, done, threads, chunk, graph, pool, lanes);
                     decisions.push(Decision { chunk, ..decision(choice, done, threads) });
                 }
                 done

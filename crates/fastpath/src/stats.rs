@@ -124,7 +124,7 @@ impl Cost {
         self.serial += other.serial;
         self.sharded += other.sharded;
         self.declared += other.declared;
-        self.hot_lane += other.hot_lane;
+        self.followed += other.followed;
         self.optimistic += other.optimistic;
         self.verify_ns += other.verify_ns;
         self.execute_ns += other.execute_ns;

@@ -20,7 +20,7 @@ pub enum Mode {
     Serial,
     /// Single-writer shards, for owned objects.
     Shards,
-    /// Tickets from declared access sets.
+    /// In the order that declared access sets ask for, and no stricter.
     Declared,
     /// Ahead of the order, with validation.
     Optimistic,

@@ -87,8 +87,8 @@ impl Scene {
         }
     }
 
-    /// The state must be that of the order, and every hint and count taken back.
-    pub(super) fn check(&self, counts_too: bool) {
+    /// The state must be that of the order, and every hint taken back.
+    pub(super) fn check(&self) {
         let mut truth = BALANCES;
         for step in &self.moves {
             let (from, to) = (step.from as usize, step.to as usize);
@@ -99,7 +99,7 @@ impl Scene {
         for (n, balance) in (0..).zip(truth) {
             let slot = self.arena.plain(&Key::from_u64(n), &MemoryState);
             assert_eq!(self.arena.load(slot).0, Some(Value::from_u64(balance)), "entry {n}");
-            assert!(!counts_too || self.arena.cell(slot).pending().is_none(), "a hint of {n}");
+            assert!(self.arena.cell(slot).pending().is_none(), "a hint of {n}");
         }
     }
 }

@@ -185,24 +185,6 @@ impl Cell {
         }
     }
 
-    /// The same word where tickets order the accesses: how many are done.
-    #[inline]
-    pub(crate) fn count(&self) -> u32 {
-        self.pending.load(Ordering::Acquire)
-    }
-
-    /// One more access is done.
-    #[inline]
-    pub(crate) fn add_count(&self) {
-        self.pending.fetch_add(1, Ordering::Release);
-    }
-
-    /// Sets the count; nobody else may be counting.
-    #[inline]
-    pub(crate) fn set_count(&self, count: u32) {
-        self.pending.store(count, Ordering::Relaxed);
-    }
-
     /// Takes the lock of an object's present version for transaction `index`; `false` if another
     /// transaction holds it.
     #[inline]

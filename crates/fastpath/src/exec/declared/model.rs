@@ -1,4 +1,4 @@
-//! Tickets under the model checker.
+//! Workers on a graph under the model checker.
 
 use loom::sync::Arc;
 
@@ -6,34 +6,38 @@ use super::*;
 use crate::exec::moves::{Move, Scene, in_every_interleaving};
 use crate::transaction::Declaration;
 
-/// With one thread's share nothing is dominant; with two, every entry that two of three moves use is,
-/// and whoever begins first runs those in a lane.
+/// A count of what a transaction waits for that two find at its end, or neither, fails here.
 #[test]
-fn tickets_give_the_result_of_the_order_in_every_interleaving() {
-    let shapes = [[(0, 1), (1, 2), (2, 0)], [(0, 1), (0, 1), (1, 0)], [(0, 1), (2, 2), (1, 0)]];
-    for (moves, threads) in shapes.into_iter().flat_map(|moves| [(moves, 1), (moves, 2)]) {
+fn promises_give_the_result_of_the_order_in_every_interleaving() {
+    // A ring, a chain, and two that release a third together.
+    let shapes = [
+        [(0, 1), (1, 2), (2, 0)],
+        [(0, 1), (0, 1), (1, 0)],
+        [(0, 1), (2, 2), (1, 0)],
+        [(0, 0), (1, 1), (0, 1)],
+    ];
+    for moves in shapes {
         in_every_interleaving(move || {
             let moves = moves.map(|(a, b)| Move::new(a, b).declared(Declaration::Superset));
             let scene = Scene::new(&moves);
             let pool = Pool::new(1, false).unwrap();
             let (order, count) = (Order::From(0), moves.len() as u32);
-            let mut tickets = Tickets::default();
-            tickets.find_slots(&scene.env(), order, count, 1, &pool);
-            tickets.hand_out(&scene.env(), order, count);
-            tickets.find_lane(count, threads);
-            let parts = Arc::new((scene, tickets, Claims::default()));
-            let work = move |parts: &(Scene, Tickets, Claims)| {
-                let (scene, tickets, claims) = parts;
+            let mut graph = Graph::default();
+            graph.draw(&scene.env(), order, count, 1, &pool);
+            let parts = Arc::new((scene, graph, Shared::new(count, 2)));
+            let work = move |parts: &(Scene, Graph, Shared), id| {
+                let (scene, graph, shared) = parts;
                 let (env, lane) = (&scene.env(), &mut Lane::default());
-                Worker { env, order, count, chunk: 1, tickets, claims, lane }.work();
+                Worker { env, order, graph, shared, id, chunk: 1, lane }.work();
+                lane.cost.executions
             };
             let other = {
                 let parts = Arc::clone(&parts);
-                loom::thread::spawn(move || work(&parts))
+                loom::thread::spawn(move || work(&parts, 1))
             };
-            work(&parts);
-            other.join().unwrap();
-            parts.0.check(false);
+            let executions = work(&parts, 0) + other.join().unwrap();
+            assert_eq!(executions, u64::from(count), "each runs once");
+            parts.0.check();
         });
     }
 }

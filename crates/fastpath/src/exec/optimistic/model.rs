@@ -32,7 +32,7 @@ fn check(moves: Vec<Move>, share: bool) {
         };
         work(&parts);
         other.join().unwrap();
-        parts.0.check(true);
+        parts.0.check();
     });
 }
 

@@ -1,0 +1,336 @@
+//! Who waits for whom in a stretch whose access sets are promised.
+//!
+//! An access that writes waits for the write before it on its entry, or for the readers since then; one
+//! that reads waits for the last write alone, so readers between two writes run side by side. Every pair
+//! that the order matters to is joined by a path, and there are at most two edges for each access.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use crate::Transaction;
+use crate::exec::{Env, Order};
+use crate::object::{Header, Ownership};
+use crate::pool::Pool;
+use crate::state::arena::Slot;
+use crate::sync::{AtomicU32, Ordering};
+use crate::transaction::Access;
+
+/// In place of a position or a reader: there is none.
+const NONE: u32 = u32::MAX;
+
+/// See the module. Its memory serves one stretch after the other.
+#[derive(Default)]
+pub(crate) struct Graph {
+    accesses: Accesses,
+    uses: Uses,
+    /// Pairs of positions: the second waits for the first.
+    edges: Vec<(u32, u32)>,
+    /// Where each position's successors begin; one more at the end.
+    begins: Vec<u32>,
+    successors: Vec<u32>,
+    /// Edges into each position whose other end is not done.
+    waiting: Vec<AtomicU32>,
+    /// Positions that wait for nobody, in order.
+    roots: Vec<u32>,
+}
+
+/// What the positions of a stretch promise to touch.
+#[derive(Default)]
+struct Accesses {
+    slots: Vec<Slot>,
+    /// Whether it may write there, for each slot.
+    exclusive: Vec<bool>,
+    /// Where each position's slots begin; one more at the end.
+    begins: Vec<u32>,
+}
+
+/// How the entries have been used in a stretch so far, by slot.
+#[derive(Default)]
+struct Uses {
+    dense: Vec<Use>,
+    /// Entries that came into being while the stretch was looked up.
+    others: HashMap<Slot, Use, ahash::RandomState>,
+    stretch: u32,
+    /// Readers: the position, and the reader before it since the same write.
+    readers: Vec<(u32, u32)>,
+}
+
+#[derive(Copy, Clone)]
+struct Use {
+    /// The stretch that the rest is about.
+    stretch: u32,
+    /// The last position that wrote.
+    writer: u32,
+    /// The last of the readers since then.
+    reader: u32,
+    /// The last position that used it.
+    last: u32,
+}
+
+impl Default for Use {
+    fn default() -> Self {
+        Self { stretch: 0, writer: NONE, reader: NONE, last: NONE }
+    }
+}
+
+impl Graph {
+    /// Draws the graph of `count` places of a stretch.
+    pub(super) fn draw<T: Transaction>(
+        &mut self,
+        env: &Env<'_, T>,
+        order: Order<'_>,
+        count: u32,
+        threads: usize,
+        pool: &Pool,
+    ) {
+        self.accesses.find(env, order, count, threads, pool);
+        self.uses.begin(env.arena.len());
+        self.join(count);
+        self.turn(count);
+    }
+
+    /// The slots that a position promised to touch, each as often as it named it.
+    pub(super) fn slots(&self, position: u32) -> &[Slot] {
+        &self.accesses.slots[range(&self.accesses.begins, position)]
+    }
+
+    /// Positions that wait for nobody, in order.
+    pub(super) fn roots(&self) -> &[u32] {
+        &self.roots
+    }
+
+    /// Those that wait for this position, in order, each as often as an entry makes it wait.
+    pub(super) fn successors(&self, position: u32) -> &[u32] {
+        &self.successors[range(&self.begins, position)]
+    }
+
+    /// One of the positions that `position` waits for is done; whether that was the last. Whoever hears
+    /// so sees what all of them wrote.
+    pub(super) fn is_last_for(&self, position: u32) -> bool {
+        let waiting = &self.waiting[position as usize];
+        // Where one edge is left it is the caller's, and nobody else counts.
+        waiting.load(Ordering::Acquire) == 1 || waiting.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Collects the edges.
+    fn join(&mut self, count: u32) {
+        let Self { accesses, uses, edges, .. } = self;
+        edges.clear();
+        for position in 0..count {
+            for at in range(&accesses.begins, position) {
+                let (entry, readers) = uses.of(accesses.slots[at]);
+                if entry.last == position {
+                    // Named twice; the access that writes came first.
+                    continue;
+                }
+                entry.last = position;
+                if !accesses.exclusive[at] {
+                    if entry.writer != NONE {
+                        edges.push((entry.writer, position));
+                    }
+                    readers.push((position, entry.reader));
+                    entry.reader = readers.len() as u32 - 1;
+                    continue;
+                }
+                if entry.reader == NONE && entry.writer != NONE {
+                    edges.push((entry.writer, position));
+                }
+                while entry.reader != NONE {
+                    let (reader, earlier) = readers[entry.reader as usize];
+                    edges.push((reader, position));
+                    entry.reader = earlier;
+                }
+                entry.writer = position;
+            }
+        }
+    }
+
+    /// Turns the edges, which lie by their second end, into lists by their first.
+    fn turn(&mut self, count: u32) {
+        let Self { edges, begins, successors, waiting, roots, .. } = self;
+        let mut needs = vec![0; count as usize];
+        begins.clear();
+        begins.resize(count as usize + 1, 0);
+        for &(before, after) in &*edges {
+            begins[before as usize] += 1;
+            needs[after as usize] += 1;
+        }
+        let mut end = 0;
+        for begin in &mut *begins {
+            end += *begin;
+            *begin = end;
+        }
+        successors.clear();
+        successors.resize(edges.len(), 0);
+        for &(before, after) in edges.iter().rev() {
+            begins[before as usize] -= 1;
+            successors[begins[before as usize] as usize] = after;
+        }
+        roots.clear();
+        roots.extend((0..count).filter(|&position| needs[position as usize] == 0));
+        waiting.clear();
+        waiting.extend(needs.into_iter().map(AtomicU32::new));
+    }
+}
+
+impl Accesses {
+    /// Looks up every promised name, on all threads.
+    fn find<T: Transaction>(
+        &mut self,
+        env: &Env<'_, T>,
+        order: Order<'_>,
+        count: u32,
+        threads: usize,
+        pool: &Pool,
+    ) {
+        let parts: Vec<Mutex<Self>> = (0..threads).map(|_| Mutex::default()).collect();
+        pool.run(threads, &|worker| {
+            let per = count.div_ceil(threads as u32);
+            let start = per * worker as u32;
+            let mut part = Self::default();
+            for position in start..(start + per).min(count) {
+                part.add(env, &env.transactions[order.at(position) as usize]);
+            }
+            *crate::sync_lock(&parts[worker]) = part;
+        });
+        self.slots.clear();
+        self.exclusive.clear();
+        self.begins.clear();
+        self.begins.push(0);
+        for part in parts {
+            let part = part.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let before = self.slots.len() as u32;
+            self.slots.extend(part.slots);
+            self.exclusive.extend(part.exclusive);
+            self.begins.extend(part.begins.into_iter().map(|end| before + end));
+        }
+    }
+
+    /// Notes what the next position promises, and where its slots end.
+    fn add<T: Transaction>(&mut self, env: &Env<'_, T>, transaction: &T) {
+        for object in transaction.objects() {
+            let slot = env.arena.object(&object.id, env.behind);
+            self.slots.push(slot);
+            self.exclusive.push(!is_immutable(env, slot));
+        }
+        if let Access::Keys { reads, writes, .. } = transaction.access() {
+            let named = writes.iter().chain(reads);
+            self.slots.extend(named.map(|key| env.arena.plain(key, env.behind)));
+            self.exclusive.extend(writes.iter().map(|_| true));
+            self.exclusive.extend(reads.iter().map(|_| false));
+        }
+        self.begins.push(self.slots.len() as u32);
+    }
+}
+
+impl Uses {
+    /// Begins a stretch over `entries` entries.
+    fn begin(&mut self, entries: usize) {
+        self.stretch = self.stretch.wrapping_add(1);
+        if self.stretch == 0 {
+            self.dense.clear();
+            self.stretch = 1;
+        }
+        self.dense.resize(entries.max(self.dense.len()), Use::default());
+        self.others.clear();
+        self.readers.clear();
+    }
+
+    /// The use of an entry, and the readers of all.
+    fn of(&mut self, slot: Slot) -> (&mut Use, &mut Vec<(u32, u32)>) {
+        let entry = match self.dense.get_mut(slot as usize) {
+            Some(entry) => entry,
+            None => self.others.entry(slot).or_default(),
+        };
+        if entry.stretch != self.stretch {
+            *entry = Use { stretch: self.stretch, ..Use::default() };
+        }
+        (entry, &mut self.readers)
+    }
+}
+
+fn is_immutable<T>(env: &Env<'_, T>, slot: Slot) -> bool {
+    let header = env.arena.load(slot).0.as_ref().and_then(Header::decode);
+    header.is_some_and(|header| header.ownership == Ownership::Immutable)
+}
+
+fn range(begins: &[u32], position: u32) -> std::ops::Range<usize> {
+    begins[position as usize] as usize..begins[position as usize + 1] as usize
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+
+    /// Random promises over a few entries; the writes of a position come first.
+    fn promises(rng: &mut StdRng, count: usize) -> Vec<Vec<(Slot, bool)>> {
+        let promise = |rng: &mut StdRng| {
+            let mut slots: Vec<(Slot, bool)> = (0..rng.random_range(0..4))
+                .map(|_| (rng.random_range(0..6), rng.random_bool(0.5)))
+                .collect();
+            slots.sort_by_key(|&(_, writes)| !writes);
+            slots
+        };
+        (0..count).map(|_| promise(rng)).collect()
+    }
+
+    fn graph(promises: &[Vec<(Slot, bool)>], dense: usize) -> Graph {
+        let mut graph = Graph::default();
+        graph.accesses.begins.push(0);
+        for &(slot, writes) in promises.iter().flatten() {
+            graph.accesses.slots.push(slot);
+            graph.accesses.exclusive.push(writes);
+        }
+        let mut end = 0;
+        graph.accesses.begins.extend(promises.iter().map(|promise| {
+            end += promise.len() as u32;
+            end
+        }));
+        graph.uses.begin(dense);
+        graph.join(promises.len() as u32);
+        graph.turn(promises.len() as u32);
+        graph
+    }
+
+    #[test]
+    fn paths_join_exactly_the_pairs_that_the_order_matters_to_and_what_they_imply() {
+        let mut rng = StdRng::seed_from_u64(7);
+        for _ in 0..300 {
+            let promises = promises(&mut rng, 20);
+            let graph = graph(&promises, rng.random_range(0..7));
+            let meets = |i: usize, j: usize| {
+                promises[i].iter().any(|&(slot, writes)| {
+                    promises[j].iter().any(|&(other, too)| slot == other && (writes || too))
+                })
+            };
+            // Bit i of an element: a path leads from i there.
+            let (mut found, mut expected) = ([0_u32; 20], [0_u32; 20]);
+            for i in 0..20 {
+                let before = |of: &[u32; 20], j: usize| of[j] | 1 << j;
+                for j in (0..i).filter(|&j| meets(j, i)) {
+                    expected[i] |= before(&expected, j);
+                }
+                for &after in graph.successors(i as u32) {
+                    assert!(after as usize > i && meets(i, after as usize));
+                    found[after as usize] |= before(&found, i);
+                }
+            }
+            assert_eq!(found, expected, "{promises:?}");
+        }
+    }
+
+    #[test]
+    fn each_position_is_ready_once_and_a_long_run_of_readers_takes_two_edges_each() {
+        let mut promises = vec![vec![(0, true)]];
+        promises.extend((0..1000).map(|_| vec![(0, false), (0, false)]));
+        promises.push(vec![(0, true)]);
+        let graph = graph(&promises, 1);
+        assert_eq!((graph.roots(), graph.successors.len()), ([0].as_slice(), 2000));
+        assert!(graph.successors(0).iter().all(|&reader| graph.is_last_for(reader)));
+        let ready = (1..=1000).filter(|&reader| graph.is_last_for(graph.successors(reader)[0]));
+        assert_eq!(ready.collect::<Vec<u32>>(), [1000]);
+    }
+}
