@@ -18,17 +18,20 @@ use crate::receipt::Receipt;
 /// Transactions of a first look; later looks are shorter.
 const FIRST_LOOK: u32 = 64;
 const LOOK: u32 = 16;
-/// Transactions executed in the plain loop between two looks.
-const SERIAL_STRETCH: u32 = 2048;
+/// Transactions executed in the plain loop between two looks, at least and at most, and nanoseconds in
+/// between: beside cheap ones a look is dear.
+const SERIAL_STRETCH: (f64, f64) = (2048.0, 16_384.0);
+const SERIAL_NANOS: f64 = 2_000_000.0;
 /// Transactions executed side by side between two looks.
 const STRETCH: u32 = 1 << 16;
 /// Transactions of the plain loop that share one reading of the clock where the loop is timed.
 const TIMED: u32 = 32;
 /// The loop is timed over so many transactions, or for so many nanoseconds, whichever is over first; but
-/// never over more than a part of what is left.
-const TIMED_MOST: u32 = 1024;
-const TIMED_NANOS: u128 = 300_000;
-const TIMED_PART: u32 = 10;
+/// never over more than a part of what is left. Entries come from other cores' caches at first, so it
+/// takes some thousands of cheap transactions until the loop shows what it can do.
+const TIMED_MOST: u32 = 4096;
+const TIMED_NANOS: u128 = 1_000_000;
+const TIMED_PART: u32 = 3;
 /// Nanoseconds of work that share one clock stamp.
 const STAMP_EVERY: f64 = 5000.0;
 
@@ -106,22 +109,25 @@ impl<T: Transaction> Schedule<'_, '_, T> {
                 self.tuner.plain.time(&forecast, nanos);
                 at += done;
             }
-            let forecast = self.tuner.plain.correct(forecast);
+            let looked = forecast;
+            let forecast = self.tuner.plain.correct(looked);
             let choice = self.tuner.choose(&forecast, count - at, &given_up);
             if exclude.is_empty() {
                 self.tuner.plain.chose(choice.mode);
             }
-            let stretch = (count - at).min(if choice.mode == Mode::Serial {
-                SERIAL_STRETCH
-            } else {
-                STRETCH
+            let stretch = (count - at).min(match choice.mode {
+                Mode::Serial => {
+                    (SERIAL_NANOS / forecast.nanos).clamp(SERIAL_STRETCH.0, SERIAL_STRETCH.1) as u32
+                }
+                _ => STRETCH,
             });
             self.set_stamps(&forecast);
             let start = Instant::now();
             let done = self.carry_out(order.skip(at), stretch, &choice, receipts, decisions);
             let measured = start.elapsed().as_nanos() as f64 / f64::from(done.max(1));
-            if choice.mode != Mode::Serial {
-                self.tuner.learn(&choice, forecast.nanos, measured);
+            match choice.mode {
+                Mode::Serial => self.tuner.plain.learn(&looked, measured),
+                _ => self.tuner.learn(&choice, forecast.nanos, measured),
             }
             if done < stretch {
                 given_up.push(choice.mode);

@@ -8,6 +8,8 @@ use super::{Mode, sample::Forecast};
 
 /// Most blocks from one timing to the next.
 const SELDOM: u32 = 16;
+/// A mean so many times the typical time speaks of transactions that really take longer.
+const TAIL: f64 = 3.0;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -37,12 +39,22 @@ impl PlainLoop {
         self.until == 0
     }
 
-    /// A typical transaction of the forecast took so long in the loop.
-    pub(crate) fn time(&mut self, forecast: &Forecast, nanos: f64) {
-        let ratio = (nanos / forecast.typical).clamp(0.05, 1.5);
-        self.ratio += (ratio - self.ratio) * 0.7;
+    /// A typical transaction of those that were looked at took so long in the loop.
+    pub(crate) fn time(&mut self, looked: &Forecast, nanos: f64) {
+        // A few that take many times as long are part of the work; less of a tail comes of looking.
+        let of = if looked.nanos < TAIL * looked.typical { looked.nanos } else { looked.typical };
+        self.approach(nanos / of);
         self.until = self.every;
         self.every = (2 * self.every).min(SELDOM);
+    }
+
+    /// A stretch in the loop took so long for each transaction, those that take longest included.
+    pub(crate) fn learn(&mut self, looked: &Forecast, nanos: f64) {
+        self.approach(nanos / looked.nanos);
+    }
+
+    fn approach(&mut self, ratio: f64) {
+        self.ratio += (ratio.clamp(0.05, 1.5) - self.ratio) * 0.7;
     }
 
     /// The forecast for the loop.
