@@ -272,6 +272,9 @@ pub struct Serve {
     /// Threads to prove with
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// Memory that tables of each key may take beside it, in MiB; they make proofs faster
+    #[arg(long, value_name = "MIB")]
+    pub tables_mib: Option<u64>,
 }
 
 /// `athanor config`.

@@ -18,7 +18,7 @@ pub(crate) fn settings() -> Result<Settings, Failure> {
     let modules = ModuleCache::open(keys::cache_directory("wasm")?);
     let modules =
         modules.inspect_err(|error| warn(&format!("modules are not cached: {error}"))).ok();
-    Ok(Settings { keys: key_cache()?, modules, limits: Limits::default() })
+    Ok(Settings { keys: key_cache()?, modules, limits: Limits::default(), tables: 0 })
 }
 
 /// Where converted keys are kept, within their limit.
@@ -37,10 +37,10 @@ pub(crate) fn key_cache() -> Result<KeyCache, Failure> {
     })
 }
 
-/// Every proof system that this program was built with.
-pub(crate) fn backends() -> Result<Vec<Arc<dyn Backend>>, Failure> {
+/// Every proof system that this program was built with; tables of each key may take so many bytes.
+pub(crate) fn backends(tables: u64) -> Result<Vec<Arc<dyn Backend>>, Failure> {
     Ok(vec![
-        Arc::new(CircomBackend::new(settings()?)),
+        Arc::new(CircomBackend::new(Settings { tables, ..settings()? })),
         #[cfg(feature = "filecoin")]
         crate::filecoin::backend()?,
     ])

@@ -16,7 +16,8 @@ use crate::{
 pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     let config = read(args)?;
     allow_many_files();
-    Ok(athanor_server::serve(config, local::backends()?)?)
+    let backends = local::backends(config.tables_mib.saturating_mul(1 << 20))?;
+    Ok(athanor_server::serve(config, backends)?)
 }
 
 /// Lets the process open as many files as the system allows it: each connection is one.
@@ -76,6 +77,9 @@ fn read(args: &Serve) -> Result<Config, Failure> {
     }
     if let Some(threads) = args.threads {
         config.threads = Some(threads.into());
+    }
+    if let Some(tables) = args.tables_mib {
+        config.tables_mib = tables;
     }
     Ok(config)
 }

@@ -3,11 +3,14 @@
 //! `A` and the two `B`s need only the witness, and so does `L`; `H` waits for the quotient. The
 //! parts overlap where the caller's pool has threads for it.
 
-use std::time::{Duration, Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use ark_ec::CurveGroup;
 use ark_ff::PrimeField;
-use athanor_kernels::{Curve, Device, DeviceError};
+use athanor_kernels::{Curve, Device, DeviceError, Resident};
 use zeroize::Zeroizing;
 
 use crate::{NativeKey, Proof, Verifier, VerifyError, VerifyingKey, Witness};
@@ -131,7 +134,9 @@ pub struct ProvingKey<C: Curve, D: Device<C>> {
     device: D,
     wires: usize,
     constraints: usize,
-    native_bytes: usize,
+    bytes: usize,
+    matrix_bytes: usize,
+    domain_size: usize,
     quotient: athanor_kernels::Quotient,
     domain: D::Domain,
     verifying: VerifyingKey<C>,
@@ -149,15 +154,49 @@ pub struct ProvingKey<C: Curve, D: Device<C>> {
 
 impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
     /// Makes a converted key resident.
+    ///
+    /// # Errors
+    /// If the key is in another device's layout, or there is not enough memory.
     pub fn load(device: D, key: NativeKey<C>) -> Result<Self, ProveError> {
+        Self::load_with_tables(device, key, 0)
+    }
+
+    /// Makes a converted key resident, and with it multiples of its points in at most `room` bytes, which
+    /// make each proof faster. Making them takes as long as some twenty proofs.
+    ///
+    /// # Errors
+    /// As [`ProvingKey::load`].
+    pub fn load_with_tables(
+        device: D,
+        key: NativeKey<C>,
+        mut room: usize,
+    ) -> Result<Self, ProveError> {
         let layout = device.layout().name;
         if key.layout != layout {
             return Err(ProveError::Layout { key: key.layout, device: layout });
         }
+        let (wires, constraints, native_bytes) = (key.wires(), key.constraints(), key.bytes());
+        let matrix_bytes = key.a.bytes() + key.b.bytes();
+        // The scalars of H are as good as random in every circuit, and a point of G2 is the dearest; those
+        // of the others are mostly 0 and 1 in circuits over bits.
+        let h_query = device.prepare_g1(key.h_query, room)?;
+        room -= h_query.table_bytes();
+        let b_g2_query = device.prepare_g2(key.b_g2_query, room)?;
+        room -= b_g2_query.table_bytes();
+        let mut g1 = |bases| -> Result<D::G1, DeviceError> {
+            let points = device.prepare_g1(bases, room)?;
+            room -= points.table_bytes();
+            Ok(points)
+        };
+        let [a_query, b_g1_query, l_query] =
+            [g1(key.a_query)?, g1(key.b_g1_query)?, g1(key.l_query)?];
+        let g1_tables = [&a_query, &b_g1_query, &l_query, &h_query].map(Resident::table_bytes);
         Ok(Self {
-            wires: key.wires(),
-            constraints: key.constraints(),
-            native_bytes: key.bytes(),
+            wires,
+            constraints,
+            bytes: native_bytes + g1_tables.iter().sum::<usize>() + b_g2_query.table_bytes(),
+            matrix_bytes,
+            domain_size: key.domain.size(),
             quotient: key.quotient,
             domain: device.prepare_domain(key.domain)?,
             verifier: Verifier::new(&key.verifying)?,
@@ -166,11 +205,11 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
             delta_g1: key.delta_g1,
             a: device.prepare_matrix(key.a)?,
             b: device.prepare_matrix(key.b)?,
-            a_query: device.prepare_g1(key.a_query)?,
-            b_g1_query: device.prepare_g1(key.b_g1_query)?,
-            b_g2_query: device.prepare_g2(key.b_g2_query)?,
-            l_query: device.prepare_g1(key.l_query)?,
-            h_query: device.prepare_g1(key.h_query)?,
+            a_query,
+            b_g1_query,
+            b_g2_query,
+            l_query,
+            h_query,
             device,
         })
     }
@@ -185,9 +224,19 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         self.constraints
     }
 
-    /// Bytes the resident key takes.
+    /// Bytes the resident key takes, its tables included.
     pub fn bytes(&self) -> usize {
-        self.native_bytes
+        self.bytes
+    }
+
+    /// Bytes of its constraint matrices, which an evaluation reads once.
+    pub fn matrix_bytes(&self) -> usize {
+        self.matrix_bytes
+    }
+
+    /// Points of the domain that its constraints are evaluated on.
+    pub fn domain_size(&self) -> usize {
+        self.domain_size
     }
 
     /// The key that verifies this key's proofs.
@@ -231,6 +280,37 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         self.check_fits(&witness)?;
         let blinding = Blinding { r: Zeroizing::new(r), s: Zeroizing::new(s) };
         Ok(self.prove_blinded(witness, blinding)?.0)
+    }
+
+    /// Runs the stages of a proof one after the other and drops what they give; calls `after` with the name of
+    /// each, as [`Stages::named`] has it, when it is done. For measurements of a stage alone.
+    ///
+    /// # Errors
+    /// As [`ProvingKey::prove`], but for the check, which there is none of.
+    pub fn run_stages(
+        &self,
+        witness: Witness<C>,
+        mut after: impl FnMut(&'static str),
+    ) -> Result<(), ProveError> {
+        self.check_fits(&witness)?;
+        let device = &self.device;
+        let witness = &device.upload(witness.into_scalars())?;
+        let a = device.evaluate(&self.a, witness, &self.domain)?;
+        let b = device.evaluate(&self.b, witness, &self.domain)?;
+        after("evaluate");
+        let h = device.quotient(&self.domain, self.quotient, a, b)?;
+        after("quotient");
+        let g1 =
+            [(&self.a_query, "msm_a"), (&self.b_g1_query, "msm_b_g1"), (&self.l_query, "msm_l")];
+        for (query, name) in g1 {
+            let _sum = black_box(device.msm_g1(query, witness)?);
+            after(name);
+        }
+        let _sum = black_box(device.msm_g2(&self.b_g2_query, witness)?);
+        after("msm_b_g2");
+        let _sum = black_box(device.msm_g1(&self.h_query, &h)?);
+        after("msm_h");
+        Ok(())
     }
 
     fn check_fits(&self, witness: &Witness<C>) -> Result<(), ProveError> {

@@ -105,15 +105,21 @@ pub enum DeviceError {
     Memory(#[from] SlabError),
 }
 
+/// Points that a device holds.
+pub trait Resident: Send + Sync {
+    /// Bytes that multiples of the points take, beside the points.
+    fn table_bytes(&self) -> usize;
+}
+
 /// A compute device for one curve: resident data behind handles, and computation on it.
 ///
 /// All results are exact: two devices agree bit for bit. Calls block until done, may run
 /// concurrently, and do their parallel work in the caller's rayon pool.
 pub trait Device<C: Curve>: Send + Sync + 'static {
     /// Resident G1 points.
-    type G1: Send + Sync;
+    type G1: Resident;
     /// Resident G2 points.
-    type G2: Send + Sync;
+    type G2: Resident;
     /// A resident constraint matrix.
     type Matrix: Send + Sync;
     /// A resident domain: roots of unity as the device wants them.
@@ -132,11 +138,12 @@ pub trait Device<C: Curve>: Send + Sync + 'static {
     /// Converts points to the layout; `out` takes `points.len() * layout().g2_words` words.
     fn encode_g2(&self, points: &[C::G2Affine], out: &mut [u64]);
 
-    /// Makes encoded G1 points resident.
-    fn prepare_g1(&self, bases: Bases) -> Result<Self::G1, DeviceError>;
+    /// Makes encoded G1 points resident. Multiples of them that make sums faster may take `room` bytes
+    /// more; making them takes as long as some twenty sums.
+    fn prepare_g1(&self, bases: Bases, room: usize) -> Result<Self::G1, DeviceError>;
 
-    /// Makes encoded G2 points resident.
-    fn prepare_g2(&self, bases: Bases) -> Result<Self::G2, DeviceError>;
+    /// Makes encoded G2 points resident, as [`Device::prepare_g1`] does.
+    fn prepare_g2(&self, bases: Bases, room: usize) -> Result<Self::G2, DeviceError>;
 
     /// Makes a matrix resident.
     fn prepare_matrix(&self, matrix: Matrix<C::Fr>) -> Result<Self::Matrix, DeviceError>;

@@ -32,7 +32,9 @@ mod path;
 mod sparse;
 
 pub use curve::{Bls12_381, Bn254, Curve, CurveId, Group, SCALAR_WORDS, Words};
-pub use device::{Bases, Device, DeviceError, Layout, Quotient, Scalar, Scalars, ScalarsOf};
+pub use device::{
+    Bases, Device, DeviceError, Layout, Quotient, Resident, Scalar, Scalars, ScalarsOf,
+};
 pub use domain::{Domain, DomainError};
 pub use memory::{Slab, SlabError, SlabMut};
 pub use path::{FORCE, Path, PathError};

@@ -31,6 +31,9 @@ pub struct Config {
     pub allow_plain: bool,
     /// The most memory to hold, in MiB; none to take what the system grants.
     pub memory_mib: Option<u64>,
+    /// Memory that tables of each key may take beside it, in MiB: they make proofs faster, small ones by a
+    /// quarter, and loading a key slower by some twenty proofs. 0 for none.
+    pub tables_mib: u64,
     /// Threads to prove with; none for all cores.
     pub threads: Option<u32>,
     /// Who may ask; without tokens everybody is one tenant with every right.
@@ -101,6 +104,7 @@ impl Default for Config {
             allow_open: false,
             allow_plain: false,
             memory_mib: None,
+            tables_mib: 0,
             threads: None,
             tokens: Vec::new(),
             seal_key: None,

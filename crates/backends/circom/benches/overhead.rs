@@ -48,7 +48,7 @@ fn main() {
         warn: Arc::new(|_| {}),
         kept: Arc::new(|_, _| {}),
     };
-    let settings = Settings { keys, modules: None, limits: Limits::default() };
+    let settings = Settings { keys, modules: None, limits: Limits::default(), tables: 0 };
     let files = Files { zkey, ..Files::default() };
     let opened = circuit::open(files, None, settings).expect("it opens");
     engine.load("circuit", opened.circuit).expect("it is loaded");

@@ -68,6 +68,11 @@ fn config() -> Config {
 impl Place {
     /// With a circuit whose witnesses are computed here.
     fn new() -> Place {
+        Place::with_tables(0)
+    }
+
+    /// The same, and tables of its key in at most so many bytes.
+    fn with_tables(tables: u64) -> Place {
         let directory = tempfile::tempdir().unwrap();
         make_key(&directory.path().join("key.zkey"));
         let generator = Arc::new(Generator::default());
@@ -77,7 +82,8 @@ impl Place {
             native: Some(generator.clone()),
             ..Files::default()
         };
-        let opened = circuit::open(files, None, settings(directory.path())).unwrap();
+        let opened =
+            circuit::open(files, None, Settings { tables, ..settings(directory.path()) }).unwrap();
         engine.load("dense", opened.circuit).unwrap();
         Place { directory, generator, engine }
     }
@@ -118,7 +124,7 @@ fn settings(directory: &Path) -> Settings {
     let keys = directory.join("converted");
     fs::create_dir_all(&keys).unwrap();
     let keys = KeyCache { directory: keys, warn: Arc::new(|_| {}), kept: Arc::new(|_, _| {}) };
-    Settings { keys, modules: None, limits: Limits::default() }
+    Settings { keys, modules: None, limits: Limits::default(), tables: 0 }
 }
 
 fn verifies(zkey: &Path, result: &[u8]) {
@@ -135,6 +141,17 @@ fn failed_with(result: Result<Vec<u8>, JobError>, expected: &str) {
         Err(JobError::Failed { code, .. }) => assert_eq!(code, expected),
         other => panic!("{other:?} where {expected} was expected"),
     }
+}
+
+#[test]
+fn a_key_with_tables_proves_the_same_and_is_claimed_with_them() {
+    let alone = Place::new();
+    verifies(&alone.zkey(), &alone.prove(1).unwrap());
+    let alone = alone.engine.standing().unwrap().reserved;
+    let tables = 4 << 20;
+    let place = Place::with_tables(tables);
+    verifies(&place.zkey(), &place.prove(1).unwrap());
+    assert_eq!(place.engine.standing().unwrap().reserved, alone + tables);
 }
 
 #[test]

@@ -212,7 +212,20 @@ pub struct BenchGroth16 {
     /// Counted runs; the median is shown
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
+    /// Memory that tables of each key may take beside it, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 0)]
+    pub tables_mib: u64,
+    /// Each stage alone, on one thread, beside what the hardware allows
+    #[arg(long)]
+    pub stages: bool,
     /// Threads and output.
     #[command(flatten)]
     pub common: Common,
+}
+
+impl BenchGroth16 {
+    /// Bytes that tables of a key may take.
+    pub fn tables(&self) -> u64 {
+        self.tables_mib.saturating_mul(1 << 20)
+    }
 }

@@ -79,9 +79,10 @@ where
         Ok(Self { name, r1cs, witness, native })
     }
 
-    /// The key, resident on the CPU.
-    pub fn key(&self) -> Result<ProvingKey<C, Cpu>, Failure> {
-        Ok(ProvingKey::load(Cpu, self.native.clone())?)
+    /// The key, resident on the CPU, with tables in at most so many bytes.
+    pub fn key(&self, tables: u64) -> Result<ProvingKey<C, Cpu>, Failure> {
+        let room = usize::try_from(tables).unwrap_or(usize::MAX);
+        Ok(ProvingKey::load_with_tables(Cpu, self.native.clone(), room)?)
     }
 
     /// The witness, checked.

@@ -8,6 +8,7 @@ use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId, Device, cpu::Cpu};
 use serde_json::{Value, json};
 
 use super::{
+    alone::{self, Alone},
     circuits::{Circuit, Shape},
     cpu_name, cpu_time, median,
 };
@@ -24,7 +25,11 @@ struct Row {
     name: String,
     curve: CurveId,
     constraints: usize,
+    /// Bytes of the resident key, tables included.
+    key_bytes: usize,
     runs: Vec<Run>,
+    /// Each stage by itself, if that was asked for.
+    alone: Vec<Alone>,
 }
 
 struct Run {
@@ -37,8 +42,8 @@ pub fn run(args: &BenchGroth16) -> Result<(), Failure> {
     let pool = args.common.pool()?;
     let rows = pool.install(|| match (&args.zkey, &args.wtns) {
         (Some(zkey), Some(wtns)) => match circuit::keys::curve_of(zkey)? {
-            CurveId::Bn254 => own::<Bn254>(zkey, wtns, args.runs),
-            CurveId::Bls12_381 => own::<Bls12_381>(zkey, wtns, args.runs),
+            CurveId::Bn254 => own::<Bn254>(zkey, wtns, args),
+            CurveId::Bls12_381 => own::<Bls12_381>(zkey, wtns, args),
         },
         _ => made(args),
     })?;
@@ -50,6 +55,7 @@ pub fn run(args: &BenchGroth16) -> Result<(), Failure> {
             "cpu": cpu_name(),
             "threads": threads,
             "runs": args.runs,
+            "tables_mib": args.tables_mib,
             "peak_memory_bytes": peak_memory(),
             "circuits": rows,
         });
@@ -63,24 +69,24 @@ pub fn run(args: &BenchGroth16) -> Result<(), Failure> {
 fn own<C: Curve>(
     zkey: &std::path::Path,
     wtns: &std::path::Path,
-    runs: u32,
+    args: &BenchGroth16,
 ) -> Result<Vec<Row>, Failure>
 where
     Cpu: Device<C>,
 {
-    let key = circuit::keys::load::<C>(zkey, &local::key_cache()?, |_| Ok(()))?.key;
+    let key = circuit::keys::load::<C>(zkey, &local::key_cache()?, args.tables(), |_| Ok(()))?.key;
     let witness = circuit::witness::read::<C>(wtns, circuit::keys::open(wtns)?)?;
     let name = zkey.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(vec![measure(name, &key, &witness, runs)?])
+    Ok(vec![measure(name, &key, &witness, args)?])
 }
 
 fn made(args: &BenchGroth16) -> Result<Vec<Row>, Failure> {
     let progress = Progress::new(args.common.json);
     let mut rows = Vec::new();
     let mut measure_one = |circuit: Circuit<Bn254>| -> Result<(), Failure> {
-        let (key, witness) = (circuit.key()?, circuit.witness()?);
+        let (key, witness) = (circuit.key(args.tables())?, circuit.witness()?);
         progress.say(&format!("measuring {}", circuit.name));
-        rows.push(measure(circuit.name, &key, &witness, args.runs)?);
+        rows.push(measure(circuit.name, &key, &witness, args)?);
         Ok(())
     };
     progress.say("making circuits and keys (cached after the first time)");
@@ -97,14 +103,14 @@ fn measure<C: Curve>(
     name: String,
     key: &ProvingKey<C, Cpu>,
     witness: &Witness<C>,
-    runs: u32,
+    args: &BenchGroth16,
 ) -> Result<Row, Failure>
 where
     Cpu: Device<C>,
 {
     let mut measured = Vec::new();
     // The first run warms caches and is not counted.
-    for counted in std::iter::once(false).chain((0..runs).map(|_| true)) {
+    for counted in std::iter::once(false).chain((0..args.runs).map(|_| true)) {
         let witness = witness.clone();
         let before = cpu_time();
         let stages = key.prove(witness)?.stages;
@@ -113,7 +119,9 @@ where
             measured.push(Run { stages, cpu });
         }
     }
-    Ok(Row { name, curve: C::ID, constraints: key.constraints(), runs: measured })
+    let alone = if args.stages { alone::measure(key, witness, args.runs)? } else { Vec::new() };
+    let (constraints, key_bytes) = (key.constraints(), key.bytes());
+    Ok(Row { name, curve: C::ID, constraints, key_bytes, runs: measured, alone })
 }
 
 impl Row {
@@ -133,9 +141,11 @@ impl Row {
             "name": self.name,
             "curve": self.curve.to_string(),
             "constraints": self.constraints,
+            "key_bytes": self.key_bytes,
             "prove_seconds": self.median_of(|run| run.stages.prove),
             "cpu_seconds_with_check": self.median_of(|run| run.cpu),
             "stages": stages,
+            "stages_alone": self.alone.iter().map(Alone::json).collect::<Vec<Value>>(),
         })
     }
 }
@@ -173,5 +183,8 @@ fn print_table(rows: &[Row], threads: usize) {
             stage(|stages| stages.msm_h),
             stage(|stages| stages.check),
         ));
+    }
+    for row in rows.iter().filter(|row| !row.alone.is_empty()) {
+        alone::print(&row.name, &row.alone);
     }
 }

@@ -1,6 +1,7 @@
 //! Measurements of Athanor alone. Comparisons with other libraries live in the `peers` crate,
 //! which runs the same circuits.
 
+pub mod alone;
 pub mod args;
 pub mod circuits;
 pub mod engine;

@@ -95,7 +95,7 @@ fn measure<C: Curve>(
 where
     Cpu: Device<C>,
 {
-    let key = circuit.key()?;
+    let key = circuit.key(0)?;
     let public = key.verifying_key().public_signals();
     // Eight proofs with their own randomness stand for many: verification cannot tell.
     let mut made: Vec<(Vec<Scalar>, Proof<C>)> = Vec::new();

@@ -40,7 +40,7 @@ fn small(place: &Place) -> Arc<dyn Circuit> {
     let directory = place.path("converted");
     fs::create_dir(&directory).unwrap();
     let keys = KeyCache { directory, warn: Arc::new(|_| {}), kept: Arc::new(|_, _| {}) };
-    let settings = circuit::Settings { keys, modules: None, limits: Limits::default() };
+    let settings = circuit::Settings { keys, modules: None, limits: Limits::default(), tables: 0 };
     let files = Files { zkey, native: Some(Arc::new(Bits)), ..Files::default() };
     circuit::open(files, None, settings).unwrap().circuit
 }

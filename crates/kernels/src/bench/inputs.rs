@@ -7,7 +7,7 @@ use ark_ec::{
 use ark_ff::{BigInt, PrimeField};
 
 use crate::{
-    Bases, Domain, Group, Path, SCALAR_WORDS, Scalar, Scalars, ScalarsOf, Slab,
+    Bases, Domain, Group, Path, Resident, SCALAR_WORDS, Scalar, Scalars, ScalarsOf, Slab,
     cpu::{self, CpuDomain},
     lanes::residue::Transformed,
 };
@@ -50,7 +50,7 @@ pub struct Msm<P: Group> {
     pub points: Vec<Affine<P>>,
     /// The scalars.
     pub scalars: Vec<P::ScalarField>,
-    bases: Bases,
+    resident: cpu::Points,
     canonical: Scalars,
     path: Path,
 }
@@ -58,12 +58,23 @@ pub struct Msm<P: Group> {
 impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
     /// All scalars uniform; on the path that serves the process.
     pub fn dense(n: usize) -> Self {
-        Self::new(Path::chosen(), points(n, 1), scalars(n, 2))
+        Self::new(Path::chosen(), points(n, 1), scalars(n, 2), 0)
     }
 
     /// The same sum on another path, if the processor can take it.
     pub fn on(&self, path: Path) -> Option<Self> {
-        path.available().then(|| Self::new(path, self.points.clone(), self.scalars.clone()))
+        let sum = || Self::new(path, self.points.clone(), self.scalars.clone(), 0);
+        path.available().then(sum)
+    }
+
+    /// The same sum with multiples of the points in at most `room` bytes.
+    pub fn with_tables(&self, room: usize) -> Self {
+        Self::new(self.path, self.points.clone(), self.scalars.clone(), room)
+    }
+
+    /// Bytes that multiples of the points take.
+    pub fn table_bytes(&self) -> usize {
+        self.resident.table_bytes()
     }
 
     /// Like a circuit over bits: of a hundred scalars two are uniform, and the rest 0 or 1.
@@ -76,26 +87,24 @@ impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
             Path::chosen(),
             points(n, 1),
             scalars(n, 2).into_iter().enumerate().map(bit).collect(),
+            0,
         )
     }
 
-    fn new(path: Path, points: Vec<Affine<P>>, scalars: Vec<P::ScalarField>) -> Self {
+    fn new(path: Path, points: Vec<Affine<P>>, scalars: Vec<P::ScalarField>, room: usize) -> Self {
         let mut words = vec![0; points.len() * P::POINT_WORDS];
         cpu::encode(path, &points, &mut words);
         let slab = Slab::from_words(&words).expect("points fit in memory twice");
+        let bases = Bases { points: slab, scalars: ScalarsOf::From(0) };
+        let resident = cpu::Points::new::<P>(path, bases, room).expect("tables fit in memory");
         let canonical: Vec<Scalar> = scalars.iter().map(|scalar| scalar.into_bigint().0).collect();
-        Self {
-            points,
-            scalars,
-            bases: Bases { points: slab, scalars: ScalarsOf::From(0) },
-            canonical: Scalars::new(canonical),
-            path,
-        }
+        Self { points, scalars, resident, canonical: Scalars::new(canonical), path }
     }
 
     /// Takes the sum.
     pub fn run(&self) -> Projective<P> {
-        cpu::sum::<P>(self.path, &self.bases, &self.canonical).expect("as many scalars as points")
+        cpu::sum::<P>(self.path, &self.resident, &self.canonical)
+            .expect("as many scalars as points")
     }
 }
 

@@ -7,12 +7,14 @@
 //! transform out), natural order at both ends, divided by the number of points.
 
 mod clock;
+mod floor;
 mod inputs;
 
 use std::hint::black_box;
 
 pub use self::{
     clock::{cpu_name, medians},
+    floor::{Floor, read_ns_per_byte},
     inputs::{Msm, Ntt, points, scalars},
 };
 use crate::{Bls12_381, Bn254, Curve, Path};

@@ -19,8 +19,8 @@ pub use self::{
     quotient::{CpuDomain, Values},
 };
 use crate::{
-    Bases, Curve, Device, DeviceError, Domain, Group, Layout, Matrix, Path, Quotient, SCALAR_WORDS,
-    Scalar, Scalars, ScalarsOf, counters,
+    Bases, Curve, Device, DeviceError, Domain, Group, Layout, Matrix, Path, Quotient, Resident,
+    SCALAR_WORDS, Scalar, Scalars, ScalarsOf, counters,
 };
 
 /// The CPU: all work in the caller's rayon pool, data in the host's memory.
@@ -63,11 +63,36 @@ impl OnPath for CpuOn {
     }
 }
 
+/// Points in the host's memory, and multiples of them where there is room.
+#[derive(Debug)]
+pub struct Points {
+    bases: Bases,
+    tables: Option<msm::Tables>,
+}
+
+impl Points {
+    /// Points in a path's layout, with tables in at most so many bytes; the path must be available.
+    pub(crate) fn new<P: Group>(
+        path: Path,
+        bases: Bases,
+        room: usize,
+    ) -> Result<Self, DeviceError> {
+        let tables = msm::tables::<P>(path, bases.points.words(), room)?;
+        Ok(Self { bases, tables })
+    }
+}
+
+impl Resident for Points {
+    fn table_bytes(&self) -> usize {
+        self.tables.as_ref().map_or(0, msm::Tables::bytes)
+    }
+}
+
 /// The sum of the points, each times its scalar; `path` must be available, and the points in its
 /// layout.
 pub(crate) fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
     path: Path,
-    bases: &Bases,
+    Points { bases, tables }: &Points,
     scalars: &[Scalar],
 ) -> Result<Projective<P>, DeviceError> {
     let count = bases.points.words().len() / P::POINT_WORDS;
@@ -80,14 +105,14 @@ pub(crate) fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>
         return Err(DeviceError::Shape { what: "scalars for the points", expected, got });
     }
     let tally = msm::Tally::default();
-    let sum = msm::msm::<P>(path, bases, scalars, count, &tally);
+    let sum = msm::msm::<P>(path, bases, tables.as_ref(), scalars, count, &tally);
     counters::count_msm(path, tally.additions(), tally.inversions());
     Ok(sum)
 }
 
 impl<C: Curve, D: OnPath> Device<C> for D {
-    type G1 = Bases;
-    type G2 = Bases;
+    type G1 = Points;
+    type G2 = Points;
     type Matrix = Matrix<C::Fr>;
     type Domain = CpuDomain<C::Fr>;
     type Scalars = Scalars;
@@ -113,12 +138,14 @@ impl<C: Curve, D: OnPath> Device<C> for D {
         (C::kernels().encode_g2)(self.path(), points, out);
     }
 
-    fn prepare_g1(&self, bases: Bases) -> Result<Bases, DeviceError> {
-        check_bases(bases, C::G1Config::POINT_WORDS)
+    fn prepare_g1(&self, bases: Bases, room: usize) -> Result<Points, DeviceError> {
+        let bases = check_bases(bases, C::G1Config::POINT_WORDS)?;
+        (C::kernels().points_g1)(self.path(), bases, room)
     }
 
-    fn prepare_g2(&self, bases: Bases) -> Result<Bases, DeviceError> {
-        check_bases(bases, C::G2Config::POINT_WORDS)
+    fn prepare_g2(&self, bases: Bases, room: usize) -> Result<Points, DeviceError> {
+        let bases = check_bases(bases, C::G2Config::POINT_WORDS)?;
+        (C::kernels().points_g2)(self.path(), bases, room)
     }
 
     fn prepare_matrix(&self, matrix: Matrix<C::Fr>) -> Result<Self::Matrix, DeviceError> {
@@ -163,12 +190,12 @@ impl<C: Curve, D: OnPath> Device<C> for D {
         Ok((C::kernels().quotient)(domain, quotient, a, b))
     }
 
-    fn msm_g1(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G1, DeviceError> {
-        (C::kernels().sum_g1)(self.path(), bases, scalars)
+    fn msm_g1(&self, points: &Points, scalars: &Scalars) -> Result<C::G1, DeviceError> {
+        (C::kernels().sum_g1)(self.path(), points, scalars)
     }
 
-    fn msm_g2(&self, bases: &Bases, scalars: &Scalars) -> Result<C::G2, DeviceError> {
-        (C::kernels().sum_g2)(self.path(), bases, scalars)
+    fn msm_g2(&self, points: &Points, scalars: &Scalars) -> Result<C::G2, DeviceError> {
+        (C::kernels().sum_g2)(self.path(), points, scalars)
     }
 }
 

@@ -102,6 +102,15 @@ impl<P: Group> Points<P> {
     }
 }
 
+/// The sum without tables.
+fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
+    path: Path,
+    bases: &Bases,
+    scalars: &[Scalar],
+) -> Result<Projective<P>, DeviceError> {
+    super::sum::<P>(path, &super::Points::new::<P>(path, bases.clone(), 0)?, scalars)
+}
+
 fn sums_equal_arkworks<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>() {
     let rng = &mut test_rng();
     let distinct = Points::<P>::distinct(1025);
@@ -139,6 +148,60 @@ fn sums_equal_arkworks_on_bls12_381() {
     sums_equal_arkworks::<<Bls12_381 as Curve>::G2Config>();
 }
 
+/// Tables of all multiples, of a few, and of two; by threads that have a set of buckets each, and by more.
+fn sums_with_tables_equal_arkworks<
+    P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>,
+>() {
+    let (rng, len) = (&mut test_rng(), 130);
+    let distinct = Points::<P>::distinct(len);
+    let pools = [1, 7].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap());
+    for (path, point_kind) in paths().flat_map(|path| [(path, 0), (path, 4)]) {
+        let points = distinct.of_kind(point_kind, len);
+        let bases = points.bases(path);
+        let bytes = bases.points.len();
+        for copies in [2, 7, 1000] {
+            let resident = super::Points::new::<P>(path, bases.clone(), copies * bytes).unwrap();
+            let taken = resident.table_bytes();
+            assert!((2 * bytes..=copies * bytes).contains(&taken), "{taken} for {copies} copies");
+            for scalar_kind in 0..8 {
+                let scalars = scalars::<P::ScalarField>(scalar_kind, len, rng);
+                let (expected, words) = (points.expected(&scalars), words(&scalars));
+                for pool in &pools {
+                    let got = pool.install(|| super::sum::<P>(path, &resident, &words)).unwrap();
+                    let what =
+                        format!("{path}: kinds {scalar_kind}, {point_kind}; {copies} copies");
+                    assert_eq!(got, expected, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_with_tables_equal_arkworks_on_both_curves() {
+    sums_with_tables_equal_arkworks::<<Bn254 as Curve>::G1Config>();
+    sums_with_tables_equal_arkworks::<<Bn254 as Curve>::G2Config>();
+    sums_with_tables_equal_arkworks::<<Bls12_381 as Curve>::G1Config>();
+    sums_with_tables_equal_arkworks::<<Bls12_381 as Curve>::G2Config>();
+}
+
+#[test]
+fn tables_take_the_additions_that_they_promise_and_no_room_takes_none() {
+    type P = <Bn254 as Curve>::G1Config;
+    let (path, len) = (Path::chosen(), 1 << 11);
+    let bases = Points::<P>::distinct(len).bases(path);
+    let scalars = words(&bench::scalars::<ark_bn254::Fr>(len, 7));
+    let additions = |room: usize| {
+        let resident = super::Points::new::<P>(path, bases.clone(), room).unwrap();
+        let tally = msm::Tally::default();
+        let _sum = msm::msm::<P>(path, &bases, resident.tables.as_ref(), &scalars, len, &tally);
+        (resident.table_bytes(), tally.additions())
+    };
+    let ((none, alone), (all, with)) = (additions(0), additions(usize::MAX));
+    assert!(none == 0 && all > 10 * bases.points.len());
+    assert!(10 * with < 8 * alone, "{with} additions where {alone} are usual");
+}
+
 /// Runs that span tiles, in pools of one thread and of more threads than windows.
 #[test]
 fn long_runs_are_summed_whole_by_any_number_of_threads() {
@@ -174,7 +237,7 @@ fn no_scalars_take_a_quadratic_path_on(path: Path) {
     let cost = |scalar: &dyn Fn(usize) -> Fr| {
         let scalars = words(&(0..len).map(scalar).collect::<Vec<Fr>>());
         let tally = msm::Tally::default();
-        let _sum = msm::msm::<P>(path, &bases, &scalars, len, &tally);
+        let _sum = msm::msm::<P>(path, &bases, None, &scalars, len, &tally);
         (tally.additions(), tally.inversions())
     };
     let (additions, inversions) = cost(&|i| random[i]);

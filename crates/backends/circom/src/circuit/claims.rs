@@ -23,6 +23,8 @@ pub(super) const KEY: &str = "proving";
 
 /// A field element.
 const ELEMENT: u64 = 32;
+/// No tables hold a point more often: scalars have fewer windows.
+const MOST_COPIES: u64 = 128;
 /// What every step may take besides what its circuit's size asks for.
 const SMALL: u64 = 4 << 20;
 
@@ -42,6 +44,11 @@ impl Claims {
             claims.check.keeps = 0;
         }
         claims
+    }
+
+    /// What tables of the key take at most, where they may take so many bytes.
+    pub(super) fn tables(&self, allowed: u64) -> u64 {
+        allowed.min(self.key.saturating_mul(MOST_COPIES))
     }
 
     /// From the sizes alone. A generator's memory cannot be known before it ran: it keeps every

@@ -68,11 +68,12 @@ pub struct KeyCache {
 /// What is told of a conversion's file, and whether it was there or was made.
 pub type OnKept = Arc<dyn Fn(&Path, KeySource) + Send + Sync>;
 
-/// Makes a `.zkey` resident, converting it if the cache holds no conversion of it. A key whose digest
-/// `expected` does not take is not read.
+/// Makes a `.zkey` resident, converting it if the cache holds no conversion of it, with tables in at most
+/// so many bytes. A key whose digest `expected` does not take is not read.
 pub fn load<C: Curve>(
     path: &Path,
     cache: &KeyCache,
+    tables: u64,
     expected: impl Fn(&[u8; 32]) -> Result<(), Fault>,
 ) -> Result<LoadedKey<C>, Fault>
 where
@@ -83,6 +84,7 @@ where
     let digest = digest_of(&mut file).map_err(unreadable)?;
     expected(&digest)?;
     let KeyCache { directory, warn, kept } = cache;
+    let tables = usize::try_from(tables).unwrap_or(usize::MAX);
     let layout = Device::<C>::layout(&Cpu).name;
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let cached = directory.join(format!("{hex}.{layout}.key"));
@@ -90,7 +92,7 @@ where
         Ok(native) if native.source == digest && native.layout == layout => {
             kept(&cached, KeySource::Cached);
             return Ok(LoadedKey {
-                key: ProvingKey::load(Cpu, native)?,
+                key: ProvingKey::load_with_tables(Cpu, native, tables)?,
                 source: KeySource::Cached,
             });
         }
@@ -107,7 +109,8 @@ where
     }
     native.store(&cached)?;
     kept(&cached, KeySource::Converted);
-    Ok(LoadedKey { key: ProvingKey::load(Cpu, native)?, source: KeySource::Converted })
+    let key = ProvingKey::load_with_tables(Cpu, native, tables)?;
+    Ok(LoadedKey { key, source: KeySource::Converted })
 }
 
 fn convert<C: Curve>(path: &Path, file: &mut File, digest: [u8; 32]) -> Result<NativeKey<C>, Fault>

@@ -75,6 +75,8 @@ pub struct Settings {
     pub modules: Option<ModuleCache>,
     /// Bounds on witness generators and inputs.
     pub limits: Limits,
+    /// Bytes that tables of each key may take beside it.
+    pub tables: u64,
 }
 
 /// What is known of a circuit.
@@ -195,7 +197,7 @@ where
     fn generator(&self) -> Result<&WitnessCalculator, Fault> {
         let made = self.generator.get_or_init(|| {
             let wasm = self.files.wasm.as_deref().ok_or_else(|| no_generator(&self.files.zkey))?;
-            let Settings { modules, limits, keys } = &self.settings;
+            let Settings { modules, limits, keys, .. } = &self.settings;
             let expected = |digest: &[u8; 32]| self.is_unchanged("wasm", digest);
             witness::generator(wasm, modules.as_ref(), limits, &*keys.warn, expected)
         });
@@ -282,7 +284,8 @@ where
     }
 
     fn keys(&self) -> Vec<KeyShape> {
-        vec![KeyShape { name: "proving key".into(), host: self.claims.key, device: 0 }]
+        let host = self.claims.key + self.claims.tables(self.settings.tables);
+        vec![KeyShape { name: "proving key".into(), host, device: 0 }]
     }
 
     fn shapes(&self) -> Vec<Shape> {
@@ -353,7 +356,8 @@ where
         let began = Instant::now();
         let loaded = lane.install(|| {
             let expected = |digest: &[u8; 32]| self.is_unchanged("zkey", digest);
-            keys::load::<C>(&self.files.zkey, &self.settings.keys, expected)
+            let Settings { keys, tables, .. } = &self.settings;
+            keys::load::<C>(&self.files.zkey, keys, *tables, expected)
         })??;
         let (bytes, constraints) = (loaded.key.bytes(), loaded.key.constraints());
         let took = began.elapsed();

@@ -8,6 +8,7 @@ use super::{
     digits::Windows,
     pairs::{Step, Tally},
     runs::{Runs, Sums, sum_runs, tile_len},
+    tables::Set,
 };
 use crate::Group;
 
@@ -18,15 +19,17 @@ pub(super) struct Sorted {
     pub(super) runs: Runs,
 }
 
-/// Sorts points by their digits in some windows. Bucket `d - 1` of the first window's digits comes
-/// first, and `windows.buckets()` later that of the second.
-pub(super) fn sort(windows: &Windows, range: std::ops::Range<usize>, shares: &[Share]) -> Sorted {
+/// Sorts points by their digits. Bucket `d - 1` of the first set comes first, and `windows.buckets()`
+/// later that of the second.
+pub(super) fn sort(windows: &Windows, sets: &[Set], shares: &[Share]) -> Sorted {
     let buckets = windows.buckets();
-    let mut ends = vec![0u32; range.len() * buckets];
-    for (window, ends) in range.clone().zip(ends.chunks_exact_mut(buckets)) {
-        for &digit in shares.iter().flat_map(|share| share.digits(window)) {
-            if digit != 0 {
-                ends[usize::from(digit.unsigned_abs()) - 1] += 1;
+    let mut ends = vec![0u32; sets.len() * buckets];
+    for (set, ends) in sets.iter().zip(ends.chunks_exact_mut(buckets)) {
+        for &(window, _) in &set.windows {
+            for &digit in shares.iter().flat_map(|share| share.digits(window)) {
+                if digit != 0 {
+                    ends[usize::from(digit.unsigned_abs()) - 1] += 1;
+                }
             }
         }
     }
@@ -36,14 +39,16 @@ pub(super) fn sort(windows: &Windows, range: std::ops::Range<usize>, shares: &[S
         total += std::mem::replace(end, total);
     }
     let mut order = vec![0u32; total as usize];
-    for (window, ends) in range.zip(ends.chunks_exact_mut(buckets)) {
-        for share in shares {
-            for (&point, &digit) in share.points.iter().zip(share.digits(window)) {
-                if digit != 0 {
-                    let place = &mut ends[usize::from(digit.unsigned_abs()) - 1];
-                    // The digit's sign on top of the scalar's.
-                    order[*place as usize] = point ^ (digit as u32 & NEGATED);
-                    *place += 1;
+    for (set, ends) in sets.iter().zip(ends.chunks_exact_mut(buckets)) {
+        for &(window, first) in &set.windows {
+            for share in shares {
+                for (&point, &digit) in share.points.iter().zip(share.digits(window)) {
+                    if digit != 0 {
+                        let place = &mut ends[usize::from(digit.unsigned_abs()) - 1];
+                        // The digit's sign on top of the scalar's.
+                        order[*place as usize] = (point + first) ^ (digit as u32 & NEGATED);
+                        *place += 1;
+                    }
                 }
             }
         }
@@ -60,9 +65,9 @@ pub(super) fn sort(windows: &Windows, range: std::ops::Range<usize>, shares: &[S
     Sorted { order, runs }
 }
 
-/// Adds up the buckets of each window, weighted by their digits.
+/// Adds up the buckets of each set, weighted by their digits.
 ///
-/// Returns, for each window, points to be multiplied by 1, 1, 2, 4, … `2^(width-2)` and added: the
+/// Returns, for each set, points to be multiplied by 1, 1, 2, 4, … `2^(width-2)` and added: the
 /// sum of all its buckets, and for each bit the sum of those whose index has that bit. (A bucket's
 /// digit is its index plus one.) They come from one fold in place: two additions a bucket, all of
 /// them affine and independent within a round, where the usual running sum takes two projective ones
@@ -125,17 +130,16 @@ fn fold<P: Group, A: Adder<P>>(
     }
 }
 
-/// The sums of some windows' buckets, weighted.
-pub(super) fn windows_sums<P: Group, A: Adder<P>>(
+/// The sums of some sets' buckets, weighted.
+pub(super) fn sums_of_sets<P: Group, A: Adder<P>>(
     windows: &Windows,
-    range: std::ops::Range<usize>,
+    sets: &[Set],
     shares: &[Share],
     words: &[u64],
     tally: &Tally,
 ) -> Vec<Vec<A::Point>> {
-    let count = range.len();
-    let Sorted { mut order, runs } = sort(windows, range, shares);
+    let Sorted { mut order, runs } = sort(windows, sets, shares);
     let sums = sum_runs::<P, A>(runs, words, &order, tally);
     zeroize::Zeroize::zeroize(&mut order);
-    weigh::<P, A>(windows, count, &sums, tally)
+    weigh::<P, A>(windows, sets.len(), &sums, tally)
 }

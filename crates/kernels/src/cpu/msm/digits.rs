@@ -36,6 +36,10 @@ impl Windows {
         Self { width, count, order: F::MODULUS.0, offset }
     }
 
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
     pub(super) fn count(&self) -> usize {
         self.count
     }

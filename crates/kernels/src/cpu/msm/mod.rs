@@ -13,6 +13,7 @@ mod buckets;
 mod digits;
 mod pairs;
 mod runs;
+mod tables;
 mod wide;
 
 use ark_ec::models::short_weierstrass::{Affine, Projective};
@@ -21,18 +22,19 @@ use rayon::prelude::*;
 use zeroize::Zeroize;
 
 pub(crate) use self::pairs::Tally;
-pub(super) use self::wide::encode as encode_wide;
 use self::{
     adder::Adder,
-    buckets::windows_sums,
-    digits::{WIDEST, Windows},
+    buckets::sums_of_sets,
+    digits::Windows,
     pairs::Plain,
     runs::{Runs, sum_runs, tile_len},
+    tables::{Set, sets_alone, width_alone},
     wide::Wide,
 };
+pub(super) use self::{tables::Tables, wide::encode as encode_wide};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{fma::Fma, ifma::Ifma};
-use crate::{Bases, Group, Path, SCALAR_WORDS, Scalar, ScalarsOf};
+use crate::{Bases, Group, Path, SCALAR_WORDS, Scalar, ScalarsOf, SlabError};
 
 /// The most points of one sum: an index and a sign share 32 bits.
 pub(super) const MOST_POINTS: usize = (1 << 31) - 1;
@@ -99,16 +101,17 @@ impl Drop for Parts {
 pub(super) fn msm<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
     path: Path,
     bases: &Bases,
+    tables: Option<&Tables>,
     scalars: &[Scalar],
     count: usize,
     tally: &Tally,
 ) -> Projective<P> {
     match path {
-        Path::Portable => msm_by::<P, Plain>(bases, scalars, count, tally),
+        Path::Portable => msm_by::<P, Plain>(bases, tables, scalars, count, tally),
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => msm_by::<P, Wide<Fma>>(bases, scalars, count, tally),
+        Path::Avx512 => msm_by::<P, Wide<Fma>>(bases, tables, scalars, count, tally),
         #[cfg(target_arch = "x86_64")]
-        Path::Ifma => msm_by::<P, Wide<Ifma>>(bases, scalars, count, tally),
+        Path::Ifma => msm_by::<P, Wide<Ifma>>(bases, tables, scalars, count, tally),
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("a path that the processor lacks is never chosen"),
     }
@@ -116,6 +119,7 @@ pub(super) fn msm<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>
 
 fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: Adder<P>>(
     bases: &Bases,
+    tables: Option<&Tables>,
     scalars: &[Scalar],
     count: usize,
     tally: &Tally,
@@ -150,12 +154,20 @@ fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: A
             if rest <= FEW {
                 return sum_of_few::<P, A>(&parts, scalar_of, words);
             }
-            let windows = Windows::new::<P::ScalarField>(window_width(rest));
+            let tables = tables.and_then(|tables| Some((tables, tables.pay_for(rest)?)));
+            let width = tables.map_or_else(|| width_alone(rest), |(_, width)| width);
+            let windows = Windows::new::<P::ScalarField>(width);
+            let (sets, words) = match tables {
+                None => (sets_alone(windows.count()), words),
+                Some((tables, _)) => {
+                    (tables.sets(windows.count(), rayon::current_num_threads()), tables.words())
+                }
+            };
             let shares: Vec<Share> = parts
                 .par_iter()
                 .map(|parts| Share::new(&windows, &parts.rest, scalar_of))
                 .collect();
-            sum_of_windows::<P, A>(&windows, &shares, rest, words, tally)
+            sum_of_sets::<P, A>(&windows, &sets, &shares, words, tally)
         },
     );
     total + ones
@@ -196,39 +208,50 @@ fn sum_of_ones<P: Group, A: Adder<P>>(parts: &[Parts], words: &[u64], tally: &Ta
     A::affine(&sums.points)[0]
 }
 
-fn sum_of_windows<P: Group, A: Adder<P>>(
+fn sum_of_sets<P: Group, A: Adder<P>>(
     windows: &Windows,
+    sets: &[Set],
     shares: &[Share],
-    count: usize,
     words: &[u64],
     tally: &Tally,
 ) -> Projective<P> {
-    let together = (2 * tile_len::<P, A>()).div_ceil(count);
-    let together = together.min(windows.count().div_ceil(rayon::current_num_threads()));
-    let weighed: Vec<Vec<Vec<A::Point>>> = (0..windows.count().div_ceil(together))
-        .into_par_iter()
-        .map(|group| {
-            let range = group * together..windows.count().min((group + 1) * together);
-            windows_sums::<P, A>(windows, range, shares, words, tally)
-        })
+    let points = shares.iter().map(|share| share.points.len()).sum::<usize>();
+    let each = points * sets.iter().map(|set| set.windows.len()).max().unwrap_or(1);
+    let together = (2 * tile_len::<P, A>()).div_ceil(each);
+    let together = together.min(sets.len().div_ceil(rayon::current_num_threads()));
+    let weighed: Vec<Vec<Vec<A::Point>>> = sets
+        .par_chunks(together)
+        .map(|sets| sums_of_sets::<P, A>(windows, sets, shares, words, tally))
         .collect();
+    let weighed: Vec<Vec<Affine<P>>> =
+        weighed.into_iter().flatten().map(|points| A::affine(&points)).collect();
     let mut total = Projective::<P>::zero();
-    for window in weighed.into_iter().flatten().rev() {
+    for shift in (0..=sets.iter().map(|set| set.shift).max().unwrap_or(0)).rev() {
+        let of_shift = || sets.iter().zip(&weighed).filter(|(set, _)| set.shift == shift);
+        // A point for 1, and one for each bit of a bucket's index.
         total.double_in_place();
-        let window = A::affine(&window);
-        for bit in window[1..].iter().rev() {
+        for bit in (1..windows.width()).rev() {
             total.double_in_place();
-            total += bit;
+            of_shift().for_each(|(_, points)| total += points[bit]);
         }
-        total += window[0];
+        of_shift().for_each(|(_, points)| total += points[0]);
     }
     total
 }
 
-/// The width at which additions are fewest: `bits / width` windows take one addition a point and two
-/// a bucket.
-fn window_width(count: usize) -> usize {
-    (2..=WIDEST)
-        .min_by_key(|&width| 255usize.div_ceil(width) * (count + (2 << (width - 1))))
-        .expect("there are widths")
+/// The tables that a sum of stored points can use, in at most `room` bytes; none if they would not pay.
+pub(super) fn tables<P: Group>(
+    path: Path,
+    words: &[u64],
+    room: usize,
+) -> Result<Option<Tables>, SlabError> {
+    match path {
+        Path::Portable => Tables::make::<P, Plain>(words, P::write_point, room),
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx512 => Tables::make::<P, Wide<Fma>>(words, encode_wide, room),
+        #[cfg(target_arch = "x86_64")]
+        Path::Ifma => Tables::make::<P, Wide<Ifma>>(words, encode_wide, room),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("a path that the processor lacks is never chosen"),
+    }
 }
