@@ -11,6 +11,10 @@
 //! worker goes on with other work and returns when the estimate is resolved. There is no waiting
 //! cycle: the transaction at the frontier depends on nobody, and its owner executes it next.
 //!
+//! An execution that is repeated makes those worthless that have read what the first one left, and those
+//! what they left in turn: with deep queues one conflict goes on for ever. So where conflicts are
+//! frequent, a worker claims nothing before what it holds is committed.
+//!
 //! Block-STM validates a transaction whenever something below it changed, which is several times per
 //! execution. Here a transaction waits in its worker's queue until its turn; what it read is checked
 //! in the cache where it was read.
@@ -30,6 +34,8 @@ use crate::transaction::{Access, Declaration};
 
 /// Commits before the conflict rate is believed.
 const WARM_UP: u32 = 64;
+/// Commits for each conflict, below which nobody runs far ahead.
+const FREQUENT: u32 = 5;
 /// Turns of the waiting loop before the core is offered to others.
 const SPINS: u32 = 4096;
 
@@ -157,7 +163,10 @@ impl<T: Transaction> Worker<'_, T> {
         let next = self.shared.next.0.load(Ordering::Relaxed);
         let chunk = self.tuning.chunk;
         let reach = frontier as usize + self.ring.len() - chunk as usize * self.tuning.threads;
-        if self.is_over() || self.queue.len() >= self.longest || next as usize >= reach {
+        let conflicts = self.shared.conflicts.0.load(Ordering::Relaxed);
+        let frequent = conflicts.saturating_mul(FREQUENT) > frontier.max(WARM_UP);
+        let longest = if frequent { 1 } else { self.longest };
+        if self.is_over() || self.queue.len() >= longest || next as usize >= reach {
             return false;
         }
         let first = self.shared.next.0.fetch_add(chunk, Ordering::Relaxed);
