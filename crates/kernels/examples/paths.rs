@@ -1,9 +1,10 @@
 //! Compares the paths that this processor can take, interleaved: one thread, CPU time, medians.
 //!
 //! `cargo run --release -p athanor-kernels --example paths -- 16 18` measures sums of 2^16 and 2^18
-//! points; `-- g1 18` only those whose names contain that.
+//! points; `-- g1 18` only those whose names contain that; `-- tables 12 14` what tables of the points'
+//! multiples save on the path that serves, a quarter of them and all, and how long all take to make.
 
-use std::{hint::black_box, io::Write};
+use std::{hint::black_box, io::Write, time::Instant};
 
 use athanor_kernels::{
     Bls12_381, Bn254, Curve, Group, Path, SCALAR_WORDS,
@@ -14,9 +15,12 @@ fn main() -> std::io::Result<()> {
     let logs: Vec<u32> = std::env::args().skip(1).filter_map(|log| log.parse().ok()).collect();
     let only: Vec<String> =
         std::env::args().skip(1).filter(|arg| arg.parse::<u32>().is_err()).collect();
-    let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
     let mut out = std::io::stdout();
     writeln!(out, "{}", cpu_name())?;
+    if only.iter().any(|word| word == "tables") {
+        return all_tables(&logs, &mut out);
+    }
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
     for &log in &logs {
         if wanted("bn254-g1-msm") {
             sums::<<Bn254 as Curve>::G1Config>("bn254-g1-msm", log, &mut out)?;
@@ -78,4 +82,42 @@ fn transforms<C: Curve>(name: &str, log: u32, out: &mut impl Write) -> std::io::
         writeln!(out, "{name:17} 2^{log:<3} {path:9} {ms:8.2} ms {ratio:6.2}x")?;
     }
     Ok(())
+}
+
+fn all_tables(logs: &[u32], out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "{}", Path::chosen())?;
+    for &log in logs {
+        tables::<<Bn254 as Curve>::G1Config>("bn254-g1-msm", log, out)?;
+        tables::<<Bn254 as Curve>::G2Config>("bn254-g2-msm", log, out)?;
+        tables::<<Bls12_381 as Curve>::G1Config>("bls12-381-g1-msm", log, out)?;
+        tables::<<Bls12_381 as Curve>::G2Config>("bls12-381-g2-msm", log, out)?;
+    }
+    Ok(())
+}
+
+fn tables<P: Group<ScalarField: ark_ff::PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>>(
+    name: &str,
+    log: u32,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let alone = Msm::<P>::dense(1 << log);
+    let start = Instant::now();
+    let all = alone.with_tables(usize::MAX);
+    let making = start.elapsed();
+    let some = alone.with_tables(all.table_bytes() / 4);
+    let times = single_threaded(|| {
+        let mut runs = [&alone, &some, &all].map(|sum| move || _ = black_box(black_box(sum).run()));
+        let mut runs: Vec<&mut dyn FnMut()> = runs.iter_mut().map(|run| run as _).collect();
+        medians(5, &mut runs)
+    });
+    let [alone, some_time, all_time] = [0, 1, 2].map(|at| times[at].as_secs_f64() * 1e3);
+    writeln!(
+        out,
+        "{name:17} 2^{log:<3} {alone:9.2} ms; {:6.2}x with {:4} MiB, {:6.2}x with {:4} MiB (made in {:.2} s)",
+        alone / some_time,
+        some.table_bytes() >> 20,
+        alone / all_time,
+        all.table_bytes() >> 20,
+        making.as_secs_f64(),
+    )
 }

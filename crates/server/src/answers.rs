@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::circuits;
-use crate::config::class_name;
 use crate::problem::{Problem, Reason, by_code};
 use crate::state::App;
 
@@ -82,7 +81,7 @@ impl Job {
             id: row.public.clone(),
             circuit: row.circuit.clone(),
             state: row.state.name(),
-            class: class_name(row.class),
+            class: row.class.name(),
             stage,
             partitions,
             created: row.created,

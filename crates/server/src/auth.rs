@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use athanor_engine::Class;
 
-use crate::config::class_named;
 use crate::problem::{Problem, Reason};
 
 /// What a token may do; each role may do what those before it may.
@@ -49,7 +48,7 @@ impl Token {
         if self.tenant.is_empty() || self.tenant.len() > 128 {
             return Err("a tenant's name has 1 to 128 bytes".into());
         }
-        match class_named(&self.class) {
+        match Class::named(&self.class) {
             Some(_) => Ok(()),
             None => Err(format!("{:?} is no class: critical, high, normal or batch", self.class)),
         }
@@ -86,7 +85,7 @@ impl Caller {
             .iter()
             .find(|token| blake3::Hash::from_hex(&token.blake3).is_ok_and(|own| own == digest));
         let known = known.ok_or_else(unauthorised)?;
-        let class = class_named(&known.class).unwrap_or(Class::Normal);
+        let class = Class::named(&known.class).unwrap_or(Class::Normal);
         Ok(Caller { tenant: known.tenant.clone(), role: known.role, class })
     }
 
@@ -103,7 +102,7 @@ impl Caller {
     /// The class they ask for, if they may have it.
     pub(crate) fn class(&self, asked: Option<&str>) -> Result<Class, Problem> {
         let Some(asked) = asked else { return Ok(Class::Normal.max(self.class)) };
-        let class = class_named(asked).ok_or_else(|| {
+        let class = Class::named(asked).ok_or_else(|| {
             let message = format!("{asked:?} is no class: critical, high, normal or batch");
             Problem::new(Reason::BadRequest, message)
         })?;

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use athanor_engine::Class;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Token;
@@ -238,27 +237,6 @@ impl Config {
         let mut shown = self.clone();
         shown.tokens.iter_mut().for_each(Token::hide);
         toml::to_string(&shown).unwrap_or_default()
-    }
-}
-
-/// A class by its name.
-pub(crate) fn class_named(name: &str) -> Option<Class> {
-    Some(match name {
-        "critical" => Class::Critical,
-        "high" => Class::High,
-        "normal" => Class::Normal,
-        "batch" => Class::Batch,
-        _ => return None,
-    })
-}
-
-/// A class's name.
-pub(crate) fn class_name(class: Class) -> &'static str {
-    match class {
-        Class::Critical => "critical",
-        Class::High => "high",
-        Class::Normal => "normal",
-        Class::Batch => "batch",
     }
 }
 

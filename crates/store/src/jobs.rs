@@ -21,20 +21,6 @@ fn millis(moment: SystemTime) -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn class_name(class: Class) -> &'static str {
-    match class {
-        Class::Critical => "critical",
-        Class::High => "high",
-        Class::Normal => "normal",
-        Class::Batch => "batch",
-    }
-}
-
-fn class_named(name: &str) -> Class {
-    let all = [Class::Critical, Class::High, Class::Batch];
-    all.into_iter().find(|class| class_name(*class) == name).unwrap_or(Class::Normal)
-}
-
 /// BLAKE3 of an input's kind and bytes, in hex.
 pub(crate) fn digest(submission: &Submission) -> String {
     blake3::Hash::from_bytes(submission.input.digest()).to_hex().to_string()
@@ -74,7 +60,7 @@ pub(crate) async fn write(
             .bind(number(job))
             .bind(&submission.tenant)
             .bind(&submission.circuit)
-            .bind(class_name(submission.class))
+            .bind(submission.class.name())
             .bind(submission.deadline.map(millis))
             .bind(submission.idempotency_key.as_deref())
             .bind(&*submission.input.kind)
@@ -150,7 +136,7 @@ fn row(row: &SqliteRow) -> Result<JobRow, sqlx::Error> {
         number: JobId(row.try_get::<i64, _>("number")? as u64),
         tenant: text("tenant")?,
         circuit: text("circuit")?,
-        class: class_named(&text("class")?),
+        class: Class::named(&text("class")?).unwrap_or_default(),
         deadline: row.try_get("deadline")?,
         idempotency_key: row.try_get("idempotency_key")?,
         input_kind: text("input_kind")?,

@@ -118,10 +118,11 @@ impl Report {
                 .iter()
                 .map(|point| {
                     format!(
-                        "{:>8.1} s {:>8.1} MiB p99 {:>9.0} ns/tx {:>10.0} tx/s\n",
+                        "{:>8.1} s {:>8.1} MiB p99 {:>9.0} ns/tx, plain {:>9.0} {:>10.0} tx/s\n",
                         point.seconds,
                         point.memory as f64 / f64::from(1 << 20),
                         point.p99_block_ns,
+                        point.plain_p99_block_ns,
                         point.tx_per_second
                     )
                 })

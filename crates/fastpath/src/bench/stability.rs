@@ -1,4 +1,5 @@
-//! A long run: memory and the slowest percent must stay where they are.
+//! A long run: memory and the slowest percent must stay where they are. The plain loop runs the same blocks,
+//! so that what comes of the machine can be told from what comes of the executor.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub struct Point {
     pub memory: u64,
     /// Nanoseconds per transaction that 99 in 100 blocks since the last point did not exceed.
     pub p99_block_ns: f64,
+    /// The same of the plain loop on the same blocks.
+    pub plain_p99_block_ns: f64,
     /// Transactions per second since the last point.
     pub tx_per_second: f64,
 }
@@ -45,15 +48,18 @@ pub(super) fn run(args: &Args, length: Duration) -> Result<Vec<Point>, BenchErro
     let mut generator = Generator::new(&workload, args.seed, &[]);
     let start = Instant::now();
     let mut points = Vec::new();
-    let (mut times, mut since) = (Vec::new(), Instant::now());
+    let (mut times, mut plain, mut since) = (Vec::new(), Vec::new(), Instant::now());
+    let per_transaction = |begun: Instant| begun.elapsed().as_nanos() as f64 / workload.txs as f64;
     let mut blocks = 0_usize;
     while start.elapsed() < length {
         let block = generator.block();
         let begun = Instant::now();
         let outcome = executor.execute_block(&block)?;
-        times.push(begun.elapsed().as_nanos() as f64 / workload.txs as f64);
+        times.push(per_transaction(begun));
         // The reference has to follow, or its state would be another one.
+        let begun = Instant::now();
         let expected = reference.execute_sequential(&block)?;
+        plain.push(per_transaction(begun));
         if blocks.is_multiple_of(64) && outcome.root != expected.root {
             return Err(BenchError::Void { workload: workload.name.clone(), round: blocks });
         }
@@ -61,18 +67,25 @@ pub(super) fn run(args: &Args, length: Duration) -> Result<Vec<Point>, BenchErro
         if since.elapsed() * POINTS >= length && !times.is_empty() {
             let busy: f64 = times.iter().sum::<f64>() * workload.txs as f64;
             let transactions = (times.len() * workload.txs) as f64;
-            times.sort_unstable_by(f64::total_cmp);
             points.push(Point {
                 seconds: start.elapsed().as_secs_f64(),
                 memory: memory_bytes().0,
-                p99_block_ns: times[(times.len() * 99).div_ceil(100) - 1],
+                p99_block_ns: p99(&mut times),
+                plain_p99_block_ns: p99(&mut plain),
                 tx_per_second: transactions * 1e9 / busy,
             });
             times.clear();
+            plain.clear();
             since = Instant::now();
         }
     }
     Ok(points)
+}
+
+/// What 99 in 100 do not exceed; of at least one.
+fn p99(times: &mut [f64]) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[(times.len() * 99).div_ceil(100) - 1]
 }
 
 /// Memory and p99 over time, as an SVG document.
@@ -81,14 +94,15 @@ pub fn plot(points: &[Point]) -> String {
     let (width, height) = (800.0, 180.0);
     let end = points.last().map_or(1.0, |point| point.seconds);
     let mut svg = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"880\" height=\"470\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"880\" height=\"700\" \
          font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" \
          fill=\"white\"/>\n",
     );
     type Series = (&'static str, fn(&Point) -> f64, f64);
-    let series: [Series; 2] = [
+    let series: [Series; 3] = [
         ("resident memory, MiB", |point| point.memory as f64 / f64::from(1 << 20), 30.0),
         ("p99 of the blocks, ns per transaction", |point| point.p99_block_ns, 260.0),
+        ("the same in the plain loop", |point| point.plain_p99_block_ns, 490.0),
     ];
     for (title, value, top) in series {
         let most = points.iter().map(value).fold(1.0, f64::max) * 1.1;

@@ -154,7 +154,7 @@ fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: A
             if rest <= FEW {
                 return sum_of_few::<P, A>(&parts, scalar_of, words);
             }
-            let tables = tables.and_then(|tables| Some((tables, tables.pay_for(rest)?)));
+            let tables = tables.and_then(|tables| Some((tables, tables.width_for(rest)?)));
             let width = tables.map_or_else(|| width_alone(rest), |(_, width)| width);
             let windows = Windows::new::<P::ScalarField>(width);
             let (sets, words) = match tables {

@@ -2,7 +2,7 @@
 //!
 //! A point times a digit of window `k` is the point's multiple by `2^(k·width)` times that digit as one
 //! of window 0. With all those multiples at hand there is one set of buckets to weigh and nothing to
-//! double, so windows can be wider: at `2^14` points a sum takes a quarter fewer additions, at `2^18` a
+//! double, so windows can be wider: at `2^14` points a sum takes three tenths fewer additions, at `2^18` a
 //! seventh. (Brickell, Gordon, McCurley and Wilson, "Fast exponentiation with precomputation", Eurocrypt
 //! 1992.) With room for fewer multiples windows share buckets in as many sets as it takes.
 //!
@@ -115,8 +115,9 @@ impl Tables {
         self.words.words()
     }
 
-    /// Whether a sum with so many scalars that are neither 0 nor 1 takes fewer additions with them.
-    pub(super) fn pay_for(&self, scalars: usize) -> Option<usize> {
+    /// How wide their windows are, if a sum with so many scalars that are neither 0 nor 1 takes fewer
+    /// additions with them.
+    pub(super) fn width_for(&self, scalars: usize) -> Option<usize> {
         let alone = width_alone(scalars);
         let alone = additions(scalars, alone, BITS.div_ceil(alone));
         (additions(scalars, self.width, self.sets) < alone).then_some(self.width)
