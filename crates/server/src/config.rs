@@ -30,8 +30,8 @@ pub struct Config {
     pub allow_plain: bool,
     /// The most memory to hold, in MiB; none to take what the system grants.
     pub memory_mib: Option<u64>,
-    /// Memory that tables of each key may take beside it, in MiB: they make proofs faster, small ones by a
-    /// quarter, and loading a key slower by some twenty proofs. 0 for none.
+    /// Memory that tables of each key may take beside it, in MiB: they make proofs of small circuits 1.3
+    /// times as fast, and loading a key slower by some twenty proofs. 0 for none.
     pub tables_mib: u64,
     /// Threads to prove with; none for all cores.
     pub threads: Option<u32>,
