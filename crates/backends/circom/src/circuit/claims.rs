@@ -25,6 +25,10 @@ pub(super) const KEY: &str = "proving";
 const ELEMENT: u64 = 32;
 /// No tables hold a point more often: scalars have fewer windows.
 const MOST_COPIES: u64 = 128;
+/// Sums of a proof, which may all be under way.
+const SUMS: u64 = 5;
+/// Windows of a sum that is worth the claim; small ones have more.
+const MOST_WINDOWS: u64 = 20;
 /// What every step may take besides what its circuit's size asks for.
 const SMALL: u64 = 4 << 20;
 
@@ -49,6 +53,12 @@ impl Claims {
     /// What tables of the key take at most, where they may take so many bytes.
     pub(super) fn tables(&self, allowed: u64) -> u64 {
         allowed.min(self.key.saturating_mul(MOST_COPIES))
+    }
+
+    /// What a proof may take besides, where its key has tables: each sum sorts the digits of all windows at
+    /// once, an index for each.
+    pub(super) fn sorting(header: &Header) -> u64 {
+        u64::from(header.wires.max(header.domain_size)) * SUMS * MOST_WINDOWS * 4
     }
 
     /// From the sizes alone. A generator's memory cannot be known before it ran: it keeps every

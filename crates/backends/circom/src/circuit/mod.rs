@@ -305,10 +305,14 @@ where
             // The sandbox has a limit of its own; this one is for what is around it.
             limit: Some(self.settings.limits.time + Duration::from_secs(60)),
         };
+        let mut prove_claim = claim(prove);
+        if self.settings.tables > 0 {
+            prove_claim.peak = Memory::host(prove.peak + Claims::sorting(&self.facts.header));
+        }
         let prove_step = Step {
             stage: "prove".into(),
             lane: LaneNeed::Device { class: CPU },
-            claim: claim(prove),
+            claim: prove_claim,
             key: Some(0),
             estimate: seconds(prove.seconds),
             limit: None,
