@@ -151,7 +151,7 @@ impl<S: State> FastPathExecutor<S> {
         objects: impl IntoIterator<Item = Object>,
     ) -> Result<(), ExecutorError> {
         self.put(objects.into_iter().flat_map(|object| {
-            let header = Header { ownership: object.ownership, version: object.version };
+            let header = Header::new(object.ownership, object.version);
             [
                 (Space::ObjectHeader, object.id, header.encode()),
                 (Space::ObjectData, object.id, object.data),
@@ -212,7 +212,7 @@ impl<S: State> FastPathExecutor<S> {
         Ok(header.as_ref().and_then(Header::decode).map(|header| Object {
             id: *id,
             version: header.version,
-            ownership: header.ownership,
+            ownership: header.ownership(),
             data: data.unwrap_or_else(|| Value::from_bytes(&[])),
         }))
     }

@@ -43,9 +43,14 @@ pub(crate) struct Write {
 pub(crate) struct Opened {
     /// Of the header; the data is next to it.
     pub(crate) slot: Slot,
-    pub(crate) before: Header,
-    pub(crate) after: Header,
-    pub(crate) written: bool,
+    /// With the version that was found and the ownership to come.
+    pub(crate) header: Header,
+    /// Whether it was immutable when it was found.
+    pub(crate) frozen: bool,
+    /// Whether its version moves on.
+    pub(crate) spent: bool,
+    /// Whether it was given away.
+    pub(crate) given: bool,
 }
 
 /// Buffers of one execution, reused from one to the next.
@@ -58,6 +63,8 @@ pub(crate) struct Frame {
     /// Places of the declared keys, writes first, if they are more than a few.
     declared: HashMap<Key, u32, RandomState>,
     pub(crate) objects: Vec<Opened>,
+    /// Objects of which nothing but the version changes, and the next one.
+    pub(crate) versions: Vec<(Slot, u64)>,
     pub(crate) fee: u64,
     /// Whether a declared object is shared or does not exist.
     pub(crate) shared: bool,
@@ -103,6 +110,7 @@ impl Frame {
         self.declared.clear();
         self.writes.clear();
         self.objects.clear();
+        self.versions.clear();
         self.fee = 0;
         self.bounds.clear();
         self.shared = false;
@@ -120,6 +128,7 @@ impl Frame {
             }
         }
         self.objects.clear();
+        self.versions.clear();
         self.fee = 0;
     }
 
@@ -172,6 +181,14 @@ impl Frame {
         }
         let place = |keys: &[Key]| keys.iter().position(|declared| declared == key);
         place(writes).or_else(|| Some(writes.len() + place(reads)?))
+    }
+
+    #[inline]
+    pub(crate) fn put_value(&mut self, slot: Slot, value: Value) {
+        match value.word() {
+            Some(word) => self.put_word(slot, word),
+            None => self.put(slot, Edit::Put(value)),
+        }
     }
 
     /// Puts a number; apart from [`Frame::put`] so that no whole value is built and copied.
@@ -236,6 +253,11 @@ impl Frame {
             };
             if first {
                 dirty.push(write.slot);
+            }
+        }
+        for &(slot, version) in &self.versions {
+            if arena.store_version(slot, version, stamp, since) {
+                dirty.push(slot);
             }
         }
         true

@@ -5,7 +5,7 @@
 //! be spent once. An object that only its owner can touch needs no order with respect to anything
 //! but itself, which is what the fast path lives on.
 
-use crate::value::{INLINE_WORDS, Key, Value};
+use crate::value::{INLINE_BYTES, INLINE_WORDS, Key, Value};
 
 /// The name of an object. Objects and plain keys are separate name spaces.
 pub type ObjectId = Key;
@@ -48,52 +48,98 @@ pub struct Object {
     pub data: Value,
 }
 
-const OWNED: u64 = 0;
-const SHARED: u64 = 1;
-const IMMUTABLE: u64 = 2;
-/// Bytes of an encoded header: owner, version, kind.
-const HEADER_BYTES: u8 = 48;
+/// Bytes of an encoded header: owner, version, kind. It fills a cell.
+const HEADER_BYTES: u8 = INLINE_BYTES as u8;
+/// The word of a header that holds the version.
+pub(crate) const VERSION_WORD: usize = 4;
+const KIND_WORD: usize = 5;
 
-/// The first cell of an object.
+/// Who may use an object, without the owner's name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Owned = 0,
+    Shared = 1,
+    Immutable = 2,
+}
+
+/// The first cell of an object, in words: names are compared and moved as the cell holds them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) ownership: Ownership,
+    pub(crate) kind: Kind,
     pub(crate) version: u64,
+    /// Zero if there is none.
+    owner: [u64; 4],
 }
 
 impl Header {
-    pub(crate) fn encode(self) -> Value {
-        let (kind, owner) = match self.ownership {
-            Ownership::Owned(owner) => (OWNED, owner),
-            Ownership::Shared => (SHARED, Key::default()),
-            Ownership::Immutable => (IMMUTABLE, Key::default()),
-        };
-        let mut words = [0; INLINE_WORDS];
-        for (word, chunk) in words.iter_mut().zip(owner.0.chunks_exact(8)) {
-            *word = u64::from_le_bytes(chunk.try_into().expect("8 bytes"));
+    pub(crate) fn new(ownership: Ownership, version: u64) -> Self {
+        match ownership {
+            Ownership::Owned(owner) => Self { kind: Kind::Owned, version, owner: words(&owner) },
+            Ownership::Shared => Self { kind: Kind::Shared, version, owner: [0; 4] },
+            Ownership::Immutable => Self { kind: Kind::Immutable, version, owner: [0; 4] },
         }
-        words[4] = self.version;
-        words[5] = kind;
-        Value::from_words(HEADER_BYTES, words)
     }
 
-    /// `None` for a value that no executor wrote.
-    pub(crate) fn decode(value: &Value) -> Option<Self> {
-        let Ok((HEADER_BYTES, words)) = value.parts() else { return None };
-        let ownership = match words[5] {
-            OWNED => {
+    pub(crate) fn at(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn ownership(&self) -> Ownership {
+        match self.kind {
+            Kind::Owned => {
                 let mut owner = [0; 32];
-                for (chunk, word) in owner.chunks_exact_mut(8).zip(words) {
+                for (chunk, word) in owner.chunks_exact_mut(8).zip(self.owner) {
                     chunk.copy_from_slice(&word.to_le_bytes());
                 }
                 Ownership::Owned(Key(owner))
             }
-            SHARED => Ownership::Shared,
-            IMMUTABLE => Ownership::Immutable,
+            Kind::Shared => Ownership::Shared,
+            Kind::Immutable => Ownership::Immutable,
+        }
+    }
+
+    /// Whether `owner` is the object's owner. By words and not as arrays: those are put into memory
+    /// for the comparison, and it waits for them to arrive there.
+    #[inline]
+    pub(crate) fn belongs_to(&self, owner: &Owner) -> bool {
+        let [a, b, c, d] = self.owner;
+        let [e, f, g, h] = words(owner);
+        self.kind == Kind::Owned && (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
+    }
+
+    pub(crate) fn encode(&self) -> Value {
+        let [a, b, c, d] = self.owner;
+        Value::from_words(HEADER_BYTES, [a, b, c, d, self.version, self.kind as u64])
+    }
+
+    /// `None` for a value that no executor wrote.
+    pub(crate) fn decode(value: &Value) -> Option<Self> {
+        match value.parts() {
+            Ok((HEADER_BYTES, words)) => Self::from_words(words),
+            _ => None,
+        }
+    }
+
+    /// As [`Header::decode`], from the words of a value that fills a cell.
+    #[inline]
+    pub(crate) fn from_words(words: &[u64; INLINE_WORDS]) -> Option<Self> {
+        let kind = match words[KIND_WORD] {
+            0 => Kind::Owned,
+            1 => Kind::Shared,
+            2 => Kind::Immutable,
             _ => return None,
         };
-        Some(Self { ownership, version: words[4] })
+        let [a, b, c, d, version, _] = *words;
+        Some(Self { kind, version, owner: [a, b, c, d] })
     }
+}
+
+#[inline]
+fn words(key: &Key) -> [u64; 4] {
+    std::array::from_fn(|i| {
+        u64::from_le_bytes(key.0[8 * i..8 * i + 8].try_into().expect("8 bytes"))
+    })
 }
 
 #[cfg(all(test, not(loom)))]
@@ -103,8 +149,12 @@ mod tests {
     #[test]
     fn a_header_survives_its_encoding() {
         for ownership in [Ownership::Owned(Key([7; 32])), Ownership::Shared, Ownership::Immutable] {
-            let header = Header { ownership, version: 0x0102_0304_0506_0708 };
+            let header = Header::new(ownership, 0x0102_0304_0506_0708);
             assert_eq!(Header::decode(&header.encode()), Some(header));
+            assert_eq!(header.ownership(), ownership);
+            assert_eq!(header.encode().parts().unwrap().1[VERSION_WORD], header.version);
+            assert_eq!(header.belongs_to(&Key([7; 32])), header.kind == Kind::Owned);
+            assert!(!header.belongs_to(&Key::default()));
         }
         assert_eq!(Header::decode(&Value::from_u64(1)), None);
     }

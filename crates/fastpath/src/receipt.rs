@@ -104,6 +104,12 @@ pub enum Failure {
         /// The version that both transactions named.
         version: u64,
     },
+    /// An object that has no next version.
+    #[error("object {id} is at the last version that there is: it can no longer be spent")]
+    LastVersion {
+        /// The object.
+        id: ObjectId,
+    },
     /// The same object twice in one transaction.
     #[error("object {id} is named twice: name it once")]
     DuplicateObject {

@@ -20,6 +20,13 @@ fn each_bad_input_has_its_status_and_harms_nothing_else() {
     quiet_panics();
     let id = |n: u64| key(1000 + n);
     let twice = Program { objects: vec![ObjectRef { id: id(1), version: 5 }; 2], ..spend(1, 5, 1) };
+    let worn_out = Program {
+        objects: vec![
+            ObjectRef { id: id(6), version: 0 },
+            ObjectRef { id: id(5), version: u64::MAX },
+        ],
+        ..spend(6, 0, 1)
+    };
     let undeclared = Program {
         access: Declared::Keys(Declaration::Superset),
         writes: vec![key(1)],
@@ -39,6 +46,7 @@ fn each_bad_input_has_its_status_and_harms_nothing_else() {
         (spend(1, 5, 2), Failure::NotOwner { id: id(1) }),
         (twice, Failure::DuplicateObject { id: id(1) }),
         (frozen, Failure::Immutable { id: id(4) }),
+        (worn_out, Failure::LastVersion { id: id(5) }),
         (ops([Op::PanicIf(1)]), Failure::Panicked { message: "unlucky 1".into() }),
         (ops([Op::Write(1, 8), Op::LoopIf(1)]), Failure::StepLimit { limit: 1000 }),
         (undeclared, Failure::UndeclaredAccess { key: key(2) }),
@@ -56,6 +64,8 @@ fn each_bad_input_has_its_status_and_harms_nothing_else() {
         executor.insert_object(object(1, Ownership::Owned(owner(1)), 5)).unwrap();
         executor.insert_object(object(2, Ownership::Owned(owner(1)), 0)).unwrap();
         executor.insert_object(object(4, Ownership::Immutable, 0)).unwrap();
+        executor.insert_object(object(5, Ownership::Owned(owner(1)), u64::MAX)).unwrap();
+        executor.insert_object(object(6, Ownership::Owned(owner(1)), 0)).unwrap();
         // Good transactions between the bad ones: a chain on one object, and a counter.
         let mut transactions = Vec::new();
         for (i, (bad, _)) in cases.iter().enumerate() {
@@ -71,6 +81,7 @@ fn each_bad_input_has_its_status_and_harms_nothing_else() {
         assert_eq!(executor.get(&key(3)).unwrap().unwrap().as_u64(), cases.len() as u64);
         assert_eq!(executor.get(&key(1)).unwrap(), None, "no failed write took effect");
         assert_eq!(executor.object(&key(1002)).unwrap().unwrap().version, cases.len() as u64);
+        assert_eq!(executor.object(&key(1006)).unwrap().unwrap().version, 0, "nor a version");
     }
 }
 

@@ -62,9 +62,11 @@ impl PlainLoop {
         Forecast { nanos: (forecast.nanos * self.ratio).max(1.0), ..forecast }
     }
 
-    /// What was chosen is carried out.
+    /// What was chosen is carried out. Only leaving the loop or coming back to it changes whose caches
+    /// hold the state, and so what the loop takes.
     pub(crate) fn chose(&mut self, mode: Mode) {
-        if std::mem::replace(&mut self.mode, mode) != mode {
+        let before = std::mem::replace(&mut self.mode, mode);
+        if (before == Mode::Serial) != (mode == Mode::Serial) {
             (self.every, self.until) = (1, 1);
         }
     }

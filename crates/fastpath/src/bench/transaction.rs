@@ -107,8 +107,7 @@ impl Transaction for BenchTransaction {
                 word
             }
             Kind::Object => {
-                let object = ctx.object(0)?;
-                let word = burn(self.turns, object.data.as_u64());
+                let word = burn(self.turns, ctx.object_u64(0)?);
                 ctx.set_object(0, word)?;
                 word
             }

@@ -102,8 +102,9 @@ impl Lane {
             // Uneven gaps, so that no pattern of the block is in step with them.
             self.gaps = self.gaps.wrapping_mul(0x5851_f42d).wrapping_add(0x1405_7b7f);
             self.until_hot = 1 + (self.gaps >> 16) % (2 * HOT_STRIDE - 1);
-            for write in &frame.writes {
-                self.hot.add(write.slot, u64::from(HOT_STRIDE));
+            let written = frame.writes.iter().map(|write| write.slot);
+            for slot in written.chain(frame.versions.iter().map(|&(slot, _)| slot)) {
+                self.hot.add(slot, u64::from(HOT_STRIDE));
             }
         }
         self.until_hot -= 1;

@@ -1,5 +1,6 @@
 //! The ways to execute a stretch of transactions. Each gives the result of the block's order.
 
+mod ahead;
 pub(crate) mod declared;
 pub(crate) mod lane;
 #[cfg(all(test, loom))]
@@ -34,6 +35,7 @@ impl<T> Env<'_, T> {
             arena: self.arena,
             behind: self.behind,
             source,
+            resident: self.behind.is_resident(),
             since: self.since(),
             step_limit: self.step_limit,
         }

@@ -25,9 +25,10 @@ use super::lane::{Lane, refusal};
 use super::ring::Ring;
 use super::{Env, Order};
 use crate::Transaction;
-use crate::context::{Attempt, Interrupted, Source, attempt};
+use crate::context::{Interrupted, Source, attempt};
 use crate::frame::Frame;
 use crate::pool::Pool;
+use crate::receipt::Receipt;
 use crate::state::cell::Stamp;
 use crate::sync::{AtomicU32, Ordering, relax};
 use crate::transaction::{Access, Declaration};
@@ -81,7 +82,7 @@ enum Progress {
     AtTurn,
     Done {
         frame: Box<Frame>,
-        result: Attempt,
+        receipt: Receipt,
         stamp: Stamp,
     },
 }
@@ -219,12 +220,12 @@ impl<T: Transaction> Worker<'_, T> {
         let transaction = &env.transactions[index as usize];
         let held = match job.state {
             Progress::Waiting { .. } | Progress::AtTurn => None,
-            Progress::Done { frame, result, stamp } => {
+            Progress::Done { frame, receipt, stamp } => {
                 self.lane.cost.validations += 1;
                 let holds = frame.is_valid(env.arena)
                     && frame.apply(env.arena, stamp, env.since(), &mut self.lane.dirty);
                 if holds {
-                    Some((frame, result))
+                    Some((frame, receipt))
                 } else {
                     self.lane.frames.push(frame);
                     self.conflict(&job.position);
@@ -236,22 +237,22 @@ impl<T: Transaction> Worker<'_, T> {
             }
         };
         let (mut frame, receipt) = match (held, env.refusals.get(index)) {
-            (Some((frame, result)), _) => (frame, result.receipt(transaction, job.attempts)),
+            (Some(held), _) => held,
             (None, Some(failure)) => (self.lane.frame(env.log), refusal(transaction, failure)),
             (None, None) => {
                 job.attempts += 1;
                 self.lane.cost.executions += 1;
                 let mut frame = self.lane.frame(env.log);
                 let world = env.world(Source::Committed);
-                let result =
-                    attempt(transaction, world, &[], &mut frame).unwrap_or_else(|interrupted| {
-                        debug_assert_eq!(interrupted, Interrupted::StateLost);
-                        Default::default()
-                    });
+                let mut receipt = Receipt { attempts: job.attempts, ..Receipt::default() };
+                if let Err(interrupted) = attempt(transaction, world, &[], &mut frame, &mut receipt)
+                {
+                    debug_assert_eq!(interrupted, Interrupted::StateLost);
+                }
                 let stamp = env.stamp(index, 1);
                 let applied = frame.apply(env.arena, stamp, env.since(), &mut self.lane.dirty);
                 debug_assert!(applied, "credits were checked as they were made");
-                (frame, result.receipt(transaction, job.attempts))
+                (frame, receipt)
             }
         };
         if job.published {
@@ -303,15 +304,16 @@ impl<T: Transaction> Worker<'_, T> {
         self.lane.cost.executions += 1;
         let mut frame = self.lane.frame(env.log);
         let world = env.world(Source::Ahead { ring, index: job.position });
-        match attempt(transaction, world, &[], &mut frame) {
-            Ok(result) => {
+        let mut receipt = Receipt { attempts: job.attempts, ..Receipt::default() };
+        match attempt(transaction, world, &[], &mut frame, &mut receipt) {
+            Ok(()) => {
                 let stamp = env.stamp(index, 0);
                 let turn = self.shared.frontier.0.load(Ordering::Acquire) == job.position;
                 if job.published || (self.tuning.share && !turn && !frame.writes.is_empty()) {
                     ring.publish(env.arena, job.position, stamp, &frame.writes);
                     job.published = true;
                 }
-                job.state = Progress::Done { frame, result, stamp };
+                job.state = Progress::Done { frame, receipt, stamp };
             }
             Err(interrupted) => {
                 self.lane.cost.suspensions += 1;

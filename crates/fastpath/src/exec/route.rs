@@ -10,10 +10,11 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use super::ahead::{Ahead, DEPTH};
 use super::shards::{Letter, Outbox};
 use super::{Env, Order};
 use crate::Transaction;
-use crate::object::{Header, Ownership};
+use crate::object::Kind;
 use crate::pool::Pool;
 use crate::receipt::Failure;
 use crate::state::arena::Slot;
@@ -95,10 +96,15 @@ fn scan_part<T: Transaction>(
     shards: usize,
 ) -> Part {
     let mut part = Part { outbox: vec![Vec::new(); shards], ..Part::default() };
-    for position in range {
+    let mut ahead = Ahead::default();
+    for position in range.clone() {
+        let place = (position - range.start) % DEPTH;
+        if place == 0 {
+            ahead.look_up(env, order, position..(position + DEPTH).min(range.end));
+        }
         let index = order.at(position);
         let transaction = &env.transactions[index as usize];
-        match owned(env, transaction) {
+        match owned(env, transaction, ahead.slots(place)) {
             Some(letter_slot) => {
                 let mut objects = transaction.objects().iter();
                 let first = objects.next().expect("an owned transaction has objects");
@@ -130,39 +136,28 @@ fn shard_of<T>(env: &Env<'_, T>, id: &crate::ObjectId, shards: usize) -> usize {
 }
 
 /// The slot of the first object, if the transaction uses owned and immutable objects and nothing
-/// else, at least one of them owned.
-fn owned<T: Transaction>(env: &Env<'_, T>, transaction: &T) -> Option<Slot> {
-    let objects = transaction.objects();
-    if objects.is_empty()
-        || !matches!(transaction.access(), Access::Objects)
-        || transaction.private().is_some()
-    {
-        return None;
-    }
-    let mut first = None;
-    for object in objects {
-        let slot = env.arena.object(&object.id, env.behind);
-        let header = Header::decode(env.arena.load(slot).0.as_ref()?)?;
-        if header.ownership == Ownership::Shared {
-            return None;
-        }
-        first.get_or_insert(slot);
-    }
-    first
+/// else; `slots` are those of its objects, and maybe more.
+fn owned<T: Transaction>(env: &Env<'_, T>, transaction: &T, slots: &[Slot]) -> Option<Slot> {
+    let fits = matches!(transaction.access(), Access::Objects) && transaction.private().is_none();
+    let slots = slots.get(..transaction.objects().len()).filter(|_| fits)?;
+    let apart =
+        |&slot: &Slot| env.arena.header(slot).is_some_and(|header| header.kind != Kind::Shared);
+    slots.iter().all(apart).then(|| slots.first().copied())?
 }
 
 /// The slow scan, by groups of objects.
 fn group<T: Transaction>(env: &Env<'_, T>, order: Order<'_>, count: u32, shards: usize) -> Routes {
     let mut groups = Groups::default();
+    let mut slots = Vec::new();
     for position in 0..count {
         let transaction = &env.transactions[order.at(position) as usize];
-        let is_ordered = owned(env, transaction).is_none();
+        find_objects(env, transaction, &mut slots);
+        let is_ordered = owned(env, transaction, &slots).is_none();
         let mut together = None;
-        for object in transaction.objects() {
-            let slot = env.arena.object(&object.id, env.behind);
-            let header = env.arena.load(slot).0.as_ref().and_then(Header::decode);
+        for &slot in &slots {
+            let header = env.arena.header(slot);
             // What can no longer change orders nothing.
-            if header.is_some_and(|header| header.ownership == Ownership::Immutable) {
+            if header.is_some_and(|header| header.kind == Kind::Immutable) {
                 continue;
             }
             let member = groups.of(slot);
@@ -179,13 +174,10 @@ fn group<T: Transaction>(env: &Env<'_, T>, order: Order<'_>, count: u32, shards:
     for position in 0..count {
         let index = order.at(position);
         let transaction = &env.transactions[index as usize];
-        let shard = owned(env, transaction).and_then(|slot| {
+        find_objects(env, transaction, &mut slots);
+        let shard = owned(env, transaction, &slots).and_then(|slot| {
             // One with immutable objects only may go anywhere.
-            let group = transaction.objects().iter().find_map(|object| {
-                let slot = env.arena.object(&object.id, env.behind);
-                groups.known(slot)
-            });
-            match group {
+            match slots.iter().find_map(|&slot| groups.known(slot)) {
                 Some((_, true)) => None,
                 Some((group, false)) => Some((slot, group as usize % shards)),
                 None => Some((slot, index as usize % shards)),
@@ -203,6 +195,12 @@ fn group<T: Transaction>(env: &Env<'_, T>, order: Order<'_>, count: u32, shards:
         }
     }
     routes
+}
+
+fn find_objects<T: Transaction>(env: &Env<'_, T>, transaction: &T, slots: &mut Vec<Slot>) {
+    slots.clear();
+    let objects = transaction.objects().iter();
+    slots.extend(objects.map(|object| env.arena.object(&object.id, env.behind)));
 }
 
 /// Objects that are used together, by union and find.

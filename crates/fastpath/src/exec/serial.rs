@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::ahead::{Ahead, DEPTH};
 use super::lane::{Lane, refusal};
 use super::{Env, Order};
 use crate::Transaction;
@@ -9,6 +10,10 @@ use crate::adaptive::sample::Sample;
 use crate::context::{Source, attempt};
 use crate::frame::Frame;
 use crate::receipt::Receipt;
+
+/// Transactions from one look ahead to the next where the last had nothing to see; a multiple of the
+/// depth.
+const SELDOM: u32 = 8 * DEPTH;
 
 /// Executes the first `count` places of a stretch.
 pub(crate) fn run<T: Transaction>(
@@ -20,7 +25,13 @@ pub(crate) fn run<T: Transaction>(
 ) {
     let world = env.world(Source::Committed);
     let mut frame = lane.frame(env.log);
+    let mut ahead = Ahead::default();
+    let mut look_at = 0;
     for position in 0..count {
+        if position == look_at {
+            ahead.look_up(env, order, position..(position + DEPTH).min(count));
+            look_at += if ahead.is_empty() { SELDOM } else { DEPTH };
+        }
         let index = order.at(position);
         let transaction = &env.transactions[index as usize];
         let receipt = &mut receipts[index as usize];
@@ -28,12 +39,13 @@ pub(crate) fn run<T: Transaction>(
             *receipt = refusal(transaction, failure);
             continue;
         }
-        let Ok(result) = attempt(transaction, world, &[], &mut frame) else {
+        receipt.attempts = 1;
+        if attempt(transaction, world, ahead.slots(position % DEPTH), &mut frame, receipt).is_err()
+        {
             // The store behind failed: the block is void.
             break;
-        };
+        }
         commit(env, index, &mut frame, lane);
-        *receipt = result.receipt(transaction, 1);
     }
     lane.cost.serial += u64::from(count);
     lane.cost.executions += u64::from(count);
@@ -60,11 +72,13 @@ pub(crate) fn run_sampled<T: Transaction>(
             continue;
         }
         let start = Instant::now();
-        let Ok(result) = attempt(transaction, world, &[], &mut frame) else { break };
+        receipt.attempts = 1;
+        if attempt(transaction, world, &[], &mut frame, receipt).is_err() {
+            break;
+        }
         let nanos = start.elapsed().as_nanos() as u64;
         sample.note(transaction, &frame, nanos);
         commit(env, index, &mut frame, lane);
-        *receipt = result.receipt(transaction, 1);
     }
     lane.cost.serial += u64::from(count);
     lane.cost.executions += u64::from(count);

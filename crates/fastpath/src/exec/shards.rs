@@ -10,13 +10,15 @@
 use std::sync::Mutex;
 
 use super::Env;
+use super::ahead::DEPTH;
 use super::lane::{Lane, refusal};
 use super::serial::commit;
 use crate::Transaction;
-use crate::context::{Attempt, Source, attempt};
-use crate::object::{Header, Ownership};
+use crate::context::{Interrupted, Source, attempt};
+use crate::frame::Frame;
+use crate::object::Kind;
 use crate::pool::Pool;
-use crate::receipt::{Failure, Status};
+use crate::receipt::{Failure, Path, Receipt, Status};
 use crate::state::arena::Slot;
 use crate::sync::{AtomicU32, Ordering};
 
@@ -67,42 +69,57 @@ impl Claims {
 }
 
 fn drain<T: Transaction>(env: &Env<'_, T>, outboxes: &[Outbox], shard: usize, lane: &mut Lane) {
-    let world = env.world(Source::Committed);
     let mut frame = lane.frame(env.log);
     let mut slots = Vec::new();
-    for letter in outboxes.iter().filter_map(|outbox| outbox.get(shard)).flatten() {
-        let index = letter.index;
-        let transaction = &env.transactions[index as usize];
-        lane.cost.sharded += 1;
-        if let Some(failure) = env.refusals.get(index) {
-            lane.receipts.push((index, refusal(transaction, failure)));
-            continue;
-        }
-        slots.clear();
-        slots.push(letter.slot);
-        for object in transaction.objects().iter().skip(1) {
-            slots.push(env.arena.object(&object.id, env.behind));
-        }
-        let locked = lock_versions(env, transaction, index, &slots);
-        lane.cost.executions += 1;
-        let result = match &locked {
-            Ok(()) => match attempt(transaction, world, &slots, &mut frame) {
-                Ok(result) => result,
-                // The store behind failed: the block is void.
-                Err(_) => break,
-            },
-            Err(failure) => {
-                frame.clear();
-                Attempt { status: Status::from(failure.clone()), owned: true, ..Attempt::default() }
+    for letters in outboxes.iter().filter_map(|outbox| outbox.get(shard)) {
+        for (place, letter) in letters.iter().enumerate() {
+            if let Some(soon) = letters.get(place + DEPTH as usize) {
+                env.arena.touch_object(soon.slot);
             }
-        };
-        commit(env, index, &mut frame, lane);
-        for &slot in &slots {
-            env.arena.cell(slot).retract(index);
+            slots.clear();
+            slots.push(letter.slot);
+            if deliver(env, letter.index, &mut slots, &mut frame, lane).is_err() {
+                // The store behind failed: the block is void.
+                return;
+            }
         }
-        lane.receipts.push((index, result.receipt(transaction, 1)));
     }
     lane.frames.push(frame);
+}
+
+/// Executes a transaction; `slots` holds that of its first object.
+#[inline]
+fn deliver<T: Transaction>(
+    env: &Env<'_, T>,
+    index: u32,
+    slots: &mut Vec<Slot>,
+    frame: &mut Frame,
+    lane: &mut Lane,
+) -> Result<(), Interrupted> {
+    let transaction = &env.transactions[index as usize];
+    lane.cost.sharded += 1;
+    if let Some(failure) = env.refusals.get(index) {
+        lane.receipts.push((index, refusal(transaction, failure)));
+        return Ok(());
+    }
+    for object in transaction.objects().iter().skip(1) {
+        slots.push(env.arena.object(&object.id, env.behind));
+    }
+    lane.cost.executions += 1;
+    let mut receipt = Receipt { path: Path::Fast, attempts: 1, ..Receipt::default() };
+    match lock_versions(env, transaction, index, slots) {
+        Ok(()) => attempt(transaction, env.world(Source::Committed), slots, frame, &mut receipt)?,
+        Err(failure) => {
+            frame.clear();
+            receipt.status = Status::from(failure);
+        }
+    }
+    commit(env, index, frame, lane);
+    for &slot in slots.iter() {
+        env.arena.cell(slot).retract(index);
+    }
+    lane.receipts.push((index, receipt));
+    Ok(())
 }
 
 /// Takes one lock for each version that the transaction would spend. With one writer to a shard it
@@ -118,8 +135,8 @@ fn lock_versions<T: Transaction>(
         if cell.lock_version(index) || cell.pending() == Some(index) {
             continue;
         }
-        let header = env.arena.load(slot).0.as_ref().and_then(Header::decode);
-        if header.is_some_and(|header| matches!(header.ownership, Ownership::Owned(_))) {
+        let header = env.arena.header(slot);
+        if header.is_some_and(|header| header.kind == Kind::Owned) {
             return Err(Failure::Equivocation { id: object.id, version: object.version });
         }
     }

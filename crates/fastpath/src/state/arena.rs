@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, Once, OnceLock};
 use ahash::RandomState;
 
 use super::cell::{Cell, Content, Stamp};
+use super::prefetch::prefetch;
 use super::{State, StateError};
 use crate::block::Space;
+use crate::object::{Header, VERSION_WORD};
 use crate::sync::{AtomicU32, Ordering};
 use crate::value::{Key, Value};
 
@@ -227,6 +229,32 @@ impl Arena {
         self.cell(slot).read_u64()
     }
 
+    /// Brings a cell close, for a use that follows soon.
+    #[inline]
+    pub(crate) fn touch(&self, slot: Slot) {
+        prefetch(self.cell(slot));
+    }
+
+    /// As [`Arena::touch`], for both cells of an object.
+    #[inline]
+    pub(crate) fn touch_object(&self, slot: Slot) {
+        self.touch(slot);
+        self.touch(slot + 1);
+    }
+
+    /// As [`Arena::touch`], for a cell and its name.
+    #[inline]
+    pub(crate) fn touch_named(&self, slot: Slot) {
+        self.touch(slot);
+        prefetch(self.name(slot));
+    }
+
+    /// The committed header of an object.
+    #[inline]
+    pub(crate) fn header(&self, slot: Slot) -> Option<Header> {
+        self.cell(slot).read_full().as_ref().and_then(Header::from_words)
+    }
+
     /// Replaces a value; returns whether this is the first write of the block that began at
     /// `since`. One writer at a time.
     #[inline]
@@ -257,6 +285,21 @@ impl Arena {
         let cell = self.cell(slot);
         let before = cell.stamp();
         cell.write_word(word, stamp);
+        before < since
+    }
+
+    /// Moves an object on to another version; the rest of its header stays. As [`Arena::store`].
+    #[inline]
+    pub(crate) fn store_version(
+        &self,
+        slot: Slot,
+        version: u64,
+        stamp: Stamp,
+        since: Stamp,
+    ) -> bool {
+        let cell = self.cell(slot);
+        let before = cell.stamp();
+        cell.write_part(VERSION_WORD, version, stamp);
         before < since
     }
 

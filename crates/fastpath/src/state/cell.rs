@@ -101,6 +101,23 @@ impl Cell {
         }
     }
 
+    /// The content, if it fills the cell.
+    #[inline]
+    pub(crate) fn read_full(&self) -> Option<[u64; INLINE_WORDS]> {
+        loop {
+            let before = self.stamp.load(Ordering::Acquire);
+            if before != LOCKED {
+                let len = self.len.load(Ordering::Relaxed);
+                let words = std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed));
+                fence(Ordering::Acquire);
+                if self.stamp.load(Ordering::Relaxed) == before {
+                    return (len == INLINE_BYTES as u32).then_some(words);
+                }
+            }
+            relax();
+        }
+    }
+
     #[inline]
     fn load(&self) -> Content {
         let len = self.len.load(Ordering::Relaxed);
@@ -134,10 +151,7 @@ impl Cell {
     /// Replaces the content. Only one thread may write a cell at a time.
     #[inline]
     pub(crate) fn write(&self, content: Content, stamp: Stamp) {
-        debug_assert_ne!(self.stamp.load(Ordering::Relaxed), LOCKED, "two writers of one cell");
-        self.stamp.store(LOCKED, Ordering::Relaxed);
-        fence(Ordering::Release);
-        match content {
+        self.write_with(stamp, || match content {
             Content::Absent => self.len.store(ABSENT, Ordering::Relaxed),
             Content::Heap { ticket } => {
                 self.len.store(HEAP, Ordering::Relaxed);
@@ -150,18 +164,30 @@ impl Cell {
                     cell.store(word, Ordering::Relaxed);
                 }
             }
-        }
-        self.stamp.store(stamp.0, Ordering::Release);
+        });
     }
 
     /// As [`Cell::write`], for a number of eight bytes.
     #[inline]
     pub(crate) fn write_word(&self, word: u64, stamp: Stamp) {
+        self.write_with(stamp, || {
+            self.len.store(8, Ordering::Relaxed);
+            self.words[0].store(word, Ordering::Relaxed);
+        });
+    }
+
+    /// Replaces one word of a value that fills the cell.
+    #[inline]
+    pub(crate) fn write_part(&self, place: usize, word: u64, stamp: Stamp) {
+        self.write_with(stamp, || self.words[place].store(word, Ordering::Relaxed));
+    }
+
+    #[inline]
+    fn write_with(&self, stamp: Stamp, store: impl FnOnce()) {
         debug_assert_ne!(self.stamp.load(Ordering::Relaxed), LOCKED, "two writers of one cell");
         self.stamp.store(LOCKED, Ordering::Relaxed);
         fence(Ordering::Release);
-        self.len.store(8, Ordering::Relaxed);
-        self.words[0].store(word, Ordering::Relaxed);
+        store();
         self.stamp.store(stamp.0, Ordering::Release);
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod cell;
 mod latency;
 #[cfg(feature = "persistent")]
 mod persistent;
+mod prefetch;
 pub mod root;
 
 pub use latency::LatencyState;

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Mutex;
 
 use super::arena::{Arena, Slot};
+use super::prefetch::prefetch;
 use crate::block::{Change, Space};
 use crate::pool::Pool;
 use crate::sync::{AtomicU32, Ordering};
@@ -23,6 +24,9 @@ const PATH_DOMAIN: &[u8; 32] = b"athanor fastpath root: place   1";
 const LEAF_DOMAIN: &[u8; 32] = b"athanor fastpath root: entry   1";
 const NODE_DOMAIN: &[u8; 32] = b"athanor fastpath root: branch  1";
 const TOP_DOMAIN: &[u8; 32] = b"athanor fastpath root: state   1";
+
+/// Entries whose names and values are brought close before they are hashed.
+const AHEAD: usize = 8;
 
 /// A digest of a state, or of one partition of it. Zero stands for no entries.
 #[derive(Copy, Clone, PartialEq, Eq, Default, Hash)]
@@ -113,8 +117,14 @@ impl Tree {
         let per = total.div_ceil(threads.max(1)).max(1);
         pool.run(threads, &|worker| {
             let mut updates = vec![Vec::new(); if hash { PARTITIONS } else { 0 }];
-            let mut changes = Vec::with_capacity(per);
-            for &slot in dirty.iter().flatten().skip(per * worker).take(per) {
+            // The first holds all of them in the end.
+            let mut changes = Vec::with_capacity(if worker == 0 { total } else { per });
+            let mine = || dirty.iter().flatten().skip(per * worker).take(per);
+            let mut soon = mine().skip(AHEAD);
+            for &slot in mine() {
+                if let Some(&slot) = soon.next() {
+                    arena.touch_named(slot);
+                }
                 let name = arena.name(slot);
                 let value = arena.load(slot).0;
                 if hash {
@@ -279,6 +289,9 @@ impl Partition {
                 self.build(&all, depth)
             }
             Node::Branch { left, right, .. } => {
+                for child in [left, right] {
+                    self.nodes.get(child as usize).inspect(|child| prefetch(*child));
+                }
                 let middle = updates.partition_point(|update| !bit(&update.0, depth));
                 let left = self.update(left, &updates[..middle], depth + 1);
                 let right = self.update(right, &updates[middle..], depth + 1);

@@ -124,6 +124,8 @@ impl Transaction for Program {
                 Op::WriteIndirect(n) => ctx.write(&key(acc % n), acc)?,
                 Op::ObjectRead(i) => {
                     let object = ctx.object(*i)?;
+                    // Nothing, if both ways to read say the same.
+                    acc = acc.wrapping_add(ctx.object_u64(*i)? ^ object.data.as_u64());
                     acc = mix(acc, &Some(object.data)).wrapping_add(object.version);
                 }
                 Op::ObjectWrite(i) => ctx.set_object(*i, acc)?,

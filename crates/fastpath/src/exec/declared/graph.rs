@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use crate::Transaction;
 use crate::exec::{Env, Order};
-use crate::object::{Header, Ownership};
+use crate::object::Kind;
 use crate::pool::Pool;
 use crate::state::arena::Slot;
 use crate::sync::{AtomicU32, Ordering};
@@ -250,8 +250,8 @@ impl Uses {
 }
 
 fn is_immutable<T>(env: &Env<'_, T>, slot: Slot) -> bool {
-    let header = env.arena.load(slot).0.as_ref().and_then(Header::decode);
-    header.is_some_and(|header| header.ownership == Ownership::Immutable)
+    let header = env.arena.header(slot);
+    header.is_some_and(|header| header.kind == Kind::Immutable)
 }
 
 fn range(begins: &[u32], position: u32) -> std::ops::Range<usize> {

@@ -18,6 +18,7 @@ use super::{Env, Order};
 use crate::Transaction;
 use crate::context::{Source, attempt};
 use crate::pool::Pool;
+use crate::receipt::Receipt;
 use crate::sync::{self, AtomicU32, Ordering, relax};
 
 mod graph;
@@ -188,9 +189,11 @@ impl<T: Transaction> Worker<'_, T> {
         let mut frame = self.lane.frame(env.log);
         let slots = self.graph.slots(position);
         self.lane.cost.executions += 1;
-        if let Ok(result) = attempt(transaction, env.world(Source::Committed), slots, &mut frame) {
+        let world = env.world(Source::Committed);
+        let mut receipt = Receipt { attempts: 1, ..Receipt::default() };
+        if attempt(transaction, world, slots, &mut frame, &mut receipt).is_ok() {
             commit(env, index, &mut frame, self.lane);
-            self.lane.receipts.push((index, result.receipt(transaction, 1)));
+            self.lane.receipts.push((index, receipt));
         }
         self.lane.frames.push(frame);
     }

@@ -1,11 +1,12 @@
 //! What a transaction sees of the world while it runs.
 
-use std::collections::HashSet;
+mod objects;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::exec::ring::{Pending, Ring};
-use crate::frame::{Edit, FEW, Frame, Opened, Write, credited};
-use crate::object::{Header, Object, ObjectId, ObjectRef, Owner, Ownership};
+use crate::frame::{Edit, Frame, credited};
+use crate::object::ObjectRef;
 use crate::receipt::{Failure, Output, Path, Receipt, Status};
 use crate::state::State;
 use crate::state::arena::{Arena, Slot};
@@ -26,6 +27,8 @@ pub struct Context<'a> {
     /// Slots of the declared writes and then reads, where the scheduler has looked them up.
     slots: &'a [Slot],
     steps: u64,
+    /// Whether what the cells hold is what it reads, and nobody needs a note of it.
+    direct: bool,
 }
 
 /// What every execution of a block shares.
@@ -34,6 +37,8 @@ pub(crate) struct World<'a> {
     pub(crate) arena: &'a Arena,
     pub(crate) behind: &'a dyn State,
     pub(crate) source: Source<'a>,
+    /// Whether nothing lies behind.
+    pub(crate) resident: bool,
     /// Stamps from here on belong to this block.
     pub(crate) since: Stamp,
     pub(crate) step_limit: u64,
@@ -50,28 +55,6 @@ pub(crate) enum Source<'a> {
     Ahead { ring: &'a Ring, index: u32 },
 }
 
-/// An execution that came to a result.
-#[derive(Debug, Default)]
-pub(crate) struct Attempt {
-    pub(crate) status: Status,
-    pub(crate) output: Output,
-    /// Whether the transaction used owned and immutable objects and nothing else.
-    pub(crate) owned: bool,
-}
-
-impl Attempt {
-    pub(crate) fn receipt<T: Transaction>(self, transaction: &T, attempts: u32) -> Receipt {
-        let path = if transaction.private().is_some() {
-            Path::Private
-        } else if self.owned {
-            Path::Fast
-        } else {
-            Path::Consensus
-        };
-        Receipt { status: self.status, output: self.output, path, attempts }
-    }
-}
-
 /// An execution that came to no result.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupted {
@@ -81,51 +64,70 @@ pub(crate) enum Interrupted {
     StateLost,
 }
 
-/// Runs a transaction once. Its effects are in the frame afterwards, and only if it succeeded.
+/// Runs a transaction once. Its effects are in the frame afterwards, and only if it succeeded; what
+/// came of it is in the receipt, all but how many attempts it took.
 ///
-/// `slots` are those of its objects, its declared writes and its declared reads, or empty.
+/// `slots` are those of its objects, its declared writes and its declared reads, or empty. The
+/// receipt is filled in place: a result that is handed up by value is copied four times on its way.
 pub(crate) fn attempt<T: Transaction>(
     transaction: &T,
     world: World<'_>,
     slots: &[Slot],
     frame: &mut Frame,
-) -> Result<Attempt, Interrupted> {
+    receipt: &mut Receipt,
+) -> Result<(), Interrupted> {
     frame.clear();
     let objects = transaction.objects();
-    let (objects_at, keys_at) =
-        if slots.is_empty() { (&[][..], &[][..]) } else { slots.split_at(objects.len()) };
+    // A transaction that says something else each time it is asked is looked up here.
+    let (objects_at, keys_at) = slots.split_at_checked(objects.len()).unwrap_or_default();
     let access = transaction.access();
-    let mut ctx = Context { world, frame, access, objects, slots: keys_at, steps: 0 };
+    let direct =
+        matches!(world.source, Source::Committed) && world.resident && frame.seen.is_none();
+    let mut ctx = Context { world, frame, access, objects, slots: keys_at, steps: 0, direct };
     if let Access::Keys { kind: Declaration::Exact | Declaration::Superset, writes, reads } =
         ctx.access
     {
         ctx.frame.declare(writes, reads);
     }
-    let result = ctx.run(transaction, objects_at);
-    let only_objects = matches!(ctx.access, Access::Objects) && !objects.is_empty();
-    let owned = only_objects && !frame.shared;
+    let result = ctx.run(transaction, objects_at, &mut receipt.output);
+    receipt.path = if transaction.private().is_some() {
+        Path::Private
+    } else if matches!(ctx.access, Access::Objects) && !objects.is_empty() && !frame.shared {
+        Path::Fast
+    } else {
+        Path::Consensus
+    };
     let cause = match (frame.poison.take(), result) {
-        (None, Ok(output)) => return Ok(Attempt { status: Status::Success, output, owned }),
+        (None, Ok(())) => {
+            receipt.status = Status::Success;
+            return Ok(());
+        }
         (Some(cause), _) | (None, Err(Abort(cause))) => cause,
     };
     frame.discard();
-    let status = match cause {
+    receipt.output = Output::None;
+    receipt.status = match cause {
         Cause::User(code) => Status::Aborted { code },
         Cause::Failure(failure) => Status::Failed(failure),
         Cause::Suspended { on } => return Err(Interrupted::Suspended { on }),
         Cause::StateLost => return Err(Interrupted::StateLost),
     };
-    Ok(Attempt { status, output: Output::None, owned })
+    Ok(())
 }
 
 impl<'a> Context<'a> {
     #[inline]
-    fn run<T: Transaction>(&mut self, transaction: &T, at: &[Slot]) -> Result<Output, Abort> {
+    fn run<T: Transaction>(
+        &mut self,
+        transaction: &T,
+        at: &[Slot],
+        output: &mut Output,
+    ) -> Result<(), Abort> {
         if !transaction.objects().is_empty() {
             self.open_objects(transaction, at)?;
         }
-        let result = catch_unwind(AssertUnwindSafe(|| transaction.execute(self)));
-        let output = result.unwrap_or_else(|panic| {
+        let run = AssertUnwindSafe(|| transaction.execute(self).map(|result| *output = result));
+        catch_unwind(run).unwrap_or_else(|panic| {
             let message = panic
                 .downcast_ref::<&str>()
                 .copied()
@@ -146,9 +148,9 @@ impl<'a> Context<'a> {
             }
         }
         if !self.frame.objects.is_empty() {
-            self.close_objects();
+            self.close_objects()?;
         }
-        Ok(output)
+        Ok(())
     }
 
     /// The value of a key, or `None` if there is none.
@@ -170,15 +172,7 @@ impl<'a> Context<'a> {
     pub fn read_u64(&mut self, key: &Key) -> Result<u64, Abort> {
         self.step(1)?;
         let slot = self.slot(key, false)?;
-        if matches!(self.world.source, Source::Committed)
-            && self.world.behind.is_resident()
-            && self.frame.seen.is_none()
-            && self.frame.written(slot).is_none()
-            && let Some(number) = self.world.arena.load_u64(slot)
-        {
-            return Ok(number);
-        }
-        Ok(self.fetch(slot)?.map_or(0, |value| value.as_u64()))
+        self.number(slot)
     }
 
     /// Sets a key.
@@ -190,10 +184,7 @@ impl<'a> Context<'a> {
         self.step(1)?;
         let value = self.checked(value.into())?;
         let slot = self.slot(key, true)?;
-        match value.word() {
-            Some(word) => self.frame.put_word(slot, word),
-            None => self.frame.put(slot, Edit::Put(value)),
-        }
+        self.frame.put_value(slot, value);
         Ok(())
     }
 
@@ -261,44 +252,6 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// The declared object number `index`, with this transaction's changes.
-    ///
-    /// # Errors
-    /// As [`Context::read`].
-    pub fn object(&mut self, index: usize) -> Result<Object, Abort> {
-        self.step(1)?;
-        let opened = self.opened(index)?;
-        let data = self.fetch(opened.slot + 1)?.unwrap_or_else(|| Value::from_bytes(&[]));
-        Ok(Object {
-            id: self.objects[index].id,
-            version: opened.before.version,
-            ownership: opened.after.ownership,
-            data,
-        })
-    }
-
-    /// Replaces the data of the declared object number `index`.
-    ///
-    /// # Errors
-    /// As [`Context::read`].
-    pub fn set_object(&mut self, index: usize, data: impl Into<Value>) -> Result<(), Abort> {
-        self.step(1)?;
-        let data = self.checked(data.into())?;
-        let slot = self.writable(index)?.slot + 1;
-        self.frame.put(slot, Edit::Put(data));
-        Ok(())
-    }
-
-    /// Hands the declared object number `index` to another owner, to everybody, or freezes it.
-    ///
-    /// # Errors
-    /// As [`Context::read`].
-    pub fn give_object(&mut self, index: usize, to: Ownership) -> Result<(), Abort> {
-        self.step(1)?;
-        self.writable(index)?.after.ownership = to;
-        Ok(())
-    }
-
     /// Ends the transaction whatever it makes of the error.
     #[cold]
     fn fail(&mut self, failure: Failure) -> Abort {
@@ -311,6 +264,7 @@ impl<'a> Context<'a> {
         Abort(cause)
     }
 
+    #[inline]
     fn checked(&mut self, value: Value) -> Result<Value, Abort> {
         if value.len() > MAX_VALUE_BYTES {
             return Err(self.fail(Failure::ValueTooLong { len: value.len() }));
@@ -330,8 +284,11 @@ impl<'a> Context<'a> {
                 let place = self.frame.declared(key, writes, reads);
                 match place.filter(|&place| !write || place < writes.len()) {
                     None => return Err(self.fail(Failure::UndeclaredAccess { key: *key })),
-                    Some(place) if !self.slots.is_empty() => return Ok(self.slots[place]),
-                    Some(_) => {}
+                    Some(place) => {
+                        if let Some(&slot) = self.slots.get(place) {
+                            return Ok(slot);
+                        }
+                    }
                 }
             }
         }
@@ -343,6 +300,18 @@ impl<'a> Context<'a> {
                 slot
             }
         })
+    }
+
+    /// The number at a slot with the transaction's own writes.
+    #[inline]
+    fn number(&mut self, slot: Slot) -> Result<u64, Abort> {
+        if self.direct
+            && self.frame.written(slot).is_none()
+            && let Some(number) = self.world.arena.load_u64(slot)
+        {
+            return Ok(number);
+        }
+        Ok(self.fetch(slot)?.map_or(0, |value| value.as_u64()))
     }
 
     /// The value of a slot with the transaction's own writes.
@@ -374,7 +343,7 @@ impl<'a> Context<'a> {
     #[inline]
     fn base(&mut self, slot: Slot) -> Result<Option<Value>, Abort> {
         let arena = self.world.arena;
-        if !self.world.behind.is_resident() && arena.is_lost() {
+        if !self.world.resident && arena.is_lost() {
             return Err(self.poison(Cause::StateLost));
         }
         let value = match self.world.source {
@@ -402,96 +371,5 @@ impl<'a> Context<'a> {
             seen.push((slot, value.clone()));
         }
         Ok(value)
-    }
-
-    fn open_objects<T: Transaction>(&mut self, transaction: &T, at: &[Slot]) -> Result<(), Abort> {
-        let objects = transaction.objects();
-        let sender = transaction.sender();
-        self.step(objects.len() as u64)?;
-        let mut seen = (objects.len() > FEW).then(HashSet::<ObjectId, ahash::RandomState>::default);
-        for (i, object) in objects.iter().enumerate() {
-            let repeated = match &mut seen {
-                None => objects[..i].iter().any(|other| other.id == object.id),
-                Some(seen) => !seen.insert(object.id),
-            };
-            if repeated {
-                return Err(self.fail(Failure::DuplicateObject { id: object.id }));
-            }
-            let slot = match at.get(i) {
-                Some(&slot) => slot,
-                None => self.world.arena.object(&object.id, self.world.behind),
-            };
-            let opened = self.open(slot, object.id, object.version, &sender)?;
-            self.frame.objects.push(opened);
-        }
-        Ok(())
-    }
-
-    fn open(
-        &mut self,
-        slot: Slot,
-        id: ObjectId,
-        cited: u64,
-        sender: &Owner,
-    ) -> Result<Opened, Abort> {
-        let Some(header) = self.base(slot)?.as_ref().and_then(Header::decode) else {
-            self.frame.shared = true;
-            return Err(self.fail(Failure::UnknownObject { id }));
-        };
-        self.frame.shared |= header.ownership == Ownership::Shared;
-        if let Ownership::Owned(owner) = header.ownership {
-            if header.version != cited {
-                let written = match self.frame.reads.last() {
-                    Some(read) => read.stamp,
-                    None => self.world.arena.cell(slot).stamp(),
-                };
-                let spent_here =
-                    written >= self.world.since && cited.checked_add(1) == Some(header.version);
-                return Err(self.fail(if spent_here {
-                    Failure::Equivocation { id, version: cited }
-                } else {
-                    Failure::WrongVersion { id, cited, found: header.version }
-                }));
-            }
-            if owner != *sender {
-                return Err(self.fail(Failure::NotOwner { id }));
-            }
-        }
-        Ok(Opened { slot, before: header, after: header, written: false })
-    }
-
-    /// Spends the versions: every owned object moves on, a shared one if it was written.
-    fn close_objects(&mut self) {
-        let objects = std::mem::take(&mut self.frame.objects);
-        for opened in &objects {
-            let spent = match opened.before.ownership {
-                Ownership::Owned(_) => true,
-                Ownership::Shared => opened.written,
-                Ownership::Immutable => false,
-            };
-            if spent {
-                let after = Header { version: opened.before.version + 1, ..opened.after };
-                self.frame.push(Write { slot: opened.slot, edit: Edit::Put(after.encode()) });
-            }
-        }
-        self.frame.objects = objects;
-    }
-
-    fn opened(&mut self, index: usize) -> Result<Opened, Abort> {
-        match self.frame.objects.get(index) {
-            Some(opened) => Ok(*opened),
-            None => Err(self.fail(Failure::UndeclaredObject { index })),
-        }
-    }
-
-    fn writable(&mut self, index: usize) -> Result<&mut Opened, Abort> {
-        let opened = self.opened(index)?;
-        if opened.before.ownership == Ownership::Immutable {
-            let id = self.objects[index].id;
-            return Err(self.fail(Failure::Immutable { id }));
-        }
-        let opened = &mut self.frame.objects[index];
-        opened.written = true;
-        Ok(opened)
     }
 }
