@@ -1,6 +1,6 @@
 //! What one event costs as the number of open tasks grows.
 //!
-//! `cargo run --release -p athanor-scheduler --example cost_curve`
+//! `cargo bench -p athanor-scheduler --bench cost_curve`
 //!
 //! For each size the queue is filled with jobs of mixed circuits and classes, then kept at that size
 //! (a job in for each job out) while runs finish, and the CPU time per event is printed. The

@@ -1,6 +1,6 @@
 //! Compares the paths that this processor can take, interleaved: one thread, CPU time, medians.
 //!
-//! `cargo run --release -p athanor-kernels --example paths -- 16 18` measures sums of 2^16 and 2^18
+//! `cargo bench -p athanor-kernels --bench paths -- 16 18` measures sums of 2^16 and 2^18
 //! points; `-- g1 18` only those whose names contain that; `-- tables 12 14` what tables of the points'
 //! multiples save on the path that serves, a quarter of them and all, and how long all take to make.
 
@@ -12,9 +12,10 @@ use athanor_kernels::{
 };
 
 fn main() -> std::io::Result<()> {
-    let logs: Vec<u32> = std::env::args().skip(1).filter_map(|log| log.parse().ok()).collect();
-    let only: Vec<String> =
-        std::env::args().skip(1).filter(|arg| arg.parse::<u32>().is_err()).collect();
+    // Cargo itself adds an option.
+    let args = || std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
+    let logs: Vec<u32> = args().filter_map(|log| log.parse().ok()).collect();
+    let only: Vec<String> = args().filter(|arg| arg.parse::<u32>().is_err()).collect();
     let mut out = std::io::stdout();
     writeln!(out, "{}", cpu_name())?;
     if only.iter().any(|word| word == "tables") {
