@@ -83,7 +83,7 @@ pub enum Command {
 #[command(
     group = clap::ArgGroup::new("generator").args(["wasm", "circuit"]),
     override_usage = "athanor prove --zkey <K> (--wasm <W> --input <I> | --wtns <W>) [OPTIONS]
-       athanor prove --circuit <NAME> --dir <DIR> (--input <I> | --wtns <W>) [OPTIONS]
+       athanor prove --circuit <NAME> [--dir <DIR>] (--input <I> | --wtns <W>) [OPTIONS]
        athanor prove <K.zkey> <W.wtns> <PROOF.json> <PUBLIC.json>"
 )]
 pub struct Prove {
@@ -92,12 +92,13 @@ pub struct Prove {
         value_hint = ValueHint::FilePath)]
     pub zkey: Option<PathBuf>,
     /// Circuit of a catalog, instead of files
-    #[arg(long, value_name = "NAME", requires = "dir",
+    #[arg(long, value_name = "NAME",
         conflicts_with_all = ["zkey", "wasm", "r1cs", "sym"])]
     pub circuit: Option<String>,
     /// The catalog's directory
-    #[arg(long, value_name = "DIR", requires = "circuit", value_hint = ValueHint::DirPath)]
-    pub dir: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", default_value = "circuits", requires = "circuit",
+        conflicts_with_all = ["zkey", "files"], value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
     /// Ready witness
     #[arg(long, value_name = "W", conflicts_with_all = ["wasm", "input"],
         required_unless_present_any = ["wasm", "files", "input"], value_hint = ValueHint::FilePath)]
@@ -233,7 +234,7 @@ pub struct CircuitsAdd {
     #[arg(long, value_name = "S", value_hint = ValueHint::FilePath)]
     pub sym: Option<PathBuf>,
     /// The catalog's directory; made if it is not there
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", default_value = "circuits", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
     /// Threads and output.
     #[command(flatten)]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     failure::{Failure, Kind},
     keys,
-    output::answer,
+    output::{answer, warn},
 };
 
 /// The parts of the cache, each a directory.
@@ -141,8 +141,18 @@ fn trim(directory: &Path, limit: u64, keep: Option<&Path>) -> io::Result<(u64, u
     Ok(removed)
 }
 
+/// After a key was stored or, if it was there before, used: keys that were used last stay, within
+/// their limit.
+pub(crate) fn keep(key: &Path, stored: bool) {
+    if !stored {
+        note_use(key);
+    } else if let Err(error) = keep_within_limit(key) {
+        warn(&error.message);
+    }
+}
+
 /// Keeps the converted keys within their limit after one was stored.
-pub(crate) fn keep_within_limit(stored: &Path) -> Result<(), Failure> {
+fn keep_within_limit(stored: &Path) -> Result<(), Failure> {
     let directory = stored.parent().unwrap_or(Path::new("."));
     trim(directory, limit()?, Some(stored))
         .map(drop)
@@ -151,7 +161,7 @@ pub(crate) fn keep_within_limit(stored: &Path) -> Result<(), Failure> {
 
 /// Notes that an entry was used, so that others go first. A cache that cannot be written serves
 /// all the same.
-pub(crate) fn note_use(path: &Path) {
+fn note_use(path: &Path) {
     if let Ok(file) = fs::File::options().append(true).open(path) {
         let _ = file.set_modified(SystemTime::now());
     }

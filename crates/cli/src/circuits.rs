@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,10 +11,7 @@ use athanor_circom::{
     BACKEND, FaultKind,
     circuit::{self, Facts, JSON, Opened, WTNS, keys::open, witness::read_bytes},
 };
-use athanor_engine::{
-    Catalog, FileEntry, Finished, Input, Manifest, NAME_RULE, StageEntry, Submission, is_name,
-};
-use athanor_groth16::digest_of;
+use athanor_engine::{Catalog, FileEntry, Finished, Input, Manifest, StageEntry, Submission};
 use serde_json::json;
 
 use crate::{
@@ -25,6 +21,7 @@ use crate::{
     keys, local,
     measure::{Seen, Watcher},
     output::{Progress, answer},
+    staged::Staged,
 };
 
 /// A circuit to be added: its files by what they are for.
@@ -119,20 +116,8 @@ impl NewCircuit<'_> {
     /// Copies the files, proves the input if there is one, and writes the manifest; all of it or
     /// nothing.
     pub(crate) fn add(&self, catalog: &Path) -> Result<Added, Failure> {
-        if !is_name(self.name) {
-            let message = format_args!("{:?} is no name for a circuit: {NAME_RULE}", self.name);
-            return Err(Failure::new(Kind::BadCircuit, message));
-        }
-        let place = catalog.join(self.name);
-        if place.exists() {
-            let message = "is there already: remove it first, or choose another name";
-            return Err(Failure::at(Kind::BadCircuit, &place, message));
-        }
-        let unwritable = |error| Failure::at(Kind::Unwritable, catalog, error);
-        fs::create_dir_all(catalog).map_err(unwritable)?;
-        let staged =
-            tempfile::Builder::new().prefix(".adding-").tempdir_in(catalog).map_err(unwritable)?;
-        let files = self.copy(staged.path())?;
+        let staged = Staged::new(catalog, self.name)?;
+        let files = self.copy(&staged)?;
         let mut manifest = Manifest {
             name: self.name.to_owned(),
             backend: BACKEND.to_owned(),
@@ -165,29 +150,17 @@ impl NewCircuit<'_> {
         if let Some(key) = facts.key.get() {
             manifest.keys.insert("proving".into(), key.bytes as u64);
         }
-        manifest.write(staged.path())?;
-        let staged = staged.keep();
-        fs::rename(&staged, &place).map_err(|error| {
-            let _ = fs::remove_dir_all(&staged);
-            Failure::at(Kind::Unwritable, &place, error)
-        })?;
+        staged.finish(&manifest)?;
         Ok(Added { manifest, facts, proof })
     }
 
-    fn copy(&self, directory: &Path) -> Result<BTreeMap<String, FileEntry>, Failure> {
+    fn copy(&self, staged: &Staged) -> Result<BTreeMap<String, FileEntry>, Failure> {
         let mut entries = BTreeMap::new();
         for (name, source) in &self.files {
             let extension = source.extension().map(|e| e.to_string_lossy().into_owned());
             let path = PathBuf::from(name).with_extension(extension.unwrap_or_default());
-            let target = directory.join(&path);
-            let unreadable = |error| Failure::at(Kind::Unreadable, source, error);
             drop(open(source)?);
-            let bytes = fs::copy(source, &target).map_err(unreadable)?;
-            // The digest is the copy's: what is served is what was digested.
-            let mut copy = File::open(&target).map_err(unreadable)?;
-            let digest = digest_of(&mut copy).map_err(unreadable)?;
-            let blake3 = blake3::Hash::from_bytes(digest).to_hex().to_string();
-            entries.insert((*name).to_owned(), FileEntry { path, blake3, bytes });
+            entries.insert((*name).to_owned(), staged.bring(source, &path, false)?);
         }
         Ok(entries)
     }

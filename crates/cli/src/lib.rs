@@ -19,6 +19,7 @@ mod prove;
 mod serve;
 mod setup;
 mod simulate;
+mod staged;
 mod verify;
 
 use std::process::ExitCode;

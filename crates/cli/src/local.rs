@@ -26,14 +26,7 @@ pub(crate) fn key_cache() -> Result<KeyCache, Failure> {
     Ok(KeyCache {
         directory: keys::cache_directory("keys")?,
         warn: Arc::new(warn),
-        kept: Arc::new(|path, source| match source {
-            KeySource::Cached => cache::note_use(path),
-            KeySource::Converted => {
-                if let Err(error) = cache::keep_within_limit(path) {
-                    warn(&error.message);
-                }
-            }
-        }),
+        kept: Arc::new(|path, source| cache::keep(path, source == KeySource::Converted)),
     })
 }
 

@@ -63,11 +63,9 @@ impl Task {
             (None, input) => WitnessSource::Computed { input: input.unwrap_or_default() },
         };
         let input = witness.path().clone();
-        let circuit = match (args.circuit, args.dir) {
-            (Some(name), directory) => {
-                Source::Catalog { directory: directory.unwrap_or_default(), name }
-            }
-            (None, _) => {
+        let circuit = match args.circuit {
+            Some(name) => Source::Catalog { directory: args.dir, name },
+            None => {
                 let zkey = args.zkey.unwrap_or_default();
                 Source::Files(Files { zkey, wasm: args.wasm, input, ..files })
             }

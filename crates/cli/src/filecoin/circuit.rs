@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
-use athanor_engine::{FileEntry, Manifest, NAME_RULE, is_name};
+use athanor_engine::Manifest;
 use athanor_filecoin::{BACKEND, MinerId, Porep, input, names, params};
-use athanor_groth16::digest_of;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
@@ -17,6 +16,7 @@ use crate::{
     args::Common,
     failure::{Failure, Kind},
     output::{Progress, answer, timed},
+    staged::Staged,
 };
 
 /// `athanor filecoin circuit`.
@@ -37,7 +37,7 @@ pub struct Circuit {
     #[arg(long, value_name = "C1.json", value_hint = ValueHint::FilePath)]
     input: Option<PathBuf>,
     /// The catalog's directory; made if it is not there
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", default_value = "circuits", value_hint = ValueHint::DirPath)]
     dir: PathBuf,
     /// Threads and output.
     #[command(flatten)]
@@ -47,28 +47,16 @@ pub struct Circuit {
 impl Circuit {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let progress = Progress::new(self.common.json);
-        if !is_name(&self.name) {
-            let message = format_args!("{:?} is no name for a circuit: {NAME_RULE}", self.name);
-            return Err(Failure::new(Kind::BadCircuit, message));
-        }
-        let place = self.dir.join(&self.name);
-        if place.exists() {
-            let message = "is there already: remove it first, or choose another name";
-            return Err(Failure::at(Kind::BadCircuit, &place, message));
-        }
         let porep = Porep::new(self.sector.sector()?);
         let source = match self.params.is_dir() {
             true => self.params.join(params::file_name(&porep)?),
             false => self.params.clone(),
         };
-        let unwritable = |error| Failure::at(Kind::Unwritable, &self.dir, error);
-        fs::create_dir_all(&self.dir).map_err(unwritable)?;
-        let staged = tempfile::Builder::new()
-            .prefix(".adding-")
-            .tempdir_in(&self.dir)
-            .map_err(unwritable)?;
+        let staged = Staged::new(&self.dir, &self.name)?;
+        let bring = |source: &Path, name: &str, link| staged.bring(source, name.as_ref(), link);
         let mut files = BTreeMap::new();
-        let (entry, time) = timed(|| bring(&source, staged.path(), "params", true));
+        // Parameters have gigabytes, so they are linked.
+        let (entry, time) = timed(|| bring(&source, "params", true));
         let entry = entry?;
         progress.stage("digest", time, &format!("{} bytes", entry.bytes));
         let digest = blake3::Hash::from_hex(&entry.blake3);
@@ -77,13 +65,13 @@ impl Circuit {
         let standing = params::Standing::path_for(&source);
         if standing.exists() {
             // The name under which the loader looks for it, beside the parameters.
-            let entry = bring(&standing, staged.path(), "params.json", false)?;
+            let entry = bring(&standing, "params.json", false)?;
             files.insert(names::STANDING.to_owned(), entry);
         }
         if let Some(path) = &self.input {
             let bytes = fs::read(path).map_err(|e| Failure::at(Kind::Unreadable, path, e))?;
             input::parse(&porep, &bytes, self.miner)?;
-            let entry = bring(path, staged.path(), "input.json", false)?;
+            let entry = bring(path, "input.json", false)?;
             files.insert(names::INPUT.to_owned(), entry);
         }
         let (settings, pool) = (settings()?, self.common.pool()?);
@@ -108,12 +96,7 @@ impl Circuit {
             files,
             stages: BTreeMap::new(),
         };
-        manifest.write(staged.path())?;
-        let staged = staged.keep();
-        fs::rename(&staged, &place).map_err(|error| {
-            let _ = fs::remove_dir_all(&staged);
-            Failure::at(Kind::Unwritable, &place, error)
-        })?;
+        let place = staged.finish(&manifest)?;
         progress.say(&format!("added {}", place.display()));
         if self.common.json {
             let manifest = serde_json::to_value(&manifest).unwrap_or_default();
@@ -127,20 +110,4 @@ impl Circuit {
         }
         Ok(())
     }
-}
-
-/// Brings a file into the circuit's directory. Parameters have gigabytes, so they are linked where
-/// the file system allows it.
-fn bring(source: &Path, directory: &Path, name: &str, link: bool) -> Result<FileEntry, Failure> {
-    let unreadable = |error| Failure::at(Kind::Unreadable, source, error);
-    let target = directory.join(name);
-    let source = source.canonicalize().map_err(unreadable)?;
-    if !(link && fs::hard_link(&source, &target).is_ok()) {
-        fs::copy(&source, &target).map_err(unreadable)?;
-    }
-    let mut file = File::open(&target).map_err(unreadable)?;
-    let bytes = file.metadata().map_err(unreadable)?.len();
-    let digest = digest_of(&mut file).map_err(unreadable)?;
-    let blake3 = blake3::Hash::from_bytes(digest).to_hex().to_string();
-    Ok(FileEntry { path: name.into(), blake3, bytes })
 }

@@ -86,14 +86,7 @@ pub(crate) fn settings() -> Result<Settings, Failure> {
     Ok(Settings {
         keys: keys::cache_directory("keys")?,
         warn: Arc::new(warn),
-        kept: Arc::new(|path, source| match source {
-            KeySource::Cached => cache::note_use(path),
-            KeySource::Converted => {
-                if let Err(error) = cache::keep_within_limit(path) {
-                    warn(&error.message);
-                }
-            }
-        }),
+        kept: Arc::new(|path, source| cache::keep(path, source == KeySource::Converted)),
         verifier,
     })
 }

@@ -29,8 +29,8 @@ pub(crate) struct Prove {
 impl Prove {
     /// If the command line names a circuit of this backend's.
     pub(crate) fn of(args: &args::Prove) -> Result<Option<Self>, Failure> {
-        let (Some(name), Some(directory)) = (&args.circuit, &args.dir) else { return Ok(None) };
-        let catalog = Catalog::new(directory);
+        let Some(name) = &args.circuit else { return Ok(None) };
+        let catalog = Catalog::new(&args.dir);
         if catalog.manifest(name)?.backend != BACKEND {
             return Ok(None);
         }

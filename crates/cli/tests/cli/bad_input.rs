@@ -156,3 +156,17 @@ fn verify_refuses_what_is_not_a_valid_proof_of_these_signals() {
         verify(&vkey.replace(curve, "secp256k1"), &public, &proof).fails(12, "secp256k1");
     }
 }
+
+#[test]
+fn a_path_of_the_kernels_that_is_forced_in_vain_is_refused_by_every_command() {
+    let place = Place::new("bn128");
+    let wtns = place.given("witness.wtns");
+    let zkey = place.given("final.zkey");
+    let prove = ["prove", "--zkey", zkey.to_str().unwrap(), "--wtns", wtns.to_str().unwrap()];
+    for args in [&prove[..], &["bench", "kernels"]] {
+        let forced = [("ATHANOR_KERNELS", "neon")];
+        place.run_with(forced, args).fails(12, "use portable, avx512 or ifma");
+    }
+    assert!(!place.path("proof.json").exists());
+    place.run_with([("ATHANOR_KERNELS", "portable")], prove).ok();
+}
