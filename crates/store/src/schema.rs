@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Row, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, SqlitePool};
 
 use crate::StoreError;
 
@@ -55,6 +55,17 @@ const SINCE_1: [&str; 2] = [
     "ALTER TABLE jobs ADD COLUMN callback_state TEXT",
 ];
 
+/// Whether a connection that comes back may be used again.
+///
+/// SQLite itself rolls a transaction back when the disk is full or fails; the rollback that sqlx sends then has
+/// nothing to roll back and fails, and sqlx counts the transaction as open for as long as the connection lives:
+/// it would refuse to begin another, with room on the disk again.
+async fn is_between_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback that waits is sent before this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 /// Opens the database, and makes its tables the first time.
 pub(crate) async fn open(path: &Path) -> Result<SqlitePool, StoreError> {
     let options = SqliteConnectOptions::new()
@@ -64,7 +75,11 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, StoreError> {
         // A receipt is given after the sync, not after the write.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(10));
-    let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(4)
+        .after_release(|connection, _| Box::pin(is_between_transactions(connection)))
+        .connect_with(options)
+        .await?;
     let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&pool).await?.try_get(0)?;
     let steps: &[&str] = match found {
         VERSION => return Ok(pool),
@@ -80,4 +95,26 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, StoreError> {
     sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_the_database_itself_rolled_back_takes_no_connection_with_it() {
+        let place = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pool = open(&place.path().join("journal.db")).await.unwrap();
+            // More often than there are connections.
+            for _ in 0..8 {
+                let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+                // What SQLite does when a disk is full.
+                sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+                assert!(transaction.commit().await.is_err());
+            }
+            pool.begin_with("BEGIN IMMEDIATE").await.unwrap().commit().await.unwrap();
+        });
+    }
 }

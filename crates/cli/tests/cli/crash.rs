@@ -160,6 +160,12 @@ fn a_full_disk_is_told_loses_nothing_and_needs_no_hand() {
     }
     service.get("/health").is(200);
     service.get("/v1/jobs").is(200);
+    // The inputs have room, the database has none: it fails in each of its connections.
+    fs::write(&full, "journal.db").unwrap();
+    for _ in 0..8 {
+        service.submit(&witness, &[]).problem(503, "storage");
+    }
+    assert!(!service.said("database or disk is full").is_empty(), "{:?}", service.said("warning"));
     fs::remove_file(full).unwrap();
     // One that is written together with what failed a moment before is told to come back once more.
     let until = Instant::now() + PATIENCE;
@@ -169,7 +175,7 @@ fn a_full_disk_is_told_loses_nothing_and_needs_no_hand() {
             break id(reply);
         }
         reply.problem(503, "storage");
-        assert!(Instant::now() < until);
+        assert!(Instant::now() < until, "{:?}", service.said("warning").last());
     };
     for id in before.iter().chain([&after]) {
         service.result(id).is(200);

@@ -21,8 +21,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Service {
     child: Child,
     pub(crate) address: String,
-    /// Panics that it told of.
-    panics: Arc<Mutex<Vec<String>>>,
+    /// What it said since it listens, line by line.
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 /// What came back.
@@ -89,13 +89,19 @@ impl Service {
             break address.split_once("://").unwrap().1.to_owned();
         };
         // Read to its end: a full pipe would stop it.
-        let panics = Arc::new(Mutex::new(Vec::new()));
-        let heard = panics.clone();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = said.clone();
         std::thread::spawn(move || {
-            let lines = lines.map_while(Result::ok).filter(|line| line.contains("panicked at"));
+            let lines = lines.map_while(Result::ok);
             lines.for_each(|line| heard.lock().unwrap().push(line));
         });
-        Some(Service { child, address, panics })
+        Some(Service { child, address, said })
+    }
+
+    /// The lines it said that have these words in them.
+    pub(crate) fn said(&self, words: &str) -> Vec<String> {
+        let said = self.said.lock().unwrap();
+        said.iter().filter(|line| line.contains(words)).cloned().collect()
     }
 
     /// Whether it still runs.
@@ -200,7 +206,7 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if !std::thread::panicking() {
-            assert_eq!(self.panics.lock().unwrap()[..], [""; 0], "no request makes it panic");
+            assert_eq!(self.said("panicked at")[..], [""; 0], "no request makes it panic");
         }
     }
 }

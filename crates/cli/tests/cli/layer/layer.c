@@ -2,8 +2,8 @@
 //
 // It writes down every change under LAYER_ROOT, in order, in LAYER_LOG, so that a test can rebuild
 // what was synced and nothing else. It kills the process before change number LAYER_KILL, says that
-// the disk is full while the file LAYER_FULL exists, and sets the clock back an hour while
-// LAYER_CLOCK exists.
+// the disk is full while the file LAYER_FULL exists (only for the paths that what it holds is a part
+// of), and sets the clock back an hour while LAYER_CLOCK exists.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -121,8 +121,14 @@ static void note(const char *format, ...) {
     put(line, length);
 }
 
-static int no_room(void) {
-    if (!exists(full)) return 0;
+static int no_room(const char *path) {
+    char part[256];
+    int fd = full ? syscall(SYS_openat, AT_FDCWD, full, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) return 0;
+    ssize_t length = syscall(SYS_read, fd, part, sizeof part - 1);
+    syscall(SYS_close, fd);
+    part[length > 0 ? length : 0] = 0;
+    if (!strstr(path, part)) return 0;
     errno = ENOSPC;
     return 1;
 }
@@ -132,7 +138,7 @@ static int opened(int at, const char *path, int flags, mode_t mode) {
     int changing = (flags & (O_CREAT | O_TRUNC)) && of_path(at, path, whole);
     if (!changing) return syscall(SYS_openat, at, path, flags, mode);
     int there = exists(whole);
-    if (!there && no_room()) return -1;
+    if (!there && no_room(whole)) return -1;
     if (there && !(flags & O_TRUNC)) return syscall(SYS_openat, at, path, flags, mode);
     change();
     int fd = syscall(SYS_openat, at, path, flags, mode);
@@ -165,7 +171,7 @@ static ssize_t written(int fd, const void *bytes, size_t length, off_t at) {
         return at < 0 ? syscall(SYS_write, fd, bytes, length)
                       : syscall(SYS_pwrite64, fd, bytes, length, at);
     }
-    if (no_room()) return -1;
+    if (no_room(path)) return -1;
     change();
     off_t place = at;
     if (at < 0) {
@@ -284,7 +290,7 @@ int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
 int mkdirat(int at, const char *given, mode_t mode) {
     char path[PATH_MAX];
     if (!of_path(at, given, path)) return syscall(SYS_mkdirat, at, given, mode);
-    if (no_room()) return -1;
+    if (no_room(path)) return -1;
     change();
     int result = syscall(SYS_mkdirat, at, given, mode);
     int error = errno;
