@@ -10,6 +10,7 @@ use ark_ff::{BigInt, Field, Fp, Fp2, Fp2Config, MontBackend, MontConfig, PrimeFi
 
 use crate::{
     cpu::{Kernels, compiled},
+    inversion::inverse,
     lanes::{residue::Transformed, vectored::Vectored},
 };
 
@@ -95,6 +96,8 @@ pub trait Words: Field {
     fn read_words(words: &[u64]) -> Option<Self>;
     /// Reads an element that was checked before it was stored.
     fn read_words_unchecked(words: &[u64]) -> Self;
+    /// What [`Field::inverse`] gives, in a fraction of its time.
+    fn quick_inverse(&self) -> Option<Self>;
 }
 
 impl<T: MontConfig<N>, const N: usize> Words for Fp<MontBackend<T, N>, N> {
@@ -114,6 +117,10 @@ impl<T: MontConfig<N>, const N: usize> Words for Fp<MontBackend<T, N>, N> {
         let mut limbs = [0; N];
         limbs.copy_from_slice(words);
         Self::new_unchecked(BigInt(limbs))
+    }
+
+    fn quick_inverse(&self) -> Option<Self> {
+        inverse::<T, N>(&self.0.0).map(|words| Self::new_unchecked(BigInt(words)))
     }
 }
 
@@ -138,6 +145,12 @@ where
     fn read_words_unchecked(words: &[u64]) -> Self {
         let (c0, c1) = words.split_at(T::Fp::WORDS);
         Self::new(T::Fp::read_words_unchecked(c0), T::Fp::read_words_unchecked(c1))
+    }
+
+    fn quick_inverse(&self) -> Option<Self> {
+        let norm = self.c0.square() - T::NONRESIDUE * self.c1.square();
+        let over = norm.quick_inverse()?;
+        Some(Self::new(self.c0 * over, -self.c1 * over))
     }
 }
 

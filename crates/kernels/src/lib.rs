@@ -26,6 +26,7 @@ pub mod cpu;
 mod curve;
 mod device;
 mod domain;
+mod inversion;
 mod lanes;
 mod memory;
 mod path;

@@ -10,6 +10,10 @@ use bytemuck::{Pod, Zeroable, allocation::try_zeroed_vec};
 struct Line([u64; 8]);
 
 const LINE_BYTES: usize = size_of::<Line>();
+const LINE_WORDS: usize = LINE_BYTES / 8;
+
+/// Words of a huge page.
+const HUGE_WORDS: usize = (2 << 20) / 8;
 
 /// Why bytes cannot serve as a slab.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub enum SlabError {
 
 /// A slab being filled; [`SlabMut::freeze`] makes it shareable.
 pub struct SlabMut {
-    lines: Vec<Line>,
+    own: Own,
     len: usize,
 }
 
@@ -42,25 +46,23 @@ impl SlabMut {
     /// `len` zero bytes on a cache line. A refusal by the system is an error, not an abort; pages
     /// that are never written need not become resident.
     pub fn zeroed(len: usize) -> Result<Self, SlabError> {
-        let mut lines = try_zeroed_vec(len.div_ceil(LINE_BYTES))
-            .map_err(|()| SlabError::OutOfMemory { bytes: len })?;
-        ask_for_huge_pages(&mut lines);
-        Ok(Self { lines, len })
+        let own = Own::zeroed(len.div_ceil(LINE_BYTES));
+        Ok(Self { own: own.ok_or(SlabError::OutOfMemory { bytes: len })?, len })
     }
 
     /// The bytes, to be filled.
     pub fn bytes(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        &mut bytemuck::cast_slice_mut(self.own.lines_mut())[..self.len]
     }
 
     /// The whole words, to be filled.
     pub fn words(&mut self) -> &mut [u64] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len / 8]
+        &mut bytemuck::cast_slice_mut(self.own.lines_mut())[..self.len / 8]
     }
 
     /// The whole 32-bit words, to be filled.
     pub fn u32s(&mut self) -> &mut [u32] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len / 4]
+        &mut bytemuck::cast_slice_mut(self.own.lines_mut())[..self.len / 4]
     }
 
     /// Forgets all bytes from `len` on.
@@ -70,7 +72,37 @@ impl SlabMut {
 
     /// Ends the filling.
     pub fn freeze(self) -> Slab {
-        Slab { range: 0..self.len, lines: Arc::new(Backing::Own(self.lines)) }
+        Slab { range: 0..self.len, lines: Arc::new(Backing::Own(self.own)) }
+    }
+}
+
+/// Lines inside an allocation of words: an allocation that asks for more alignment than words have is
+/// written with zeros at once, before the system could be asked for huge pages.
+struct Own {
+    words: Vec<u64>,
+    /// The first word of the first line.
+    start: usize,
+    lines: usize,
+}
+
+impl Own {
+    fn zeroed(lines: usize) -> Option<Self> {
+        let len = lines.checked_mul(LINE_WORDS)?;
+        // The place of a large slab is chosen so that huge pages fill it; what lies before is never touched.
+        let align = if len < HUGE_WORDS { LINE_WORDS } else { HUGE_WORDS };
+        let words = try_zeroed_vec::<u64>(len.checked_add(align)?).ok()?;
+        let address = words.as_ptr() as usize / size_of::<u64>();
+        let mut own = Self { words, start: address.next_multiple_of(align) - address, lines };
+        ask_for_huge_pages(own.lines_mut());
+        Some(own)
+    }
+
+    fn lines(&self) -> &[Line] {
+        bytemuck::cast_slice(&self.words[self.start..][..self.lines * LINE_WORDS])
+    }
+
+    fn lines_mut(&mut self) -> &mut [Line] {
+        bytemuck::cast_slice_mut(&mut self.words[self.start..][..self.lines * LINE_WORDS])
     }
 }
 
@@ -79,14 +111,10 @@ impl SlabMut {
 #[cfg(target_os = "linux")]
 fn ask_for_huge_pages(lines: &mut [Line]) {
     use rustix::mm::{Advice, madvise};
-    const HUGE: usize = 2 << 20;
-    let start = lines.as_mut_ptr() as usize;
-    let (first, end) = (start.next_multiple_of(HUGE), start + size_of_val(lines));
-    let bytes = end.saturating_sub(first) / HUGE * HUGE;
+    let bytes = size_of_val(lines) / (8 * HUGE_WORDS) * (8 * HUGE_WORDS);
     if bytes > 0 {
-        let inside = lines.as_mut_ptr().wrapping_byte_add(first - start);
         // SAFETY: the range lies inside the slice, and this advice does not change its contents.
-        let _ = unsafe { madvise(inside.cast(), bytes, Advice::LinuxHugepage) };
+        let _ = unsafe { madvise(lines.as_mut_ptr().cast(), bytes, Advice::LinuxHugepage) };
     }
 }
 
@@ -105,7 +133,7 @@ pub struct Slab {
 
 /// Where a slab's bytes lie.
 enum Backing {
-    Own(Vec<Line>),
+    Own(Own),
     #[cfg(target_os = "linux")]
     Mapped(mapped::Map),
 }
@@ -115,7 +143,7 @@ impl std::ops::Deref for Backing {
 
     fn deref(&self) -> &[Line] {
         match self {
-            Backing::Own(lines) => lines,
+            Backing::Own(own) => own.lines(),
             #[cfg(target_os = "linux")]
             Backing::Mapped(map) => map.lines(),
         }
@@ -284,6 +312,7 @@ mod tests {
     #[test]
     fn a_large_slab_is_zero_and_keeps_what_is_written() {
         let mut slab = SlabMut::zeroed((9 << 20) + 24).unwrap();
+        assert!((slab.words().as_ptr() as usize).is_multiple_of(2 << 20), "huge pages fill it");
         assert!(slab.words().iter().all(|&word| word == 0));
         slab.words().iter_mut().zip(0..).for_each(|(word, value)| *word = value);
         let slab = slab.freeze();

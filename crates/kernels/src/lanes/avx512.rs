@@ -13,6 +13,8 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     fn enable<T: Task<Avx512<Self>>>(task: T) -> T::Output;
     /// See [`Lanes::product`].
     fn product<E: Element<Avx512<Self>>>(a: &E, b: &E) -> E;
+    /// See [`Lanes::products`].
+    fn products<E: Element<Avx512<Self>>>(a: [&E; 2], b: [&E; 2]) -> [E; 2];
     /// See [`Lanes::factor`].
     fn factor(limb: __m512i) -> Self::Factor;
     /// See [`Lanes::column`].
@@ -143,6 +145,11 @@ impl<M: Multiply> Lanes for Avx512<M> {
     #[inline(always)]
     fn product<E: Element<Self>>(a: &E, b: &E) -> E {
         M::product(a, b)
+    }
+
+    #[inline(always)]
+    fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
+        M::products(a, b)
     }
 
     #[inline(always)]

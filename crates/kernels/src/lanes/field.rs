@@ -24,6 +24,13 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     fn to_words(self, words: &mut [L]);
     /// The product, below `2p`, of elements below `6p`.
     fn mul(self, other: Self) -> Self;
+    /// Two products that do not depend on each other. A product is a chain of steps that wait for each
+    /// other, too long for the processor to look past: another one in between fills the waits, where
+    /// there are registers for both.
+    #[inline(always)]
+    fn mul_two(a: [&Self; 2], b: [&Self; 2]) -> [Self; 2] {
+        [a[0].mul(*b[0]), a[1].mul(*b[1])]
+    }
     /// The difference of stored elements, below `6p`.
     fn sub(self, other: Self) -> Self;
     /// A product minus a stored element, to be stored.
@@ -147,6 +154,37 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         limbs
     }
 
+    /// [`Prime::accumulate`] of two products by turns.
+    #[inline(always)]
+    fn accumulate_two(
+        columns: &mut [Columns<L>; 2],
+        a: [&[L::Factor; N]; 2],
+        b: [&[L::Factor; N]; 2],
+    ) {
+        each!(N, |i| each!(N, |j| each!(2, |k| {
+            (columns[k][i + j], columns[k][i + j + 1]) =
+                L::mul_add(a[k][i], b[k][j], columns[k][i + j], columns[k][i + j + 1]);
+        })));
+    }
+
+    /// [`Prime::reduce`] of two products by turns.
+    #[inline(always)]
+    fn reduce_two(mut columns: [Columns<L>; 2]) -> [[L; N]; 2] {
+        let inverse = L::splat(Self::NEGATIVE_INVERSE).factor();
+        each!(N, |i| {
+            let multiple = [columns[0][i].mul_low(inverse), columns[1][i].mul_low(inverse)];
+            each!(N, |j| each!(2, |k| {
+                let factor = L::splat(Self::P[j]).factor();
+                (columns[k][i + j], columns[k][i + j + 1]) =
+                    L::mul_add(multiple[k], factor, columns[k][i + j], columns[k][i + j + 1]);
+            }));
+            each!(2, |k| columns[k][i + 1] = columns[k][i + 1].add(columns[k][i].sar(LIMB)));
+        });
+        let mut limbs = [[columns[0][N]; N]; 2];
+        each!(N, |i| each!(2, |k| limbs[k][i] = columns[k][N + i]));
+        limbs
+    }
+
     /// Takes the carries; the value is not negative.
     #[inline(always)]
     pub(super) fn carried(mut limbs: [L; N]) -> Self {
@@ -230,6 +268,23 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
         Self::carried(Self::reduce(Self::wide(&self.factors(), &other.factors(), 1)))
+    }
+
+    #[inline(always)]
+    fn mul_two(a: [&Self; 2], b: [&Self; 2]) -> [Self; 2] {
+        // More limbs have more columns than there are registers.
+        if N > 5 {
+            return [a[0].mul(*b[0]), a[1].mul(*b[1])];
+        }
+        let mut columns = [[L::splat(0); 16]; 2];
+        each!(N, |i| each!(2, |k| {
+            columns[k][i] = Self::column(i, 2);
+            columns[k][i + N] = Self::column(i + N, 2);
+        }));
+        let (a, b) = ([a[0].factors(), a[1].factors()], [b[0].factors(), b[1].factors()]);
+        Self::accumulate_two(&mut columns, [&a[0], &a[1]], [&b[0], &b[1]]);
+        let [first, second] = Self::reduce_two(columns);
+        [Self::carried(first), Self::carried(second)]
     }
 
     #[inline(always)]

@@ -56,6 +56,17 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
+    fn products<E: Element<Fma>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
+        #[target_feature(enable = "avx512f,avx512dq")]
+        #[inline(never)]
+        fn products<E: Element<Fma>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
+            E::mul_two(a, b)
+        }
+        // SAFETY: as above.
+        unsafe { products(a, b) }
+    }
+
+    #[inline(always)]
     fn factor(limb: __m512i) -> __m512d {
         // SAFETY: as above.
         unsafe {

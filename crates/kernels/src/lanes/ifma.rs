@@ -48,6 +48,17 @@ impl Multiply for ByIntegers {
     }
 
     #[inline(always)]
+    fn products<E: Element<Ifma>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
+        #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+        #[inline(never)]
+        fn products<E: Element<Ifma>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
+            E::mul_two(a, b)
+        }
+        // SAFETY: as above.
+        unsafe { products(a, b) }
+    }
+
+    #[inline(always)]
     fn factor(limb: __m512i) -> __m512i {
         limb
     }

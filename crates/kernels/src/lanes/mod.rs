@@ -107,6 +107,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// [`Element::mul`], out of line: a dozen copies of it in one loop would not fit the cache that
     /// feeds the processor's decoder.
     fn product<E: Element<Self>>(a: &E, b: &E) -> E;
+    /// [`Element::mul_two`], out of line.
+    fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2];
     /// The low 52 bits of the product with the number's low 52 bits, as a factor.
     fn mul_low(self, by: Self::Factor) -> Self::Factor;
 }

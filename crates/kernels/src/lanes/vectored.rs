@@ -210,6 +210,9 @@ mod tests {
                 let product = L::product(&x, &y);
                 let products = |i: usize| p[i] * q[i] * factor;
                 check("product", product, &products);
+                let [first, second] = L::products([&x, &y], [&y, &z]);
+                check("first of two products", first, &products);
+                check("second of two products", second, &|i| q[i] * r[i] * factor);
                 check("difference times difference", L::product(&x.sub(y), &z.sub(y)), &|i| {
                     (p[i] - q[i]) * (r[i] - q[i]) * factor
                 });

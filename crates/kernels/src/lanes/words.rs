@@ -113,6 +113,11 @@ impl Lanes for Words {
         a.mul(*b)
     }
 
+    #[inline(never)]
+    fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
+        E::mul_two(a, b)
+    }
+
     fn mul_low(self, by: Self) -> Self {
         self.map(by, |a, b| a.wrapping_mul(b) & MASK)
     }

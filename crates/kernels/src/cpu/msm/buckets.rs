@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{
     Share,
-    adder::{Adder, NEGATED},
+    adder::{Adder, NEGATED, Next},
     digits::Windows,
     pairs::{Step, Tally},
     runs::{Runs, Sums, sum_runs, tile_len},
@@ -124,7 +124,7 @@ fn fold<P: Group, A: Adder<P>>(
             }
         }
         for batch in steps.chunks(tile_len::<P, A>()) {
-            A::add_pairs(points, batch, &mut scratch, tally);
+            A::add_pairs(points, batch, &mut Next::NONE, &mut scratch, tally);
         }
         steps.clear();
     }

@@ -49,7 +49,7 @@ impl Windows {
         1 << (self.width - 1)
     }
 
-    /// Prepares a canonical scalar for [`Windows::digit`].
+    /// Prepares a canonical scalar for [`Windows::digits`].
     pub(super) fn recode(&self, scalar: &Scalar) -> Recoded {
         let negative = subtract(&self.order, scalar);
         let over_half = negative.iter().rev().lt(scalar.iter().rev());
@@ -60,27 +60,30 @@ impl Windows {
         Recoded(words)
     }
 
-    /// The digit of a window, at least `-2^(width-1)` and below that.
-    #[inline(always)]
-    pub(super) fn digit(&self, scalar: &Recoded, window: usize) -> i16 {
+    /// Digits of a window, at least `-2^(width-1)` and below that.
+    pub(super) fn digits(&self, scalars: &[Recoded], window: usize, digits: &mut [i16]) {
         let start = window * self.width;
         let (word, shift) = (start / 64, start % 64);
-        let last = scalar.0[SCALAR_WORDS - 1];
-        let at = |word: usize| match word {
-            3 => last & !SIGN,
-            4.. => 0,
-            _ => scalar.0[word],
-        };
-        let bits = (at(word) >> shift) | (at(word + 1) << 1 << (63 - shift));
-        let bits = bits & ((1 << self.width) - 1);
-        let half = if window == self.count - 1 { 0 } else { self.buckets() };
+        let last = window == self.count - 1;
+        let (mask, half) = ((1u64 << self.width) - 1, if last { 0 } else { self.buckets() as u64 });
         // At most 16 bits, and of those of the last window one is not used.
-        (bits as i32 - half as i32) as i16
+        let cut = |bits: u64| ((bits & mask) as i64 - half as i64) as i16;
+        let pairs = scalars.iter().zip(digits);
+        match word {
+            // The highest word's highest bit is the sign.
+            3 => pairs.for_each(|(scalar, digit)| *digit = cut((scalar.0[3] & !SIGN) >> shift)),
+            2 => pairs.for_each(|(scalar, digit)| {
+                *digit = cut(scalar.0[2] >> shift | (scalar.0[3] & !SIGN) << 1 << (63 - shift));
+            }),
+            word => pairs.for_each(|(scalar, digit)| {
+                *digit = cut(scalar.0[word] >> shift | scalar.0[word + 1] << 1 << (63 - shift));
+            }),
+        }
     }
 }
 
 /// A scalar's digits: its absolute value plus the offset, and the sign in the highest bit.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Recoded([u64; SCALAR_WORDS]);
 
 impl Recoded {
@@ -122,6 +125,12 @@ mod tests {
 
     use super::*;
 
+    fn digit(windows: &Windows, scalar: &Recoded, window: usize) -> i16 {
+        let mut digit = [0];
+        windows.digits(&[*scalar], window, &mut digit);
+        digit[0]
+    }
+
     fn digits_give_the_scalar_back<F: PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>() {
         let rng = &mut test_rng();
         let half = F::from(2).inverse().unwrap();
@@ -133,7 +142,7 @@ mod tests {
                 let recoded = windows.recode(&scalar.into_bigint().0);
                 let mut value = F::ZERO;
                 for window in (0..windows.count()).rev() {
-                    let digit = windows.digit(&recoded, window);
+                    let digit = digit(&windows, &recoded, window);
                     let size = usize::from(digit.unsigned_abs());
                     assert!(size <= windows.buckets(), "width {width}");
                     value *= F::from(1u64 << width);
@@ -158,8 +167,8 @@ mod tests {
         let windows = Windows::new::<ark_bn254::Fr>(8);
         for scalar in [ark_bn254::Fr::from(5), -ark_bn254::Fr::from(5)] {
             let recoded = windows.recode(&scalar.into_bigint().0);
-            assert_eq!(windows.digit(&recoded, 0), 5);
-            assert!((1..windows.count()).all(|window| windows.digit(&recoded, window) == 0));
+            assert_eq!(digit(&windows, &recoded, 0), 5);
+            assert!((1..windows.count()).all(|window| digit(&windows, &recoded, window) == 0));
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use self::pairs::Tally;
 use self::{
     adder::Adder,
     buckets::sums_of_sets,
-    digits::Windows,
+    digits::{Recoded, Windows},
     pairs::Plain,
     runs::{Runs, sum_runs, tile_len},
     tables::{Set, sets_alone, width_alone},
@@ -42,6 +42,9 @@ pub(super) const MOST_POINTS: usize = (1 << 31) - 1;
 /// Up to so many full-size scalars, batches are too small to pay for their inversions.
 const FEW: usize = 24;
 
+/// Scalars that are cut into digits together, near the core, one window after the other.
+const TOGETHER: usize = 256;
+
 /// Scalars that a thread sorts out at a time.
 const SHARE: usize = 1 << 14;
 
@@ -57,15 +60,20 @@ impl Share {
     fn new<'a>(windows: &Windows, points: &[u32], scalar_of: impl Fn(usize) -> &'a Scalar) -> Self {
         let count = points.len();
         let mut digits = vec![0; windows.count() * count];
-        let recode = |(at, &index): (usize, &u32)| {
-            let recoded = windows.recode(scalar_of(index as usize));
-            for window in 0..windows.count() {
-                digits[window * count + at] = windows.digit(&recoded, window);
+        let mut signed = Vec::with_capacity(count);
+        let mut recoded = [Recoded::default(); TOGETHER];
+        for (start, indices) in (0..count).step_by(TOGETHER).zip(points.chunks(TOGETHER)) {
+            let recoded = &mut recoded[..indices.len()];
+            for (recoded, &index) in recoded.iter_mut().zip(indices) {
+                *recoded = windows.recode(scalar_of(index as usize));
+                signed.push(if recoded.is_negative() { index | adder::NEGATED } else { index });
             }
-            if recoded.is_negative() { index | adder::NEGATED } else { index }
-        };
-        let points = points.iter().enumerate().map(recode).collect();
-        Self { points, digits }
+            for (window, digits) in digits.chunks_exact_mut(count.max(1)).enumerate() {
+                windows.digits(recoded, window, &mut digits[start..start + indices.len()]);
+            }
+        }
+        recoded.zeroize();
+        Self { points: signed, digits }
     }
 
     fn digits(&self, window: usize) -> &[i16] {

@@ -12,7 +12,7 @@ use ark_ec::models::short_weierstrass::Affine;
 use ark_ff::{AdditiveGroup, Field};
 use zeroize::Zeroize;
 
-use super::adder::{Adder, each_stored};
+use super::adder::{Adder, Next, each_stored};
 use crate::{Group, Words};
 
 /// An affine point as keys store it: infinity is all zeros.
@@ -130,6 +130,7 @@ impl<P: Group> Adder<P> for Plain {
     fn add_pairs(
         points: &mut [Self::Point],
         steps: &[Step],
+        next: &mut Next<'_>,
         scratch: &mut Self::Scratch,
         tally: &Tally,
     ) {
@@ -143,8 +144,9 @@ impl<P: Group> Adder<P> for Plain {
             products.push(product);
             product *= divisor(&points[step.into as usize], &points[step.from as usize]).1;
         }
-        let mut inverse = product.inverse().expect("no divisor is zero");
+        let mut inverse = product.quick_inverse().expect("no divisor is zero");
         for (step, before) in steps.iter().zip(products.iter()).rev() {
+            next.fetch(2);
             let (p, q) = (points[step.into as usize], points[step.from as usize]);
             let (case, divisor) = divisor(&p, &q);
             let slope = match case {

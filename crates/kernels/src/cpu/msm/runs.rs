@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use zeroize::Zeroize;
 
 use super::{
-    adder::Adder,
+    adder::{Adder, Next},
     pairs::{Step, Tally},
 };
 use crate::Group;
@@ -75,20 +75,22 @@ pub(super) fn sum_runs<P: Group, A: Adder<P>>(
     // Few pairs are left in a tile's last rounds; the first level leaves those to the next, where
     // they share their inversions with other tiles' pairs.
     let tile = tile_len::<P, A>();
-    let leave = if runs.points() > tile { tile / 16 } else { 0 };
+    let leave = if runs.points() > tile { tile / 64 } else { 0 };
     let stored = |range: Range<usize>, points: &mut _| A::gather(words, &order[range], points);
-    let mut sums = level::<P, A>(&runs, stored, leave, tally);
+    let next = |range: Range<usize>| Next::new::<P>(words, &order[range]);
+    let mut sums = level::<P, A>(&runs, stored, next, leave, tally);
     while sums.points.len() > sums.runs.labels.len() {
         let summed = |range, points: &mut Vec<_>| points.extend_from_slice(&sums.points[range]);
-        sums = level::<P, A>(&sums.runs, summed, 0, tally);
+        sums = level::<P, A>(&sums.runs, summed, |_| Next::NONE, 0, tally);
     }
     sums
 }
 
 /// One level: each tile's runs are halved until at most `leave` pairs remain.
-fn level<P: Group, A: Adder<P>>(
+fn level<'n, P: Group, A: Adder<P>>(
     runs: &Runs,
     fill: impl Fn(Range<usize>, &mut Vec<A::Point>) + Sync,
+    next: impl Fn(Range<usize>) -> Next<'n> + Sync,
     leave: usize,
     tally: &Tally,
 ) -> Sums<P, A> {
@@ -96,10 +98,11 @@ fn level<P: Group, A: Adder<P>>(
     let tiles: Vec<Sums<P, A>> = (0..count.div_ceil(tile))
         .into_par_iter()
         .map_init(Scratch::<P, A>::default, |scratch, index| {
-            let range = index * tile..count.min((index + 1) * tile);
-            scratch.load(runs, range, &fill);
+            let end = |tiles: usize| count.min(tiles * tile);
+            scratch.load(runs, index * tile..end(index + 1), &fill);
+            let mut next = next(end(index + 1)..end(index + 2));
             while scratch.pairs > leave {
-                scratch.halve(tally);
+                scratch.halve(&mut next, tally);
             }
             scratch.unload()
         })
@@ -173,7 +176,7 @@ impl<P: Group, A: Adder<P>> Scratch<P, A> {
     }
 
     /// Adds the second half of each part to its first.
-    fn halve(&mut self, tally: &Tally) {
+    fn halve(&mut self, next: &mut Next<'_>, tally: &Tally) {
         self.steps.clear();
         self.pairs = 0;
         for part in &mut self.parts {
@@ -183,7 +186,7 @@ impl<P: Group, A: Adder<P>> Scratch<P, A> {
             part.len = kept;
             self.pairs += kept as usize / 2;
         }
-        A::add_pairs(&mut self.points, &self.steps, &mut self.batch, tally);
+        A::add_pairs(&mut self.points, &self.steps, next, &mut self.batch, tally);
     }
 
     fn unload(&self) -> Sums<P, A> {

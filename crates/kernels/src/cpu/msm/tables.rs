@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::{
     MOST_POINTS,
-    adder::Adder,
+    adder::{Adder, Next},
     digits::WIDEST,
     pairs::{Plain, Point, Step, Tally},
 };
@@ -151,7 +151,7 @@ fn doubled<P: Group, A: Adder<P>>(words: &[u64], times: usize) -> Vec<Affine<P>>
     let steps: Vec<Step> = order.iter().map(|&at| Step { into: at, from: at }).collect();
     let (mut scratch, tally) = (Default::default(), Tally::default());
     for _ in 0..times {
-        <Plain as Adder<P>>::add_pairs(&mut points, &steps, &mut scratch, &tally);
+        <Plain as Adder<P>>::add_pairs(&mut points, &steps, &mut Next::NONE, &mut scratch, &tally);
     }
     <Plain as Adder<P>>::affine(&points)
 }

@@ -1,7 +1,7 @@
 //! Batches of affine additions, eight at a time.
 //!
 //! The same two passes as in [`super::pairs`], in lanes: each lane multiplies up its own share of the
-//! divisors, and the sixteen products (two chains of eight, so that one's latency hides behind the
+//! divisors, and the products of all lanes (two chains of eight, so that one's latency hides behind the
 //! other's work) share an inversion outside. Exceptional additions are not looked for one by one. Infinity
 //! shows as zeros, and everything else as a product that is zero; then the batch is sorted out by the
 //! portable path, which takes the exceptional steps, and the others are taken here.
@@ -12,7 +12,7 @@ use ark_ec::{AffineRepr, CurveConfig, models::short_weierstrass::Affine};
 use ark_ff::{AdditiveGroup, Field, Zero};
 
 use super::{
-    adder::{Adder, each_stored},
+    adder::{Adder, Next, each_stored},
     pairs::{Plain, Point, Step, Tally},
 };
 use crate::{
@@ -65,6 +65,7 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
     fn add_pairs(
         points: &mut [Self::Point],
         steps: &[Step],
+        next: &mut Next<'_>,
         scratch: &mut Self::Scratch,
         tally: &Tally,
     ) {
@@ -72,7 +73,7 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
             return;
         }
         let products = &mut scratch.0;
-        if L::enable(Batch::<P, L> { points, steps, products }) {
+        if L::enable(Batch::<P, L> { points, steps, next, products }) {
             tally.count(steps.len());
             return;
         }
@@ -85,13 +86,13 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
         let mut pairs = to_words_form::<P>(&rows);
         let in_turn: Vec<Step> =
             (0..special.len() as u32).map(|i| Step { into: 2 * i, from: 2 * i + 1 }).collect();
-        <Plain as Adder<P>>::add_pairs(&mut pairs, &in_turn, &mut Default::default(), tally);
+        <Plain as Adder<P>>::add_pairs(&mut pairs, &in_turn, next, &mut Default::default(), tally);
         for (step, sum) in special.iter().zip(pairs.chunks_exact(2)) {
             points[step.into as usize] = to_limb_form::<P>(&sum[0]);
         }
         <Plain as Adder<P>>::wipe(&mut pairs);
         if !usual.is_empty() {
-            let served = L::enable(Batch::<P, L> { points, steps: &usual, products });
+            let served = L::enable(Batch::<P, L> { points, steps: &usual, next, products });
             assert!(served, "no exceptional step is left");
             tally.count(usual.len());
         }
@@ -159,59 +160,99 @@ pub(in crate::cpu) fn encode<P: Group>(point: &Affine<P>, out: &mut [u64]) {
 /// Most words of a point.
 const MOST_WORDS: usize = 24;
 
-/// Products that are inverted together: two chains of eight.
-const TOGETHER: usize = 16;
+/// Chains of eight products. Their groups are worked on in lockstep, for the steps of one wait for each
+/// other; more than two did not fit beside each other.
+const CHAINS: usize = 2;
+
+/// Points that are asked for beside eight additions, which read twice as many, going forward; going back,
+/// which takes longer, twice as many. All that the next tile needs is asked for before this one is done.
+const FETCHED: usize = 4;
+
+/// Steps of a round: a group of eight for each chain.
+const ROUND: usize = 8 * CHAINS;
 
 /// A batch of steps; the task tells whether it took them, or changed nothing because one is exceptional.
-struct Batch<'a, P: Group, L: Lanes> {
+struct Batch<'a, 'n, P: Group, L: Lanes> {
     points: &'a mut [Row<<P::BaseField as Vectored>::Point>],
     steps: &'a [Step],
+    next: &'a mut Next<'n>,
     products: &'a mut Vec<In<P, L>>,
 }
 
-impl<P: Group, L: Lanes> crate::lanes::Task<L> for Batch<'_, P, L> {
+impl<P: Group, L: Lanes> crate::lanes::Task<L> for Batch<'_, '_, P, L> {
     type Output = bool;
 
     #[inline(always)]
     fn run(self) -> bool {
-        let Self { points, steps, products } = self;
+        let Self { points, steps, next, products } = self;
         let mut one = [0; MOST_WORDS / 2];
         let one = &mut one[..P::BaseField::WORDS];
         P::BaseField::limb_factor().write_words(one);
-        let mut chains = [splat::<P, L>(one); 2];
+        let mut chains = [splat::<P, L>(one); CHAINS];
         products.clear();
-        // Lanes without a step repeat the last one, to the same result.
+        // Lanes without a step repeat the last one, to the same result: they are read before it is written.
         let Some(&last) = steps.last() else { return true };
-        let (groups, rest) = steps.as_chunks::<8>();
-        let tail: [Step; 8] = std::array::from_fn(|lane| *rest.get(lane).unwrap_or(&last));
-        let count = groups.len() + usize::from(!rest.is_empty());
-        let group = |at: usize| groups.get(at).unwrap_or(&tail);
+        let (rounds, rest) = steps.as_chunks::<ROUND>();
+        let tail: [Step; ROUND] = std::array::from_fn(|lane| *rest.get(lane).unwrap_or(&last));
+        let count = rounds.len() + usize::from(!rest.is_empty());
+        let round = |at: usize| rounds.get(at).unwrap_or(&tail).as_chunks::<8>().0;
+        let zero = In::<P, L>::zero();
         for at in 0..count {
-            let (chain, group) = (&mut chains[at % 2], group(at));
-            products.push(*chain);
-            let (x1, first) = gather_x::<P, L>(points, |lane| group[lane].into);
-            let (x2, second) = gather_x::<P, L>(points, |lane| group[lane].from);
-            if first.any_zero() || second.any_zero() {
-                return false;
+            let groups = round(at);
+            let mut differences = [zero; CHAINS];
+            for (group, difference) in groups.iter().zip(&mut differences) {
+                next.fetch(FETCHED);
+                let (x1, first) = gather_x::<P, L>(points, |lane| group[lane].into);
+                let (x2, second) = gather_x::<P, L>(points, |lane| group[lane].from);
+                if first.any_zero() || second.any_zero() {
+                    return false;
+                }
+                *difference = x2.sub(x1);
             }
-            *chain = L::product(chain, &x2.sub(x1));
+            products.extend_from_slice(&chains);
+            chains = multiply::<P, L>(&chains, &differences);
         }
         if !invert::<P, L>(&mut chains) {
             return false;
         }
-        for (at, before) in products.iter().enumerate().rev() {
-            let (chain, group) = (&mut chains[at % 2], group(at));
-            let [x1, y1] = gather::<P, L>(points, |lane| group[lane].into);
-            let [x2, y2] = gather::<P, L>(points, |lane| group[lane].from);
-            let inverse = L::product(chain, before);
-            *chain = L::product(chain, &x2.sub(x1));
-            let slope = L::product(&y2.sub(y1), &inverse);
-            let x = L::product(&slope, &slope).sub_two(x1, x2);
-            let y = L::product(&slope, &x1.sub(x)).sub_one(y1);
-            scatter::<P, L>(points, |lane| group[lane].into, x, y);
+        for (at, before) in products.as_chunks::<CHAINS>().0.iter().enumerate().rev() {
+            let groups = round(at);
+            let (mut x1, mut y1, mut x2) = ([zero; CHAINS], [zero; CHAINS], [zero; CHAINS]);
+            let (mut dx, mut dy) = ([zero; CHAINS], [zero; CHAINS]);
+            for k in 0..CHAINS {
+                let group = &groups[k];
+                next.fetch(2 * FETCHED);
+                let [x, y] = gather::<P, L>(points, |lane| group[lane].into);
+                let [other_x, other_y] = gather::<P, L>(points, |lane| group[lane].from);
+                (x1[k], y1[k], x2[k]) = (x, y, other_x);
+                (dx[k], dy[k]) = (other_x.sub(x), other_y.sub(y));
+            }
+            let inverses = multiply::<P, L>(&chains, before);
+            chains = multiply::<P, L>(&chains, &dx);
+            let slopes = multiply::<P, L>(&dy, &inverses);
+            let squares = multiply::<P, L>(&slopes, &slopes);
+            let (mut x, mut back) = ([zero; CHAINS], [zero; CHAINS]);
+            for k in 0..CHAINS {
+                x[k] = squares[k].sub_two(x1[k], x2[k]);
+                back[k] = x1[k].sub(x[k]);
+            }
+            let rises = multiply::<P, L>(&slopes, &back);
+            for k in 0..CHAINS {
+                let group = &groups[k];
+                scatter::<P, L>(points, |lane| group[lane].into, x[k], rises[k].sub_one(y1[k]));
+            }
         }
         true
     }
+}
+
+/// The products of all chains.
+#[inline(always)]
+fn multiply<P: Group, L: Lanes>(
+    a: &[In<P, L>; CHAINS],
+    b: &[In<P, L>; CHAINS],
+) -> [In<P, L>; CHAINS] {
+    L::products([&a[0], &a[1]], [&b[0], &b[1]])
 }
 
 #[inline(always)]
@@ -315,64 +356,50 @@ fn scatter<P: Group, L: Lanes>(
     });
 }
 
-/// Inverts the lanes of both chains with one inversion; tells whether there are inverses.
+/// Inverts the lanes of all chains with one inversion; tells whether there are inverses.
 #[inline(always)]
-fn invert<P: Group, L: Lanes>(chains: &mut [In<P, L>; 2]) -> bool {
+fn invert<P: Group, L: Lanes>(chains: &mut [In<P, L>; CHAINS]) -> bool {
+    let [a, b] = chains;
     let words = P::BaseField::WORDS;
-    let mut stored = [[[0u64; 8]; MOST_WORDS / 2]; 2];
-    let mut values = [P::BaseField::ZERO; TOGETHER];
-    for (half, chain) in chains.iter().enumerate() {
-        let mut columns = [L::splat(0); MOST_WORDS / 2];
-        chain.to_words(&mut columns[..words]);
-        for (column, stored) in columns[..words].iter().zip(&mut stored[half]) {
-            column.store(stored);
-        }
+    let mut columns = [L::splat(0); MOST_WORDS / 2];
+    L::product(a, b).to_words(&mut columns[..words]);
+    let mut stored = [[0; 8]; MOST_WORDS / 2];
+    for (column, stored) in columns[..words].iter().zip(&mut stored) {
+        column.store(stored);
     }
-    invert_outside::<P>(&mut stored, &mut values, words);
-    if values[0].is_zero() {
+    if !invert_outside::<P>(&mut stored[..words]) {
         return false;
     }
-    for (half, chain) in chains.iter_mut().enumerate() {
-        let mut columns = [L::splat(0); MOST_WORDS / 2];
-        for (column, stored) in columns[..words].iter_mut().zip(&stored[half]) {
-            *column = L::load(stored);
-        }
-        *chain = In::<P, L>::from_words(&columns);
+    for (column, stored) in columns[..words].iter_mut().zip(&stored) {
+        *column = L::load(stored);
     }
+    let over = In::<P, L>::from_words(&columns);
+    *chains = L::products([&over, &over], [b, a]);
     true
 }
 
-/// The part of [`invert`] that needs no lanes. Without inverses the first value is left zero.
+/// The part of [`invert`] that needs no lanes: columns of the words of eight elements.
 #[inline(never)]
-fn invert_outside<P: Group>(
-    stored: &mut [[[u64; 8]; MOST_WORDS / 2]; 2],
-    values: &mut [P::BaseField; TOGETHER],
-    words: usize,
-) {
+fn invert_outside<P: Group>(columns: &mut [[u64; 8]]) -> bool {
     let mut row = [0; MOST_WORDS / 2];
-    let row = &mut row[..words];
-    for (i, value) in values.iter_mut().enumerate() {
-        for (word, column) in row.iter_mut().zip(&stored[i / 8]) {
-            *word = column[i % 8];
-        }
+    let row = &mut row[..columns.len()];
+    let mut values = [P::BaseField::ZERO; 8];
+    for (lane, value) in values.iter_mut().enumerate() {
+        row.iter_mut().zip(&*columns).for_each(|(word, column)| *word = column[lane]);
         *value = P::BaseField::read_loose(row);
     }
-    let mut before = [P::BaseField::ONE; TOGETHER];
-    for i in 1..TOGETHER {
+    let mut before = [P::BaseField::ONE; 8];
+    for i in 1..8 {
         before[i] = before[i - 1] * values[i - 1];
     }
-    let Some(inverse) = (before[TOGETHER - 1] * values[TOGETHER - 1]).inverse() else {
-        values[0] = P::BaseField::ZERO;
-        return;
-    };
+    let Some(inverse) = (before[7] * values[7]).quick_inverse() else { return false };
     // Words of `v·R'` read as `v·R'/R`; the inverse is to be words of `R'/v`.
     let factor = P::BaseField::limb_factor();
-    let mut inverse = inverse;
-    for i in (0..TOGETHER).rev() {
-        (inverse * before[i] * factor * factor).write_words(row);
-        inverse *= values[i];
-        for (word, column) in row.iter().zip(&mut stored[i / 8]) {
-            column[i % 8] = *word;
-        }
+    let mut inverse = inverse * factor * factor;
+    for lane in (0..8).rev() {
+        (inverse * before[lane]).write_words(row);
+        row.iter().zip(&mut *columns).for_each(|(word, column)| column[lane] = *word);
+        inverse *= values[lane];
     }
+    true
 }

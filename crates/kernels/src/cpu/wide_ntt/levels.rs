@@ -92,9 +92,14 @@ impl<F: Transformed, L: Lanes> Task<L> for Inside<'_, F> {
             inward_one::<F, L>(a, b, factor);
         }
         let first = Of::<F, L>::load(&shifts.firsts[group]);
-        for (value, step) in values.iter_mut().zip(&shifts.steps) {
-            let shift = L::product(&first, &Of::<F, L>::splat(step));
-            L::product(&Of::<F, L>::load(value), &shift).store(value);
+        let steps = shifts.steps.as_chunks::<2>().0;
+        for ([a, b], [left, right]) in values.as_chunks_mut::<2>().0.iter_mut().zip(steps) {
+            let [left, right] = [Of::<F, L>::splat(left), Of::<F, L>::splat(right)];
+            let [left, right] = L::products([&first, &first], [&left, &right]);
+            let both = [Of::<F, L>::load(a), Of::<F, L>::load(b)];
+            let [first, second] = L::products([&both[0], &both[1]], [&left, &right]);
+            first.store(a);
+            second.store(b);
         }
         if let Some(forward) = forward {
             let [upper, left, right, last @ ..] = narrow::<F, L>(forward, group);
@@ -215,9 +220,9 @@ fn inward_four<F: Transformed, L: Lanes>(
     left: &Of<F, L>,
     right: &Of<F, L>,
 ) -> [Of<F, L>; 4] {
-    let (c, d) = (L::product(&c, upper), L::product(&d, upper));
-    let sum = L::product(&b.plus(d).carry(), left);
-    let difference = L::product(&b.minus(d, 2).carry(), right);
+    let [c, d] = L::products([&c, &d], [upper, upper]);
+    let (sum, difference) = (b.plus(d).carry(), b.minus(d, 2).carry());
+    let [sum, difference] = L::products([&sum, &difference], [left, right]);
     let (low, high) = (a.plus(c), a.minus(c, 2));
     [
         low.plus(sum).keep(),
@@ -303,14 +308,11 @@ fn outward_four<F: Transformed, L: Lanes>(
     right: &Of<F, L>,
 ) -> [Of<F, L>; 4] {
     let (low, high) = (a.plus(b).keep(), c.plus(d).keep());
-    let b = L::product(&a.minus(b, 4).carry(), left);
-    let d = L::product(&c.minus(d, 4).carry(), right);
-    [
-        low.plus(high).keep(),
-        b.plus(d).carry(),
-        L::product(&low.minus(high, 4).carry(), upper),
-        L::product(&b.minus(d, 2).carry(), upper),
-    ]
+    let (b, d) = (a.minus(b, 4).carry(), c.minus(d, 4).carry());
+    let [b, d] = L::products([&b, &d], [left, right]);
+    let (differences, other) = (low.minus(high, 4).carry(), b.minus(d, 2).carry());
+    let [third, fourth] = L::products([&differences, &other], [upper, upper]);
+    [low.plus(high).keep(), b.plus(d).carry(), third, fourth]
 }
 
 /// The same for the first block.
