@@ -42,7 +42,9 @@ pub(super) struct Next<'a> {
 }
 
 impl<'a> Next<'a> {
-    pub(super) const NONE: Next<'static> = Next { words: &[], each: 0, order: &[] };
+    pub(super) fn nothing() -> Next<'static> {
+        Next { words: &[], each: 0, order: &[] }
+    }
 
     pub(super) fn new<P: Group>(words: &'a [u64], order: &'a [u32]) -> Self {
         Self { words, each: P::POINT_WORDS, order }

@@ -124,7 +124,7 @@ fn fold<P: Group, A: Adder<P>>(
             }
         }
         for batch in steps.chunks(tile_len::<P, A>()) {
-            A::add_pairs(points, batch, &mut Next::NONE, &mut scratch, tally);
+            A::add_pairs(points, batch, &mut Next::nothing(), &mut scratch, tally);
         }
         steps.clear();
     }

@@ -81,7 +81,7 @@ pub(super) fn sum_runs<P: Group, A: Adder<P>>(
     let mut sums = level::<P, A>(&runs, stored, next, leave, tally);
     while sums.points.len() > sums.runs.labels.len() {
         let summed = |range, points: &mut Vec<_>| points.extend_from_slice(&sums.points[range]);
-        sums = level::<P, A>(&sums.runs, summed, |_| Next::NONE, 0, tally);
+        sums = level::<P, A>(&sums.runs, summed, |_| Next::nothing(), 0, tally);
     }
     sums
 }

@@ -151,7 +151,13 @@ fn doubled<P: Group, A: Adder<P>>(words: &[u64], times: usize) -> Vec<Affine<P>>
     let steps: Vec<Step> = order.iter().map(|&at| Step { into: at, from: at }).collect();
     let (mut scratch, tally) = (Default::default(), Tally::default());
     for _ in 0..times {
-        <Plain as Adder<P>>::add_pairs(&mut points, &steps, &mut Next::NONE, &mut scratch, &tally);
+        <Plain as Adder<P>>::add_pairs(
+            &mut points,
+            &steps,
+            &mut Next::nothing(),
+            &mut scratch,
+            &tally,
+        );
     }
     <Plain as Adder<P>>::affine(&points)
 }
