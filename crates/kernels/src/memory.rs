@@ -106,20 +106,33 @@ impl Own {
     }
 }
 
-/// Asks the system to back a large slab with huge pages: a sum reads a key's points in an order that
+/// So many times a value, in memory that is asked for in huge pages before it is written: each page that
+/// is touched for the first time stops the program, and the large vectors of a proof touch many.
+pub(crate) fn repeated<T: Copy>(value: T, len: usize) -> Vec<T> {
+    let mut values = Vec::with_capacity(len);
+    ask_for_huge_pages(values.spare_capacity_mut());
+    values.resize(len, value);
+    values
+}
+
+/// Asks the system to back large memory with huge pages: a sum reads a key's points in an order that
 /// misses the small ones' translations. A system that does not grant it changes nothing.
 #[cfg(target_os = "linux")]
-fn ask_for_huge_pages(lines: &mut [Line]) {
+fn ask_for_huge_pages<T>(memory: &mut [T]) {
     use rustix::mm::{Advice, madvise};
-    let bytes = size_of_val(lines) / (8 * HUGE_WORDS) * (8 * HUGE_WORDS);
+    const HUGE: usize = 8 * HUGE_WORDS;
+    let start = memory.as_mut_ptr() as usize;
+    let (first, end) = (start.next_multiple_of(HUGE), start + size_of_val(memory));
+    let bytes = end.saturating_sub(first) / HUGE * HUGE;
     if bytes > 0 {
+        let inside = memory.as_mut_ptr().wrapping_byte_add(first - start);
         // SAFETY: the range lies inside the slice, and this advice does not change its contents.
-        let _ = unsafe { madvise(lines.as_mut_ptr().cast(), bytes, Advice::LinuxHugepage) };
+        let _ = unsafe { madvise(inside.cast(), bytes, Advice::LinuxHugepage) };
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ask_for_huge_pages(_: &mut [Line]) {}
+fn ask_for_huge_pages<T>(_: &mut [T]) {}
 
 /// Read-only bytes on a cache line, shared between clones.
 ///
@@ -317,6 +330,13 @@ mod tests {
         slab.words().iter_mut().zip(0..).for_each(|(word, value)| *word = value);
         let slab = slab.freeze();
         assert!(slab.words().iter().zip(0..).all(|(&word, value)| word == value));
+    }
+
+    #[test]
+    fn a_large_vector_is_the_value_throughout() {
+        for len in [0, 3, (3 << 20) / 8 + 1] {
+            assert!(repeated(7u64, len).into_iter().eq(std::iter::repeat_n(7, len)));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::{
     lanes::residue::{
         Eight, TO_NUMBER_FACTOR, Transformed, from_words_factor, limbs, to_words_factor,
     },
+    memory::repeated,
 };
 
 /// Evaluations in Montgomery form, wiped when dropped: they reveal the witness.
@@ -97,7 +98,7 @@ impl<F: Transformed> CpuDomain<F> {
         Values(match self.factors {
             Factors::Words(_) => Form::Words(elements),
             Factors::Lanes(_) => {
-                let mut values = vec![Eight::ZERO; elements.len() / 8];
+                let mut values = repeated(Eight::ZERO, elements.len() / 8);
                 let factor = from_words_factor::<F>();
                 with_lanes!(self.path, L => wide_ntt::import::<F, L>(&elements, &factor, &mut values));
                 Form::Lanes(values)
@@ -120,7 +121,7 @@ impl<F: Transformed> CpuDomain<F> {
     }
 
     fn numbers(&self, values: &[Eight], factor: &[u64; 5]) -> Vec<Scalar> {
-        let mut numbers = vec![Scalar::default(); 8 * values.len()];
+        let mut numbers = repeated(Scalar::default(), 8 * values.len());
         with_lanes!(self.path, L => wide_ntt::export::<F, L>(values, factor, &mut numbers));
         numbers
     }
@@ -137,7 +138,7 @@ impl<F: Transformed> CpuDomain<F> {
                 Form::Words(values)
             }
             Factors::Lanes(_) => {
-                let mut values = vec![Eight::ZERO; self.size() / 8];
+                let mut values = repeated(Eight::ZERO, self.size() / 8);
                 let factor = from_words_factor::<F>();
                 let rows = values.par_chunks_mut(share / 8).enumerate();
                 rows.filter(|(at, _)| at * share < matrix.rows()).for_each_init(

@@ -10,7 +10,7 @@ use super::{
     runs::{Runs, Sums, sum_runs, tile_len},
     tables::Set,
 };
-use crate::Group;
+use crate::{Group, memory::repeated};
 
 /// Points sorted by the bucket that takes them.
 pub(super) struct Sorted {
@@ -38,7 +38,7 @@ pub(super) fn sort(windows: &Windows, sets: &[Set], shares: &[Share]) -> Sorted 
         // Each bucket's first place, which moves on to its end as places are taken.
         total += std::mem::replace(end, total);
     }
-    let mut order = vec![0u32; total as usize];
+    let mut order = repeated(0u32, total as usize);
     for (set, ends) in sets.iter().zip(ends.chunks_exact_mut(buckets)) {
         for &(window, first) in &set.windows {
             for share in shares {

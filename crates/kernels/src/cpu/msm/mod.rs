@@ -34,7 +34,7 @@ use self::{
 pub(super) use self::{tables::Tables, wide::encode as encode_wide};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{fma::Fma, ifma::Ifma};
-use crate::{Bases, Group, Path, SCALAR_WORDS, Scalar, ScalarsOf, SlabError};
+use crate::{Bases, Group, Path, SCALAR_WORDS, Scalar, ScalarsOf, SlabError, memory::repeated};
 
 /// The most points of one sum: an index and a sign share 32 bits.
 pub(super) const MOST_POINTS: usize = (1 << 31) - 1;
@@ -59,7 +59,7 @@ struct Share {
 impl Share {
     fn new<'a>(windows: &Windows, points: &[u32], scalar_of: impl Fn(usize) -> &'a Scalar) -> Self {
         let count = points.len();
-        let mut digits = vec![0; windows.count() * count];
+        let mut digits = repeated(0, windows.count() * count);
         let mut signed = Vec::with_capacity(count);
         let mut recoded = [Recoded::default(); TOGETHER];
         for (start, indices) in (0..count).step_by(TOGETHER).zip(points.chunks(TOGETHER)) {

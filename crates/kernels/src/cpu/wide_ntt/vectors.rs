@@ -12,6 +12,7 @@ use crate::{
         field::Element,
         residue::{Eight, Residue, Transformed},
     },
+    memory::repeated,
 };
 
 /// Vectors that a thread takes at a time.
@@ -110,7 +111,7 @@ impl<F: Transformed, L: Lanes> Task<L> for Export<'_, F> {
 
 /// `a · b`, element by element.
 pub(in crate::cpu) fn multiply<F: Transformed, L: Lanes>(a: &[Eight], b: &[Eight]) -> Vec<Eight> {
-    let mut products = vec![Eight::ZERO; a.len()];
+    let mut products = repeated(Eight::ZERO, a.len());
     products
         .par_chunks_mut(SHARE)
         .zip(a.par_chunks(SHARE).zip(b.par_chunks(SHARE)))
