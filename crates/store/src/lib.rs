@@ -35,6 +35,8 @@ pub struct Store {
     // Dropped in this order: the writer writes what it still has, and needs the others for that.
     writer: Writer,
     pool: sqlx::SqlitePool,
+    /// See [`schema::open`].
+    held: sqlx::SqliteConnection,
     blobs: Arc<Blobs>,
     runtime: tokio::runtime::Runtime,
     next_job: u64,
@@ -59,13 +61,13 @@ impl Store {
             .enable_all()
             .build()
             .map_err(|source| StoreError::Io { path: directory.to_owned(), source })?;
-        let pool = runtime.block_on(schema::open(&directory.join("journal.db")))?;
+        let (pool, held) = runtime.block_on(schema::open(&directory.join("journal.db")))?;
         let blobs = Arc::new(Blobs::open(&directory.join("blobs"), keeping.seal.clone())?);
         let next_job = runtime.block_on(jobs::next_number(&pool))?;
         runtime.block_on(async { blobs.sweep(&jobs::named_blobs(&pool).await?).await })?;
         let writer =
             Writer::start(runtime.handle().clone(), pool.clone(), blobs.clone(), keeping.inputs)?;
-        Ok(Store { writer, pool, blobs, runtime, next_job })
+        Ok(Store { writer, pool, held, blobs, runtime, next_job })
     }
 
     /// A job by its public name.
@@ -122,9 +124,12 @@ impl Store {
 
     /// Ends the writer after what it has, and closes the database.
     pub fn close(self) {
-        let Store { runtime, pool, writer, .. } = self;
+        let Store { runtime, pool, held, writer, .. } = self;
         writer.end();
-        runtime.block_on(pool.close());
+        runtime.block_on(async {
+            pool.close().await;
+            let _ = sqlx::Connection::close(held).await;
+        });
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 
 use crate::StoreError;
 
@@ -67,7 +67,10 @@ async fn is_between_transactions(connection: &mut SqliteConnection) -> Result<bo
 }
 
 /// Opens the database, and makes its tables the first time.
-pub(crate) async fn open(path: &Path) -> Result<SqlitePool, StoreError> {
+///
+/// Beside the pool there is a connection that is only held: the last one that is closed takes the memory along
+/// that all of them share, and on a full disk no other could be opened, not even to read.
+pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqliteConnection), StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -78,11 +81,12 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, StoreError> {
     let pool = SqlitePoolOptions::new()
         .max_connections(4)
         .after_release(|connection, _| Box::pin(is_between_transactions(connection)))
-        .connect_with(options)
+        .connect_with(options.clone())
         .await?;
-    let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&pool).await?.try_get(0)?;
+    let mut held = options.connect().await?;
+    let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut held).await?.try_get(0)?;
     let steps: &[&str] = match found {
-        VERSION => return Ok(pool),
+        VERSION => return Ok((pool, held)),
         0 => &TABLES,
         1 => &SINCE_1,
         found => return Err(StoreError::Version { found, known: VERSION }),
@@ -94,7 +98,7 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, StoreError> {
     let version = format!("PRAGMA user_version = {VERSION}");
     sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await?;
     transaction.commit().await?;
-    Ok(pool)
+    Ok((pool, held))
 }
 
 #[cfg(test)]
@@ -106,7 +110,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let pool = open(&place.path().join("journal.db")).await.unwrap();
+            let (pool, _held) = open(&place.path().join("journal.db")).await.unwrap();
             // More often than there are connections.
             for _ in 0..8 {
                 let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();

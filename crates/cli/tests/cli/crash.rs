@@ -165,6 +165,7 @@ fn a_full_disk_is_told_loses_nothing_and_needs_no_hand() {
     for _ in 0..8 {
         service.submit(&witness, &[]).problem(503, "storage");
     }
+    service.get("/v1/jobs").is(200);
     assert!(!service.said("database or disk is full").is_empty(), "{:?}", service.said("warning"));
     fs::remove_file(full).unwrap();
     // One that is written together with what failed a moment before is told to come back once more.
