@@ -4,10 +4,11 @@ use rayon::prelude::*;
 
 use super::{
     Share,
-    adder::{Adder, NEGATED, Next},
+    adder::Adder,
     digits::Windows,
     pairs::{Step, Tally},
     runs::{Runs, Sums, sum_runs, tile_len},
+    stored::{NEGATED, Next},
     tables::Set,
 };
 use crate::{Group, memory::repeated};

@@ -13,6 +13,7 @@ mod buckets;
 mod digits;
 mod pairs;
 mod runs;
+mod stored;
 mod tables;
 mod wide;
 
@@ -50,7 +51,7 @@ const SHARE: usize = 1 << 14;
 
 /// Points to be multiplied by neither 0 nor 1, and their scalars' digits.
 struct Share {
-    /// Their indices; with [`NEGATED`](adder::NEGATED) where the digits give the negative of the scalar.
+    /// Their indices; with [`NEGATED`](stored::NEGATED) where the digits give the negative of the scalar.
     points: Vec<u32>,
     /// The digits of the first window, of the second, …
     digits: Vec<i16>,
@@ -66,7 +67,7 @@ impl Share {
             let recoded = &mut recoded[..indices.len()];
             for (recoded, &index) in recoded.iter_mut().zip(indices) {
                 *recoded = windows.recode(scalar_of(index as usize));
-                signed.push(if recoded.is_negative() { index | adder::NEGATED } else { index });
+                signed.push(if recoded.is_negative() { index | stored::NEGATED } else { index });
             }
             for (window, digits) in digits.chunks_exact_mut(count.max(1)).enumerate() {
                 windows.digits(recoded, window, &mut digits[start..start + indices.len()]);

@@ -12,7 +12,10 @@ use ark_ec::models::short_weierstrass::Affine;
 use ark_ff::{AdditiveGroup, Field};
 use zeroize::Zeroize;
 
-use super::adder::{Adder, Next, each_stored};
+use super::{
+    adder::Adder,
+    stored::{Next, each_stored},
+};
 use crate::{Group, Words};
 
 /// An affine point as keys store it: infinity is all zeros.

@@ -12,8 +12,9 @@ use rayon::prelude::*;
 use zeroize::Zeroize;
 
 use super::{
-    adder::{Adder, Next},
+    adder::Adder,
     pairs::{Step, Tally},
+    stored::Next,
 };
 use crate::Group;
 

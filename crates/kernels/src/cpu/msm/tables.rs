@@ -16,9 +16,10 @@ use rayon::prelude::*;
 
 use super::{
     MOST_POINTS,
-    adder::{Adder, Next},
+    adder::Adder,
     digits::WIDEST,
     pairs::{Plain, Point, Step, Tally},
+    stored::Next,
 };
 use crate::{Group, Slab, SlabError, SlabMut};
 

@@ -12,8 +12,9 @@ use ark_ec::{AffineRepr, CurveConfig, models::short_weierstrass::Affine};
 use ark_ff::{AdditiveGroup, Field, Zero};
 
 use super::{
-    adder::{Adder, Next, each_stored},
+    adder::Adder,
     pairs::{Plain, Point, Step, Tally},
+    stored::{Next, each_stored},
 };
 use crate::{
     Group, Words,
