@@ -30,6 +30,7 @@ mod inversion;
 mod lanes;
 mod memory;
 mod path;
+mod prefetch;
 mod sparse;
 
 pub use curve::{Bls12_381, Bn254, Curve, CurveId, Group, SCALAR_WORDS, Words};

@@ -115,6 +115,28 @@ pub(crate) fn repeated<T: Copy>(value: T, len: usize) -> Vec<T> {
     values
 }
 
+/// Gives a vector this length, whatever its values are then.
+pub(crate) fn set_len<T: Copy>(values: &mut Vec<T>, len: usize, blank: T) {
+    if values.capacity() < len {
+        wipe_all(values, blank);
+        *values = repeated(blank, len);
+    }
+    values.resize(len, blank);
+}
+
+/// Overwrites what must not be left behind in freed memory, at the speed of memory.
+pub(crate) fn wipe<T: Copy>(values: &mut [T], blank: T) {
+    values.fill(blank);
+    zeroize::optimization_barrier(values);
+}
+
+/// The same, and what a vector held when it was longer.
+pub(crate) fn wipe_all<T: Copy>(values: &mut Vec<T>, blank: T) {
+    values.clear();
+    values.resize(values.capacity(), blank);
+    zeroize::optimization_barrier(values.as_slice());
+}
+
 /// Asks the system to back large memory with huge pages: a sum reads a key's points in an order that
 /// misses the small ones' translations. A system that does not grant it changes nothing.
 #[cfg(target_os = "linux")]

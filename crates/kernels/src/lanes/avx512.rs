@@ -55,6 +55,12 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
+    fn load_half_words(words: &[u32; 8]) -> Self {
+        // SAFETY: as above; the array is as long as half a vector.
+        Self::new(unsafe { _mm512_cvtepu32_epi64(_mm256_loadu_si256(words.as_ptr().cast())) })
+    }
+
+    #[inline(always)]
     fn store(self, words: &mut [u64; 8]) {
         // SAFETY: as above.
         unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), self.0) }
@@ -103,33 +109,15 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
+    fn choose(self, first: Self, second: Self) -> Self {
+        // SAFETY: as above. The table's index is the bits of the mask, the first and the second.
+        Self::new(unsafe { _mm512_ternarylogic_epi64::<0b1100_1010>(self.0, first.0, second.0) })
+    }
+
+    #[inline(always)]
     fn any_zero(self) -> bool {
         // SAFETY: as above.
         unsafe { _mm512_testn_epi64_mask(self.0, self.0) != 0 }
-    }
-
-    #[inline(always)]
-    fn load_halves(low: &[u64; 4], high: &[u64; 4]) -> Self {
-        // SAFETY: as above; halves are as long as half a vector.
-        Self::new(unsafe {
-            let low = _mm256_loadu_si256(low.as_ptr().cast());
-            let high = _mm256_loadu_si256(high.as_ptr().cast());
-            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
-        })
-    }
-
-    #[inline(always)]
-    fn transpose_halves(pairs: &mut [Self; 4]) {
-        // SAFETY: as above.
-        unsafe {
-            let [a, b, c, d] = [pairs[0].0, pairs[1].0, pairs[2].0, pairs[3].0];
-            let (even, odd) = (_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-            let (more_even, more_odd) = (_mm512_unpacklo_epi64(c, d), _mm512_unpackhi_epi64(c, d));
-            pairs[0].0 = _mm512_shuffle_i64x2::<0b10_00_10_00>(even, more_even);
-            pairs[1].0 = _mm512_shuffle_i64x2::<0b10_00_10_00>(odd, more_odd);
-            pairs[2].0 = _mm512_shuffle_i64x2::<0b11_01_11_01>(even, more_even);
-            pairs[3].0 = _mm512_shuffle_i64x2::<0b11_01_11_01>(odd, more_odd);
-        }
     }
 
     #[inline(always)]

@@ -15,9 +15,17 @@ use super::{LIMB, Lanes, MASK, each};
 pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     /// 64-bit words of one element.
     const WORDS: usize;
+    /// Limbs of one element.
+    const LIMBS: usize;
 
     /// Zero in all lanes.
     fn zero() -> Self;
+    /// The same element in all lanes, from its limbs.
+    fn splat(limbs: &[u64]) -> Self;
+    /// Reads what [`Element::write`] wrote.
+    fn read(limbs: &[[u64; 8]]) -> Self;
+    /// Writes carried limbs, [`Element::LIMBS`] of them.
+    fn write(self, limbs: &mut [[u64; 8]]);
     /// From columns of 64-bit words, [`Element::WORDS`] of them.
     fn from_words(words: &[L]) -> Self;
     /// To columns of 64-bit words.
@@ -31,6 +39,8 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     fn mul_two(a: [&Self; 2], b: [&Self; 2]) -> [Self; 2] {
         [a[0].mul(*b[0]), a[1].mul(*b[1])]
     }
+    /// Twice the modulus minus the element, which is at most that, in lanes that are all ones in the mask.
+    fn negated_where(self, mask: L) -> Self;
     /// The difference of stored elements, below `6p`.
     fn sub(self, other: Self) -> Self;
     /// A product minus a stored element, to be stored.
@@ -40,7 +50,7 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
 }
 
 /// `W` words as `N` limbs.
-const fn split<const W: usize, const N: usize>(words: [u64; W]) -> [u64; N] {
+pub(super) const fn split<const W: usize, const N: usize>(words: [u64; W]) -> [u64; N] {
     let mut limbs = [0; N];
     let mut i = 0;
     while i < N {
@@ -55,6 +65,17 @@ const fn split<const W: usize, const N: usize>(words: [u64; W]) -> [u64; N] {
         i += 1;
     }
     limbs
+}
+
+/// `N` carried limbs as `W` words.
+pub(super) fn join<const W: usize, const N: usize>(limbs: [u64; N]) -> [u64; W] {
+    std::array::from_fn(|word| {
+        // The word starts inside limb `first`.
+        let (first, shift) = (64 * word / LIMB as usize, 64 * word % LIMB as usize);
+        let limb = |i: usize| limbs.get(first + i).copied().unwrap_or(0);
+        let (one, two) = (LIMB as usize - shift, 2 * LIMB as usize - shift);
+        limb(0) >> shift | limb(1) << one | if two < 64 { limb(2) << two } else { 0 }
+    })
 }
 
 /// Eight elements of a prime field of `W` words, in `N` limbs.
@@ -225,10 +246,32 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
 
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for Prime<L, T, W, N> {
     const WORDS: usize = W;
+    const LIMBS: usize = N;
 
     #[inline(always)]
     fn zero() -> Self {
         Self::new([L::splat(0); N])
+    }
+
+    #[inline(always)]
+    fn splat(from: &[u64]) -> Self {
+        let mut limbs = [L::splat(0); N];
+        each!(N, |i| limbs[i] = L::splat(from[i]));
+        Self::new(limbs)
+    }
+
+    #[inline(always)]
+    fn read(from: &[[u64; 8]]) -> Self {
+        let from = &from[..N];
+        let mut limbs = [L::splat(0); N];
+        each!(N, |i| limbs[i] = L::load(&from[i]));
+        Self::new(limbs)
+    }
+
+    #[inline(always)]
+    fn write(self, limbs: &mut [[u64; 8]]) {
+        let limbs = &mut limbs[..N];
+        each!(N, |i| self.0[i].store(&mut limbs[i]));
     }
 
     #[inline(always)]
@@ -288,6 +331,13 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
     }
 
     #[inline(always)]
+    fn negated_where(mut self, mask: L) -> Self {
+        let two = const { Self::multiple(2) };
+        each!(N, |i| self.0[i] = mask.choose(L::splat(two[i]).sub(self.0[i]), self.0[i]));
+        Self::carried(self.0)
+    }
+
+    #[inline(always)]
     fn sub(self, other: Self) -> Self {
         let three = const { Self::multiple(3) };
         let mut limbs = self.0;
@@ -321,10 +371,27 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
     for Quadratic<Prime<L, T, W, N>>
 {
     const WORDS: usize = 2 * W;
+    const LIMBS: usize = 2 * N;
 
     #[inline(always)]
     fn zero() -> Self {
         Self { c0: Prime::zero(), c1: Prime::zero() }
+    }
+
+    #[inline(always)]
+    fn splat(limbs: &[u64]) -> Self {
+        Self { c0: Prime::splat(&limbs[..N]), c1: Prime::splat(&limbs[N..]) }
+    }
+
+    #[inline(always)]
+    fn read(limbs: &[[u64; 8]]) -> Self {
+        Self { c0: Prime::read(&limbs[..N]), c1: Prime::read(&limbs[N..2 * N]) }
+    }
+
+    #[inline(always)]
+    fn write(self, limbs: &mut [[u64; 8]]) {
+        self.c0.write(&mut limbs[..N]);
+        self.c1.write(&mut limbs[N..2 * N]);
     }
 
     #[inline(always)]
@@ -361,6 +428,11 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
         let mut c0 = Prime::<L, T, W, N>::reduce(first);
         Prime::<L, T, W, N>::fold(&mut c0, 1, Prime::<L, T, W, N>::SLACK as i64);
         Self { c0: Prime::carried(c0), c1 }
+    }
+
+    #[inline(always)]
+    fn negated_where(self, mask: L) -> Self {
+        Self { c0: self.c0.negated_where(mask), c1: self.c1.negated_where(mask) }
     }
 
     #[inline(always)]

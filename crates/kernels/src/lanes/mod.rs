@@ -67,6 +67,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn splat(value: u64) -> Self;
     /// Reads one number for each lane.
     fn load(words: &[u64; 8]) -> Self;
+    /// Reads one number of half a word for each lane.
+    fn load_half_words(words: &[u32; 8]) -> Self;
     /// Writes each lane's number.
     fn store(self, words: &mut [u64; 8]);
     /// Lane by lane.
@@ -88,13 +90,10 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn negative(self) -> Self {
         self.sar(63)
     }
+    /// Of each bit that is set the first's, of the others the second's.
+    fn choose(self, first: Self, second: Self) -> Self;
     /// Whether any lane is zero.
     fn any_zero(self) -> bool;
-    /// Reads four numbers for the lower lanes and four for the upper ones.
-    fn load_halves(low: &[u64; 4], high: &[u64; 4]) -> Self;
-    /// Takes rows of four: 0 and 2, 1 and 3, 4 and 6, 5 and 7, each two in one vector, as four columns
-    /// of eight.
-    fn transpose_halves(pairs: &mut [Self; 4]);
     /// Takes row `i` of eight rows as lane `i` of eight columns.
     fn transpose(rows: &mut [Self; 8]);
 

@@ -8,8 +8,8 @@
 use ark_ff::{Fp, MontBackend, MontConfig, PrimeField};
 
 use super::{
-    LIMB, Lanes, MASK, each,
-    field::{Element, Prime},
+    Lanes, each,
+    field::{Element, Prime, split},
     vectored::Vectored,
 };
 use crate::{SCALAR_WORDS, Words};
@@ -40,11 +40,15 @@ impl<T: MontConfig<SCALAR_WORDS>> Transformed for Fp<MontBackend<T, SCALAR_WORDS
 #[allow(private_interfaces)]
 pub trait Residue<L: Lanes>: Element<L> {
     /// Reads what [`Residue::store`] wrote.
-    fn load(eight: &Eight) -> Self;
+    #[inline(always)]
+    fn load(eight: &Eight) -> Self {
+        Self::read(&eight.0)
+    }
     /// Writes carried limbs.
-    fn store(self, eight: &mut Eight);
-    /// The same scalar in all lanes.
-    fn splat(limbs: &[u64; SCALAR_LIMBS]) -> Self;
+    #[inline(always)]
+    fn store(self, eight: &mut Eight) {
+        self.write(&mut eight.0);
+    }
     /// The sum, not carried.
     fn plus(self, other: Self) -> Self;
     /// The difference plus twice or four times the modulus, which makes it positive; not carried.
@@ -61,25 +65,6 @@ pub trait Residue<L: Lanes>: Element<L> {
 
 #[allow(private_interfaces)]
 impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Residue<L> for Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS> {
-    #[inline(always)]
-    fn load(eight: &Eight) -> Self {
-        let mut limbs = [L::splat(0); SCALAR_LIMBS];
-        each!(5, |i| limbs[i] = L::load(&eight.0[i]));
-        Self::new(limbs)
-    }
-
-    #[inline(always)]
-    fn store(self, eight: &mut Eight) {
-        each!(5, |i| self.0[i].store(&mut eight.0[i]));
-    }
-
-    #[inline(always)]
-    fn splat(words: &[u64; SCALAR_LIMBS]) -> Self {
-        let mut limbs = [L::splat(0); SCALAR_LIMBS];
-        each!(5, |i| limbs[i] = L::splat(words[i]));
-        Self::new(limbs)
-    }
-
     #[inline(always)]
     fn plus(mut self, other: Self) -> Self {
         each!(5, |i| self.0[i] = self.0[i].add(other.0[i]));
@@ -136,15 +121,6 @@ pub(crate) fn limbs<F: Transformed>(value: F) -> [u64; SCALAR_LIMBS] {
     words_as_limbs(value * F::limb_factor())
 }
 
-/// Four words as five limbs.
-fn split(words: &[u64; SCALAR_WORDS]) -> [u64; SCALAR_LIMBS] {
-    std::array::from_fn(|limb| {
-        let (word, shift) = (LIMB as usize * limb / 64, LIMB as usize * limb % 64);
-        let next = words.get(word + 1).copied().unwrap_or(0);
-        ((words[word] >> shift) | (next << 1 << (63 - shift))) & MASK
-    })
-}
-
 /// What takes words in Montgomery form to limbs: a product with it divides by `R'` and multiplies by
 /// the number `2^264`, which is the form in words of `2^8`.
 pub(crate) fn from_words_factor<F: Transformed>() -> [u64; SCALAR_LIMBS] {
@@ -162,5 +138,5 @@ pub(crate) const TO_NUMBER_FACTOR: [u64; SCALAR_LIMBS] = [1, 0, 0, 0, 0];
 fn words_as_limbs<F: Transformed>(value: F) -> [u64; SCALAR_LIMBS] {
     let mut words = [0; SCALAR_WORDS];
     value.write_words(&mut words);
-    split(&words)
+    split(words)
 }

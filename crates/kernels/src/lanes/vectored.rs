@@ -5,8 +5,8 @@ use ark_ff::{
 };
 
 use super::{
-    LIMB, Lanes,
-    field::{Element, Prime, Quadratic},
+    LIMB, Lanes, MASK,
+    field::{Element, Prime, Quadratic, join, split},
 };
 
 /// A field with a form in lanes.
@@ -14,11 +14,14 @@ pub trait Vectored: Field {
     /// Eight elements.
     type In<L: Lanes>: Element<L>;
 
-    /// A point's words.
-    type Point: Copy + Send + Sync + AsRef<[u64]> + AsMut<[u64]>;
+    /// Eight points beside each other, limb by limb.
+    type Row: Copy + Send + Sync + AsRef<[[u64; 8]]> + AsMut<[[u64; 8]]>;
 
-    /// A point of all zeros.
-    const ZEROS: Self::Point;
+    /// Eight points of all zeros.
+    const ZEROS: Self::Row;
+
+    /// The modulus's lowest limb.
+    const LOWEST: u64;
 
     /// `R' / R`, which takes the Montgomery form in words to that in limbs.
     fn limb_factor() -> Self;
@@ -26,27 +29,30 @@ pub trait Vectored: Field {
     /// The element that words below four times the modulus are the Montgomery form of.
     fn read_loose(words: &[u64]) -> Self;
 
-    /// Copies a coordinate that is at most twice the modulus, or twice the modulus minus it; without a
-    /// jump.
-    fn copy_signed(words: &[u64], into: &mut [u64], negate: bool);
+    /// The element of whose Montgomery form in words these are the limbs, below four times the modulus.
+    fn from_limbs(limbs: &[u64]) -> Self;
+
+    /// The limbs of its Montgomery form in words.
+    fn to_limbs(&self, limbs: &mut [u64]);
 }
 
 /// A prime field with a form in lanes for its quadratic extension too.
 pub trait Extendable: Vectored {
     /// Eight elements of the extension.
     type Two<L: Lanes>: Element<L>;
-    /// The words of a point over it.
-    type TwoPoint: Copy + Send + Sync + AsRef<[u64]> + AsMut<[u64]>;
-    /// A point of all zeros over it.
-    const TWO_ZEROS: Self::TwoPoint;
+    /// Eight points over it.
+    type TwoRow: Copy + Send + Sync + AsRef<[[u64; 8]]> + AsMut<[[u64; 8]]>;
+    /// Eight points of all zeros over it.
+    const TWO_ZEROS: Self::TwoRow;
 }
 
 macro_rules! prime_field {
     ($words:literal words, $limbs:literal limbs) => {
         impl<T: MontConfig<$words>> Vectored for Fp<MontBackend<T, $words>, $words> {
             type In<L: Lanes> = Prime<L, T, $words, $limbs>;
-            type Point = [u64; 2 * $words];
-            const ZEROS: Self::Point = [0; 2 * $words];
+            type Row = [[u64; 8]; 2 * $limbs];
+            const ZEROS: Self::Row = [[0; 8]; 2 * $limbs];
+            const LOWEST: u64 = T::MODULUS.0[0] & MASK;
 
             fn limb_factor() -> Self {
                 Self::from(2u64).pow([u64::from(LIMB) * $limbs - 64 * $words])
@@ -61,24 +67,20 @@ macro_rules! prime_field {
                 Self::new_unchecked(value)
             }
 
-            #[inline(always)]
-            fn copy_signed(words: &[u64], into: &mut [u64], negate: bool) {
-                let keep = u64::from(negate).wrapping_sub(1);
-                let (mut borrow, mut carry) = (false, 0);
-                for ((into, word), p) in into.iter_mut().zip(words).zip(T::MODULUS.0) {
-                    let double = (p << 1) | std::mem::replace(&mut carry, p >> 63);
-                    let (difference, first) = double.overflowing_sub(*word);
-                    let (difference, second) = difference.overflowing_sub(borrow.into());
-                    borrow = first | second;
-                    *into = (*word & keep) | (difference & !keep);
-                }
+            fn from_limbs(limbs: &[u64]) -> Self {
+                let limbs: [u64; $limbs] = limbs.try_into().expect("all limbs");
+                Self::read_loose(&join::<$words, $limbs>(limbs))
+            }
+
+            fn to_limbs(&self, limbs: &mut [u64]) {
+                limbs.copy_from_slice(&split::<$words, $limbs>(self.0.0));
             }
         }
 
         impl<T: MontConfig<$words>> Extendable for Fp<MontBackend<T, $words>, $words> {
             type Two<L: Lanes> = Quadratic<Prime<L, T, $words, $limbs>>;
-            type TwoPoint = [u64; 4 * $words];
-            const TWO_ZEROS: Self::TwoPoint = [0; 4 * $words];
+            type TwoRow = [[u64; 8]; 4 * $limbs];
+            const TWO_ZEROS: Self::TwoRow = [[0; 8]; 4 * $limbs];
         }
     };
 }
@@ -88,8 +90,9 @@ prime_field!(6 words, 8 limbs);
 
 impl<C: Fp2Config<Fp: Extendable>> Vectored for Fp2<C> {
     type In<L: Lanes> = <C::Fp as Extendable>::Two<L>;
-    type Point = <C::Fp as Extendable>::TwoPoint;
-    const ZEROS: Self::Point = <C::Fp as Extendable>::TWO_ZEROS;
+    type Row = <C::Fp as Extendable>::TwoRow;
+    const ZEROS: Self::Row = <C::Fp as Extendable>::TWO_ZEROS;
+    const LOWEST: u64 = C::Fp::LOWEST;
 
     fn limb_factor() -> Self {
         Self::new(C::Fp::limb_factor(), C::Fp::ZERO)
@@ -100,12 +103,15 @@ impl<C: Fp2Config<Fp: Extendable>> Vectored for Fp2<C> {
         Self::new(C::Fp::read_loose(c0), C::Fp::read_loose(c1))
     }
 
-    #[inline(always)]
-    fn copy_signed(words: &[u64], into: &mut [u64], negate: bool) {
-        let (c0, c1) = words.split_at(words.len() / 2);
-        let (into_c0, into_c1) = into.split_at_mut(words.len() / 2);
-        C::Fp::copy_signed(c0, into_c0, negate);
-        C::Fp::copy_signed(c1, into_c1, negate);
+    fn from_limbs(limbs: &[u64]) -> Self {
+        let (c0, c1) = limbs.split_at(limbs.len() / 2);
+        Self::new(C::Fp::from_limbs(c0), C::Fp::from_limbs(c1))
+    }
+
+    fn to_limbs(&self, limbs: &mut [u64]) {
+        let (c0, c1) = limbs.split_at_mut(limbs.len() / 2);
+        self.c0.to_limbs(c0);
+        self.c1.to_limbs(c1);
     }
 }
 
@@ -126,20 +132,11 @@ mod tests {
     }
 
     fn elements<F: Vectored, L: Lanes>(value: F::In<L>) -> Vec<F> {
-        let words = <F::In<L> as Element<L>>::WORDS;
-        let mut columns = vec![L::splat(0); words];
-        value.to_words(&mut columns);
-        let stored: Vec<[u64; 8]> = columns
-            .iter()
-            .map(|column| {
-                let mut words = [0; 8];
-                column.store(&mut words);
-                words
-            })
-            .collect();
+        let mut columns = vec![[0; 8]; <F::In<L> as Element<L>>::LIMBS];
+        value.write(&mut columns);
         (0..8)
             .map(|lane| {
-                F::read_loose(&stored.iter().map(|column| column[lane]).collect::<Vec<_>>())
+                F::from_limbs(&columns.iter().map(|column| column[lane]).collect::<Vec<_>>())
             })
             .collect()
     }
@@ -198,11 +195,21 @@ mod tests {
                     rows.iter().map(|row| F::read_loose(row)).collect()
                 };
                 let (p, q, r) = (read(&a), read(&b), read(&c));
+                let mut column = vec![0; <F::In<L> as Element<L>>::LIMBS];
                 let check = |what: &str, got: F::In<L>, expected: &dyn Fn(usize) -> F| {
                     let expected: Vec<F> = (0..8).map(expected).collect();
                     assert_eq!(elements::<F, L>(got), expected, "{what}, round {round}");
                 };
                 check("words", x, &|i| p[i]);
+                let mut limbs = vec![[0; 8]; <F::In<L> as Element<L>>::LIMBS];
+                y.write(&mut limbs);
+                check("limbs", <F::In<L>>::read(&limbs), &|i| q[i]);
+                let mask = L::load(&std::array::from_fn(|lane| (lane as u64 % 2).wrapping_neg()));
+                check("every other's opposite", x.negated_where(mask), &|i| {
+                    if i % 2 == 1 { -p[i] } else { p[i] }
+                });
+                p[1].to_limbs(&mut column);
+                check("one element in all lanes", <F::In<L>>::splat(&column), &|_| p[1]);
                 let mut one = vec![0; rows_words];
                 one[0] = 1;
                 let unit_words = one.clone();

@@ -27,6 +27,10 @@ impl Lanes for Words {
         Self(*words)
     }
 
+    fn load_half_words(words: &[u32; 8]) -> Self {
+        Self(words.map(u64::from))
+    }
+
     fn store(self, words: &mut [u64; 8]) {
         *words = self.0;
     }
@@ -66,20 +70,12 @@ impl Lanes for Words {
         Self(self.0.map(|word| (word as i64 >> bits) as u64))
     }
 
+    fn choose(self, first: Self, second: Self) -> Self {
+        self.and(first).or(Self(self.0.map(|word| !word)).and(second))
+    }
+
     fn any_zero(self) -> bool {
         self.0.contains(&0)
-    }
-
-    fn load_halves(low: &[u64; 4], high: &[u64; 4]) -> Self {
-        Self(std::array::from_fn(|lane| if lane < 4 { low[lane] } else { high[lane - 4] }))
-    }
-
-    fn transpose_halves(pairs: &mut [Self; 4]) {
-        let given = *pairs;
-        let row = |row: usize, word: usize| {
-            given[row % 2 + 2 * (row / 4)].0[word + if row % 4 < 2 { 0 } else { 4 }]
-        };
-        *pairs = std::array::from_fn(|word| Self(std::array::from_fn(|lane| row(lane, word))));
     }
 
     fn transpose(rows: &mut [Self; 8]) {

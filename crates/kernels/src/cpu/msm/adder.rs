@@ -6,35 +6,65 @@ use super::{
     pairs::{Step, Tally},
     stored::Next,
 };
-use crate::Group;
+use crate::{Group, memory::wipe};
 
 /// A way to add points, with its own form of them.
 pub(super) trait Adder<P: Group>: 'static {
-    /// An affine point; infinity is all zeros.
-    type Point: Copy + Send + Sync;
+    /// Affine points beside each other, as many as are added at once; infinity is all zeros.
+    type Row: Copy + Send + Sync;
     /// Memory that a batch of additions works in, reused from batch to batch.
     type Scratch: Default + Send;
 
-    /// The neutral element.
-    const INFINITY: Self::Point;
+    /// Points in a row.
+    const LANES: usize;
+
+    /// A row of neutral elements.
+    const INFINITY: Self::Row;
 
     /// Bytes of points in a tile, which stays in the cache next to the core.
     const TILE_BYTES: usize;
 
-    /// Appends stored points, by their indices; those with the bit [`NEGATED`](super::stored::NEGATED) as their opposites.
-    fn gather(words: &[u64], order: &[u32], points: &mut Vec<Self::Point>);
-    /// Whether it is the neutral element.
-    fn is_infinity(point: &Self::Point) -> bool;
+    /// Fills rows with stored points, by their indices; those with the bit [`NEGATED`](super::stored::NEGATED)
+    /// as their opposites.
+    fn gather(words: &[u64], indices: &[u32], rows: &mut [Self::Row]);
+    /// Copies a point from one row's lane to another's.
+    fn copy(from: &Self::Row, lane: usize, into: &mut Self::Row, into_lane: usize);
+    /// Whether all points are the neutral element.
+    fn is_infinity(row: &Self::Row) -> bool;
     /// The points as arkworks has them.
-    fn affine(points: &[Self::Point]) -> Vec<Affine<P>>;
+    fn affine(rows: &[Self::Row]) -> Vec<Affine<P>>;
     /// Takes all steps of a batch, and asks for what comes next meanwhile.
-    fn add_pairs(
-        points: &mut [Self::Point],
+    fn add_rows(
+        rows: &mut [Self::Row],
         steps: &[Step],
         next: &mut Next<'_>,
         scratch: &mut Self::Scratch,
         tally: &Tally,
     );
-    /// Overwrites points, which reveal scalars.
-    fn wipe(points: &mut [Self::Point]);
+}
+
+/// Overwrites points, which reveal scalars.
+pub(super) fn wipe_rows<P: Group, A: Adder<P>>(rows: &mut [A::Row]) {
+    wipe(rows, A::INFINITY);
+}
+
+/// Rows in a tile.
+pub(super) fn tile_rows<P: Group, A: Adder<P>>() -> usize {
+    A::TILE_BYTES / size_of::<A::Row>()
+}
+
+/// Stored points as arkworks has them.
+pub(super) fn stored_points<P: Group, A: Adder<P>>(
+    words: &[u64],
+    indices: &[u32],
+) -> Vec<Affine<P>> {
+    let Some(&last) = indices.last() else { return Vec::new() };
+    let mut filled = indices.to_vec();
+    filled.resize(indices.len().next_multiple_of(A::LANES), last);
+    let mut rows = vec![A::INFINITY; filled.len() / A::LANES];
+    A::gather(words, &filled, &mut rows);
+    wipe(&mut filled, 0);
+    let mut points = A::affine(&rows);
+    points.truncate(indices.len());
+    points
 }

@@ -5,7 +5,6 @@
 //! extraction of bits: no carry runs from window to window, and windows can be read in any order.
 
 use ark_ff::PrimeField;
-use zeroize::Zeroize;
 
 use crate::{SCALAR_WORDS, Scalar};
 
@@ -90,12 +89,6 @@ impl Recoded {
     /// Whether the digits give the negative of the scalar.
     pub(super) fn is_negative(&self) -> bool {
         self.0[SCALAR_WORDS - 1] & SIGN != 0
-    }
-}
-
-impl Zeroize for Recoded {
-    fn zeroize(&mut self) {
-        self.0.zeroize();
     }
 }
 

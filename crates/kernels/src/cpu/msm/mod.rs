@@ -3,16 +3,18 @@
 //!
 //! Zeros are left out and ones summed apart, which is most of a circuit over bits. The other scalars
 //! are cut into signed digits; each window sorts its points by digit, sums every bucket's points as
-//! a tree ([`runs`]), and weighs the buckets ([`buckets`]). All of it reduces to lists of independent
-//! affine additions ([`pairs`]). Windows run in parallel, and so do the tiles and segments inside
-//! one, so that many threads find work in few windows. Small sums take several windows at a time,
+//! a tree ([`runs`], [`stacks`]), and weighs the buckets ([`buckets`]). All of it reduces to lists of
+//! independent affine additions, in rows of as many as are added at once ([`adder`]). Windows run in
+//! parallel, and so do the tiles and segments inside one, so that many threads find work in few windows. Small sums take several windows at a time,
 //! because a batch should be large: an inversion costs as much as a hundred additions.
 
 mod adder;
 mod buckets;
 mod digits;
 mod pairs;
+mod plan;
 mod runs;
+mod stacks;
 mod stored;
 mod tables;
 mod wide;
@@ -20,22 +22,25 @@ mod wide;
 use ark_ec::models::short_weierstrass::{Affine, Projective};
 use ark_ff::{AdditiveGroup, BigInt, PrimeField, Zero};
 use rayon::prelude::*;
-use zeroize::Zeroize;
 
 pub(crate) use self::pairs::Tally;
 use self::{
-    adder::Adder,
-    buckets::sums_of_sets,
+    adder::{Adder, stored_points, tile_rows},
+    buckets::{Scratch, sums_of_sets},
     digits::{Recoded, Windows},
     pairs::Plain,
-    runs::{Runs, sum_runs, tile_len},
+    runs::sum_runs,
+    stacks::Source,
     tables::{Set, sets_alone, width_alone},
     wide::Wide,
 };
 pub(super) use self::{tables::Tables, wide::encode as encode_wide};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{fma::Fma, ifma::Ifma};
-use crate::{Bases, Group, Path, SCALAR_WORDS, Scalar, ScalarsOf, SlabError, memory::repeated};
+use crate::{
+    Bases, Group, Path, SCALAR_WORDS, Scalar, ScalarsOf, SlabError,
+    memory::{repeated, wipe},
+};
 
 /// The most points of one sum: an index and a sign share 32 bits.
 pub(super) const MOST_POINTS: usize = (1 << 31) - 1;
@@ -73,7 +78,7 @@ impl Share {
                 windows.digits(recoded, window, &mut digits[start..start + indices.len()]);
             }
         }
-        recoded.zeroize();
+        wipe(&mut recoded, Recoded::default());
         Self { points: signed, digits }
     }
 
@@ -85,8 +90,8 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.points.zeroize();
-        self.digits.zeroize();
+        wipe(&mut self.points, 0);
+        wipe(&mut self.digits, 0);
     }
 }
 
@@ -101,8 +106,8 @@ struct Parts {
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        self.ones.zeroize();
-        self.rest.zeroize();
+        wipe(&mut self.ones, 0);
+        wipe(&mut self.rest, 0);
     }
 }
 
@@ -189,10 +194,9 @@ fn sum_of_few<'a, P: Group, A: Adder<P>>(
     words: &[u64],
 ) -> Projective<P> {
     let indices: Vec<u32> = parts.iter().flat_map(|parts| parts.rest.iter().copied()).collect();
-    let mut points = Vec::with_capacity(indices.len());
-    A::gather(words, &indices, &mut points);
     let scalars = indices.iter().map(|&i| scalar_of(i as usize));
-    let terms: Vec<(Affine<P>, &Scalar)> = A::affine(&points).into_iter().zip(scalars).collect();
+    let terms: Vec<(Affine<P>, &Scalar)> =
+        stored_points::<P, A>(words, &indices).into_iter().zip(scalars).collect();
     let mut total = Projective::zero();
     for bit in (0..P::ScalarField::MODULUS_BIT_SIZE as usize).rev() {
         total.double_in_place();
@@ -211,10 +215,12 @@ fn sum_of_ones<P: Group, A: Adder<P>>(parts: &[Parts], words: &[u64], tally: &Ta
     if ones.is_empty() {
         return Affine::identity();
     }
-    let run = Runs { labels: vec![0], ends: vec![ones.len() as u32] };
-    let sums = sum_runs::<P, A>(run, words, &ones, tally);
-    ones.zeroize();
-    A::affine(&sums.points)[0]
+    let length = ones.len() as u32;
+    let sums = sum_runs::<P, A>(vec![length], Source::Stored(words), &ones, tally);
+    wipe(&mut ones, 0);
+    let mut row = A::INFINITY;
+    sums.copy(0, &mut row, 0);
+    A::affine(&[row])[0]
 }
 
 fn sum_of_sets<P: Group, A: Adder<P>>(
@@ -226,14 +232,15 @@ fn sum_of_sets<P: Group, A: Adder<P>>(
 ) -> Projective<P> {
     let points = shares.iter().map(|share| share.points.len()).sum::<usize>();
     let each = points * sets.iter().map(|set| set.windows.len()).max().unwrap_or(1);
-    let together = (2 * tile_len::<P, A>()).div_ceil(each);
+    let together = (4 * tile_rows::<P, A>() * A::LANES).div_ceil(each);
     let together = together.min(sets.len().div_ceil(rayon::current_num_threads()));
-    let weighed: Vec<Vec<Vec<A::Point>>> = sets
+    let weighed: Vec<Vec<Vec<Affine<P>>>> = sets
         .par_chunks(together)
-        .map(|sets| sums_of_sets::<P, A>(windows, sets, shares, words, tally))
+        .map_init(Scratch::<P, A>::default, |scratch, sets| {
+            sums_of_sets::<P, A>(windows, sets, shares, words, scratch, tally)
+        })
         .collect();
-    let weighed: Vec<Vec<Affine<P>>> =
-        weighed.into_iter().flatten().map(|points| A::affine(&points)).collect();
+    let weighed: Vec<Vec<Affine<P>>> = weighed.into_iter().flatten().collect();
     let mut total = Projective::<P>::zero();
     for shift in (0..=sets.iter().map(|set| set.shift).max().unwrap_or(0)).rev() {
         let of_shift = || sets.iter().zip(&weighed).filter(|(set, _)| set.shift == shift);

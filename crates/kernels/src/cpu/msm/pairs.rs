@@ -2,7 +2,7 @@
 //!
 //! An affine addition takes a field inversion, and Montgomery's trick shares one inversion among a
 //! batch: 5 multiplications and a squaring each, where adding to a projective sum takes 10.
-//! Everything an MSM does to its points is a list of independent steps `points[i] += points[j]`, so
+//! Everything an MSM does to its points is a list of independent steps `rows[i] += rows[j]`, so
 //! this is the only place where points are added, and the only place where the exceptional cases
 //! (equal, opposite, infinite) have to be right.
 
@@ -10,13 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ark_ec::models::short_weierstrass::Affine;
 use ark_ff::{AdditiveGroup, Field};
-use zeroize::Zeroize;
 
 use super::{
     adder::Adder,
     stored::{Next, each_stored},
 };
-use crate::{Group, Words};
+use crate::{Group, Words, memory::wipe_all};
 
 /// An affine point as keys store it: infinity is all zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ impl<F: Words> Point<F> {
     }
 }
 
-/// `points[into] += points[from]`; no index occurs twice in a batch.
+/// `rows[into] += rows[from]`; no row that is written occurs twice in a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     pub(super) into: u32,
@@ -94,44 +93,45 @@ fn divisor<F: Words>(p: &Point<F>, q: &Point<F>) -> (Case, F) {
 pub(super) struct Plain;
 
 impl<P: Group> Adder<P> for Plain {
-    type Point = Point<P::BaseField>;
+    type Row = Point<P::BaseField>;
     type Scratch = Products<P::BaseField>;
 
-    const INFINITY: Self::Point = Point::INFINITY;
+    const LANES: usize = 1;
+
+    const INFINITY: Self::Row = Point::INFINITY;
 
     // Half of a common second-level cache.
     const TILE_BYTES: usize = 1 << 18;
 
-    fn gather(words: &[u64], order: &[u32], points: &mut Vec<Self::Point>) {
+    fn gather(words: &[u64], indices: &[u32], points: &mut [Self::Row]) {
         let read = P::BaseField::read_words_unchecked;
-        each_stored(words, P::POINT_WORDS, order, |words, negated| {
+        let mut points = points.iter_mut();
+        each_stored(words, P::POINT_WORDS, indices, |words, negated| {
             let (x, y) = words.split_at(P::BaseField::WORDS);
             let (x, y) = (read(x), read(y));
-            points.push(Point { x, y: if negated { -y } else { y } });
+            let point = points.next().expect("a point for each index");
+            *point = Point { x, y: if negated { -y } else { y } };
         });
     }
 
-    fn is_infinity(point: &Self::Point) -> bool {
+    fn copy(from: &Self::Row, _lane: usize, into: &mut Self::Row, _into_lane: usize) {
+        *into = *from;
+    }
+
+    fn is_infinity(point: &Self::Row) -> bool {
         point.is_infinity()
     }
 
-    fn affine(points: &[Self::Point]) -> Vec<Affine<P>> {
-        let affine = |point: &Self::Point| match point.is_infinity() {
+    fn affine(points: &[Self::Row]) -> Vec<Affine<P>> {
+        let affine = |point: &Self::Row| match point.is_infinity() {
             true => Affine::identity(),
             false => Affine::new_unchecked(point.x, point.y),
         };
         points.iter().map(affine).collect()
     }
 
-    fn wipe(points: &mut [Self::Point]) {
-        for point in points {
-            point.x.zeroize();
-            point.y.zeroize();
-        }
-    }
-
-    fn add_pairs(
-        points: &mut [Self::Point],
+    fn add_rows(
+        points: &mut [Self::Row],
         steps: &[Step],
         next: &mut Next<'_>,
         scratch: &mut Self::Scratch,
@@ -176,16 +176,16 @@ impl<P: Group> Adder<P> for Plain {
 }
 
 /// Running products, wiped when dropped.
-pub(super) struct Products<F: Zeroize>(Vec<F>);
+pub(super) struct Products<F: Words>(Vec<F>);
 
-impl<F: Zeroize> Default for Products<F> {
+impl<F: Words> Default for Products<F> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<F: Zeroize> Drop for Products<F> {
+impl<F: Words> Drop for Products<F> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe_all(&mut self.0, F::ZERO);
     }
 }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::{
     MOST_POINTS,
-    adder::Adder,
+    adder::{Adder, stored_points},
     digits::WIDEST,
     pairs::{Plain, Point, Step, Tally},
     stored::Next,
@@ -145,14 +145,12 @@ impl Tables {
 /// Some stored points, doubled so many times.
 fn doubled<P: Group, A: Adder<P>>(words: &[u64], times: usize) -> Vec<Affine<P>> {
     let order: Vec<u32> = (0..(words.len() / P::POINT_WORDS) as u32).collect();
-    let mut stored = Vec::new();
-    A::gather(words, &order, &mut stored);
     let point = |point: Affine<P>| Point { x: point.x, y: point.y };
-    let mut points: Vec<_> = A::affine(&stored).into_iter().map(point).collect();
+    let mut points: Vec<_> = stored_points::<P, A>(words, &order).into_iter().map(point).collect();
     let steps: Vec<Step> = order.iter().map(|&at| Step { into: at, from: at }).collect();
     let (mut scratch, tally) = (Default::default(), Tally::default());
     for _ in 0..times {
-        <Plain as Adder<P>>::add_pairs(
+        <Plain as Adder<P>>::add_rows(
             &mut points,
             &steps,
             &mut Next::nothing(),

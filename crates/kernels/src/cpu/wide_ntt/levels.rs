@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use super::factors::{Direction, Limbs, Shifts};
 use crate::lanes::{
     Lanes, Task,
+    field::Element,
     residue::{Eight, Residue, Transformed},
 };
 
