@@ -15,6 +15,8 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     fn product<E: Element<Avx512<Self>>>(a: &E, b: &E) -> E;
     /// See [`Lanes::products`].
     fn products<E: Element<Avx512<Self>>>(a: [&E; 2], b: [&E; 2]) -> [E; 2];
+    /// See [`Lanes::squares`].
+    fn squares<E: Element<Avx512<Self>>>(a: [&E; 2]) -> [E; 2];
     /// See [`Lanes::factor`].
     fn factor(limb: __m512i) -> Self::Factor;
     /// See [`Lanes::column`].
@@ -115,6 +117,16 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
+    fn look_up(self, table: &[u64; 16]) -> Self {
+        // SAFETY: as above; the table is as long as two vectors.
+        Self::new(unsafe {
+            let (first, second) = (table.as_ptr(), table[8..].as_ptr());
+            let first = _mm512_loadu_si512(first.cast());
+            _mm512_permutex2var_epi64(first, self.0, _mm512_loadu_si512(second.cast()))
+        })
+    }
+
+    #[inline(always)]
     fn any_zero(self) -> bool {
         // SAFETY: as above.
         unsafe { _mm512_testn_epi64_mask(self.0, self.0) != 0 }
@@ -138,6 +150,11 @@ impl<M: Multiply> Lanes for Avx512<M> {
     #[inline(always)]
     fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
         M::products(a, b)
+    }
+
+    #[inline(always)]
+    fn squares<E: Element<Self>>(a: [&E; 2]) -> [E; 2] {
+        M::squares(a)
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 //!
 //! Elements are kept loosely, for `R'` is at least 84 times `p`: a stored element is below `2p` and a
 //! little (`2^-13` of it), a product of factors below `6p` is below `2p`. A difference is folded back by
-//! looking at its highest limb only, before its carries are taken; the little is what that look misses.
+//! looking at its highest limb only, before its carries are taken.
 //! Additions of points never compare with `p`; who needs the exact value reduces it outside lanes.
 
 use std::marker::PhantomData;
@@ -32,13 +32,13 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     fn to_words(self, words: &mut [L]);
     /// The product, below `2p`, of elements below `6p`.
     fn mul(self, other: Self) -> Self;
-    /// Two products that do not depend on each other. A product is a chain of steps that wait for each
-    /// other, too long for the processor to look past: another one in between fills the waits, where
-    /// there are registers for both.
+    /// Two products that do not depend on each other, by turns where there are registers for both.
     #[inline(always)]
     fn mul_two(a: [&Self; 2], b: [&Self; 2]) -> [Self; 2] {
         [a[0].mul(*b[0]), a[1].mul(*b[1])]
     }
+    /// The squares of two products.
+    fn square_two(a: [&Self; 2]) -> [Self; 2];
     /// Twice the modulus minus the element, which is at most that, in lanes that are all ones in the mask.
     fn negated_where(self, mask: L) -> Self;
     /// The difference of stored elements, below `6p`.
@@ -97,9 +97,6 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     const P: [u64; N] = split(T::MODULUS.0);
     /// `-1/p` modulo `2^52`; arkworks has it modulo `2^64`.
     const NEGATIVE_INVERSE: u64 = T::INV & MASK;
-    /// What an unfinished highest limb can be wrong by.
-    const SLACK: u64 = 128;
-
     /// `k` times the modulus, for small `k`.
     pub(super) const fn multiple(k: u64) -> [u64; N] {
         let (mut limbs, mut carry, mut i) = (Self::P, 0, 0);
@@ -129,81 +126,112 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         if column < N { column as u64 + 1 } else { (2 * N).saturating_sub(column + 1) as u64 }
     }
 
+    /// How many squares of limbs have their low halves in a column.
+    const fn own(column: usize) -> u64 {
+        (column.is_multiple_of(2) && column / 2 < N) as u64
+    }
+
+    /// What a column starts from that will take so many low halves, and so many that the one before takes.
+    #[inline(always)]
+    fn start(column: usize, low: impl Fn(usize) -> u64) -> L {
+        L::column(low(column), if column == 0 { 0 } else { low(column - 1) })
+    }
+
     /// What a column starts from that will take so many products' halves.
     #[inline(always)]
     fn column(column: usize, products: u64) -> L {
-        let high = if column == 0 { 0 } else { Self::halves(column - 1) };
-        L::column(products * Self::halves(column), products * high)
+        Self::start(column, |column| products * Self::halves(column))
     }
 
-    /// The product, to which `more` products will be added.
+    /// Products, to each of which `more` products will be added. All of them take each step by turns: a
+    /// product is a chain of steps that wait for each other, too long for the processor to look past.
     #[inline(always)]
-    fn wide(a: &[L::Factor; N], b: &[L::Factor; N], more: u64) -> Columns<L> {
-        let mut columns = [L::splat(0); 16];
-        each!(N, |i| {
-            columns[i] = Self::column(i, 1 + more);
-            columns[i + N] = Self::column(i + N, 1 + more);
-        });
-        Self::accumulate(&mut columns, a, b);
+    fn wide<const K: usize>(
+        a: &[[L::Factor; N]; K],
+        b: &[[L::Factor; N]; K],
+        more: u64,
+    ) -> [Columns<L>; K] {
+        let mut columns = [[L::splat(0); 16]; K];
+        each!(N, |i| each!(K, |k| {
+            columns[k][i] = Self::column(i, 1 + more);
+            columns[k][i + N] = Self::column(i + N, 1 + more);
+        }));
+        each!(N, |i| each!(N, |j| each!(K, |k| {
+            (columns[k][i + j], columns[k][i + j + 1]) =
+                L::mul_add(a[k][i], b[k][j], columns[k][i + j], columns[k][i + j + 1]);
+        })));
         columns
     }
 
+    /// Squares, to each of which one product will be added: products of different limbs are made once and
+    /// doubled.
     #[inline(always)]
-    fn accumulate(columns: &mut Columns<L>, a: &[L::Factor; N], b: &[L::Factor; N]) {
-        each!(N, |i| each!(N, |j| {
-            (columns[i + j], columns[i + j + 1]) =
-                L::mul_add(a[i], b[j], columns[i + j], columns[i + j + 1]);
+    fn wide_squares<const K: usize>(a: &[[L::Factor; N]; K]) -> [Columns<L>; K] {
+        let twice = |column: usize| (Self::halves(column) - Self::own(column)) / 2;
+        let mut columns = [[L::splat(0); 16]; K];
+        each!(N, |i| each!(K, |k| {
+            columns[k][i] = Self::start(i, twice);
+            columns[k][i + N] = Self::start(i + N, twice);
         }));
+        each!(N, |i| each!(N, |j| each!(K, |k| if i < j {
+            (columns[k][i + j], columns[k][i + j + 1]) =
+                L::mul_add(a[k][i], a[k][j], columns[k][i + j], columns[k][i + j + 1]);
+        })));
+        let rest = |column: usize| Self::halves(column) + Self::own(column);
+        each!(N, |i| each!(K, |k| {
+            columns[k][i] = columns[k][i].add(columns[k][i]).add(Self::start(i, rest));
+            columns[k][i + N] =
+                columns[k][i + N].add(columns[k][i + N]).add(Self::start(i + N, rest));
+        }));
+        each!(N, |i| each!(K, |k| {
+            (columns[k][2 * i], columns[k][2 * i + 1]) =
+                L::mul_add(a[k][i], a[k][i], columns[k][2 * i], columns[k][2 * i + 1]);
+        }));
+        columns
     }
 
     /// Divides by `R'`, adding multiples of `p` that clear the low limbs. The columns have been started
     /// for one more product; limbs come out before their carries.
     #[inline(always)]
-    fn reduce(mut columns: Columns<L>) -> [L; N] {
+    fn reduce<const K: usize>(mut columns: [Columns<L>; K]) -> [[L; N]; K] {
         let inverse = L::splat(Self::NEGATIVE_INVERSE).factor();
         each!(N, |i| {
-            let multiple = columns[i].mul_low(inverse);
-            each!(N, |j| {
-                let factor = L::splat(Self::P[j]).factor();
-                (columns[i + j], columns[i + j + 1]) =
-                    L::mul_add(multiple, factor, columns[i + j], columns[i + j + 1]);
-            });
-            columns[i + 1] = columns[i + 1].add(columns[i].sar(LIMB));
-        });
-        let mut limbs = [columns[N]; N];
-        each!(N, |i| limbs[i] = columns[N + i]);
-        limbs
-    }
-
-    /// [`Prime::accumulate`] of two products by turns.
-    #[inline(always)]
-    fn accumulate_two(
-        columns: &mut [Columns<L>; 2],
-        a: [&[L::Factor; N]; 2],
-        b: [&[L::Factor; N]; 2],
-    ) {
-        each!(N, |i| each!(N, |j| each!(2, |k| {
-            (columns[k][i + j], columns[k][i + j + 1]) =
-                L::mul_add(a[k][i], b[k][j], columns[k][i + j], columns[k][i + j + 1]);
-        })));
-    }
-
-    /// [`Prime::reduce`] of two products by turns.
-    #[inline(always)]
-    fn reduce_two(mut columns: [Columns<L>; 2]) -> [[L; N]; 2] {
-        let inverse = L::splat(Self::NEGATIVE_INVERSE).factor();
-        each!(N, |i| {
-            let multiple = [columns[0][i].mul_low(inverse), columns[1][i].mul_low(inverse)];
-            each!(N, |j| each!(2, |k| {
+            let mut multiples = [inverse; K];
+            each!(K, |k| multiples[k] = columns[k][i].mul_low(inverse));
+            each!(N, |j| each!(K, |k| {
                 let factor = L::splat(Self::P[j]).factor();
                 (columns[k][i + j], columns[k][i + j + 1]) =
-                    L::mul_add(multiple[k], factor, columns[k][i + j], columns[k][i + j + 1]);
+                    L::mul_add(multiples[k], factor, columns[k][i + j], columns[k][i + j + 1]);
             }));
-            each!(2, |k| columns[k][i + 1] = columns[k][i + 1].add(columns[k][i].sar(LIMB)));
+            each!(K, |k| columns[k][i + 1] = columns[k][i + 1].add(columns[k][i].sar(LIMB)));
         });
-        let mut limbs = [[columns[0][N]; N]; 2];
-        each!(N, |i| each!(2, |k| limbs[k][i] = columns[k][N + i]));
+        let mut limbs = [[L::splat(0); N]; K];
+        each!(N, |i| each!(K, |k| limbs[k][i] = columns[k][N + i]));
         limbs
+    }
+
+    /// Products, all of which take each step by turns.
+    #[inline(always)]
+    fn multiply<const K: usize>(a: [&Self; K], b: [&Self; K]) -> [Self; K] {
+        let (mut a_factors, mut b_factors) = ([a[0].factors(); K], [b[0].factors(); K]);
+        each!(K, |k| (a_factors[k], b_factors[k]) = (a[k].factors(), b[k].factors()));
+        Self::finished(Self::wide(&a_factors, &b_factors, 1))
+    }
+
+    /// Squares, all of which take each step by turns.
+    #[inline(always)]
+    fn squares<const K: usize>(a: [&Self; K]) -> [Self; K] {
+        let mut factors = [a[0].factors(); K];
+        each!(K, |k| factors[k] = a[k].factors());
+        Self::finished(Self::wide_squares(&factors))
+    }
+
+    #[inline(always)]
+    fn finished<const K: usize>(columns: [Columns<L>; K]) -> [Self; K] {
+        let limbs = Self::reduce(columns);
+        let mut products = [Self::new(limbs[0]); K];
+        each!(K, |k| products[k] = Self::carried(limbs[k]));
+        products
     }
 
     /// Takes the carries; the value is not negative.
@@ -217,21 +245,33 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         Self::new(limbs)
     }
 
-    /// Adds `k·p` in lanes whose highest limb is below `limit`.
-    #[inline(always)]
-    fn fold(limbs: &mut [L; N], k: u64, limit: i64) {
-        let multiple =
-            const { [Self::multiple(0), Self::multiple(1), Self::multiple(2), Self::multiple(3)] };
-        let below = limbs[N - 1].sub(L::splat(limit as u64)).sar(63);
-        each!(N, |i| limbs[i] = limbs[i].add(below.and(L::splat(multiple[k as usize][i]))));
-    }
+    /// Bits of the highest limb below those that tell about how many times `p` a value is.
+    const HIGH: u32 = Self::P[N - 1].ilog2();
+
+    /// Limbs of the multiples of `p` that make a value positive and less than `2p`, by the highest four bits
+    /// that count.
+    const LIFTS: [[u64; 16]; N] = {
+        let (mut lifts, mut sixteenth) = ([[0; 16]; N], 8u64);
+        while sixteenth < 16 {
+            let lack = (16 - sixteenth) << Self::HIGH;
+            let multiple = Self::multiple(lack.div_ceil(Self::P[N - 1]));
+            let mut i = 0;
+            while i < N {
+                lifts[i][sixteenth as usize] = multiple[i];
+                i += 1;
+            }
+            sixteenth += 1;
+        }
+        lifts
+    };
 
     /// Brings a value between `-4p` (and twice a little less) and `2p` to between 0 and `2p` and a little.
     #[inline(always)]
     fn stored(mut limbs: [L; N]) -> Self {
-        let most = Self::P[N - 1] as i64;
-        Self::fold(&mut limbs, 3, -most * 3 / 2);
-        Self::fold(&mut limbs, 2, 4);
+        // The limbs below take at most 16 away by their carries.
+        let (lifts, high) =
+            (const { &Self::LIFTS }, limbs[N - 1].sub(L::splat(16)).sar(Self::HIGH));
+        each!(N, |i| limbs[i] = limbs[i].add(high.look_up(&lifts[i])));
         Self::carried(limbs)
     }
 
@@ -310,7 +350,8 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
 
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        Self::carried(Self::reduce(Self::wide(&self.factors(), &other.factors(), 1)))
+        let [product] = Self::multiply([&self], [&other]);
+        product
     }
 
     #[inline(always)]
@@ -319,15 +360,16 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
         if N > 5 {
             return [a[0].mul(*b[0]), a[1].mul(*b[1])];
         }
-        let mut columns = [[L::splat(0); 16]; 2];
-        each!(N, |i| each!(2, |k| {
-            columns[k][i] = Self::column(i, 2);
-            columns[k][i + N] = Self::column(i + N, 2);
-        }));
-        let (a, b) = ([a[0].factors(), a[1].factors()], [b[0].factors(), b[1].factors()]);
-        Self::accumulate_two(&mut columns, [&a[0], &a[1]], [&b[0], &b[1]]);
-        let [first, second] = Self::reduce_two(columns);
-        [Self::carried(first), Self::carried(second)]
+        Self::multiply(a, b)
+    }
+
+    #[inline(always)]
+    fn square_two(a: [&Self; 2]) -> [Self; 2] {
+        if N > 5 {
+            let ([first], [second]) = (Self::squares([a[0]]), Self::squares([a[1]]));
+            return [first, second];
+        }
+        Self::squares(a)
     }
 
     #[inline(always)]
@@ -410,24 +452,35 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
     fn mul(self, other: Self) -> Self {
         let (a0, a1) = (self.c0.factors(), self.c1.factors());
         let (b0, b1) = (other.c0.factors(), other.c1.factors());
-        let mut first = Prime::<L, T, W, N>::wide(&a0, &b0, 0);
-        let second = Prime::<L, T, W, N>::wide(&a1, &b1, 0);
+        let [mut first] = Prime::<L, T, W, N>::wide(&[a0], &[b0], 0);
+        let [second] = Prime::<L, T, W, N>::wide(&[a1], &[b1], 0);
         let (a, b) = (self.c0.add(self.c1).factors(), other.c0.add(other.c1).factors());
-        let mut cross = Prime::<L, T, W, N>::wide(&a, &b, 1);
+        let [mut cross] = Prime::<L, T, W, N>::wide(&[a], &[b], 1);
         each!(N, |i| {
             cross[i] = cross[i].sub(first[i]).sub(second[i]);
             cross[i + N] = cross[i + N].sub(first[i + N]).sub(second[i + N]);
         });
-        let c1 = Prime::carried(Prime::<L, T, W, N>::reduce(cross));
+        let [c1] = Prime::<L, T, W, N>::reduce([cross]);
         each!(N, |i| {
             let more = [Prime::<L, T, W, N>::column(i, 1), Prime::<L, T, W, N>::column(i + N, 1)];
             first[i] = first[i].sub(second[i]).add(more[0]);
             first[i + N] = first[i + N].sub(second[i + N]).add(more[1]);
         });
         // Between minus a half and one and a half times `p`.
-        let mut c0 = Prime::<L, T, W, N>::reduce(first);
-        Prime::<L, T, W, N>::fold(&mut c0, 1, Prime::<L, T, W, N>::SLACK as i64);
-        Self { c0: Prime::carried(c0), c1 }
+        let [c0] = Prime::<L, T, W, N>::reduce([first]);
+        Self { c0: Prime::stored(c0), c1: Prime::carried(c1) }
+    }
+
+    /// `(c0 + c1)(c0 - c1)` and `2·c0·c1`.
+    #[inline(always)]
+    fn square_two(a: [&Self; 2]) -> [Self; 2] {
+        let mut squares = [*a[0]; 2];
+        each!(2, |k| {
+            let Self { c0, c1 } = *a[k];
+            let [real, other] = Prime::mul_two([&c0.add(c1), &c0.add(c0)], [&c0.sub(c1), &c1]);
+            squares[k] = Self { c0: real, c1: other };
+        });
+        squares
     }
 
     #[inline(always)]

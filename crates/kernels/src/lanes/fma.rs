@@ -67,6 +67,17 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
+    fn squares<E: Element<Fma>>(a: [&E; 2]) -> [E; 2] {
+        #[target_feature(enable = "avx512f,avx512dq")]
+        #[inline(never)]
+        fn squares<E: Element<Fma>>(a: [&E; 2]) -> [E; 2] {
+            E::square_two(a)
+        }
+        // SAFETY: as above.
+        unsafe { squares(a) }
+    }
+
+    #[inline(always)]
     fn factor(limb: __m512i) -> __m512d {
         // SAFETY: as above.
         unsafe {

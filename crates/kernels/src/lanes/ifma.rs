@@ -59,6 +59,17 @@ impl Multiply for ByIntegers {
     }
 
     #[inline(always)]
+    fn squares<E: Element<Ifma>>(a: [&E; 2]) -> [E; 2] {
+        #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+        #[inline(never)]
+        fn squares<E: Element<Ifma>>(a: [&E; 2]) -> [E; 2] {
+            E::square_two(a)
+        }
+        // SAFETY: as above.
+        unsafe { squares(a) }
+    }
+
+    #[inline(always)]
     fn factor(limb: __m512i) -> __m512i {
         limb
     }

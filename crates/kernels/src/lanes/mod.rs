@@ -92,6 +92,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     }
     /// Of each bit that is set the first's, of the others the second's.
     fn choose(self, first: Self, second: Self) -> Self;
+    /// The entry of a table that the lane's lowest four bits name.
+    fn look_up(self, table: &[u64; 16]) -> Self;
     /// Whether any lane is zero.
     fn any_zero(self) -> bool;
     /// Takes row `i` of eight rows as lane `i` of eight columns.
@@ -108,6 +110,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn product<E: Element<Self>>(a: &E, b: &E) -> E;
     /// [`Element::mul_two`], out of line.
     fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2];
+    /// [`Element::square_two`], out of line.
+    fn squares<E: Element<Self>>(a: [&E; 2]) -> [E; 2];
     /// The low 52 bits of the product with the number's low 52 bits, as a factor.
     fn mul_low(self, by: Self::Factor) -> Self::Factor;
 }

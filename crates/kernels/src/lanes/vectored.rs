@@ -220,6 +220,11 @@ mod tests {
                 let [first, second] = L::products([&x, &y], [&y, &z]);
                 check("first of two products", first, &products);
                 check("second of two products", second, &|i| q[i] * r[i] * factor);
+                let [first, second] = L::squares([&first, &second]);
+                check("first of two squares", first, &|i| products(i).square() * factor);
+                check("second of two squares", second, &|i| {
+                    (q[i] * r[i] * factor).square() * factor
+                });
                 check("difference times difference", L::product(&x.sub(y), &z.sub(y)), &|i| {
                     (p[i] - q[i]) * (r[i] - q[i]) * factor
                 });

@@ -74,6 +74,10 @@ impl Lanes for Words {
         self.and(first).or(Self(self.0.map(|word| !word)).and(second))
     }
 
+    fn look_up(self, table: &[u64; 16]) -> Self {
+        Self(self.0.map(|word| table[word as usize % 16]))
+    }
+
     fn any_zero(self) -> bool {
         self.0.contains(&0)
     }
@@ -112,6 +116,11 @@ impl Lanes for Words {
     #[inline(never)]
     fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
         E::mul_two(a, b)
+    }
+
+    #[inline(never)]
+    fn squares<E: Element<Self>>(a: [&E; 2]) -> [E; 2] {
+        E::square_two(a)
     }
 
     fn mul_low(self, by: Self) -> Self {

@@ -344,7 +344,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
             let slopes = multiply::<P, L>(&dy, &inverses);
             bring_near(rows, ahead, |step| step.from, 0..limbs);
             next.fetch(FETCHED);
-            let squares = multiply::<P, L>(&slopes, &slopes);
+            let squares = L::squares([&slopes[0], &slopes[1]]);
             bring_near(rows, ahead, |step| step.from, limbs..2 * limbs);
             next.fetch(FETCHED);
             let (mut x, mut back) = ([zero; CHAINS], [zero; CHAINS]);
