@@ -1,0 +1,82 @@
+//! Exceptional additions, lane by lane.
+
+use ark_ff::{AdditiveGroup, Zero};
+
+use super::{LANES, RowOf, put_as_is, read_as_is, to_limb_form, to_words_form};
+use crate::{
+    Group,
+    cpu::msm::{
+        adder::{Adder, wipe_rows},
+        pairs::{Plain, Point, Step, Tally},
+        stored::Next,
+    },
+    lanes::{MASK, vectored::Vectored},
+};
+
+/// The sum of a lane whose step is exceptional, which has been given a harmless one.
+pub(super) struct Apart<F> {
+    step: Step,
+    lane: usize,
+    sum: Point<F>,
+    /// What was added.
+    from: Point<F>,
+}
+
+/// Takes exceptional steps out of a batch.
+pub(super) fn set_apart<P: Group>(
+    rows: &mut [RowOf<P>],
+    steps: &[Step],
+) -> Vec<Apart<P::BaseField>> {
+    let mut apart = Vec::new();
+    for (&step, lane) in steps.iter().flat_map(|step| (0..LANES).map(move |lane| (step, lane))) {
+        let [p, q] = [step.into, step.from].map(|row| &rows[row as usize]);
+        if !may_be_exceptional::<P>(p, q, lane) {
+            continue;
+        }
+        let [p, q] = [p, q].map(|row| read_as_is::<P>(row, lane));
+        if p.x.is_zero() || q.x.is_zero() || p.x == q.x {
+            apart.push(Apart { step, lane, sum: p, from: q });
+        }
+    }
+    for Apart { step, lane, .. } in &apart {
+        let [one, two] = [1u64, 2].map(|x| Point { x: x.into(), y: P::BaseField::ZERO });
+        put_as_is::<P>(&mut rows[step.into as usize], *lane, &one);
+        put_as_is::<P>(&mut rows[step.from as usize], *lane, &two);
+    }
+    let (infinite, finite): (Vec<_>, Vec<_>) =
+        apart.iter_mut().partition(|it| it.sum.is_infinity() || it.from.is_infinity());
+    for it in infinite {
+        it.sum = if it.sum.is_infinity() { it.from } else { it.sum };
+    }
+    let mut pairs: Vec<_> =
+        finite.iter().flat_map(|it| [it.sum, it.from]).map(to_words_form::<P>()).collect();
+    let in_turn: Vec<Step> =
+        (0..finite.len() as u32).map(|i| Step { into: 2 * i, from: 2 * i + 1 }).collect();
+    let (next, scratch) = (&mut Next::nothing(), &mut Default::default());
+    <Plain as Adder<P>>::add_rows(&mut pairs, &in_turn, next, scratch, &Tally::default());
+    let to_limb_form = to_limb_form::<P>();
+    for (it, pair) in finite.into_iter().zip(pairs.chunks_exact(2)) {
+        it.sum = to_limb_form(pair[0]);
+    }
+    wipe_rows::<P, Plain>(&mut pairs);
+    apart
+}
+
+/// Writes the sums, and what was added, to the lanes that they were taken from.
+pub(super) fn put_back<P: Group>(rows: &mut [RowOf<P>], apart: &[Apart<P::BaseField>]) {
+    for Apart { step, lane, sum, from } in apart {
+        put_as_is::<P>(&mut rows[step.into as usize], *lane, sum);
+        put_as_is::<P>(&mut rows[step.from as usize], *lane, from);
+    }
+}
+
+/// Whether two first coordinates could be equal or zero, from their lowest limbs: they are at most twice
+/// the modulus.
+#[inline(always)]
+fn may_be_exceptional<P: Group>(p: &RowOf<P>, q: &RowOf<P>, lane: usize) -> bool {
+    let [p, q] = [p, q].map(|row| row.0.as_ref()[0][lane]);
+    let multiple = |difference: u64| {
+        [0, P::BaseField::LOWEST, 2 * P::BaseField::LOWEST].map(|m| m & MASK).contains(&difference)
+    };
+    multiple(p.wrapping_sub(q) & MASK) || multiple(q.wrapping_sub(p) & MASK) || p == 0 || q == 0
+}

@@ -1,0 +1,187 @@
+//! A batch of additions: two passes and an inversion.
+//!
+//! The same two passes as in [`super::super::pairs`], in lanes: each lane multiplies up its own share of the
+//! divisors, and the products of all lanes (two chains of eight, so that one's latency hides behind the
+//! other's work) share an inversion outside.
+
+use std::ops::Range;
+
+use ark_ff::{AdditiveGroup, Field};
+
+use super::{In, LANES, MOST_LIMBS, Row, RowOf};
+use crate::{
+    Group, Words,
+    cpu::msm::{pairs::Step, stored::Next},
+    lanes::{Lanes, Task, field::Element, vectored::Vectored},
+    prefetch,
+};
+
+/// Chains of eight products. Their rows are worked on in lockstep, for the steps of one wait for each
+/// other; more than two did not fit beside each other.
+const CHAINS: usize = 2;
+
+/// Points that are asked for after each pair of products, of which an addition of two rows takes six; a tile
+/// takes about as many additions as it has rows of eight points. More at once would have the core wait for
+/// room to ask.
+const FETCHED: usize = 3;
+
+/// A batch of steps; the task tells whether it took them, or changed nothing because one is exceptional.
+pub(super) struct Batch<'a, 'n, P: Group, L: Lanes> {
+    pub(super) rows: &'a mut [RowOf<P>],
+    pub(super) steps: &'a [Step],
+    pub(super) next: &'a mut Next<'n>,
+    pub(super) products: &'a mut Vec<In<P, L>>,
+}
+
+impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let Self { rows, steps, next, products } = self;
+        let limbs = In::<P, L>::LIMBS;
+        let mut one = [0; MOST_LIMBS];
+        P::BaseField::limb_factor().to_limbs(&mut one[..limbs]);
+        let mut chains = [In::<P, L>::splat(&one[..limbs]); CHAINS];
+        products.clear();
+        // A chain without a step repeats the last one, to the same result: it is read before it is written.
+        let Some(&last) = steps.last() else { return true };
+        let (rounds, rest) = steps.as_chunks::<CHAINS>();
+        let tail: [Step; CHAINS] = std::array::from_fn(|chain| *rest.get(chain).unwrap_or(&last));
+        let count = rounds.len() + usize::from(!rest.is_empty());
+        let round = |at: usize| rounds.get(at).unwrap_or(&tail);
+        let zero = In::<P, L>::zero();
+        for at in 0..count {
+            let mut divisors = [zero; CHAINS];
+            for (step, divisor) in round(at).iter().zip(&mut divisors) {
+                let Step { into, from } = *step;
+                let [x1, x2] = [into, from].map(|row| &rows[row as usize].0.as_ref()[..limbs]);
+                if any_zero::<L>(x1) || any_zero::<L>(x2) {
+                    return false;
+                }
+                *divisor = In::<P, L>::read(x2).sub(In::<P, L>::read(x1));
+            }
+            products.extend_from_slice(&chains);
+            let ahead = round((at + 1).min(count - 1));
+            bring_near(rows, ahead, |step| step.into, 0..limbs);
+            chains = multiply::<P, L>(&chains, &divisors);
+            bring_near(rows, ahead, |step| step.from, 0..limbs);
+            next.fetch(FETCHED);
+        }
+        if !invert::<P, L>(&mut chains) {
+            return false;
+        }
+        for (at, before) in products.as_chunks::<CHAINS>().0.iter().enumerate().rev() {
+            let (mut x1, mut y1, mut x2) = ([zero; CHAINS], [zero; CHAINS], [zero; CHAINS]);
+            let (mut divisors, mut dy) = ([zero; CHAINS], [zero; CHAINS]);
+            for k in 0..CHAINS {
+                let Step { into, from } = round(at)[k];
+                let [one, two] = [into, from].map(|row| rows[row as usize].0.as_ref());
+                (x1[k], y1[k]) = (In::<P, L>::read(one), In::<P, L>::read(&one[limbs..]));
+                x2[k] = In::<P, L>::read(two);
+                dy[k] = In::<P, L>::read(&two[limbs..]).sub(y1[k]);
+                divisors[k] = x2[k].sub(x1[k]);
+            }
+            let ahead = round(at.saturating_sub(1));
+            let inverses = multiply::<P, L>(&chains, before);
+            bring_near(rows, ahead, |step| step.into, 0..limbs);
+            next.fetch(FETCHED);
+            chains = multiply::<P, L>(&chains, &divisors);
+            bring_near(rows, ahead, |step| step.into, limbs..2 * limbs);
+            next.fetch(FETCHED);
+            let slopes = multiply::<P, L>(&dy, &inverses);
+            bring_near(rows, ahead, |step| step.from, 0..limbs);
+            next.fetch(FETCHED);
+            let squares = L::squares([&slopes[0], &slopes[1]]);
+            bring_near(rows, ahead, |step| step.from, limbs..2 * limbs);
+            next.fetch(FETCHED);
+            let (mut x, mut back) = ([zero; CHAINS], [zero; CHAINS]);
+            for k in 0..CHAINS {
+                x[k] = squares[k].sub_two(x1[k], x2[k]);
+                back[k] = x1[k].sub(x[k]);
+            }
+            let rises = multiply::<P, L>(&slopes, &back);
+            next.fetch(FETCHED);
+            for k in 0..CHAINS {
+                let row = rows[round(at)[k].into as usize].0.as_mut();
+                x[k].write(row);
+                rises[k].sub_one(y1[k]).write(&mut row[limbs..]);
+            }
+        }
+        true
+    }
+}
+
+/// Asks for columns of the next round's rows: what lies in the second-level cache takes as long to come
+/// as a product.
+#[inline(always)]
+fn bring_near<A: AsRef<[[u64; 8]]>>(
+    rows: &[Row<A>],
+    steps: &[Step; CHAINS],
+    row: impl Fn(&Step) -> u32,
+    columns: Range<usize>,
+) {
+    steps
+        .iter()
+        .for_each(|step| prefetch::soon(&rows[row(step) as usize].0.as_ref()[columns.clone()]));
+}
+
+/// The products of all chains.
+#[inline(always)]
+fn multiply<P: Group, L: Lanes>(
+    a: &[In<P, L>; CHAINS],
+    b: &[In<P, L>; CHAINS],
+) -> [In<P, L>; CHAINS] {
+    L::products([&a[0], &a[1]], [&b[0], &b[1]])
+}
+
+/// Whether any lane's limbs are all zeros, as at infinity and hardly ever else.
+#[inline(always)]
+fn any_zero<L: Lanes>(limbs: &[[u64; 8]]) -> bool {
+    let mut all = L::splat(0);
+    for limb in limbs {
+        all = all.or(L::load(limb));
+    }
+    all.any_zero()
+}
+
+/// Inverts the lanes of all chains with one inversion; tells whether there are inverses.
+#[inline(always)]
+fn invert<P: Group, L: Lanes>(chains: &mut [In<P, L>; CHAINS]) -> bool {
+    let [a, b] = chains;
+    let mut columns = [[0; 8]; MOST_LIMBS];
+    let columns = &mut columns[..In::<P, L>::LIMBS];
+    L::product(a, b).write(columns);
+    if !invert_outside::<P>(columns) {
+        return false;
+    }
+    let over = In::<P, L>::read(columns);
+    *chains = L::products([&over, &over], [b, a]);
+    true
+}
+
+/// The part of [`invert`] that needs no lanes.
+#[inline(never)]
+fn invert_outside<P: Group>(columns: &mut [[u64; 8]]) -> bool {
+    let mut limbs = [0; MOST_LIMBS];
+    let limbs = &mut limbs[..columns.len()];
+    let mut values = [P::BaseField::ZERO; LANES];
+    for (lane, value) in values.iter_mut().enumerate() {
+        limbs.iter_mut().zip(&*columns).for_each(|(limb, column)| *limb = column[lane]);
+        *value = P::BaseField::from_limbs(limbs);
+    }
+    let mut before = [P::BaseField::ONE; LANES];
+    for i in 1..LANES {
+        before[i] = before[i - 1] * values[i - 1];
+    }
+    let Some(inverse) = (before[7] * values[7]).quick_inverse() else { return false };
+    // Limbs of `v·R'` read as `v·R'/R`; the inverse is to be limbs of `R'/v`.
+    let factor = P::BaseField::limb_factor();
+    let mut inverse = inverse * factor * factor;
+    for lane in (0..LANES).rev() {
+        (inverse * before[lane]).to_limbs(limbs);
+        limbs.iter().zip(&mut *columns).for_each(|(limb, column)| column[lane] = *limb);
+        inverse *= values[lane];
+    }
+    true
+}

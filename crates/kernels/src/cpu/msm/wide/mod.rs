@@ -1,0 +1,161 @@
+//! Additions of eight points beside each other, limb by limb.
+//!
+//! A key's points are turned into rows of lanes once ([`gather`]); then rows are added to rows as they lie
+//! ([`batch`]). Exceptional additions are not looked for one by one: infinity shows as zeros, and everything
+//! else as a product that is zero. Then lanes with an exceptional step are given another, and the portable
+//! path takes theirs ([`apart`]).
+
+mod apart;
+mod batch;
+mod gather;
+
+use std::marker::PhantomData;
+
+use ark_ec::{AffineRepr, CurveConfig, models::short_weierstrass::Affine};
+use ark_ff::Field;
+
+use self::{
+    apart::{put_back, set_apart},
+    batch::Batch,
+    gather::Gather,
+};
+use super::{
+    adder::Adder,
+    pairs::{Plain, Point, Step, Tally},
+    stored::Next,
+};
+use crate::{
+    Group, Words,
+    lanes::{Lanes, vectored::Vectored},
+    memory::wipe_all,
+};
+
+/// Eight points, limb by limb, on cache lines of their own.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Row<A>(A);
+
+/// Addition in lanes.
+pub(super) struct Wide<L>(PhantomData<L>);
+
+type In<P, L> = <<P as CurveConfig>::BaseField as Vectored>::In<L>;
+type RowOf<P> = Row<<<P as CurveConfig>::BaseField as Vectored>::Row>;
+
+const LANES: usize = 8;
+
+impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
+    type Row = RowOf<P>;
+    type Scratch = Scratch<In<P, L>>;
+
+    const LANES: usize = LANES;
+
+    const INFINITY: Self::Row = Row(P::BaseField::ZEROS);
+
+    // Well within the second-level cache where these instructions are: a mebibyte and more.
+    const TILE_BYTES: usize = 3 << 18;
+
+    fn gather(words: &[u64], indices: &[u32], rows: &mut [Self::Row]) {
+        L::enable(Gather::<P> { words, indices, rows });
+    }
+
+    fn copy(from: &Self::Row, lane: usize, into: &mut Self::Row, into_lane: usize) {
+        for (from, into) in from.0.as_ref().iter().zip(into.0.as_mut()) {
+            into[into_lane] = from[lane];
+        }
+    }
+
+    fn is_infinity(row: &Self::Row) -> bool {
+        row.0.as_ref().as_flattened().iter().all(|&limb| limb == 0)
+    }
+
+    fn affine(rows: &[Self::Row]) -> Vec<Affine<P>> {
+        let lanes = rows.iter().flat_map(|row| (0..LANES).map(move |lane| (row, lane)));
+        let points = lanes.map(|(row, lane)| read_as_is::<P>(row, lane));
+        let points: Vec<_> = points.map(to_words_form::<P>()).collect();
+        <Plain as Adder<P>>::affine(&points)
+    }
+
+    fn add_rows(
+        rows: &mut [Self::Row],
+        steps: &[Step],
+        next: &mut Next<'_>,
+        scratch: &mut Self::Scratch,
+        tally: &Tally,
+    ) {
+        if steps.is_empty() {
+            return;
+        }
+        let products = &mut scratch.0;
+        if !L::enable(Batch::<P, L> { rows, steps, next, products }) {
+            let apart = set_apart::<P>(rows, steps);
+            let served = L::enable(Batch::<P, L> { rows, steps, next, products });
+            assert!(served, "no exceptional step is left");
+            put_back::<P>(rows, &apart);
+        }
+        tally.count(LANES * steps.len());
+    }
+}
+
+/// Products on a batch's way forward, wiped when dropped.
+pub(super) struct Scratch<E: Copy>(Vec<E>);
+
+impl<E: Copy> Default for Scratch<E> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<E: Copy> Drop for Scratch<E> {
+    fn drop(&mut self) {
+        // The first product is no secret: it is one.
+        if let Some(&one) = self.0.first() {
+            wipe_all(&mut self.0, one);
+        }
+    }
+}
+
+/// Most limbs of a coordinate.
+const MOST_LIMBS: usize = 16;
+
+/// The limbs taken for Montgomery form in words: not the coordinates, but equal and zero where they are.
+fn read_as_is<P: Group>(row: &RowOf<P>, lane: usize) -> Point<P::BaseField> {
+    let columns = row.0.as_ref();
+    let coordinate = |columns: &[[u64; 8]]| {
+        let mut limbs = [0; MOST_LIMBS];
+        limbs.iter_mut().zip(columns).for_each(|(limb, column)| *limb = column[lane]);
+        P::BaseField::from_limbs(&limbs[..columns.len()])
+    };
+    let (x, y) = columns.split_at(columns.len() / 2);
+    Point { x: coordinate(x), y: coordinate(y) }
+}
+
+/// What [`read_as_is`] reads.
+fn put_as_is<P: Group>(row: &mut RowOf<P>, lane: usize, point: &Point<P::BaseField>) {
+    let columns = row.0.as_mut();
+    let half = columns.len() / 2;
+    let mut limbs = [0; 2 * MOST_LIMBS];
+    point.x.to_limbs(&mut limbs[..half]);
+    point.y.to_limbs(&mut limbs[half..2 * half]);
+    columns.iter_mut().zip(limbs).for_each(|(column, limb)| column[lane] = limb);
+}
+
+/// Takes coordinates read as they are to what they stand for.
+fn to_words_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
+    let over = P::BaseField::limb_factor().inverse().expect("a power of two is not zero");
+    move |Point { x, y }| Point { x: x * over, y: y * over }
+}
+
+/// And back.
+fn to_limb_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
+    let factor = P::BaseField::limb_factor();
+    move |Point { x, y }| Point { x: x * factor, y: y * factor }
+}
+
+/// Converts points of a key to the stored form with coordinates in limb form.
+pub(in crate::cpu) fn encode<P: Group>(point: &Affine<P>, out: &mut [u64]) {
+    let factor = P::BaseField::limb_factor();
+    let (x, y) = point.xy().map_or_else(Default::default, |(x, y)| (x * factor, y * factor));
+    let (into_x, into_y) = out.split_at_mut(P::BaseField::WORDS);
+    x.write_words(into_x);
+    y.write_words(into_y);
+}
