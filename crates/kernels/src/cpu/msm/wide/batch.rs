@@ -64,9 +64,8 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
             products.extend_from_slice(&chains);
             let ahead = round((at + 1).min(count - 1));
             bring_near(rows, ahead, |step| step.into, 0..limbs);
-            chains = multiply::<P, L>(&chains, &divisors);
+            chains = multiply::<P, L>(&chains, &divisors, next);
             bring_near(rows, ahead, |step| step.from, 0..limbs);
-            next.fetch(FETCHED);
         }
         if !invert::<P, L>(&mut chains) {
             return false;
@@ -83,25 +82,21 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
                 divisors[k] = x2[k].sub(x1[k]);
             }
             let ahead = round(at.saturating_sub(1));
-            let inverses = multiply::<P, L>(&chains, before);
+            let inverses = multiply::<P, L>(&chains, before, next);
             bring_near(rows, ahead, |step| step.into, 0..limbs);
-            next.fetch(FETCHED);
-            chains = multiply::<P, L>(&chains, &divisors);
+            chains = multiply::<P, L>(&chains, &divisors, next);
             bring_near(rows, ahead, |step| step.into, limbs..2 * limbs);
-            next.fetch(FETCHED);
-            let slopes = multiply::<P, L>(&dy, &inverses);
+            let slopes = multiply::<P, L>(&dy, &inverses, next);
             bring_near(rows, ahead, |step| step.from, 0..limbs);
-            next.fetch(FETCHED);
             let squares = L::squares([&slopes[0], &slopes[1]]);
-            bring_near(rows, ahead, |step| step.from, limbs..2 * limbs);
             next.fetch(FETCHED);
+            bring_near(rows, ahead, |step| step.from, limbs..2 * limbs);
             let (mut x, mut back) = ([zero; CHAINS], [zero; CHAINS]);
             for k in 0..CHAINS {
                 x[k] = squares[k].sub_two(x1[k], x2[k]);
                 back[k] = x1[k].sub(x[k]);
             }
-            let rises = multiply::<P, L>(&slopes, &back);
-            next.fetch(FETCHED);
+            let rises = multiply::<P, L>(&slopes, &back, next);
             for k in 0..CHAINS {
                 let row = rows[round(at)[k].into as usize].0.as_mut();
                 x[k].write(row);
@@ -126,13 +121,23 @@ fn bring_near<A: AsRef<[[u64; 8]]>>(
         .for_each(|step| prefetch::soon(&rows[row(step) as usize].0.as_ref()[columns.clone()]));
 }
 
-/// The products of all chains.
+/// The products of all chains, by turns if they are short; and points of the next tile are asked for.
 #[inline(always)]
 fn multiply<P: Group, L: Lanes>(
     a: &[In<P, L>; CHAINS],
     b: &[In<P, L>; CHAINS],
+    next: &mut Next<'_>,
 ) -> [In<P, L>; CHAINS] {
-    L::products([&a[0], &a[1]], [&b[0], &b[1]])
+    if In::<P, L>::LIMBS <= 5 {
+        let products = L::products([&a[0], &a[1]], [&b[0], &b[1]]);
+        next.fetch(FETCHED);
+        return products;
+    }
+    let first = L::product(&a[0], &b[0]);
+    next.fetch(FETCHED / 2);
+    let second = L::product(&a[1], &b[1]);
+    next.fetch(FETCHED.div_ceil(2));
+    [first, second]
 }
 
 /// Whether any lane's limbs are all zeros, as at infinity and hardly ever else.
