@@ -44,7 +44,8 @@ pub(super) fn rows<F: PrimeField + Words>(
     let r = montgomery_r::<F>();
     // A listed coefficient is stored times R, for products with canonical words; for a factor of one
     // there is no product to take that R away again.
-    let over_r = r.inverse().expect("R is not zero modulo a prime");
+    // Of the number 1 over R the Montgomery form is 1.
+    let over_r = F::read_words_unchecked(&[1, 0, 0, 0]);
     let rows = matrix.rows().saturating_sub(first);
     for (at, value) in values.iter_mut().enumerate().take(rows) {
         // Units are summed apart, so that a row of them costs one multiplication; so are
