@@ -8,7 +8,7 @@ use super::{
     adder::{Adder, tile_rows, wipe_rows},
     digits::Windows,
     pairs::{Step, Tally},
-    plan::Plan,
+    plan::{Cursor, Plan},
     runs::{Sums, sum_laid, sum_runs},
     stacks::Source,
     stored::{NEGATED, Next},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Group,
-    memory::{set_len, wipe_all},
+    memory::{set_len, wipe, wipe_all},
 };
 
 /// Memory that sums of sets work in, reused from one to the next.
@@ -76,6 +76,7 @@ fn sort(
             }
         }
     }
+    wipe(&mut cursors, Cursor::default());
     plan.fill_idle(order);
     plan
 }

@@ -22,7 +22,7 @@ pub(super) struct Plan {
     lanes: usize,
     /// Points of each run.
     lengths: Vec<u32>,
-    /// More points than a lane takes.
+    /// Most points that a lane takes.
     highest: usize,
     /// Rows of each stack.
     pub(super) heights: Vec<u32>,
@@ -41,7 +41,7 @@ struct Idle {
 /// Where the next point of a run goes: in the order of rows, and in a row of lanes.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Cursor {
-    pub(super) at: u32,
+    at: u32,
     stride: u32,
 }
 
@@ -78,9 +78,7 @@ impl Plan {
             rows += whole;
             if rest > 0 {
                 heights.push(1);
-                if rest < lanes {
-                    idle.push(Idle { row: rows, height: 1, first: rest });
-                }
+                idle.push(Idle { row: rows, height: 1, first: rest });
                 rows += 1;
             }
         }
@@ -159,6 +157,7 @@ pub(super) fn laid(lengths: Vec<u32>, points: &[u32], lanes: usize) -> (Plan, Ve
             order[cursor.advance()] = point;
         }
     }
+    wipe(&mut cursors, Cursor::default());
     plan.fill_idle(&mut order);
     (plan, order)
 }

@@ -42,7 +42,9 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
         let limbs = In::<P, L>::LIMBS;
         let mut one = [0; MOST_LIMBS];
         P::BaseField::limb_factor().to_limbs(&mut one[..limbs]);
-        let mut chains = [In::<P, L>::splat(&one[..limbs]); CHAINS];
+        let (mut chains, mut after) =
+            ([In::<P, L>::splat(&one[..limbs]); CHAINS], [In::<P, L>::zero(); CHAINS]);
+        let (mut chains, mut after) = (&mut chains, &mut after);
         products.clear();
         // A chain without a step repeats the last one, to the same result: it is read before it is written.
         let Some(&last) = steps.last() else { return true };
@@ -50,9 +52,10 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
         let tail: [Step; CHAINS] = std::array::from_fn(|chain| *rest.get(chain).unwrap_or(&last));
         let count = rounds.len() + usize::from(!rest.is_empty());
         let round = |at: usize| rounds.get(at).unwrap_or(&tail);
-        let zero = In::<P, L>::zero();
+        // Buffers outlive the rounds: what is returned by value would be copied from place to place.
+        let zero = [In::<P, L>::zero(); CHAINS];
+        let mut divisors = zero;
         for at in 0..count {
-            let mut divisors = [zero; CHAINS];
             for (step, divisor) in round(at).iter().zip(&mut divisors) {
                 let Step { into, from } = *step;
                 let [x1, x2] = [into, from].map(|row| &rows[row as usize].0.as_ref()[..limbs]);
@@ -61,50 +64,62 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
                 }
                 *divisor = In::<P, L>::read(x2).sub(In::<P, L>::read(x1));
             }
-            products.extend_from_slice(&chains);
+            products.extend_from_slice(chains);
             let ahead = round((at + 1).min(count - 1));
             bring_near(rows, ahead, |step| step.into, 0..limbs);
-            chains = multiply::<P, L>(&chains, &divisors, next);
+            multiply::<P, L>(chains, &divisors, after, next);
+            std::mem::swap(&mut chains, &mut after);
             bring_near(rows, ahead, |step| step.from, 0..limbs);
         }
-        if !invert::<P, L>(&mut chains) {
+        if !invert::<P, L>(chains) {
             return false;
         }
+        let (mut dy, mut inverses, mut slopes) = (zero, zero, zero);
+        let (mut x, mut back, mut rises) = (zero, zero, zero);
         for (at, before) in products.as_chunks::<CHAINS>().0.iter().enumerate().rev() {
-            let (mut x1, mut y1, mut x2) = ([zero; CHAINS], [zero; CHAINS], [zero; CHAINS]);
-            let (mut divisors, mut dy) = ([zero; CHAINS], [zero; CHAINS]);
+            let steps = round(at);
             for k in 0..CHAINS {
-                let Step { into, from } = round(at)[k];
-                let [one, two] = [into, from].map(|row| rows[row as usize].0.as_ref());
-                (x1[k], y1[k]) = (In::<P, L>::read(one), In::<P, L>::read(&one[limbs..]));
-                x2[k] = In::<P, L>::read(two);
-                dy[k] = In::<P, L>::read(&two[limbs..]).sub(y1[k]);
-                divisors[k] = x2[k].sub(x1[k]);
+                let [one, two] = both(rows, steps[k]);
+                divisors[k] = In::<P, L>::read(two).sub(In::<P, L>::read(one));
+                dy[k] = In::<P, L>::read(&two[limbs..]).sub(In::<P, L>::read(&one[limbs..]));
             }
             let ahead = round(at.saturating_sub(1));
-            let inverses = multiply::<P, L>(&chains, before, next);
+            multiply::<P, L>(chains, before, &mut inverses, next);
             bring_near(rows, ahead, |step| step.into, 0..limbs);
-            chains = multiply::<P, L>(&chains, &divisors, next);
+            multiply::<P, L>(chains, &divisors, after, next);
+            std::mem::swap(&mut chains, &mut after);
             bring_near(rows, ahead, |step| step.into, limbs..2 * limbs);
-            let slopes = multiply::<P, L>(&dy, &inverses, next);
+            multiply::<P, L>(&dy, &inverses, &mut slopes, next);
             bring_near(rows, ahead, |step| step.from, 0..limbs);
             let squares = L::squares([&slopes[0], &slopes[1]]);
             next.fetch(FETCHED);
             bring_near(rows, ahead, |step| step.from, limbs..2 * limbs);
-            let (mut x, mut back) = ([zero; CHAINS], [zero; CHAINS]);
             for k in 0..CHAINS {
-                x[k] = squares[k].sub_two(x1[k], x2[k]);
-                back[k] = x1[k].sub(x[k]);
+                let [one, two] = both(rows, steps[k]);
+                let x1 = In::<P, L>::read(one);
+                x[k] = squares[k].sub_two(x1, In::<P, L>::read(two));
+                back[k] = x1.sub(x[k]);
             }
-            let rises = multiply::<P, L>(&slopes, &back, next);
+            multiply::<P, L>(&slopes, &back, &mut rises, next);
+            // All are read before one is written: chains may share a step.
             for k in 0..CHAINS {
-                let row = rows[round(at)[k].into as usize].0.as_mut();
+                let [one, _] = both(rows, steps[k]);
+                rises[k] = rises[k].sub_one(In::<P, L>::read(&one[limbs..]));
+            }
+            for k in 0..CHAINS {
+                let row = rows[steps[k].into as usize].0.as_mut();
                 x[k].write(row);
-                rises[k].sub_one(y1[k]).write(&mut row[limbs..]);
+                rises[k].write(&mut row[limbs..]);
             }
         }
         true
     }
+}
+
+/// The rows of a step.
+#[inline(always)]
+fn both<A: AsRef<[[u64; 8]]>>(rows: &[Row<A>], step: Step) -> [&[[u64; 8]]; 2] {
+    [step.into, step.from].map(|row| rows[row as usize].0.as_ref())
 }
 
 /// Asks for columns of the next round's rows: what lies in the second-level cache takes as long to come
@@ -126,18 +141,18 @@ fn bring_near<A: AsRef<[[u64; 8]]>>(
 fn multiply<P: Group, L: Lanes>(
     a: &[In<P, L>; CHAINS],
     b: &[In<P, L>; CHAINS],
+    products: &mut [In<P, L>; CHAINS],
     next: &mut Next<'_>,
-) -> [In<P, L>; CHAINS] {
+) {
     if In::<P, L>::LIMBS <= 5 {
-        let products = L::products([&a[0], &a[1]], [&b[0], &b[1]]);
+        *products = L::products([&a[0], &a[1]], [&b[0], &b[1]]);
         next.fetch(FETCHED);
-        return products;
+        return;
     }
-    let first = L::product(&a[0], &b[0]);
+    products[0] = L::product(&a[0], &b[0]);
     next.fetch(FETCHED / 2);
-    let second = L::product(&a[1], &b[1]);
+    products[1] = L::product(&a[1], &b[1]);
     next.fetch(FETCHED.div_ceil(2));
-    [first, second]
 }
 
 /// Whether any lane's limbs are all zeros, as at infinity and hardly ever else.
