@@ -115,11 +115,11 @@ pub(crate) fn repeated<T: Copy>(value: T, len: usize) -> Vec<T> {
     values
 }
 
-/// Gives a vector this length, whatever its values are then.
+/// Gives a vector this length, whatever its values are then; with some to spare, for the next is much alike.
 pub(crate) fn set_len<T: Copy>(values: &mut Vec<T>, len: usize, blank: T) {
     if values.capacity() < len {
         wipe_all(values, blank);
-        *values = repeated(blank, len);
+        *values = repeated(blank, len + len / 8);
     }
     values.resize(len, blank);
 }

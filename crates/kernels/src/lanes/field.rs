@@ -17,6 +17,8 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     const WORDS: usize;
     /// Limbs of one element.
     const LIMBS: usize;
+    /// Whether two products take their steps by turns: there are registers for both.
+    const BY_TURNS: bool = false;
 
     /// Zero in all lanes.
     fn zero() -> Self;
@@ -32,7 +34,7 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     fn to_words(self, words: &mut [L]);
     /// The product, below `2p`, of elements below `6p`.
     fn mul(self, other: Self) -> Self;
-    /// Two products that do not depend on each other, by turns where there are registers for both.
+    /// Two products that do not depend on each other; see [`Element::BY_TURNS`].
     #[inline(always)]
     fn mul_two(a: [&Self; 2], b: [&Self; 2]) -> [Self; 2] {
         [a[0].mul(*b[0]), a[1].mul(*b[1])]
@@ -97,6 +99,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     const P: [u64; N] = split(T::MODULUS.0);
     /// `-1/p` modulo `2^52`; arkworks has it modulo `2^64`.
     const NEGATIVE_INVERSE: u64 = T::INV & MASK;
+
     /// `k` times the modulus, for small `k`.
     pub(super) const fn multiple(k: u64) -> [u64; N] {
         let (mut limbs, mut carry, mut i) = (Self::P, 0, 0);
@@ -287,6 +290,8 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for Prime<L, T, W, N> {
     const WORDS: usize = W;
     const LIMBS: usize = N;
+    // More limbs have more columns than there are registers.
+    const BY_TURNS: bool = N <= 5;
 
     #[inline(always)]
     fn zero() -> Self {
@@ -356,8 +361,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
 
     #[inline(always)]
     fn mul_two(a: [&Self; 2], b: [&Self; 2]) -> [Self; 2] {
-        // More limbs have more columns than there are registers.
-        if N > 5 {
+        if !Self::BY_TURNS {
             return [a[0].mul(*b[0]), a[1].mul(*b[1])];
         }
         Self::multiply(a, b)
@@ -365,7 +369,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
 
     #[inline(always)]
     fn square_two(a: [&Self; 2]) -> [Self; 2] {
-        if N > 5 {
+        if !Self::BY_TURNS {
             let ([first], [second]) = (Self::squares([a[0]]), Self::squares([a[1]]));
             return [first, second];
         }

@@ -33,7 +33,7 @@ pub(super) trait Adder<P: Group>: 'static {
     fn is_infinity(row: &Self::Row) -> bool;
     /// The points as arkworks has them.
     fn affine(rows: &[Self::Row]) -> Vec<Affine<P>>;
-    /// Takes all steps of a batch, and asks for what comes next meanwhile.
+    /// Takes all steps of a batch, of which there is one at least, and asks for what comes next meanwhile.
     fn add_rows(
         rows: &mut [Self::Row],
         steps: &[Step],

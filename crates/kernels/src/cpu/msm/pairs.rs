@@ -55,7 +55,7 @@ impl Tally {
         self.inversions.load(Ordering::Relaxed)
     }
 
-    /// A batch of so many additions.
+    /// A batch of so many additions; those of idle lanes are made too, and counted.
     pub(super) fn count(&self, additions: usize) {
         self.additions.fetch_add(additions as u64, Ordering::Relaxed);
         self.inversions.fetch_add(1, Ordering::Relaxed);

@@ -136,7 +136,7 @@ fn bring_near<A: AsRef<[[u64; 8]]>>(
         .for_each(|step| prefetch::soon(&rows[row(step) as usize].0.as_ref()[columns.clone()]));
 }
 
-/// The products of all chains, by turns if they are short; and points of the next tile are asked for.
+/// The products of all chains; and points of the next tile are asked for.
 #[inline(always)]
 fn multiply<P: Group, L: Lanes>(
     a: &[In<P, L>; CHAINS],
@@ -144,7 +144,7 @@ fn multiply<P: Group, L: Lanes>(
     products: &mut [In<P, L>; CHAINS],
     next: &mut Next<'_>,
 ) {
-    if In::<P, L>::LIMBS <= 5 {
+    if In::<P, L>::BY_TURNS {
         *products = L::products([&a[0], &a[1]], [&b[0], &b[1]]);
         next.fetch(FETCHED);
         return;

@@ -82,9 +82,6 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
         scratch: &mut Self::Scratch,
         tally: &Tally,
     ) {
-        if steps.is_empty() {
-            return;
-        }
         let products = &mut scratch.0;
         if !L::enable(Batch::<P, L> { rows, steps, next, products }) {
             let apart = set_apart::<P>(rows, steps);
