@@ -140,9 +140,8 @@ impl<F: Transformed> Ntt<F> {
 
     /// Transforms the values, from and to arkworks' form.
     pub fn run(&mut self) {
-        let mut values = self.resident.values(std::mem::take(&mut self.values));
+        let mut values = self.resident.values(&self.values);
         self.resident.to_odd_coset(&mut values);
-        self.values = vec![F::ZERO; self.domain.size()];
         self.resident.read(&values, &mut self.values);
     }
 }

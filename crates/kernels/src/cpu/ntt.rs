@@ -29,8 +29,8 @@ pub(super) struct Twiddles<F> {
     inverse: Vec<F>,
     /// `η^i / n`, bit-reversed: shifts coefficients to the odd coset.
     to_coset: OnceLock<Vec<F>>,
-    /// `η^-i / n`, bit-reversed: shifts them back.
-    from_coset: OnceLock<Vec<F>>,
+    /// `η^-i`, bit-reversed: shifts them back.
+    off_coset: OnceLock<Vec<F>>,
 }
 
 impl<F: PrimeField> Twiddles<F> {
@@ -41,13 +41,16 @@ impl<F: PrimeField> Twiddles<F> {
             forward: reversed_powers(F::one(), omega, levels),
             inverse: reversed_powers(F::one(), inverse(omega), levels),
             to_coset: OnceLock::new(),
-            from_coset: OnceLock::new(),
+            off_coset: OnceLock::new(),
         }
     }
 
     /// From evaluations on the domain to evaluations on its odd coset, both in natural order.
     pub(super) fn to_odd_coset(&self, values: &mut [F]) {
-        let shifts = self.to_coset.get_or_init(|| self.shifts(self.domain.eta()));
+        let shifts = self.to_coset.get_or_init(|| {
+            let over_size = inverse(F::from(self.domain.size() as u64));
+            reversed_powers(over_size, self.domain.eta(), self.domain.log_size())
+        });
         self.descend(values, 0, true, &|values, block| {
             inward(values, block, &self.inverse);
             scale(values, &shifts[block * values.len()..]);
@@ -55,14 +58,20 @@ impl<F: PrimeField> Twiddles<F> {
         });
     }
 
-    /// From evaluations on the odd coset to coefficients, both in natural order.
+    /// From evaluations on the domain to coefficients times its size, in bit-reversed order.
     pub(super) fn to_coefficients(&self, values: &mut [F]) {
-        let shifts = self.from_coset.get_or_init(|| self.shifts(inverse(self.domain.eta())));
+        self.descend(values, 0, false, &|values, block| inward(values, block, &self.inverse));
+    }
+
+    /// The same from evaluations on the odd coset.
+    pub(super) fn off_odd_coset(&self, values: &mut [F]) {
+        let shifts = self.off_coset.get_or_init(|| {
+            reversed_powers(F::one(), inverse(self.domain.eta()), self.domain.log_size())
+        });
         self.descend(values, 0, false, &|values, block| {
             inward(values, block, &self.inverse);
             scale(values, &shifts[block * values.len()..]);
         });
-        reverse_bits(values);
     }
 
     /// Visits every block that fits the cache, with the larger levels on the way in and, if wanted,
@@ -84,10 +93,6 @@ impl<F: PrimeField> Twiddles<F> {
         if and_back {
             each_share(values, |quarters| outward_two(quarters, block, &self.forward));
         }
-    }
-
-    fn shifts(&self, base: F) -> Vec<F> {
-        reversed_powers(inverse(F::from(self.domain.size() as u64)), base, self.domain.log_size())
     }
 }
 

@@ -7,10 +7,8 @@ use zeroize::Zeroize;
 use super::{evaluate, expect, ntt, wide_ntt};
 use crate::{
     DeviceError, Domain, Matrix, Path, Quotient, Scalar, Scalars,
-    lanes::residue::{
-        Eight, TO_NUMBER_FACTOR, Transformed, from_words_factor, limbs, to_words_factor,
-    },
-    memory::repeated,
+    lanes::residue::{Eight, Transformed},
+    memory::{repeated, wipe},
 };
 
 /// Evaluations in Montgomery form, wiped when dropped: they reveal the witness.
@@ -27,7 +25,7 @@ impl<F: Zeroize> Drop for Values<F> {
     fn drop(&mut self) {
         match &mut self.0 {
             Form::Words(values) => values.zeroize(),
-            Form::Lanes(values) => values.iter_mut().for_each(|eight| eight.0.zeroize()),
+            Form::Lanes(values) => wipe(values, Eight::ZERO),
         }
     }
 }
@@ -94,13 +92,12 @@ impl<F: Transformed> CpuDomain<F> {
     }
 
     /// Brings elements to the path's form.
-    pub(crate) fn values(&self, elements: Vec<F>) -> Values<F> {
+    pub(crate) fn values(&self, elements: &[F]) -> Values<F> {
         Values(match self.factors {
-            Factors::Words(_) => Form::Words(elements),
+            Factors::Words(_) => Form::Words(elements.to_vec()),
             Factors::Lanes(_) => {
                 let mut values = repeated(Eight::ZERO, elements.len() / 8);
-                let factor = from_words_factor::<F>();
-                with_lanes!(self.path, L => wide_ntt::import::<F, L>(&elements, &factor, &mut values));
+                with_lanes!(self.path, L => wide_ntt::import::<F, L>(elements, &mut values));
                 Form::Lanes(values)
             }
         })
@@ -111,19 +108,14 @@ impl<F: Transformed> CpuDomain<F> {
         match &values.0 {
             Form::Words(values) => elements.copy_from_slice(values),
             Form::Lanes(values) => {
-                let words = self.numbers(values, &to_words_factor::<F>());
+                let mut words = repeated(Scalar::default(), elements.len());
+                with_lanes!(self.path, L => wide_ntt::export::<F, L>(values, F::ONE, &mut words));
                 elements
                     .par_iter_mut()
                     .zip(&words)
                     .for_each(|(element, words)| *element = F::read_words_unchecked(words));
             }
         }
-    }
-
-    fn numbers(&self, values: &[Eight], factor: &[u64; 5]) -> Vec<Scalar> {
-        let mut numbers = repeated(Scalar::default(), 8 * values.len());
-        with_lanes!(self.path, L => wide_ntt::export::<F, L>(values, factor, &mut numbers));
-        numbers
     }
 
     /// A matrix times scalars.
@@ -139,7 +131,6 @@ impl<F: Transformed> CpuDomain<F> {
             }
             Factors::Lanes(_) => {
                 let mut values = repeated(Eight::ZERO, self.size() / 8);
-                let factor = from_words_factor::<F>();
                 let rows = values.par_chunks_mut(share / 8).enumerate();
                 rows.filter(|(at, _)| at * share < matrix.rows()).for_each_init(
                     || vec![F::ZERO; share],
@@ -147,7 +138,7 @@ impl<F: Transformed> CpuDomain<F> {
                         let sums = &mut sums[..8 * values.len()];
                         sums.fill(F::ZERO);
                         evaluate::rows(matrix, scalars, at * share, sums);
-                        with_lanes!(self.path, L => wide_ntt::import_share::<F, L>(sums, &factor, values));
+                        with_lanes!(self.path, L => wide_ntt::import_share::<F, L>(sums, values));
                         sums.iter_mut().for_each(Zeroize::zeroize);
                     },
                 );
@@ -157,7 +148,7 @@ impl<F: Transformed> CpuDomain<F> {
     }
 
     /// From evaluations on the domain to evaluations on its odd coset, both in natural order: two
-    /// transforms and the shift between them, the work of which a quotient does three.
+    /// transforms and the shift between them, most of the work of a quotient.
     pub(crate) fn to_odd_coset(&self, values: &mut Values<F>) {
         match (&mut values.0, &self.factors) {
             (Form::Words(values), Factors::Words(factors)) => factors.to_odd_coset(values),
@@ -168,7 +159,33 @@ impl<F: Transformed> CpuDomain<F> {
         }
     }
 
+    /// From evaluations on the domain to coefficients times its size, in bit-reversed order.
+    fn to_coefficients(&self, values: &mut Values<F>) {
+        match (&mut values.0, &self.factors) {
+            (Form::Words(values), Factors::Words(factors)) => factors.to_coefficients(values),
+            (Form::Lanes(values), Factors::Lanes(factors)) => {
+                with_lanes!(self.path, L => factors.to_coefficients::<L>(values));
+            }
+            _ => unreachable!("the values were checked"),
+        }
+    }
+
+    /// The same from evaluations on the odd coset.
+    fn off_odd_coset(&self, values: &mut Values<F>) {
+        match (&mut values.0, &self.factors) {
+            (Form::Words(values), Factors::Words(factors)) => factors.off_odd_coset(values),
+            (Form::Lanes(values), Factors::Lanes(factors)) => {
+                with_lanes!(self.path, L => factors.off_odd_coset::<L>(values));
+            }
+            _ => unreachable!("the values were checked"),
+        }
+    }
+
     /// The quotient of checked values.
+    ///
+    /// On the odd coset the vanishing polynomial is -2 everywhere: there `a ∘ b - c` is the quotient times
+    /// that. Coefficients take a transform less: modulo `X^n + 1` what is -2 times the quotient is the
+    /// product of `a` and `b` less `c`, and `c` is known by its coefficients without a way out.
     pub(super) fn quotient(
         &self,
         quotient: Quotient,
@@ -176,61 +193,92 @@ impl<F: Transformed> CpuDomain<F> {
         mut b: Values<F>,
     ) -> Scalars {
         let mut c = self.product(&a, &b);
-        rayon::join(
-            || self.to_odd_coset(&mut a),
-            || rayon::join(|| self.to_odd_coset(&mut b), || self.to_odd_coset(&mut c)),
+        let to_coset = |values: &mut Values<F>| self.to_odd_coset(values);
+        let ((), ((), ())) = rayon::join(
+            || to_coset(&mut a),
+            || {
+                rayon::join(
+                    || to_coset(&mut b),
+                    || match quotient {
+                        Quotient::OddCoset => to_coset(&mut c),
+                        Quotient::Coefficients => self.to_coefficients(&mut c),
+                    },
+                )
+            },
         );
-        self.multiply_subtract(&mut a, &b, &c);
-        drop((b, c));
-        // On the odd coset the vanishing polynomial is -2 everywhere.
-        let divisor = -F::from(2u64).inverse().expect("the field's characteristic is odd");
-        Scalars::new(match (&mut a.0, &self.factors, quotient) {
-            (Form::Words(a), Factors::Words(factors), quotient) => {
-                if quotient == Quotient::Coefficients {
-                    factors.to_coefficients(a);
-                    a.par_iter_mut().for_each(|a| *a *= divisor);
-                }
-                a.par_iter().map(number).collect()
+        Scalars::new(match quotient {
+            Quotient::OddCoset => self.remainder(&mut a, &b, &c),
+            Quotient::Coefficients => {
+                self.multiply(&mut a, &b);
+                drop(b);
+                self.off_odd_coset(&mut a);
+                let over = -F::from(2u64) * F::from(self.size() as u64);
+                self.difference(&a, &c, ntt::inverse(over))
             }
-            (Form::Lanes(a), Factors::Lanes(_), Quotient::OddCoset) => {
-                self.numbers(a, &TO_NUMBER_FACTOR)
-            }
-            (Form::Lanes(a), Factors::Lanes(factors), Quotient::Coefficients) => {
-                with_lanes!(self.path, L => factors.to_coefficients::<L>(a));
-                // The divisor's form in limbs, times limbs, would give limbs; over R' it gives numbers.
-                let over = F::limb_factor() * F::from(2u64).pow([256]);
-                let factor = limbs(divisor * over.inverse().expect("a power of two is not zero"));
-                let mut numbers = self.numbers(a, &factor);
-                ntt::reverse_bits(&mut numbers);
-                numbers
-            }
-            _ => unreachable!("the values were checked"),
         })
     }
 
+    /// `a ∘ b`.
     fn product(&self, a: &Values<F>, b: &Values<F>) -> Values<F> {
         Values(match (&a.0, &b.0) {
             (Form::Words(a), Form::Words(b)) => {
                 Form::Words(a.par_iter().zip(b).map(|(&a, &b)| a * b).collect())
             }
             (Form::Lanes(a), Form::Lanes(b)) => {
-                Form::Lanes(with_lanes!(self.path, L => wide_ntt::multiply::<F, L>(a, b)))
+                Form::Lanes(with_lanes!(self.path, L => wide_ntt::product::<F, L>(a, b)))
             }
             _ => unreachable!("the values were checked"),
         })
     }
 
-    /// `a ∘ b - c`, into `a`.
-    fn multiply_subtract(&self, a: &mut Values<F>, b: &Values<F>, c: &Values<F>) {
-        match (&mut a.0, &b.0, &c.0) {
-            (Form::Words(a), Form::Words(b), Form::Words(c)) => {
-                a.par_iter_mut().zip(b).zip(c).for_each(|((a, &b), &c)| *a = *a * b - c);
-            }
-            (Form::Lanes(a), Form::Lanes(b), Form::Lanes(c)) => {
-                with_lanes!(self.path, L => wide_ntt::multiply_subtract::<F, L>(a, b, c));
+    /// The same, into `a`.
+    fn multiply(&self, a: &mut Values<F>, b: &Values<F>) {
+        match (&mut a.0, &b.0) {
+            (Form::Words(a), Form::Words(b)) => a.par_iter_mut().zip(b).for_each(|(a, &b)| *a *= b),
+            (Form::Lanes(a), Form::Lanes(b)) => {
+                with_lanes!(self.path, L => wide_ntt::multiply::<F, L>(a, b));
             }
             _ => unreachable!("the values were checked"),
         }
+    }
+
+    /// The numbers `a ∘ b - c`; what becomes of `a` is of no use.
+    fn remainder(&self, a: &mut Values<F>, b: &Values<F>, c: &Values<F>) -> Vec<Scalar> {
+        match (&mut a.0, &b.0, &c.0) {
+            (Form::Words(a), Form::Words(b), Form::Words(c)) => {
+                let terms = a.par_iter().zip(b).zip(c);
+                terms.map(|((&a, &b), &c)| number(&(a * b - c))).collect()
+            }
+            (Form::Lanes(a), Form::Lanes(b), Form::Lanes(c)) => {
+                let mut numbers = repeated(Scalar::default(), self.size());
+                let factor = wide_ntt::number_factor();
+                with_lanes!(self.path, L => {
+                    wide_ntt::export_remainder::<F, L>(a, b, c, factor, &mut numbers);
+                });
+                numbers
+            }
+            _ => unreachable!("the values were checked"),
+        }
+    }
+
+    /// The numbers `a - b` times a factor, of products in bit-reversed order, in natural order.
+    fn difference(&self, a: &Values<F>, b: &Values<F>, factor: F) -> Vec<Scalar> {
+        let mut numbers = match (&a.0, &b.0) {
+            (Form::Words(a), Form::Words(b)) => {
+                a.par_iter().zip(b).map(|(&a, &b)| number(&((a - b) * factor))).collect()
+            }
+            (Form::Lanes(a), Form::Lanes(b)) => {
+                let mut numbers = repeated(Scalar::default(), self.size());
+                let factor = factor * wide_ntt::number_factor::<F>();
+                with_lanes!(self.path, L => {
+                    wide_ntt::export_difference::<F, L>(a, b, factor, &mut numbers);
+                });
+                numbers
+            }
+            _ => unreachable!("the values were checked"),
+        };
+        ntt::reverse_bits(&mut numbers);
+        numbers
     }
 }
 

@@ -347,7 +347,7 @@ fn quotients_equal_arkworks<C: Curve>(domain: Domain<C::Fr>) {
     for (path, (quotient, expected)) in paths().flat_map(|p| expected.iter().map(move |e| (p, e))) {
         let device = CpuOn(path);
         let resident = Device::<C>::prepare_domain(&device, domain).unwrap();
-        let (a, b) = (resident.values(a.clone()), resident.values(b.clone()));
+        let (a, b) = (resident.values(&a), resident.values(&b));
         let got = Device::<C>::quotient(&device, &resident, *quotient, a, b).unwrap();
         assert_eq!(got[..], words(expected)[..], "{path}: {quotient:?} of {size}");
     }
@@ -381,10 +381,20 @@ fn transforms_equal_their_slow_twins() {
         let mut there = values.clone();
         twiddles.to_odd_coset(&mut there);
         assert_eq!(there, reference::ntt::to_odd_coset(&domain, &values), "2^{log_size}");
+        let size = ark_bls12_381::Fr::from(domain.size() as u64);
+        let natural = |mut coefficients: Vec<ark_bls12_381::Fr>| {
+            ntt::reverse_bits(&mut coefficients);
+            coefficients.iter_mut().for_each(|value| *value /= size);
+            coefficients
+        };
         let mut back = there.clone();
-        twiddles.to_coefficients(&mut back);
+        twiddles.off_odd_coset(&mut back);
+        let back = natural(back);
         assert_eq!(back, reference::ntt::from_odd_coset(&domain, &there), "2^{log_size}");
         assert_eq!(back, reference::ntt::coefficients(&domain, &values), "2^{log_size}");
+        let mut direct = values.clone();
+        twiddles.to_coefficients(&mut direct);
+        assert_eq!(natural(direct), back, "2^{log_size}");
     }
 }
 
@@ -393,7 +403,7 @@ fn the_path_that_served_is_counted() {
     let before = counters::counters(Path::chosen());
     let path = Path::chosen();
     let domain = CpuDomain::<ark_bn254::Fr>::new(path, Domain::new(6).unwrap());
-    let values = || domain.values(vec![ark_bn254::Fr::ONE; 64]);
+    let values = || domain.values(&[ark_bn254::Fr::ONE; 64]);
     Device::<Bn254>::quotient(&Cpu, &domain, Quotient::OddCoset, values(), values()).unwrap();
     let _sum = bench::Msm::<<Bn254 as Curve>::G1Config>::dense(64).run();
     let after = counters::counters(path);

@@ -6,7 +6,7 @@ use super::{Lanes, Task, field::Element};
 
 /// How vectors of 52-bit numbers are multiplied.
 pub(crate) trait Multiply: Copy + Send + Sync + 'static {
-    /// A number below `2^52`, ready to be multiplied.
+    /// See [`Lanes::Factor`].
     type Factor: Copy;
 
     /// See [`Lanes::enable`].
@@ -24,6 +24,10 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     /// See [`Lanes::mul_add`].
     fn mul_add(a: Self::Factor, b: Self::Factor, low: __m512i, high: __m512i)
     -> (__m512i, __m512i);
+    /// See [`Lanes::mul_add_low`].
+    fn mul_add_low(a: Self::Factor, b: Self::Factor, low: __m512i) -> __m512i;
+    /// See [`Lanes::mul_add_high`].
+    fn mul_add_high(a: Self::Factor, b: Self::Factor, high: __m512i) -> __m512i;
     /// See [`Lanes::mul_low`].
     fn mul_low(limb: __m512i, by: Self::Factor) -> Self::Factor;
 }
@@ -171,6 +175,16 @@ impl<M: Multiply> Lanes for Avx512<M> {
     fn mul_add(a: M::Factor, b: M::Factor, low: Self, high: Self) -> (Self, Self) {
         let (low, high) = M::mul_add(a, b, low.0, high.0);
         (Self::new(low), Self::new(high))
+    }
+
+    #[inline(always)]
+    fn mul_add_low(a: M::Factor, b: M::Factor, low: Self) -> Self {
+        Self::new(M::mul_add_low(a, b, low.0))
+    }
+
+    #[inline(always)]
+    fn mul_add_high(a: M::Factor, b: M::Factor, high: Self) -> Self {
+        Self::new(M::mul_add_high(a, b, high.0))
     }
 
     #[inline(always)]

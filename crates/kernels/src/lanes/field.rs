@@ -96,7 +96,7 @@ impl<L: Copy, T, const W: usize, const N: usize> Copy for Prime<L, T, W, N> {}
 type Columns<L> = [L; 16];
 
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, N> {
-    const P: [u64; N] = split(T::MODULUS.0);
+    pub(super) const P: [u64; N] = split(T::MODULUS.0);
     /// `-1/p` modulo `2^52`; arkworks has it modulo `2^64`.
     const NEGATIVE_INVERSE: u64 = T::INV & MASK;
 
@@ -125,7 +125,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
 
     /// How many low halves of an `N` by `N` product fall into a column; of high halves, as many as of
     /// low halves into the column before.
-    const fn halves(column: usize) -> u64 {
+    pub(super) const fn halves(column: usize) -> u64 {
         if column < N { column as u64 + 1 } else { (2 * N).saturating_sub(column + 1) as u64 }
     }
 
@@ -249,7 +249,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     }
 
     /// Bits of the highest limb below those that tell about how many times `p` a value is.
-    const HIGH: u32 = Self::P[N - 1].ilog2();
+    pub(super) const HIGH: u32 = Self::P[N - 1].ilog2();
 
     /// Limbs of the multiples of `p` that make a value positive and less than `2p`, by the highest four bits
     /// that count.

@@ -82,6 +82,7 @@ impl Multiply for ByFloats {
         // SAFETY: as above.
         unsafe {
             let exponent = _mm512_set1_pd(TWO_52);
+            let limb = _mm512_and_si512(limb, _mm512_set1_epi64(MASK as i64));
             let biased = _mm512_or_si512(limb, _mm512_castpd_si512(exponent));
             _mm512_sub_pd(_mm512_castsi512_pd(biased), exponent)
         }
@@ -105,12 +106,21 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
+    fn mul_add_low(a: __m512d, b: __m512d, low: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_add_epi64(low, _mm512_castpd_si512(halves(a, b).0)) }
+    }
+
+    #[inline(always)]
+    fn mul_add_high(a: __m512d, b: __m512d, high: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_add_epi64(high, _mm512_castpd_si512(high_half(a, b))) }
+    }
+
+    #[inline(always)]
     fn mul_low(limb: __m512i, by: __m512d) -> __m512d {
         // SAFETY: as above.
-        unsafe {
-            let limb = _mm512_and_si512(limb, _mm512_set1_epi64(MASK as i64));
-            _mm512_sub_pd(halves(Self::factor(limb), by).0, _mm512_set1_pd(TWO_52))
-        }
+        unsafe { _mm512_sub_pd(halves(Self::factor(limb), by).0, _mm512_set1_pd(TWO_52)) }
     }
 }
 
@@ -122,8 +132,18 @@ impl Multiply for ByFloats {
 unsafe fn halves(a: __m512d, b: __m512d) -> (__m512d, __m512d) {
     // SAFETY: the caller's.
     unsafe {
-        let high = _mm512_fmadd_round_pd::<TRUNCATE>(a, b, _mm512_set1_pd(TWO_104));
+        let high = high_half(a, b);
         let rest = _mm512_sub_pd(_mm512_set1_pd(TWO_104 + TWO_52), high);
         (_mm512_fmadd_round_pd::<TRUNCATE>(a, b, rest), high)
     }
+}
+
+/// `2^104` plus `2^52` times the high half.
+///
+/// # Safety
+/// As for every block here.
+#[inline(always)]
+unsafe fn high_half(a: __m512d, b: __m512d) -> __m512d {
+    // SAFETY: the caller's.
+    unsafe { _mm512_fmadd_round_pd::<TRUNCATE>(a, b, _mm512_set1_pd(TWO_104)) }
 }

@@ -81,8 +81,19 @@ impl Multiply for ByIntegers {
 
     #[inline(always)]
     fn mul_add(a: __m512i, b: __m512i, low: __m512i, high: __m512i) -> (__m512i, __m512i) {
+        (Self::mul_add_low(a, b, low), Self::mul_add_high(a, b, high))
+    }
+
+    #[inline(always)]
+    fn mul_add_low(a: __m512i, b: __m512i, low: __m512i) -> __m512i {
         // SAFETY: as above.
-        unsafe { (_mm512_madd52lo_epu64(low, a, b), _mm512_madd52hi_epu64(high, a, b)) }
+        unsafe { _mm512_madd52lo_epu64(low, a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add_high(a: __m512i, b: __m512i, high: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_madd52hi_epu64(high, a, b) }
     }
 
     #[inline(always)]

@@ -15,6 +15,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod constant;
 pub(crate) mod field;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod fma;
@@ -58,7 +59,7 @@ pub trait Task<L> {
 /// Where a type stands for instructions that not every processor has, its other methods may be called
 /// only below [`Lanes::enable`], and that only where the processor has them.
 pub trait Lanes: Copy + Send + Sync + 'static {
-    /// A number below `2^52`, ready to be multiplied.
+    /// A number of 52 bits, ready to be multiplied.
     type Factor: Copy;
 
     /// Does work below a function that enables the instructions; the processor must have them.
@@ -99,12 +100,16 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// Takes row `i` of eight rows as lane `i` of eight columns.
     fn transpose(rows: &mut [Self; 8]);
 
-    /// Makes a number below `2^52` a factor.
+    /// Makes the number's low 52 bits a factor.
     fn factor(self) -> Self::Factor;
     /// What a column starts from that will take so many low and high halves of products.
     fn column(low: u64, high: u64) -> Self;
     /// Adds the low 52 bits of a product to one column and the high 52 bits to another.
     fn mul_add(a: Self::Factor, b: Self::Factor, low: Self, high: Self) -> (Self, Self);
+    /// Adds the low 52 bits alone.
+    fn mul_add_low(a: Self::Factor, b: Self::Factor, low: Self) -> Self;
+    /// Adds the high 52 bits alone.
+    fn mul_add_high(a: Self::Factor, b: Self::Factor, high: Self) -> Self;
     /// [`Element::mul`], out of line: a dozen copies of it in one loop would not fit the cache that
     /// feeds the processor's decoder.
     fn product<E: Element<Self>>(a: &E, b: &E) -> E;

@@ -1,21 +1,21 @@
-//! What a transform does to scalars in lanes: additions whose reductions are put off.
+//! What a transform does to scalars in lanes: additions whose carries and reductions are put off.
 //!
-//! A *kept* value is below `4p` (and `2^-40` of it more); products are below `5p/4` where one factor is
-//! below `8p` and the other a product or below `p`, since `R'` is at least 35 times `p`. Sums and
-//! differences are taken limb by limb, and only then carried, or first brought below `4p` by one look at
-//! the highest limb.
+//! Values are below `R'`, which is at least 35 times `p`; limbs may be negative or longer than 52 bits
+//! until carries are taken. Products with constants ([`super::constant`]) take any value and leave one
+//! below `2p`; a Montgomery product, where one factor is below `20p` and the other a product, as well.
+//! [`Residue::settle`] brings a value below `35p` below `4p`, by one look at the highest limb.
 
 use ark_ff::{Fp, MontBackend, MontConfig, PrimeField};
 
+pub(crate) use super::constant::{Constant, SCALAR_LIMBS};
 use super::{
-    Lanes, each,
+    Lanes, MASK,
+    constant::Splat,
+    each,
     field::{Element, Prime, split},
     vectored::Vectored,
 };
 use crate::{SCALAR_WORDS, Words};
-
-/// Limbs of a scalar.
-pub(crate) const SCALAR_LIMBS: usize = 5;
 
 /// Eight scalars in memory, limb by limb.
 #[derive(Clone, Copy)]
@@ -27,13 +27,22 @@ impl Eight {
 }
 
 /// A scalar field whose elements are transformed in lanes.
+#[allow(private_interfaces)]
 pub trait Transformed: PrimeField + Vectored + Words {
     /// Eight elements.
     type InLanes<L: Lanes>: Residue<L>;
+
+    /// The element as a constant.
+    fn constant(self) -> Constant;
 }
 
+#[allow(private_interfaces)]
 impl<T: MontConfig<SCALAR_WORDS>> Transformed for Fp<MontBackend<T, SCALAR_WORDS>, SCALAR_WORDS> {
     type InLanes<L: Lanes> = Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS>;
+
+    fn constant(self) -> Constant {
+        Constant::new(limbs(self), split(T::MODULUS.0), T::INV & MASK)
+    }
 }
 
 /// Eight scalars in lanes.
@@ -44,23 +53,49 @@ pub trait Residue<L: Lanes>: Element<L> {
     fn load(eight: &Eight) -> Self {
         Self::read(&eight.0)
     }
-    /// Writes carried limbs.
+    /// Writes the limbs as they are.
     #[inline(always)]
     fn store(self, eight: &mut Eight) {
         self.write(&mut eight.0);
     }
     /// The sum, not carried.
     fn plus(self, other: Self) -> Self;
-    /// The difference plus twice or four times the modulus, which makes it positive; not carried.
+    /// The difference plus so many times the modulus (2, 4, 8 or 16), which makes it positive; not carried.
     fn minus(self, other: Self, multiple: u64) -> Self;
     /// Takes the carries.
     fn carry(self) -> Self;
-    /// Brings a value below `8p` below `4p`, and takes the carries.
-    fn keep(self) -> Self;
-    /// Brings a value at most `p` below it.
+    /// Products of any values with constants, below `2p` and not carried; see [`super::constant`].
+    fn times<const K: usize>(values: [Self; K], constants: [&Splat<L>; K]) -> [Self; K];
+    /// Brings a value below `35p` below `4p`, and takes the carries.
+    fn settle(self) -> Self;
+    /// Brings a value below `2p` below `p`.
     fn canonical(self) -> Self;
     /// Each lane takes the place of a vector, and each vector of a lane.
     fn transpose(eights: &mut [Eight; 8]);
+}
+
+impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS> {
+    /// Bits of the highest limb below the four that tell about how many times `p` a value is.
+    const SETTLED: u32 = Self::HIGH + 2;
+
+    /// Limbs of the multiples of `p` that a value holds for certain, by those four bits. The bits are taken
+    /// of uncarried limbs: what those below can carry, either way, is less than [`Self::CARRIED`].
+    const HELD: [[u64; 16]; SCALAR_LIMBS] = {
+        let (mut held, mut sixteenth) = ([[0; 16]; SCALAR_LIMBS], 1);
+        while sixteenth < 16 {
+            let least = ((sixteenth as u64) << Self::SETTLED) - 2 * Self::CARRIED;
+            let multiple = Self::multiple(least / (Self::P[SCALAR_LIMBS - 1] + 1));
+            let mut i = 0;
+            while i < SCALAR_LIMBS {
+                held[i][sixteenth] = multiple[i];
+                i += 1;
+            }
+            sixteenth += 1;
+        }
+        held
+    };
+
+    const CARRIED: u64 = 1 << 12;
 }
 
 #[allow(private_interfaces)]
@@ -73,8 +108,9 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Residue<L> for Prime<L, T, SCALAR_WO
 
     #[inline(always)]
     fn minus(mut self, other: Self, multiple: u64) -> Self {
-        let multiples = const { [Self::multiple(2), Self::multiple(4)] };
-        let multiple = &multiples[(multiple == 4) as usize];
+        let multiples =
+            const { [Self::multiple(2), Self::multiple(4), Self::multiple(8), Self::multiple(16)] };
+        let multiple = &multiples[multiple.ilog2() as usize - 1];
         each!(5, |i| self.0[i] = self.0[i].add(L::splat(multiple[i])).sub(other.0[i]));
         self
     }
@@ -85,11 +121,15 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Residue<L> for Prime<L, T, SCALAR_WO
     }
 
     #[inline(always)]
-    fn keep(mut self) -> Self {
-        let four = const { Self::multiple(4) };
-        // What the limbs below can still carry is less than 16; a value that close stays as it is.
-        let over = L::splat(four[4] + 16).sub(self.0[4]).negative();
-        each!(5, |i| self.0[i] = self.0[i].sub(over.and(L::splat(four[i]))));
+    fn times<const K: usize>(values: [Self; K], constants: [&Splat<L>; K]) -> [Self; K] {
+        Self::scale(values, constants)
+    }
+
+    #[inline(always)]
+    fn settle(mut self) -> Self {
+        let held = const { &Self::HELD };
+        let high = self.0[SCALAR_LIMBS - 1].add(L::splat(Self::CARRIED)).sar(Self::SETTLED);
+        each!(5, |i| self.0[i] = self.0[i].sub(high.look_up(&held[i])));
         Self::carried(self.0)
     }
 
@@ -116,27 +156,170 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Residue<L> for Prime<L, T, SCALAR_WO
     }
 }
 
-/// A scalar's limbs, in the form that lanes multiply.
+/// A scalar's limbs, in the form that lanes multiply with each other.
 pub(crate) fn limbs<F: Transformed>(value: F) -> [u64; SCALAR_LIMBS] {
-    words_as_limbs(value * F::limb_factor())
-}
-
-/// What takes words in Montgomery form to limbs: a product with it divides by `R'` and multiplies by
-/// the number `2^264`, which is the form in words of `2^8`.
-pub(crate) fn from_words_factor<F: Transformed>() -> [u64; SCALAR_LIMBS] {
-    words_as_limbs(F::from(1u64 << 8))
-}
-
-/// And back: the number `2^256`, which is the form in words of 1.
-pub(crate) fn to_words_factor<F: Transformed>() -> [u64; SCALAR_LIMBS] {
-    words_as_limbs(F::ONE)
-}
-
-/// What takes limbs to plain numbers.
-pub(crate) const TO_NUMBER_FACTOR: [u64; SCALAR_LIMBS] = [1, 0, 0, 0, 0];
-
-fn words_as_limbs<F: Transformed>(value: F) -> [u64; SCALAR_LIMBS] {
     let mut words = [0; SCALAR_WORDS];
-    value.write_words(&mut words);
+    (value * F::limb_factor()).write_words(&mut words);
     split(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use ark_std::{rand::Rng, test_rng};
+
+    use super::*;
+    use crate::lanes::{LIMB, Task, words::Words as Plain};
+
+    fn modulus<F: Transformed>() -> [u64; SCALAR_LIMBS] {
+        split::<SCALAR_WORDS, SCALAR_LIMBS>(std::array::from_fn(|i| F::MODULUS.as_ref()[i]))
+    }
+
+    /// The element that limbs stand for, some of which may be negative.
+    fn element<F: Transformed>(limbs: [u64; SCALAR_LIMBS]) -> F {
+        let base = F::from(1u64 << LIMB);
+        limbs.into_iter().rev().fold(F::ZERO, |value, limb| {
+            let limb = limb as i64;
+            let size = F::from(limb.unsigned_abs());
+            value * base + if limb < 0 { -size } else { size }
+        })
+    }
+
+    /// The limbs after their carries, but for the highest.
+    fn carried(limbs: [u64; SCALAR_LIMBS]) -> [i64; SCALAR_LIMBS] {
+        let mut carry = 0;
+        let mut carried = limbs.map(|limb| {
+            let limb = limb as i64 + carry;
+            carry = limb >> LIMB;
+            limb & MASK as i64
+        });
+        carried[SCALAR_LIMBS - 1] += carry << LIMB;
+        carried
+    }
+
+    /// Whether limbs stand for a number that is not negative and below so many times the modulus.
+    fn is_below<F: Transformed>(limbs: [u64; SCALAR_LIMBS], times: u64) -> bool {
+        let most = carried(modulus::<F>().map(|limb| limb * times));
+        let value = carried(limbs);
+        value[SCALAR_LIMBS - 1] >= 0 && value.iter().rev().lt(most.iter().rev())
+    }
+
+    /// Limbs at the edges and random ones, of which the highest stays below a bound; of some, the carries are
+    /// not taken, and some are negative.
+    fn limbs_of_kind(
+        kind: usize,
+        p: [u64; SCALAR_LIMBS],
+        bound: u64,
+        rng: &mut impl Rng,
+    ) -> [u64; SCALAR_LIMBS] {
+        let mut limbs: [u64; SCALAR_LIMBS] = std::array::from_fn(|_| rng.r#gen::<u64>() & MASK);
+        limbs[SCALAR_LIMBS - 1] %= bound;
+        match kind {
+            0 => return [0; SCALAR_LIMBS],
+            1 => return [1, 0, 0, 0, 0],
+            2 => limbs = [p[0] - 1, p[1], p[2], p[3], p[4]],
+            3 => limbs = p,
+            4 => limbs = p.map(|limb| 2 * limb),
+            5 => limbs = [MASK, MASK, MASK, MASK, bound - 1],
+            6 => {}
+            _ => {
+                // Longer limbs, and negative ones below a highest that makes up for them.
+                limbs[SCALAR_LIMBS - 1] = limbs[SCALAR_LIMBS - 1].clamp(1 << 12, bound - (1 << 12));
+                for limb in &mut limbs[..SCALAR_LIMBS - 1] {
+                    *limb = (*limb << 8).wrapping_sub(rng.r#gen::<u64>() >> 4);
+                }
+            }
+        }
+        limbs
+    }
+
+    fn rows(eight: &Eight) -> [[u64; SCALAR_LIMBS]; 8] {
+        std::array::from_fn(|lane| eight.0.map(|limb| limb[lane]))
+    }
+
+    struct Checks<F>(std::marker::PhantomData<F>);
+
+    impl<F: Transformed, L: Lanes> Task<L> for Checks<F> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run(self) {
+            let rng = &mut test_rng();
+            let p = modulus::<F>();
+            let edges = [F::ZERO, F::ONE, -F::ONE, F::from(2u64).inverse().unwrap()];
+            for round in 0..64 {
+                let mut eights = [Eight::ZERO; 2];
+                let bounds = [35 * p[SCALAR_LIMBS - 1], MASK + 1];
+                for (at, (eight, bound)) in eights.iter_mut().zip(bounds).enumerate() {
+                    for lane in 0..8 {
+                        let limbs = limbs_of_kind((lane + at * round) % 8, p, bound, rng);
+                        (0..SCALAR_LIMBS).for_each(|limb| eight.0[limb][lane] = limbs[limb]);
+                    }
+                }
+                let values = [F::InLanes::<L>::load(&eights[0]), F::InLanes::<L>::load(&eights[1])];
+                let given = [rows(&eights[0]), rows(&eights[1])];
+                let constants: [F; 2] = std::array::from_fn(|i| {
+                    edges.get(round % 8 + i).copied().unwrap_or(F::rand(rng))
+                });
+                let splats =
+                    [Splat::new(&constants[0].constant()), Splat::new(&constants[1].constant())];
+                let products = Residue::times(values, [&splats[0], &splats[1]]);
+                let [alone] = Residue::times([values[1]], [&splats[1]]);
+                let mut out = [Eight::ZERO; 6];
+                products[0].store(&mut out[0]);
+                products[1].store(&mut out[1]);
+                alone.store(&mut out[2]);
+                values[0].settle().store(&mut out[3]);
+                products[0].carry().canonical().store(&mut out[4]);
+                products[0].minus(products[1], 2).plus(values[0]).store(&mut out[5]);
+                let out = out.map(|eight| rows(&eight));
+                for lane in 0..8 {
+                    let [a, b] = [element::<F>(given[0][lane]), element::<F>(given[1][lane])];
+                    let expected = [a * constants[0], b * constants[1]];
+                    for (at, times) in [(0, 2), (1, 2), (2, 2), (3, 4), (4, 1)] {
+                        assert!(is_below::<F>(out[at][lane], times), "{at}, round {round}");
+                    }
+                    assert_eq!(element::<F>(out[0][lane]), expected[0], "product, round {round}");
+                    assert_eq!(element::<F>(out[1][lane]), expected[1], "product, round {round}");
+                    assert_eq!(element::<F>(out[2][lane]), expected[1], "alone, round {round}");
+                    assert_eq!(element::<F>(out[3][lane]), a, "settled, round {round}");
+                    assert_eq!(element::<F>(out[4][lane]), expected[0], "canonical, round {round}");
+                    assert_eq!(
+                        element::<F>(out[5][lane]),
+                        expected[0] - expected[1] + a,
+                        "sums, round {round}"
+                    );
+                    for settled in [out[3][lane], out[4][lane]] {
+                        assert!(settled.iter().all(|&limb| limb <= MASK), "round {round}");
+                    }
+                }
+            }
+        }
+    }
+
+    fn hold<L: Lanes>() {
+        L::enable(Checks::<ark_bn254::Fr>(std::marker::PhantomData));
+        L::enable(Checks::<ark_bls12_381::Fr>(std::marker::PhantomData));
+    }
+
+    #[test]
+    fn products_with_constants_on_plain_words_equal_arkworks() {
+        hold::<Plain>();
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn products_with_constants_on_floating_point_equal_arkworks() {
+        if crate::lanes::fma::available() {
+            hold::<crate::lanes::fma::Fma>();
+        }
+    }
+
+    /// Where the processor lacks the instructions, the tests of the device run this on an emulated one.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn products_with_constants_on_integer_multiply_add_equal_arkworks() {
+        if crate::lanes::ifma::available() {
+            hold::<crate::lanes::ifma::Ifma>();
+        }
+    }
 }

@@ -89,8 +89,7 @@ impl Lanes for Words {
 
     #[inline(never)]
     fn factor(self) -> Self {
-        assert!(self.0.iter().all(|&word| word <= MASK), "a factor is a carried limb");
-        self
+        self.and(Self::splat(MASK))
     }
 
     fn column(_low: u64, _high: u64) -> Self {
@@ -106,6 +105,14 @@ impl Lanes for Words {
             Self(std::array::from_fn(|lane| (product(lane) >> LIMB) as u64)),
         );
         (low.add(lows), high.add(highs))
+    }
+
+    fn mul_add_low(a: Self, b: Self, low: Self) -> Self {
+        Self::mul_add(a, b, low, low).0
+    }
+
+    fn mul_add_high(a: Self, b: Self, high: Self) -> Self {
+        Self::mul_add(a, b, high, high).1
     }
 
     #[inline(never)]

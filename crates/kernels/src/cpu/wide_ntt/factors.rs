@@ -1,99 +1,76 @@
 //! The factors of a domain's transforms in lanes.
 //!
-//! The three levels inside a vector of eight need seven factors for each; all of them follow from one
-//! ([`Eighth`]), and a product takes less time than the memory that a table of them would be read from.
-//! So do the eight coset shifts of a vector.
+//! Inside a vector of eight neighbours there are three more levels, with seven factors for each vector.
+//! All of them, and the eight coset shifts, follow from one power of the domain's `η`, and products take
+//! less time than the memory that a table of them would be read from; see [`super::inside`].
 
-use std::sync::OnceLock;
+use rayon::prelude::*;
 
 use crate::{
     Domain,
     cpu::ntt::{inverse, reversed_powers},
-    lanes::residue::{Eight, SCALAR_LIMBS, Transformed, limbs},
+    lanes::residue::{Constant, Eight, SCALAR_LIMBS, Transformed, limbs},
 };
-
-pub(super) type Limbs = [u64; SCALAR_LIMBS];
 
 /// The factors of one direction.
 pub(super) struct Direction {
     /// Factors of the levels above eight, in bit-reversed order.
-    pub(super) broad: Vec<Limbs>,
-    /// For eight neighbouring vectors, their factors of the last level's first pair.
-    pub(super) narrow: Vec<Eight>,
-    /// From those to the other factors: a fourth and an eighth root of unity.
-    pub(super) roots: [Limbs; 2],
+    pub(super) broad: Vec<Constant>,
+    /// For eight neighbouring vectors, the powers of `η` that their first elements' places stand for.
+    pub(super) firsts: Vec<Eight>,
+    /// The factors of a transform of eight: a fourth and two eighth roots of unity.
+    pub(super) roots: [Constant; 3],
+    /// The number 1, in the form that lanes multiply with each other.
+    pub(super) one: [u64; SCALAR_LIMBS],
 }
 
 impl Direction {
-    fn new<F: Transformed>(domain: &Domain<F>, omega: F) -> Self {
-        let log_size = domain.log_size();
+    fn new<F: Transformed>(domain: &Domain<F>, eta: F) -> Self {
+        let (log_size, omega) = (domain.log_size(), eta.square());
         let eighth = omega.pow([domain.size() as u64 / 8]);
+        let fourth = eighth.square();
         let broad = reversed_powers(F::one(), omega.pow([8]), log_size - 4);
         Self {
-            broad: broad.into_iter().map(limbs).collect(),
-            narrow: eights(&reversed_powers(F::one(), omega, log_size - 3)),
-            roots: [limbs(eighth.square()), limbs(eighth)],
+            broad: broad.into_par_iter().map(Transformed::constant).collect(),
+            firsts: eights(&reversed_powers(F::one(), eta, log_size - 3)),
+            roots: [fourth, eighth, eighth * fourth].map(Transformed::constant),
+            one: limbs(F::ONE),
         }
     }
-}
-
-/// Shifts by the powers of a point over the size of the domain, in bit-reversed order.
-pub(super) struct Shifts {
-    /// For eight neighbouring vectors, the shifts of their first elements.
-    pub(super) firsts: Vec<Eight>,
-    /// From the first element's to the others'.
-    pub(super) steps: [Limbs; 8],
 }
 
 /// A domain's factors.
-pub(super) struct Factors<F> {
-    pub(super) domain: Domain<F>,
+pub(super) struct Factors {
     pub(super) forward: Direction,
     pub(super) inverse: Direction,
-    to_coset: OnceLock<Shifts>,
-    from_coset: OnceLock<Shifts>,
+    /// From the coset shift of a vector's first element to those of all, over the domain's size.
+    pub(super) to_coset: [Constant; 8],
+    /// The same for the way back, but for the size.
+    pub(super) off_coset: [Constant; 8],
 }
 
-impl<F: Transformed> Factors<F> {
+impl Factors {
     /// The factors of a domain of at least 64 points.
-    pub(super) fn new(domain: Domain<F>) -> Self {
-        let omega = domain.omega();
+    pub(super) fn new<F: Transformed>(domain: &Domain<F>) -> Self {
+        let (eta, over_eta) = (domain.eta(), inverse(domain.eta()));
+        let size = domain.size() as u64;
+        let steps = |factor: F, base: F| {
+            let steps = reversed_powers(factor, base.pow([size / 8]), 3);
+            std::array::from_fn(|i| steps[i].constant())
+        };
         Self {
-            domain,
-            forward: Direction::new(&domain, omega),
-            inverse: Direction::new(&domain, inverse(omega)),
-            to_coset: OnceLock::new(),
-            from_coset: OnceLock::new(),
-        }
-    }
-
-    /// From coefficients times the size to evaluations on the odd coset.
-    pub(super) fn to_coset(&self) -> &Shifts {
-        self.to_coset.get_or_init(|| self.shifts(self.domain.eta()))
-    }
-
-    /// And back.
-    pub(super) fn off_coset(&self) -> &Shifts {
-        self.from_coset.get_or_init(|| self.shifts(inverse(self.domain.eta())))
-    }
-
-    fn shifts(&self, base: F) -> Shifts {
-        let size = self.domain.size() as u64;
-        let over_size = inverse(F::from(size));
-        let firsts = reversed_powers(over_size, base, self.domain.log_size() - 3);
-        let steps = reversed_powers(F::one(), base.pow([size / 8]), 3);
-        let mut step = steps.into_iter().map(limbs);
-        Shifts {
-            firsts: eights(&firsts),
-            steps: std::array::from_fn(|_| step.next().expect("eight of them")),
+            forward: Direction::new(domain, eta),
+            inverse: Direction::new(domain, over_eta),
+            to_coset: steps(inverse(F::from(size)), eta),
+            off_coset: steps(F::one(), over_eta),
         }
     }
 }
 
-/// Elements side by side.
+/// Elements side by side, in the form that lanes multiply with each other.
 fn eights<F: Transformed>(values: &[F]) -> Vec<Eight> {
     let eight = |values: &[F]| {
-        let mut eight = Eight::ZERO;
+        let mut eight = Eight([[0; 8]; SCALAR_LIMBS]);
         for (lane, &value) in values.iter().enumerate() {
             for (limb, word) in limbs(value).into_iter().enumerate() {
                 eight.0[limb][lane] = word;
@@ -101,5 +78,5 @@ fn eights<F: Transformed>(values: &[F]) -> Vec<Eight> {
         }
         eight
     };
-    values.chunks(8).map(eight).collect()
+    values.par_chunks(8).map(eight).collect()
 }

@@ -1,16 +1,20 @@
-//! What is done to all elements alike: the way into limbs and out, products and differences.
+//! What is done to all elements alike: the way into limbs and out, and products.
+//!
+//! Limbs are those of `v·R`, the Montgomery form in words (`R = 2^256`). A product in lanes divides by
+//! `R' = 2^260`, so that it is `v·R²/R'`, which [`number_factor`] takes back.
 
 use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-use super::factors::Limbs;
+use super::levels::Of;
 use crate::{
     SCALAR_WORDS, Scalar,
     lanes::{
         Lanes, Task,
+        constant::Splat,
         field::Element,
-        residue::{Eight, Residue, Transformed},
+        residue::{Constant, Eight, Residue, Transformed},
     },
     memory::repeated,
 };
@@ -18,30 +22,25 @@ use crate::{
 /// Vectors that a thread takes at a time.
 const SHARE: usize = 1 << 7;
 
-type Of<F, L> = <F as Transformed>::InLanes<L>;
+/// What takes products to numbers.
+pub(in crate::cpu) fn number_factor<F: Transformed>() -> F {
+    let bits = 2 * 64 * SCALAR_WORDS as u64 - 260;
+    F::from(2u64).pow([bits]).inverse().expect("a power of two is not zero")
+}
 
-/// Reads elements' words, times a factor; `values` has a vector for each eight.
-pub(in crate::cpu) fn import<F: Transformed, L: Lanes>(
-    elements: &[F],
-    factor: &Limbs,
-    values: &mut [Eight],
-) {
+/// Reads elements' words; `values` has a vector for each eight, and there are pairs of vectors.
+pub(in crate::cpu) fn import<F: Transformed, L: Lanes>(elements: &[F], values: &mut [Eight]) {
     let shares = values.par_chunks_mut(SHARE).zip(elements.par_chunks(8 * SHARE));
-    shares.for_each(|(values, elements)| import_share::<F, L>(elements, factor, values));
+    shares.for_each(|(values, elements)| import_share::<F, L>(elements, values));
 }
 
 /// The same, by this thread.
-pub(in crate::cpu) fn import_share<F: Transformed, L: Lanes>(
-    elements: &[F],
-    factor: &Limbs,
-    values: &mut [Eight],
-) {
-    L::enable(Import { elements, factor, values });
+pub(in crate::cpu) fn import_share<F: Transformed, L: Lanes>(elements: &[F], values: &mut [Eight]) {
+    L::enable(Import { elements, values });
 }
 
 struct Import<'a, F> {
     elements: &'a [F],
-    factor: &'a Limbs,
     values: &'a mut [Eight],
 }
 
@@ -50,40 +49,130 @@ impl<F: Transformed, L: Lanes> Task<L> for Import<'_, F> {
 
     #[inline(always)]
     fn run(self) {
-        let factor = Of::<F, L>::splat(self.factor);
-        for (value, elements) in self.values.iter_mut().zip(self.elements.chunks(8)) {
-            let mut columns = [[0; 8]; SCALAR_WORDS];
-            for (lane, element) in elements.iter().enumerate() {
-                let mut words = [0; SCALAR_WORDS];
-                element.write_words(&mut words);
-                words.into_iter().zip(&mut columns).for_each(|(word, column)| column[lane] = word);
+        let (pairs, elements) =
+            (self.values.as_chunks_mut::<2>().0, self.elements.as_chunks::<16>().0);
+        for ([first, second], elements) in pairs.iter_mut().zip(elements) {
+            let mut rows = [[0; 8]; 8];
+            for (lane, row) in rows.iter_mut().enumerate() {
+                let (low, high) = row.split_at_mut(SCALAR_WORDS);
+                elements[lane].write_words(low);
+                elements[lane + 8].write_words(high);
             }
-            let columns = [
-                L::load(&columns[0]),
-                L::load(&columns[1]),
-                L::load(&columns[2]),
-                L::load(&columns[3]),
-            ];
-            L::product(&Of::<F, L>::from_words(&columns), &factor).store(value);
+            let columns = turned::<L>(&rows);
+            let (low, high) = columns.split_at(SCALAR_WORDS);
+            Of::<F, L>::from_words(low).store(first);
+            Of::<F, L>::from_words(high).store(second);
         }
     }
 }
 
-/// Writes words below the modulus, of elements times a factor.
+/// Rows as columns.
+#[inline(always)]
+fn turned<L: Lanes>(rows: &[[u64; 8]; 8]) -> [L; 8] {
+    let mut square = [
+        L::load(&rows[0]),
+        L::load(&rows[1]),
+        L::load(&rows[2]),
+        L::load(&rows[3]),
+        L::load(&rows[4]),
+        L::load(&rows[5]),
+        L::load(&rows[6]),
+        L::load(&rows[7]),
+    ];
+    L::transpose(&mut square);
+    square
+}
+
+/// `a · b`, element by element, of settled values.
+pub(in crate::cpu) fn product<F: Transformed, L: Lanes>(a: &[Eight], b: &[Eight]) -> Vec<Eight> {
+    let mut products = repeated(Eight::ZERO, a.len());
+    products.par_chunks_mut(SHARE).zip(a.par_chunks(SHARE).zip(b.par_chunks(SHARE))).for_each(
+        |(out, (a, b))| {
+            out.copy_from_slice(a);
+            L::enable(Multiply::<F> { a: out, b, field: PhantomData });
+        },
+    );
+    products
+}
+
+/// The same, into `a`.
+pub(in crate::cpu) fn multiply<F: Transformed, L: Lanes>(a: &mut [Eight], b: &[Eight]) {
+    a.par_chunks_mut(SHARE)
+        .zip(b.par_chunks(SHARE))
+        .for_each(|(a, b)| L::enable(Multiply::<F> { a, b, field: PhantomData }));
+}
+
+struct Multiply<'a, F> {
+    a: &'a mut [Eight],
+    b: &'a [Eight],
+    field: PhantomData<F>,
+}
+
+impl<F: Transformed, L: Lanes> Task<L> for Multiply<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (a, b) in self.a.as_chunks_mut::<2>().0.iter_mut().zip(self.b.as_chunks::<2>().0) {
+            let first = [Of::<F, L>::load(&a[0]).carry(), Of::<F, L>::load(&a[1]).carry()];
+            let second = [Of::<F, L>::load(&b[0]).carry(), Of::<F, L>::load(&b[1]).carry()];
+            let products = L::products([&first[0], &first[1]], [&second[0], &second[1]]);
+            products[0].store(&mut a[0]);
+            products[1].store(&mut a[1]);
+        }
+    }
+}
+
+/// Writes words below the modulus, of settled values times a factor.
 pub(in crate::cpu) fn export<F: Transformed, L: Lanes>(
     values: &[Eight],
-    factor: &Limbs,
+    factor: F,
     out: &mut [Scalar],
 ) {
-    let shares = values.par_chunks(SHARE).zip(out.par_chunks_mut(8 * SHARE));
-    shares.for_each(|(values, out)| {
-        L::enable(Export::<F> { values, factor, out, field: PhantomData });
+    let factor = &factor.constant();
+    values.par_chunks(SHARE).zip(out.par_chunks_mut(8 * SHARE)).for_each(|(values, out)| {
+        L::enable(Export::<F> { values, less: None, factor, out, field: PhantomData });
     });
+}
+
+/// The same of differences, `a - b`.
+pub(in crate::cpu) fn export_difference<F: Transformed, L: Lanes>(
+    a: &[Eight],
+    b: &[Eight],
+    factor: F,
+    out: &mut [Scalar],
+) {
+    let factor = &factor.constant();
+    a.par_chunks(SHARE).zip(b.par_chunks(SHARE)).zip(out.par_chunks_mut(8 * SHARE)).for_each(
+        |((values, b), out)| {
+            L::enable(Export::<F> { values, less: Some(b), factor, out, field: PhantomData });
+        },
+    );
+}
+
+/// The same of products less something, `a · b - c`; what becomes of `a` is of no use.
+pub(in crate::cpu) fn export_remainder<F: Transformed, L: Lanes>(
+    a: &mut [Eight],
+    b: &[Eight],
+    c: &[Eight],
+    factor: F,
+    out: &mut [Scalar],
+) {
+    let factor = &factor.constant();
+    a.par_chunks_mut(SHARE)
+        .zip(b.par_chunks(SHARE).zip(c.par_chunks(SHARE)))
+        .zip(out.par_chunks_mut(8 * SHARE))
+        .for_each(|((a, (b, c)), out)| {
+            let field = PhantomData::<F>;
+            L::enable(Multiply { a, b, field });
+            L::enable(Export { values: a, less: Some(c), factor, out, field });
+        });
 }
 
 struct Export<'a, F> {
     values: &'a [Eight],
-    factor: &'a Limbs,
+    less: Option<&'a [Eight]>,
+    factor: &'a Constant,
     out: &'a mut [Scalar],
     field: PhantomData<F>,
 }
@@ -93,76 +182,27 @@ impl<F: Transformed, L: Lanes> Task<L> for Export<'_, F> {
 
     #[inline(always)]
     fn run(self) {
-        let factor = Of::<F, L>::splat(self.factor);
-        for (value, out) in self.values.iter().zip(self.out.chunks_mut(8)) {
-            let product = L::product(&Of::<F, L>::load(value), &factor).canonical();
-            let mut columns = [L::splat(0); SCALAR_WORDS];
-            product.to_words(&mut columns);
-            let mut words = [[0; 8]; SCALAR_WORDS];
-            for (column, words) in columns.iter().zip(&mut words) {
-                column.store(words);
+        let factor = Splat::new(self.factor);
+        let (pairs, out) = (self.values.as_chunks::<2>().0, self.out.as_chunks_mut::<16>().0);
+        for (at, ([first, second], out)) in pairs.iter().zip(out).enumerate() {
+            let mut both = [Of::<F, L>::load(first), Of::<F, L>::load(second)];
+            if let Some(less) = self.less {
+                let less = [Of::<F, L>::load(&less[2 * at]), Of::<F, L>::load(&less[2 * at + 1])];
+                both = [both[0].minus(less[0], 4), both[1].minus(less[1], 4)];
             }
-            for (lane, out) in out.iter_mut().enumerate() {
-                *out = words.map(|column| column[lane]);
+            let [first, second] = Residue::times(both, [&factor, &factor]);
+            let mut columns = [L::splat(0); 8];
+            let (low, high) = columns.split_at_mut(SCALAR_WORDS);
+            first.carry().canonical().to_words(low);
+            second.carry().canonical().to_words(high);
+            L::transpose(&mut columns);
+            let (low, high) = out.split_at_mut(8);
+            let mut row = [0; 8];
+            for ((column, low), high) in columns.iter().zip(low).zip(high) {
+                column.store(&mut row);
+                low.copy_from_slice(&row[..SCALAR_WORDS]);
+                high.copy_from_slice(&row[SCALAR_WORDS..]);
             }
-        }
-    }
-}
-
-/// `a · b`, element by element.
-pub(in crate::cpu) fn multiply<F: Transformed, L: Lanes>(a: &[Eight], b: &[Eight]) -> Vec<Eight> {
-    let mut products = repeated(Eight::ZERO, a.len());
-    products
-        .par_chunks_mut(SHARE)
-        .zip(a.par_chunks(SHARE).zip(b.par_chunks(SHARE)))
-        .for_each(|(out, (a, b))| L::enable(Multiply::<F> { a, b, out, field: PhantomData }));
-    products
-}
-
-struct Multiply<'a, F> {
-    a: &'a [Eight],
-    b: &'a [Eight],
-    out: &'a mut [Eight],
-    field: PhantomData<F>,
-}
-
-impl<F: Transformed, L: Lanes> Task<L> for Multiply<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for ((out, a), b) in self.out.iter_mut().zip(self.a).zip(self.b) {
-            L::product(&Of::<F, L>::load(a), &Of::<F, L>::load(b)).store(out);
-        }
-    }
-}
-
-/// `a · b - c`, element by element, into `a`.
-pub(in crate::cpu) fn multiply_subtract<F: Transformed, L: Lanes>(
-    a: &mut [Eight],
-    b: &[Eight],
-    c: &[Eight],
-) {
-    a.par_chunks_mut(SHARE)
-        .zip(b.par_chunks(SHARE).zip(c.par_chunks(SHARE)))
-        .for_each(|(a, (b, c))| L::enable(MultiplySubtract::<F> { a, b, c, field: PhantomData }));
-}
-
-struct MultiplySubtract<'a, F> {
-    a: &'a mut [Eight],
-    b: &'a [Eight],
-    c: &'a [Eight],
-    field: PhantomData<F>,
-}
-
-impl<F: Transformed, L: Lanes> Task<L> for MultiplySubtract<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for ((a, b), c) in self.a.iter_mut().zip(self.b).zip(self.c) {
-            let product = L::product(&Of::<F, L>::load(a), &Of::<F, L>::load(b));
-            product.minus(Of::<F, L>::load(c), 4).keep().store(a);
         }
     }
 }

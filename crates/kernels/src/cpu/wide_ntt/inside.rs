@@ -1,0 +1,182 @@
+//! The three levels inside vectors of eight, and the coset shift between the way in and the way out.
+//!
+//! Eight vectors are turned over, so that each block of eight elements has a lane of its own. A block
+//! stands for a polynomial modulo `X^8 - f^8`; times `f^i` the `i`-th coefficient is that of one modulo
+//! `Y^8 - 1`, and what is left is a transform of eight, whose factors do not depend on the block. On the
+//! way out the order is the opposite. `f` is the square of the power `h` of `η` by which the block's
+//! elements are shifted, up to factors that do not depend on the block either; so `f^i` and `h` together are
+//! the odd powers of `h`.
+
+use std::marker::PhantomData;
+
+use super::{
+    factors::Direction,
+    levels::{Of, inward_first, outward_first},
+};
+use crate::lanes::{
+    Lanes, Task,
+    constant::Splat,
+    field::Element,
+    residue::{Constant, Eight, Residue, Transformed},
+};
+
+/// What becomes of a block.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// Settled coefficients, not shifted.
+    Coefficients,
+    /// Coefficients times the steps, shifted by the powers of the direction's `η`.
+    Shifted(&'a [Constant; 8]),
+    /// Coefficients times the steps, shifted by the powers of another direction's `η`, and that direction's
+    /// way out.
+    Back(&'a [Constant; 8], &'a Direction),
+}
+
+/// Eight vectors, which are group number `group`.
+pub(super) struct Inside<'a, F> {
+    pub(super) values: &'a mut [Eight; 8],
+    pub(super) group: usize,
+    pub(super) inward: &'a Direction,
+    pub(super) way: Way<'a>,
+    pub(super) field: PhantomData<F>,
+}
+
+impl<F: Transformed, L: Lanes> Task<L> for Inside<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { values, group, inward, way, .. } = self;
+        Of::<F, L>::transpose(values);
+        let first = Of::<F, L>::load(&inward.firsts[group]);
+        let powers = match way {
+            Way::Shifted(_) => odd_powers::<F, L>(first),
+            _ => even_powers::<F, L>(first, <Of<F, L> as Element<L>>::splat(&inward.one)),
+        };
+        twist::<F, L>(values, &powers);
+        eight_inward::<F, L>(values, inward);
+        match way {
+            Way::Coefficients => {
+                for value in &mut *values {
+                    Of::<F, L>::load(value).settle().store(value);
+                }
+            }
+            Way::Shifted(steps) => step::<F, L>(values, steps),
+            Way::Back(steps, outward) => {
+                step::<F, L>(values, steps);
+                eight_outward::<F, L>(values, outward);
+                let first = Of::<F, L>::load(&outward.firsts[group]);
+                twist::<F, L>(values, &odd_powers::<F, L>(first));
+            }
+        }
+        Of::<F, L>::transpose(values);
+    }
+}
+
+/// `h, h^3, … h^15`.
+#[inline(always)]
+fn odd_powers<F: Transformed, L: Lanes>(h: Of<F, L>) -> [Of<F, L>; 8] {
+    let two = L::product(&h, &h);
+    let [three, four] = L::products([&h, &two], [&two, &two]);
+    let [five, seven] = L::products([&h, &three], [&four, &four]);
+    let eight = L::product(&four, &four);
+    let [nine, eleven] = L::products([&h, &three], [&eight, &eight]);
+    let [thirteen, fifteen] = L::products([&five, &seven], [&eight, &eight]);
+    [h, three, five, seven, nine, eleven, thirteen, fifteen]
+}
+
+/// `1, h^2, … h^14`.
+#[inline(always)]
+fn even_powers<F: Transformed, L: Lanes>(h: Of<F, L>, one: Of<F, L>) -> [Of<F, L>; 8] {
+    let two = L::product(&h, &h);
+    let four = L::product(&two, &two);
+    let [six, eight] = L::products([&two, &four], [&four, &four]);
+    let [ten, twelve] = L::products([&two, &four], [&eight, &eight]);
+    [one, two, four, six, eight, ten, twelve, L::product(&six, &eight)]
+}
+
+/// Products with the powers, below `2p`.
+#[inline(always)]
+fn twist<F: Transformed, L: Lanes>(values: &mut [Eight; 8], powers: &[Of<F, L>; 8]) {
+    let pairs = values.as_chunks_mut::<2>().0.iter_mut().zip(powers.as_chunks::<2>().0);
+    for ([a, b], [first, second]) in pairs {
+        let both = [Of::<F, L>::load(a).carry(), Of::<F, L>::load(b).carry()];
+        let both = L::products([&both[0], &both[1]], [first, second]);
+        both[0].store(a);
+        both[1].store(b);
+    }
+}
+
+/// A transform of eight elements below `2p`, to bit-reversed order; they come out below `32p`.
+#[inline(always)]
+fn eight_inward<F: Transformed, L: Lanes>(values: &mut [Eight; 8], direction: &Direction) {
+    let roots = &direction.roots;
+    let fourth = Splat::new(&roots[0]);
+    for i in 0..2 {
+        let [a, b, c, d] = [i, i + 2, i + 4, i + 6];
+        let four = [
+            Of::<F, L>::load(&values[a]),
+            Of::<F, L>::load(&values[b]),
+            Of::<F, L>::load(&values[c]),
+            Of::<F, L>::load(&values[d]),
+        ];
+        let four = inward_first::<F, L>(four, &fourth);
+        four[0].store(&mut values[a]);
+        four[1].store(&mut values[b]);
+        four[2].store(&mut values[c]);
+        four[3].store(&mut values[d]);
+    }
+    let [[a, b], pairs @ ..] = values.as_chunks_mut::<2>().0 else { unreachable!("four pairs") };
+    let (first, second) = (Of::<F, L>::load(a), Of::<F, L>::load(b));
+    first.plus(second).store(a);
+    first.minus(second, 16).store(b);
+    for ([a, b], root) in pairs.iter_mut().zip(roots) {
+        let first = Of::<F, L>::load(a);
+        let [product] = Residue::times([Of::<F, L>::load(b)], [&Splat::new(root)]);
+        first.plus(product).store(a);
+        first.minus(product, 2).store(b);
+    }
+}
+
+/// And back to natural order, of elements below `2p`; they come out below `16p`.
+#[inline(always)]
+fn eight_outward<F: Transformed, L: Lanes>(values: &mut [Eight; 8], direction: &Direction) {
+    let roots = &direction.roots;
+    let [[a, b], pairs @ ..] = values.as_chunks_mut::<2>().0 else { unreachable!("four pairs") };
+    let (first, second) = (Of::<F, L>::load(a), Of::<F, L>::load(b));
+    first.plus(second).store(a);
+    first.minus(second, 2).store(b);
+    for ([a, b], root) in pairs.iter_mut().zip(roots) {
+        let (first, second) = (Of::<F, L>::load(a), Of::<F, L>::load(b));
+        let [product] = Residue::times([first.minus(second, 2)], [&Splat::new(root)]);
+        first.plus(second).store(a);
+        product.store(b);
+    }
+    let fourth = Splat::new(&roots[0]);
+    for i in 0..2 {
+        let [a, b, c, d] = [i, i + 2, i + 4, i + 6];
+        let four = [
+            Of::<F, L>::load(&values[a]),
+            Of::<F, L>::load(&values[b]),
+            Of::<F, L>::load(&values[c]),
+            Of::<F, L>::load(&values[d]),
+        ];
+        let four = outward_first::<F, L>(four, &fourth);
+        four[0].store(&mut values[a]);
+        four[1].store(&mut values[b]);
+        four[2].store(&mut values[c]);
+        four[3].store(&mut values[d]);
+    }
+}
+
+/// Products with the steps, below `2p`.
+#[inline(always)]
+fn step<F: Transformed, L: Lanes>(values: &mut [Eight; 8], steps: &[Constant; 8]) {
+    let pairs = values.as_chunks_mut::<2>().0.iter_mut().zip(steps.as_chunks::<2>().0);
+    for ([a, b], [first, second]) in pairs {
+        let both = [Of::<F, L>::load(a), Of::<F, L>::load(b)];
+        let both = Residue::times(both, [&Splat::new(first), &Splat::new(second)]);
+        both[0].store(a);
+        both[1].store(b);
+    }
+}
