@@ -2,17 +2,19 @@
 //!
 //! Real circuits have few distinct coefficients (PoRep: 1,526 in 12.6 million entries) and two
 //! thirds of their entries are +1 or -1. An entry is therefore a 32-bit column and a 32-bit index
-//! into a dictionary in which 0 means +1 and 1 means -1, eight bytes where a field element would
-//! take 36, and units cost an addition instead of a multiplication.
+//! into a dictionary that begins with +1 and -1, eight bytes where a field element would take 36, and
+//! units cost an addition instead of a multiplication.
 
 use std::{collections::HashMap, marker::PhantomData};
 
 use ark_ff::PrimeField;
 
-use crate::{SCALAR_WORDS, Slab, SlabError, Words};
+use crate::{SCALAR_WORDS, Scalar, Slab, SlabError, Words};
 
-const PLUS_ONE: u32 = 0;
-const MINUS_ONE: u32 = 1;
+/// The index of +1.
+pub(crate) const PLUS_ONE: u32 = 0;
+/// The index of -1.
+pub(crate) const MINUS_ONE: u32 = 1;
 const FIRST_LISTED: u32 = 2;
 
 /// Why rows or stored bytes make no matrix.
@@ -47,18 +49,29 @@ pub struct Matrix<F> {
     row_ends: Slab,
     /// Column and dictionary index of each entry, in turn; 32-bit words.
     entries: Slab,
-    /// Coefficients times R, so that times canonical words read as an element they give the
-    /// product's Montgomery form.
-    dictionary: Vec<F>,
+    /// +1, -1, and all others.
+    dictionary: Vec<Coefficient<F>>,
 }
 
-/// One row's entry.
+/// A coefficient, ready to be multiplied by canonical words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Coefficient<F> {
-    PlusOne,
-    MinusOne,
-    /// The coefficient times R.
-    Listed(F),
+pub(crate) struct Coefficient<F> {
+    /// Its Montgomery form, which takes canonical words to the product's.
+    pub(crate) element: F,
+    /// Its own canonical words: the product with one.
+    pub(crate) number: Scalar,
+}
+
+impl<F: PrimeField> Coefficient<F> {
+    fn new(element: F) -> Self {
+        let mut number = Scalar::default();
+        number.copy_from_slice(element.into_bigint().as_ref());
+        Self { element, number }
+    }
+
+    fn units() -> Vec<Self> {
+        vec![Self::new(F::ONE), Self::new(-F::ONE)]
+    }
 }
 
 impl<F: PrimeField + Words> Matrix<F> {
@@ -79,7 +92,7 @@ impl<F: PrimeField + Words> Matrix<F> {
 
     /// Number of distinct coefficients other than +1 and -1.
     pub fn distinct_coefficients(&self) -> usize {
-        self.dictionary.len()
+        self.dictionary.len() - FIRST_LISTED as usize
     }
 
     /// Bytes it takes in memory.
@@ -87,32 +100,23 @@ impl<F: PrimeField + Words> Matrix<F> {
         self.row_ends.len() + self.entries.len() + size_of_val(&self.dictionary[..])
     }
 
-    /// The entries of a row.
-    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (usize, Coefficient<F>)> + '_ {
+    /// The entries of a row: column and index into [`Matrix::dictionary`].
+    pub(crate) fn row(&self, row: usize) -> &[[u32; 2]] {
         let ends = self.row_ends.u32s();
         let start = if row == 0 { 0 } else { ends[row - 1] as usize };
-        let entries = &self.entries.u32s()[2 * start..2 * ends[row] as usize];
-        entries.chunks_exact(2).map(|entry| {
-            let coefficient = match entry[1] {
-                PLUS_ONE => Coefficient::PlusOne,
-                MINUS_ONE => Coefficient::MinusOne,
-                listed => Coefficient::Listed(self.dictionary[(listed - FIRST_LISTED) as usize]),
-            };
-            (entry[0] as usize, coefficient)
-        })
+        &self.entries.u32s().as_chunks().0[start..ends[row] as usize]
+    }
+
+    /// The coefficients that entries name: +1, -1, and all others.
+    pub(crate) fn dictionary(&self) -> &[Coefficient<F>] {
+        &self.dictionary
     }
 
     /// The entries of all rows, in order: row, column, coefficient.
     pub fn iter(&self) -> impl Iterator<Item = (usize, usize, F)> {
-        let over_r = montgomery_r::<F>().inverse().expect("R is not zero modulo a prime");
         (0..self.rows()).flat_map(move |row| {
-            self.row(row).map(move |(column, coefficient)| {
-                let value = match coefficient {
-                    Coefficient::PlusOne => F::ONE,
-                    Coefficient::MinusOne => -F::ONE,
-                    Coefficient::Listed(value) => value * over_r,
-                };
-                (row, column, value)
+            self.row(row).iter().map(move |&[column, index]| {
+                (row, column as usize, self.dictionary[index as usize].element)
             })
         })
     }
@@ -125,9 +129,11 @@ impl<F: PrimeField + Words> Matrix<F> {
     /// The stored form: the dictionary's length in words of its own slab, then row ends, entries
     /// and dictionary, for [`Matrix::from_parts`].
     pub fn parts(&self) -> Result<MatrixParts, MatrixError> {
-        let mut dictionary = vec![0; SCALAR_WORDS * self.dictionary.len()];
-        for (words, value) in dictionary.chunks_exact_mut(SCALAR_WORDS).zip(&self.dictionary) {
-            value.write_words(words);
+        let r = montgomery_r::<F>();
+        let mut dictionary = vec![0; SCALAR_WORDS * self.distinct_coefficients()];
+        let listed = &self.dictionary[FIRST_LISTED as usize..];
+        for (words, listed) in dictionary.chunks_exact_mut(SCALAR_WORDS).zip(listed) {
+            (listed.element * r).write_words(words);
         }
         Ok(MatrixParts {
             row_ends: self.row_ends.clone(),
@@ -139,19 +145,20 @@ impl<F: PrimeField + Words> Matrix<F> {
     /// Takes the stored form, checking that every index is in range.
     pub fn from_parts(columns: usize, parts: MatrixParts) -> Result<Self, MatrixError> {
         let MatrixParts { row_ends, entries, dictionary } = parts;
-        let coefficients = dictionary
-            .words()
-            .chunks_exact(SCALAR_WORDS)
-            .map(F::read_words)
-            .collect::<Option<Vec<F>>>()
-            .ok_or(MatrixError::Damaged("a coefficient is not below the modulus"))?;
+        let over_r = montgomery_r::<F>().inverse().expect("R is not zero modulo a prime");
+        let mut coefficients = Coefficient::units();
+        for words in dictionary.words().chunks_exact(SCALAR_WORDS) {
+            let listed = F::read_words(words)
+                .ok_or(MatrixError::Damaged("a coefficient is not below the modulus"))?;
+            coefficients.push(Coefficient::new(listed * over_r));
+        }
         let (ends, pairs) = (row_ends.u32s(), entries.u32s());
         let last = ends.last().copied().unwrap_or(0) as usize;
         if !ends.is_sorted() || pairs.len() != 2 * last {
             return Err(MatrixError::Damaged("rows and entries disagree"));
         }
-        let listed = coefficients.len() + FIRST_LISTED as usize;
-        let in_range = |pair: &[u32]| (pair[0] as usize) < columns && (pair[1] as usize) < listed;
+        let named = coefficients.len();
+        let in_range = |pair: &[u32]| (pair[0] as usize) < columns && (pair[1] as usize) < named;
         if !pairs.chunks_exact(2).all(in_range) {
             return Err(MatrixError::Damaged("an entry is out of range"));
         }
@@ -166,7 +173,7 @@ pub struct MatrixParts {
     pub row_ends: Slab,
     /// Column and coefficient index in turn; 32-bit words.
     pub entries: Slab,
-    /// The coefficients other than +1 and -1, four words each.
+    /// The coefficients other than +1 and -1 times R, in Montgomery form: four words each.
     pub dictionary: Slab,
 }
 
@@ -175,7 +182,7 @@ pub struct MatrixBuilder<F> {
     columns: usize,
     row_ends: Vec<u32>,
     entries: Vec<u32>,
-    dictionary: Vec<F>,
+    dictionary: Vec<Coefficient<F>>,
     index: HashMap<[u64; SCALAR_WORDS], u32>,
     field: PhantomData<F>,
 }
@@ -187,7 +194,7 @@ impl<F: PrimeField + Words> MatrixBuilder<F> {
             columns,
             row_ends: Vec::new(),
             entries: Vec::new(),
-            dictionary: Vec::new(),
+            dictionary: Coefficient::units(),
             index: HashMap::new(),
             field: PhantomData,
         }
@@ -225,11 +232,8 @@ impl<F: PrimeField + Words> MatrixBuilder<F> {
         if let Some(&index) = self.index.get(&key) {
             return Ok(index);
         }
-        let index = u32::try_from(self.dictionary.len())
-            .ok()
-            .and_then(|len| len.checked_add(FIRST_LISTED))
-            .ok_or(MatrixError::TooLarge)?;
-        self.dictionary.push(coefficient * montgomery_r::<F>());
+        let index = u32::try_from(self.dictionary.len()).map_err(|_| MatrixError::TooLarge)?;
+        self.dictionary.push(Coefficient::new(coefficient));
         self.index.insert(key, index);
         Ok(index)
     }

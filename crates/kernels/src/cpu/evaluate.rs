@@ -1,11 +1,15 @@
 //! Sparse matrix times witness.
+//!
+//! A witness is canonical words, and so is what comes of it: the words of an element's Montgomery form
+//! times canonical words, over R, are the product's. Read as an element themselves they are the value over
+//! R, which linear maps do not mind and who multiplies or reads values takes back.
 
 use ark_ff::PrimeField;
 use rayon::prelude::*;
 
 use crate::{
-    Matrix, Scalar, Words,
-    sparse::{Coefficient, montgomery_r},
+    Matrix, SCALAR_WORDS, Scalar, Words,
+    sparse::{MINUS_ONE, PLUS_ONE},
 };
 
 /// The first row in which `A·w ∘ B·w` is not `C·w`, if there is one: what a witness must satisfy.
@@ -23,10 +27,12 @@ pub fn first_unsatisfied<F: PrimeField + Words>(
         rows(matrix, scalars, first, &mut values);
         values
     };
+    // The number 1 read as an element.
+    let over_r = F::read_words_unchecked(&[1, 0, 0, 0]);
     (0..all.div_ceil(SHARE)).into_par_iter().find_map_first(|share| {
         let (first, count) = (share * SHARE, SHARE.min(all - share * SHARE));
         let [a, b, c] = [a, b, c].map(|matrix| values(matrix, first, count));
-        let row = a.iter().zip(&b).zip(&c).position(|((a, b), c)| *a * b != *c);
+        let row = a.iter().zip(&b).zip(&c).position(|((a, b), c)| *a * b != *c * over_r);
         row.map(|row| first + row)
     })
 }
@@ -34,43 +40,124 @@ pub fn first_unsatisfied<F: PrimeField + Words>(
 /// Rows that a thread takes at a time.
 pub(super) const SHARE: usize = 1 << 9;
 
-/// Writes the sums of some rows, from `first` on; values beyond the matrix's rows stay as they are.
+/// Writes the sums of some rows over R, from `first` on; values beyond the matrix's rows stay as they are.
 pub(super) fn rows<F: PrimeField + Words>(
     matrix: &Matrix<F>,
     scalars: &[Scalar],
     first: usize,
     values: &mut [F],
 ) {
-    let r = montgomery_r::<F>();
-    // A listed coefficient is stored times R, for products with canonical words; for a factor of one
-    // there is no product to take that R away again.
-    // Of the number 1 over R the Montgomery form is 1.
-    let over_r = F::read_words_unchecked(&[1, 0, 0, 0]);
+    let (dictionary, mut modulus) = (matrix.dictionary(), Scalar::default());
+    modulus.copy_from_slice(F::MODULUS.as_ref());
     let rows = matrix.rows().saturating_sub(first);
     for (at, value) in values.iter_mut().enumerate().take(rows) {
-        // Units are summed apart, so that a row of them costs one multiplication; so are
-        // coefficients of ones, which in a circuit over bits are all there is.
-        let (mut units, mut ones, mut others) = (F::ZERO, F::ZERO, F::ZERO);
-        let (mut any_units, mut any_ones) = (false, false);
-        for (column, coefficient) in matrix.row(first + at) {
-            let scalar = &scalars[column];
-            let element = F::read_words_unchecked(scalar);
-            match coefficient {
-                Coefficient::PlusOne => (units, any_units) = (units + element, true),
-                Coefficient::MinusOne => (units, any_units) = (units - element, true),
-                Coefficient::Listed(factor) => match scalar {
-                    [0, 0, 0, 0] => {}
-                    [1, 0, 0, 0] => (ones, any_ones) = (ones + factor, true),
-                    _ => others += element * factor,
-                },
+        let mut sum = Sum::default();
+        for &[column, index] in matrix.row(first + at) {
+            let (scalar, coefficient) = (&scalars[column as usize], &dictionary[index as usize]);
+            let [low, rest @ ..] = scalar;
+            if *low <= 1 && rest == &[0; SCALAR_WORDS - 1] {
+                // In most circuits almost all scalars are bits, and which is which no processor foresees.
+                sum.add(&coefficient.number.map(|word| word & low.wrapping_neg()));
+            } else if index == PLUS_ONE {
+                sum.add(scalar);
+            } else if index == MINUS_ONE {
+                sum.add(&less(&modulus, scalar));
+            } else {
+                let mut product = Scalar::default();
+                (coefficient.element * F::read_words_unchecked(scalar)).write_words(&mut product);
+                sum.add(&product);
             }
         }
-        *value = others;
-        if any_units {
-            *value += units * r;
+        *value = F::read_words_unchecked(&sum.reduced(&modulus));
+    }
+}
+
+/// A sum of up to `2^64` numbers below the modulus.
+#[derive(Default)]
+struct Sum {
+    words: Scalar,
+    over: u64,
+}
+
+impl Sum {
+    #[inline(always)]
+    fn add(&mut self, number: &Scalar) {
+        let mut carry = false;
+        for (word, more) in self.words.iter_mut().zip(number) {
+            (*word, carry) = word.carrying_add(*more, carry);
         }
-        if any_ones {
-            *value += ones * over_r;
+        self.over += u64::from(carry);
+    }
+
+    /// The sum below the modulus.
+    fn reduced(self, modulus: &Scalar) -> Scalar {
+        // By its highest words the sum holds the modulus so many times at least, and once more at most.
+        let (top, most) = (self.words[SCALAR_WORDS - 1], modulus[SCALAR_WORDS - 1] + 1);
+        let times = if self.over == 0 {
+            top / most
+        } else {
+            ((u128::from(self.over) << 64 | u128::from(top)) / u128::from(most)) as u64
+        };
+        let (mut rest, mut carry, mut borrow) = (self.words, 0, false);
+        for (word, modulus) in rest.iter_mut().zip(modulus) {
+            let held;
+            (held, carry) = modulus.carrying_mul(times, carry);
+            (*word, borrow) = word.borrowing_sub(held, borrow);
         }
+        while !rest.iter().rev().lt(modulus.iter().rev()) {
+            rest = less(&rest, modulus);
+        }
+        rest
+    }
+}
+
+/// `a - b`, which is not negative.
+#[inline(always)]
+fn less(a: &Scalar, b: &Scalar) -> Scalar {
+    let (mut difference, mut borrow) = (*a, false);
+    for (word, b) in difference.iter_mut().zip(b) {
+        (*word, borrow) = word.borrowing_sub(*b, borrow);
+    }
+    difference
+}
+
+#[cfg(test)]
+mod tests {
+    use ark_std::{rand::Rng, test_rng};
+
+    use super::*;
+
+    /// Sums of `count` numbers, the largest there is among them.
+    fn long_sums_are_reduced<F: PrimeField + Words>() {
+        let rng = &mut test_rng();
+        let mut modulus = Scalar::default();
+        modulus.copy_from_slice(F::MODULUS.as_ref());
+        let words = |value: F| {
+            let mut words = Scalar::default();
+            words.copy_from_slice(value.into_bigint().as_ref());
+            words
+        };
+        for count in [0, 1, 2, 3, 5, 6, 17, 1_000, 70_000] {
+            for largest_only in [true, false] {
+                let (mut sum, mut expected) = (Sum::default(), F::ZERO);
+                for _ in 0..count {
+                    let largest = largest_only || rng.gen_bool(0.1);
+                    let value = if largest { -F::ONE } else { F::rand(rng) };
+                    sum.add(&words(value));
+                    expected += value;
+                }
+                assert_eq!(sum.reduced(&modulus), words(expected), "{count} numbers");
+            }
+        }
+        // A sum that is a multiple of the modulus is zero.
+        let mut sum = Sum::default();
+        (0..2).for_each(|_| sum.add(&modulus));
+        assert_eq!(sum.reduced(&modulus), Scalar::default());
+    }
+
+    #[test]
+    fn long_sums_are_reduced_in_both_fields() {
+        long_sums_are_reduced::<ark_bn254::Fr>();
+        long_sums_are_reduced::<ark_bls12_381::Fr>();
     }
 }

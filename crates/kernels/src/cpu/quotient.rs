@@ -1,6 +1,5 @@
 //! Evaluations on a domain, in the form of the path that works on them, and the quotient made of them.
 
-use ark_ff::PrimeField;
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
@@ -9,9 +8,11 @@ use crate::{
     DeviceError, Domain, Matrix, Path, Quotient, Scalar, Scalars,
     lanes::residue::{Eight, Transformed},
     memory::{repeated, wipe},
+    sparse::montgomery_r,
 };
 
-/// Evaluations in Montgomery form, wiped when dropped: they reveal the witness.
+/// Evaluations over R, wiped when dropped: they reveal the witness. What the words of a Montgomery form over R
+/// say is the number itself.
 pub struct Values<F: Zeroize>(Form<F>);
 
 enum Form<F> {
@@ -247,7 +248,8 @@ impl<F: Transformed> CpuDomain<F> {
         match (&mut a.0, &b.0, &c.0) {
             (Form::Words(a), Form::Words(b), Form::Words(c)) => {
                 let terms = a.par_iter().zip(b).zip(c);
-                terms.map(|((&a, &b), &c)| number(&(a * b - c))).collect()
+                let r = montgomery_r();
+                terms.map(|((&a, &b), &c)| number(a * b - c, r)).collect()
             }
             (Form::Lanes(a), Form::Lanes(b), Form::Lanes(c)) => {
                 let mut numbers = repeated(Scalar::default(), self.size());
@@ -265,7 +267,8 @@ impl<F: Transformed> CpuDomain<F> {
     fn difference(&self, a: &Values<F>, b: &Values<F>, factor: F) -> Vec<Scalar> {
         let mut numbers = match (&a.0, &b.0) {
             (Form::Words(a), Form::Words(b)) => {
-                a.par_iter().zip(b).map(|(&a, &b)| number(&((a - b) * factor))).collect()
+                let factor = factor * montgomery_r::<F>();
+                a.par_iter().zip(b).map(|(&a, &b)| number(a - b, factor)).collect()
             }
             (Form::Lanes(a), Form::Lanes(b)) => {
                 let mut numbers = repeated(Scalar::default(), self.size());
@@ -282,9 +285,9 @@ impl<F: Transformed> CpuDomain<F> {
     }
 }
 
-/// The canonical integer.
-fn number<F: PrimeField>(value: &F) -> Scalar {
+/// The number that a product of values over R is; the factor is R, and what else it is to be multiplied by.
+fn number<F: Transformed>(value: F, factor: F) -> Scalar {
     let mut words = Scalar::default();
-    words.copy_from_slice(value.into_bigint().as_ref());
+    (value * factor).write_words(&mut words);
     words
 }

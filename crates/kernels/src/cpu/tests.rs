@@ -6,7 +6,7 @@ use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use ark_std::{rand::Rng, test_rng};
 
 use super::*;
-use crate::{Bls12_381, Bn254, MatrixBuilder, Slab, bench};
+use crate::{Bls12_381, Bn254, MatrixBuilder, Slab, bench, sparse::montgomery_r};
 
 /// The lengths at which chunking, windows, tails and the path for few points differ.
 const LENGTHS: [usize; 12] = [0, 1, 2, 3, 7, 31, 32, 33, 127, 129, 255, 1025];
@@ -304,12 +304,13 @@ fn evaluation_equals_the_plain_sum<C: Curve>() {
         let values = Device::<C>::evaluate(&device, &matrix, &words(&witness), &domain).unwrap();
         let mut elements = vec![C::Fr::ZERO; domain.size()];
         domain.read(&values, &mut elements);
+        let r = montgomery_r::<C::Fr>();
         for (row, value) in elements.iter().enumerate() {
             let empty = Vec::new();
             let entries = rows.get(row).unwrap_or(&empty);
             let expected: C::Fr =
                 entries.iter().map(|&(column, c)| c * witness[column as usize]).sum();
-            assert_eq!(*value, expected, "{path}: row {row}");
+            assert_eq!(*value * r, expected, "{path}: row {row}");
         }
     }
 }
@@ -347,7 +348,11 @@ fn quotients_equal_arkworks<C: Curve>(domain: Domain<C::Fr>) {
     for (path, (quotient, expected)) in paths().flat_map(|p| expected.iter().map(move |e| (p, e))) {
         let device = CpuOn(path);
         let resident = Device::<C>::prepare_domain(&device, domain).unwrap();
-        let (a, b) = (resident.values(&a), resident.values(&b));
+        let over_r = montgomery_r::<C::Fr>().inverse().unwrap();
+        let [a, b] = [&a, &b].map(|values| {
+            let values: Vec<C::Fr> = values.iter().map(|&value| value * over_r).collect();
+            resident.values(&values)
+        });
         let got = Device::<C>::quotient(&device, &resident, *quotient, a, b).unwrap();
         assert_eq!(got[..], words(expected)[..], "{path}: {quotient:?} of {size}");
     }

@@ -1,7 +1,7 @@
 //! What is done to all elements alike: the way into limbs and out, and products.
 //!
-//! Limbs are those of `v·R`, the Montgomery form in words (`R = 2^256`). A product in lanes divides by
-//! `R' = 2^260`, so that it is `v·R²/R'`, which [`number_factor`] takes back.
+//! Elements come as what their words say, and constants leave that as it is. A product in lanes divides by
+//! `R' = 2^260`, which [`number_factor`] takes back.
 
 use std::marker::PhantomData;
 
@@ -11,10 +11,10 @@ use super::levels::Of;
 use crate::{
     SCALAR_WORDS, Scalar,
     lanes::{
-        Lanes, Task,
+        LIMB, Lanes, Task,
         constant::Splat,
         field::Element,
-        residue::{Constant, Eight, Residue, Transformed},
+        residue::{Constant, Eight, Residue, SCALAR_LIMBS, Transformed},
     },
     memory::repeated,
 };
@@ -22,10 +22,9 @@ use crate::{
 /// Vectors that a thread takes at a time.
 const SHARE: usize = 1 << 7;
 
-/// What takes products to numbers.
+/// What takes products to numbers: `R'`.
 pub(in crate::cpu) fn number_factor<F: Transformed>() -> F {
-    let bits = 2 * 64 * SCALAR_WORDS as u64 - 260;
-    F::from(2u64).pow([bits]).inverse().expect("a power of two is not zero")
+    F::from(2u64).pow([u64::from(LIMB) * SCALAR_LIMBS as u64])
 }
 
 /// Reads elements' words; `values` has a vector for each eight, and there are pairs of vectors.
