@@ -123,14 +123,51 @@ fn scale<F: PrimeField>(values: &mut [F], factors: &[F]) {
     values.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
 }
 
-pub(super) fn reverse_bits<F>(values: &mut [F]) {
-    let bits = values.len().trailing_zeros();
-    for position in 1..values.len() {
-        let other = position.reverse_bits() >> (usize::BITS - bits);
-        if position < other {
-            values.swap(position, other);
+/// Rows and columns of a tile: 512 bytes of numbers.
+const TILE: usize = 16;
+
+/// Moves each value to the place that its own has reversed.
+pub(super) fn reverse_bits<F: Send>(values: &mut [F]) {
+    let count = values.len();
+    let mut swap = |place: usize| {
+        let other = reversed(place, count);
+        if place < other {
+            values.swap(place, other);
+        }
+    };
+    let tiles = count / (TILE * TILE);
+    if tiles < 2 {
+        return (0..count).for_each(swap);
+    }
+    // A place is a row of a tile, the tile, and a column. Each tile is exchanged with the one whose number is
+    // its own reversed, so that memory is gone through by runs; some stay where they are.
+    for tile in (0..tiles).filter(|&tile| reversed(tile, tiles) == tile) {
+        let places = (0..TILE).map(|row| (row * tiles + tile) * TILE);
+        places.flat_map(|first| first..first + TILE).for_each(&mut swap);
+    }
+    let mut parts: Vec<Vec<&mut [F]>> = (0..tiles).map(|_| Vec::with_capacity(TILE)).collect();
+    for row in values.chunks_exact_mut(tiles * TILE) {
+        for (tile, part) in parts.iter_mut().zip(row.chunks_exact_mut(TILE)) {
+            tile.push(part);
         }
     }
+    let pairs: Vec<_> = (0..tiles)
+        .filter(|&tile| tile < reversed(tile, tiles))
+        .map(|tile| [tile, reversed(tile, tiles)].map(|tile| std::mem::take(&mut parts[tile])))
+        .collect();
+    pairs.into_par_iter().for_each(|[mut tile, mut other]| {
+        for (row, values) in tile.iter_mut().enumerate() {
+            for (column, value) in values.iter_mut().enumerate() {
+                std::mem::swap(value, &mut other[reversed(column, TILE)][reversed(row, TILE)]);
+            }
+        }
+    });
+}
+
+/// A place among so many, a power of two, with its bits reversed.
+fn reversed(place: usize, count: usize) -> usize {
+    // In two steps, for among one there are no bits.
+    place.reverse_bits() >> 1 >> (usize::BITS - 1 - count.trailing_zeros())
 }
 
 /// The four quarters of a block, or equal parts of them.
@@ -223,5 +260,26 @@ fn each_four<F: Copy>(quarters: Quarters<'_, F>, butterfly: impl Fn([F; 4]) -> [
     let [first, second, third, fourth] = quarters;
     for (((a, b), c), d) in first.iter_mut().zip(second).zip(third).zip(fourth) {
         [*a, *b, *c, *d] = butterfly([*a, *b, *c, *d]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_comes_to_the_place_that_its_own_has_reversed() {
+        for log_size in 0..16u32 {
+            let count = 1usize << log_size;
+            let mut values: Vec<usize> = (0..count).collect();
+            reverse_bits(&mut values);
+            for (place, value) in values.into_iter().enumerate() {
+                let bit = |of: usize, bit: u32| of >> bit & 1;
+                assert!(
+                    (0..log_size).all(|i| bit(place, i) == bit(value, log_size - 1 - i)),
+                    "{value} at {place} of {count}"
+                );
+            }
+        }
     }
 }
