@@ -11,12 +11,12 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
 
     /// See [`Lanes::enable`].
     fn enable<T: Task<Avx512<Self>>>(task: T) -> T::Output;
-    /// See [`Lanes::product`].
-    fn product<E: Element<Avx512<Self>>>(a: &E, b: &E) -> E;
-    /// See [`Lanes::products`].
-    fn products<E: Element<Avx512<Self>>>(a: [&E; 2], b: [&E; 2]) -> [E; 2];
-    /// See [`Lanes::squares`].
-    fn squares<E: Element<Avx512<Self>>>(a: [&E; 2]) -> [E; 2];
+    /// See [`Lanes::multiply`].
+    fn multiply<E: Element<Avx512<Self>>>(a: &E, b: &E, product: &mut E);
+    /// See [`Lanes::multiply_two`].
+    fn multiply_two<E: Element<Avx512<Self>>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]);
+    /// See [`Lanes::square_two`].
+    fn square_two<E: Element<Avx512<Self>>>(a: [&E; 2], squares: &mut [E; 2]);
     /// See [`Lanes::factor`].
     fn factor(limb: __m512i) -> Self::Factor;
     /// See [`Lanes::column`].
@@ -147,18 +147,18 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
-    fn product<E: Element<Self>>(a: &E, b: &E) -> E {
-        M::product(a, b)
+    fn multiply<E: Element<Self>>(a: &E, b: &E, product: &mut E) {
+        M::multiply(a, b, product);
     }
 
     #[inline(always)]
-    fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
-        M::products(a, b)
+    fn multiply_two<E: Element<Self>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
+        M::multiply_two(a, b, products);
     }
 
     #[inline(always)]
-    fn squares<E: Element<Self>>(a: [&E; 2]) -> [E; 2] {
-        M::squares(a)
+    fn square_two<E: Element<Self>>(a: [&E; 2], squares: &mut [E; 2]) {
+        M::square_two(a, squares);
     }
 
     #[inline(always)]

@@ -45,36 +45,36 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
-    fn product<E: Element<Fma>>(a: &E, b: &E) -> E {
+    fn multiply<E: Element<Fma>>(a: &E, b: &E, product: &mut E) {
         #[target_feature(enable = "avx512f,avx512dq")]
         #[inline(never)]
-        fn product<E: Element<Fma>>(a: &E, b: &E) -> E {
-            a.mul(*b)
+        fn multiply<E: Element<Fma>>(a: &E, b: &E, product: &mut E) {
+            *product = a.mul(*b);
         }
         // SAFETY: as above.
-        unsafe { product(a, b) }
+        unsafe { multiply(a, b, product) }
     }
 
     #[inline(always)]
-    fn products<E: Element<Fma>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
+    fn multiply_two<E: Element<Fma>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
         #[target_feature(enable = "avx512f,avx512dq")]
         #[inline(never)]
-        fn products<E: Element<Fma>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
-            E::mul_two(a, b)
+        fn multiply_two<E: Element<Fma>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
+            *products = E::mul_two(a, b);
         }
         // SAFETY: as above.
-        unsafe { products(a, b) }
+        unsafe { multiply_two(a, b, products) }
     }
 
     #[inline(always)]
-    fn squares<E: Element<Fma>>(a: [&E; 2]) -> [E; 2] {
+    fn square_two<E: Element<Fma>>(a: [&E; 2], squares: &mut [E; 2]) {
         #[target_feature(enable = "avx512f,avx512dq")]
         #[inline(never)]
-        fn squares<E: Element<Fma>>(a: [&E; 2]) -> [E; 2] {
-            E::square_two(a)
+        fn square_two<E: Element<Fma>>(a: [&E; 2], squares: &mut [E; 2]) {
+            *squares = E::square_two(a);
         }
         // SAFETY: as above.
-        unsafe { squares(a) }
+        unsafe { square_two(a, squares) }
     }
 
     #[inline(always)]

@@ -111,12 +111,26 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// Adds the high 52 bits alone.
     fn mul_add_high(a: Self::Factor, b: Self::Factor, high: Self) -> Self;
     /// [`Element::mul`], out of line: a dozen copies of it in one loop would not fit the cache that
-    /// feeds the processor's decoder.
-    fn product<E: Element<Self>>(a: &E, b: &E) -> E;
+    /// feeds the processor's decoder. Into a place of the caller's, for what is returned is copied there.
+    fn multiply<E: Element<Self>>(a: &E, b: &E, product: &mut E);
     /// [`Element::mul_two`], out of line.
-    fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2];
+    fn multiply_two<E: Element<Self>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]);
     /// [`Element::square_two`], out of line.
-    fn squares<E: Element<Self>>(a: [&E; 2]) -> [E; 2];
+    fn square_two<E: Element<Self>>(a: [&E; 2], squares: &mut [E; 2]);
+    /// What [`Lanes::multiply`] gives.
+    #[inline(always)]
+    fn product<E: Element<Self>>(a: &E, b: &E) -> E {
+        let mut product = E::zero();
+        Self::multiply(a, b, &mut product);
+        product
+    }
+    /// What [`Lanes::multiply_two`] gives.
+    #[inline(always)]
+    fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
+        let mut products = [E::zero(); 2];
+        Self::multiply_two(a, b, &mut products);
+        products
+    }
     /// The low 52 bits of the product with the number's low 52 bits, as a factor.
     fn mul_low(self, by: Self::Factor) -> Self::Factor;
 }

@@ -220,7 +220,9 @@ mod tests {
                 let [first, second] = L::products([&x, &y], [&y, &z]);
                 check("first of two products", first, &products);
                 check("second of two products", second, &|i| q[i] * r[i] * factor);
-                let [first, second] = L::squares([&first, &second]);
+                let mut squares = [first; 2];
+                L::square_two([&first, &second], &mut squares);
+                let [first, second] = squares;
                 check("first of two squares", first, &|i| products(i).square() * factor);
                 check("second of two squares", second, &|i| {
                     (q[i] * r[i] * factor).square() * factor

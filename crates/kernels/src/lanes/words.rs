@@ -116,18 +116,18 @@ impl Lanes for Words {
     }
 
     #[inline(never)]
-    fn product<E: Element<Self>>(a: &E, b: &E) -> E {
-        a.mul(*b)
+    fn multiply<E: Element<Self>>(a: &E, b: &E, product: &mut E) {
+        *product = a.mul(*b);
     }
 
     #[inline(never)]
-    fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
-        E::mul_two(a, b)
+    fn multiply_two<E: Element<Self>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
+        *products = E::mul_two(a, b);
     }
 
     #[inline(never)]
-    fn squares<E: Element<Self>>(a: [&E; 2]) -> [E; 2] {
-        E::square_two(a)
+    fn square_two<E: Element<Self>>(a: [&E; 2], squares: &mut [E; 2]) {
+        *squares = E::square_two(a);
     }
 
     fn mul_low(self, by: Self) -> Self {

@@ -74,7 +74,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
         if !invert::<P, L>(chains) {
             return false;
         }
-        let (mut dy, mut inverses, mut slopes) = (zero, zero, zero);
+        let (mut dy, mut inverses, mut slopes, mut squares) = (zero, zero, zero, zero);
         let (mut x, mut back, mut rises) = (zero, zero, zero);
         for (at, before) in products.as_chunks::<CHAINS>().0.iter().enumerate().rev() {
             let steps = round(at);
@@ -91,7 +91,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
             bring_near(rows, ahead, |step| step.into, limbs..2 * limbs);
             multiply::<P, L>(&dy, &inverses, &mut slopes, next);
             bring_near(rows, ahead, |step| step.from, 0..limbs);
-            let squares = L::squares([&slopes[0], &slopes[1]]);
+            L::square_two([&slopes[0], &slopes[1]], &mut squares);
             next.fetch(FETCHED);
             bring_near(rows, ahead, |step| step.from, limbs..2 * limbs);
             for k in 0..CHAINS {
@@ -145,13 +145,13 @@ fn multiply<P: Group, L: Lanes>(
     next: &mut Next<'_>,
 ) {
     if In::<P, L>::BY_TURNS {
-        *products = L::products([&a[0], &a[1]], [&b[0], &b[1]]);
+        L::multiply_two([&a[0], &a[1]], [&b[0], &b[1]], products);
         next.fetch(FETCHED);
         return;
     }
-    products[0] = L::product(&a[0], &b[0]);
+    L::multiply(&a[0], &b[0], &mut products[0]);
     next.fetch(FETCHED / 2);
-    products[1] = L::product(&a[1], &b[1]);
+    L::multiply(&a[1], &b[1], &mut products[1]);
     next.fetch(FETCHED.div_ceil(2));
 }
 
