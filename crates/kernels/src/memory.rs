@@ -115,6 +115,14 @@ pub(crate) fn repeated<T: Copy>(value: T, len: usize) -> Vec<T> {
     values
 }
 
+/// So many zeros, in memory that the system has cleared and that is asked for in huge pages: where it is large
+/// and its values need no more alignment than words, nothing is written yet.
+pub(crate) fn zeroed<T: Zeroable>(len: usize) -> Vec<T> {
+    let mut values = bytemuck::zeroed_vec(len);
+    ask_for_huge_pages(&mut values);
+    values
+}
+
 /// Gives a vector this length, whatever its values are then; with some to spare, for the next is much alike.
 pub(crate) fn set_len<T: Copy>(values: &mut Vec<T>, len: usize, blank: T) {
     if values.capacity() < len {
@@ -358,6 +366,7 @@ mod tests {
     fn a_large_vector_is_the_value_throughout() {
         for len in [0, 3, (3 << 20) / 8 + 1] {
             assert!(repeated(7u64, len).into_iter().eq(std::iter::repeat_n(7, len)));
+            assert!(zeroed::<u64>(len).into_iter().eq(std::iter::repeat_n(0, len)));
         }
     }
 

@@ -7,7 +7,7 @@ use super::{evaluate, expect, ntt, wide_ntt};
 use crate::{
     DeviceError, Domain, Matrix, Path, Quotient, Scalar, Scalars,
     lanes::residue::{Eight, Transformed},
-    memory::{repeated, wipe},
+    memory::{repeated, wipe, zeroed},
     sparse::montgomery_r,
 };
 
@@ -109,7 +109,7 @@ impl<F: Transformed> CpuDomain<F> {
         match &values.0 {
             Form::Words(values) => elements.copy_from_slice(values),
             Form::Lanes(values) => {
-                let mut words = repeated(Scalar::default(), elements.len());
+                let mut words = zeroed::<Scalar>(elements.len());
                 with_lanes!(self.path, L => wide_ntt::export::<F, L>(values, F::ONE, &mut words));
                 elements
                     .par_iter_mut()
@@ -252,7 +252,7 @@ impl<F: Transformed> CpuDomain<F> {
                 terms.map(|((&a, &b), &c)| number(a * b - c, r)).collect()
             }
             (Form::Lanes(a), Form::Lanes(b), Form::Lanes(c)) => {
-                let mut numbers = repeated(Scalar::default(), self.size());
+                let mut numbers = zeroed::<Scalar>(self.size());
                 let factor = wide_ntt::number_factor();
                 with_lanes!(self.path, L => {
                     wide_ntt::export_remainder::<F, L>(a, b, c, factor, &mut numbers);
@@ -271,7 +271,7 @@ impl<F: Transformed> CpuDomain<F> {
                 a.par_iter().zip(b).map(|(&a, &b)| number(a - b, factor)).collect()
             }
             (Form::Lanes(a), Form::Lanes(b)) => {
-                let mut numbers = repeated(Scalar::default(), self.size());
+                let mut numbers = zeroed::<Scalar>(self.size());
                 let factor = factor * wide_ntt::number_factor::<F>();
                 with_lanes!(self.path, L => {
                     wide_ntt::export_difference::<F, L>(a, b, factor, &mut numbers);

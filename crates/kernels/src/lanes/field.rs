@@ -464,14 +464,19 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
             cross[i] = cross[i].sub(first[i]).sub(second[i]);
             cross[i + N] = cross[i + N].sub(first[i + N]).sub(second[i + N]);
         });
-        let [c1] = Prime::<L, T, W, N>::reduce([cross]);
         each!(N, |i| {
             let more = [Prime::<L, T, W, N>::column(i, 1), Prime::<L, T, W, N>::column(i + N, 1)];
             first[i] = first[i].sub(second[i]).add(more[0]);
             first[i + N] = first[i + N].sub(second[i + N]).add(more[1]);
         });
         // Between minus a half and one and a half times `p`.
-        let [c0] = Prime::<L, T, W, N>::reduce([first]);
+        let [c1, c0] = if Prime::<L, T, W, N>::BY_TURNS {
+            Prime::<L, T, W, N>::reduce([cross, first])
+        } else {
+            let ([c1], [c0]) =
+                (Prime::<L, T, W, N>::reduce([cross]), Prime::<L, T, W, N>::reduce([first]));
+            [c1, c0]
+        };
         Self { c0: Prime::stored(c0), c1: Prime::carried(c1) }
     }
 

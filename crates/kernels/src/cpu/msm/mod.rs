@@ -39,7 +39,7 @@ pub(super) use self::{tables::Tables, wide::encode as encode_wide};
 use crate::lanes::{fma::Fma, ifma::Ifma};
 use crate::{
     Bases, Group, Path, SCALAR_WORDS, Scalar, ScalarsOf, SlabError,
-    memory::{repeated, wipe},
+    memory::{wipe, zeroed},
 };
 
 /// The most points of one sum: an index and a sign share 32 bits.
@@ -65,7 +65,7 @@ struct Share {
 impl Share {
     fn new<'a>(windows: &Windows, points: &[u32], scalar_of: impl Fn(usize) -> &'a Scalar) -> Self {
         let count = points.len();
-        let mut digits = repeated(0, windows.count() * count);
+        let mut digits = zeroed(windows.count() * count);
         let mut signed = Vec::with_capacity(count);
         let mut recoded = [Recoded::default(); TOGETHER];
         for (start, indices) in (0..count).step_by(TOGETHER).zip(points.chunks(TOGETHER)) {
