@@ -1,8 +1,8 @@
 //! The levels above vectors of eight: one factor serves all lanes.
 //!
-//! Between two visits of memory values are below `4p` at the ends, and grow by at most `4p` with every two
-//! levels on the way in; of those on the way out only one sum in four grows, and is settled at once. So
-//! twelve levels in a row leave room below `R'`.
+//! Values come settled. On the way in they grow by at most `4p` with every two levels, and where a first
+//! block's sums grow faster they are settled at once; on the way out only one sum in four grows, and is
+//! settled at once too.
 //!
 //! No closure here touches lanes: it would be a function of its own, without the instructions.
 
@@ -29,8 +29,11 @@ pub(super) struct Levels<'a, F> {
     pub(super) field: PhantomData<F>,
 }
 
-/// Down, and all values settled.
+/// Down: settled values come out below `24p` from up to nine levels.
 pub(super) struct Inward<'a, F>(pub(super) Levels<'a, F>);
+
+/// Settles values, so that more levels can follow.
+pub(super) struct Settle<'a, F>(pub(super) &'a mut [Eight], pub(super) PhantomData<F>);
 
 /// Up; all values are settled before and after.
 pub(super) struct Outward<'a, F>(pub(super) Levels<'a, F>);
@@ -53,7 +56,15 @@ impl<F: Transformed, L: Lanes> Task<L> for Inward<'_, F> {
                 inward_one::<F, L>(values, first + i, factors);
             }
         }
-        for value in values {
+    }
+}
+
+impl<F: Transformed, L: Lanes> Task<L> for Settle<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for value in self.0 {
             Of::<F, L>::load(value).settle().store(value);
         }
     }

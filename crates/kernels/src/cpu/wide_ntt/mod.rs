@@ -27,7 +27,7 @@ pub(super) use self::vectors::{
 use self::{
     factors::{Direction, Factors},
     inside::{Inside, Way},
-    levels::{Inward, Levels, Outward},
+    levels::{Inward, Levels, Outward, Settle},
     next::Next,
 };
 use crate::{
@@ -114,7 +114,10 @@ fn descend<F: Transformed, L: Lanes>(
     }
     let levels = STRIPE_LEVELS.min((values.len() / BLOCK).ilog2());
     let (rows, len) = (1 << levels, values.len() >> levels);
-    each_stripe(values, len, |stripe, next| in_levels(stripe, STRIPE, next));
+    each_stripe(values, len, |stripe, next| {
+        in_levels(stripe, STRIPE, next);
+        L::enable(Settle(stripe, field));
+    });
     values.par_chunks_exact_mut(len).enumerate().for_each(|(row, values)| {
         descend::<F, L>(values, block * rows + row, inward, way);
     });
