@@ -210,6 +210,7 @@ mod tests {
         kind: usize,
         p: [u64; SCALAR_LIMBS],
         bound: u64,
+        near: [u64; SCALAR_LIMBS],
         rng: &mut impl Rng,
     ) -> [u64; SCALAR_LIMBS] {
         let mut limbs: [u64; SCALAR_LIMBS] = std::array::from_fn(|_| rng.r#gen::<u64>() & MASK);
@@ -221,7 +222,10 @@ mod tests {
             3 => limbs = p,
             4 => limbs = p.map(|limb| 2 * limb),
             5 => limbs = [MASK, MASK, MASK, MASK, bound - 1],
+            6 if rng.r#gen() => limbs = near,
             6 => {}
+            // A small value whose highest limb is negative.
+            7 if rng.r#gen() => (limbs[3], limbs[4]) = ((2 << LIMB) + limbs[3], u64::MAX),
             _ => {
                 // Longer limbs, and negative ones below a highest that makes up for them.
                 limbs[SCALAR_LIMBS - 1] = limbs[SCALAR_LIMBS - 1].clamp(1 << 12, bound - (1 << 12));
@@ -246,20 +250,25 @@ mod tests {
         fn run(self) {
             let rng = &mut test_rng();
             let p = modulus::<F>();
-            let edges = [F::ZERO, F::ONE, -F::ONE, F::from(2u64).inverse().unwrap()];
-            for round in 0..64 {
+            // What is left of a product with the last is small where the other factor is near: its highest limb
+            // is zero, and lacks a carry.
+            let half = F::from(2u64).inverse().unwrap();
+            let edges = [F::ZERO, F::ONE, -F::ONE, half, half.pow([208])];
+            for round in 0..64u64 {
                 let mut eights = [Eight::ZERO; 2];
+                let near = [0, 0, 0, 0, round + 1];
                 let bounds = [35 * p[SCALAR_LIMBS - 1], MASK + 1];
                 for (at, (eight, bound)) in eights.iter_mut().zip(bounds).enumerate() {
                     for lane in 0..8 {
-                        let limbs = limbs_of_kind((lane + at * round) % 8, p, bound, rng);
+                        let limbs =
+                            limbs_of_kind((lane + at * round as usize) % 8, p, bound, near, rng);
                         (0..SCALAR_LIMBS).for_each(|limb| eight.0[limb][lane] = limbs[limb]);
                     }
                 }
                 let values = [F::InLanes::<L>::load(&eights[0]), F::InLanes::<L>::load(&eights[1])];
                 let given = [rows(&eights[0]), rows(&eights[1])];
                 let constants: [F; 2] = std::array::from_fn(|i| {
-                    edges.get(round % 8 + i).copied().unwrap_or(F::rand(rng))
+                    edges.get(round as usize % 8 + i).copied().unwrap_or(F::rand(rng))
                 });
                 let splats =
                     [Splat::new(&constants[0].constant()), Splat::new(&constants[1].constant())];
