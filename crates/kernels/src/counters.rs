@@ -15,7 +15,7 @@ pub struct Counters {
     pub inversions: u64,
     /// Matrices evaluated on a witness.
     pub evaluations: u64,
-    /// Transforms from a domain to its odd coset, or from there to coefficients.
+    /// Transforms between evaluations on a domain, or on its odd coset, and coefficients.
     pub transforms: u64,
 }
 

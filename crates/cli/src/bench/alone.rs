@@ -76,13 +76,11 @@ where
     Ok(times.into_iter().map(stage).collect())
 }
 
-/// Three passages from the domain to its odd coset, each two transforms and a shift; from there to
-/// coefficients, where the key wants them, one more; and the two products of values.
-fn quotient_products(size: usize, passages: u64) -> f64 {
-    let n = size as f64;
+/// So many transforms, as many shifts as there are pairs of them, and the two products of values.
+fn quotient_products(size: usize, transforms: u64) -> f64 {
+    let (n, transforms) = (size as f64, transforms as f64);
     let transform = n / 2.0 * f64::from(size.max(2).ilog2());
-    let to_coefficients = passages.saturating_sub(3) as f64;
-    3.0 * (2.0 * transform + n) + to_coefficients * (transform + n) + 2.0 * n
+    transforms * transform + transforms / 2.0 * n + 2.0 * n
 }
 
 fn difference(after: Counters, before: Counters) -> Counters {

@@ -185,8 +185,7 @@ impl<C: Curve, D: OnPath> Device<C> for D {
     ) -> Result<Scalars, DeviceError> {
         domain.check(&a)?;
         domain.check(&b)?;
-        let transforms = if quotient == Quotient::Coefficients { 4 } else { 3 };
-        counters::count_transforms(domain.path(), transforms);
+        counters::count_transforms(domain.path(), 6);
         Ok((C::kernels().quotient)(domain, quotient, a, b))
     }
 
