@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 
 use super::{
     factors::Direction,
-    levels::{Of, inward_first, outward_first},
+    levels::{Of, inward_first, load_four, outward_first, quarters, store_four},
 };
 use crate::lanes::{
     Lanes, Task,
@@ -112,19 +112,8 @@ fn twist<F: Transformed, L: Lanes>(values: &mut [Eight; 8], powers: &[Of<F, L>; 
 fn eight_inward<F: Transformed, L: Lanes>(values: &mut [Eight; 8], direction: &Direction) {
     let roots = &direction.roots;
     let fourth = Splat::new(&roots[0]);
-    for i in 0..2 {
-        let [a, b, c, d] = [i, i + 2, i + 4, i + 6];
-        let four = [
-            Of::<F, L>::load(&values[a]),
-            Of::<F, L>::load(&values[b]),
-            Of::<F, L>::load(&values[c]),
-            Of::<F, L>::load(&values[d]),
-        ];
-        let four = inward_first::<F, L>(four, &fourth);
-        four[0].store(&mut values[a]);
-        four[1].store(&mut values[b]);
-        four[2].store(&mut values[c]);
-        four[3].store(&mut values[d]);
+    for four in quarters(values) {
+        store_four::<F, L>(inward_first::<F, L>(load_four::<F, L>(&four), &fourth), four);
     }
     let [[a, b], pairs @ ..] = values.as_chunks_mut::<2>().0 else { unreachable!("four pairs") };
     let (first, second) = (Of::<F, L>::load(a), Of::<F, L>::load(b));
@@ -153,19 +142,8 @@ fn eight_outward<F: Transformed, L: Lanes>(values: &mut [Eight; 8], direction: &
         product.store(b);
     }
     let fourth = Splat::new(&roots[0]);
-    for i in 0..2 {
-        let [a, b, c, d] = [i, i + 2, i + 4, i + 6];
-        let four = [
-            Of::<F, L>::load(&values[a]),
-            Of::<F, L>::load(&values[b]),
-            Of::<F, L>::load(&values[c]),
-            Of::<F, L>::load(&values[d]),
-        ];
-        let four = outward_first::<F, L>(four, &fourth);
-        four[0].store(&mut values[a]);
-        four[1].store(&mut values[b]);
-        four[2].store(&mut values[c]);
-        four[3].store(&mut values[d]);
+    for four in quarters(values) {
+        store_four::<F, L>(outward_first::<F, L>(load_four::<F, L>(&four), &fourth), four);
     }
 }
 

@@ -104,32 +104,18 @@ fn inward_two<F: Transformed, L: Lanes>(
 ) {
     let right = Splat::new(&factors[2 * block + 1]);
     if block == 0 {
-        for [a, b, c, d] in quarters(values) {
+        for four in quarters(values) {
             next.fetch();
-            let four = [
-                Of::<F, L>::load(a),
-                Of::<F, L>::load(b),
-                Of::<F, L>::load(c),
-                Of::<F, L>::load(d),
-            ];
-            let four = inward_first::<F, L>(four, &right);
-            four[0].settle().store(a);
-            four[1].settle().store(b);
-            four[2].store(c);
-            four[3].store(d);
+            let [a, b, c, d] = inward_first::<F, L>(load_four::<F, L>(&four), &right);
+            store_four::<F, L>([a.settle(), b.settle(), c, d], four);
         }
         return;
     }
     let (upper, left) = (Splat::new(&factors[block]), Splat::new(&factors[2 * block]));
-    for [a, b, c, d] in quarters(values) {
+    for four in quarters(values) {
         next.fetch();
-        let four =
-            [Of::<F, L>::load(a), Of::<F, L>::load(b), Of::<F, L>::load(c), Of::<F, L>::load(d)];
-        let four = inward_four::<F, L>(four, &upper, &left, &right);
-        four[0].store(a);
-        four[1].store(b);
-        four[2].store(c);
-        four[3].store(d);
+        let done = inward_four::<F, L>(load_four::<F, L>(&four), &upper, &left, &right);
+        store_four::<F, L>(done, four);
     }
 }
 
@@ -170,32 +156,18 @@ fn outward_two<F: Transformed, L: Lanes>(
 ) {
     let right = Splat::new(&factors[2 * block + 1]);
     if block == 0 {
-        for [a, b, c, d] in quarters(values) {
+        for four in quarters(values) {
             next.fetch();
-            let four = [
-                Of::<F, L>::load(a),
-                Of::<F, L>::load(b),
-                Of::<F, L>::load(c),
-                Of::<F, L>::load(d),
-            ];
-            let four = outward_first::<F, L>(four, &right);
-            four[0].settle().store(a);
-            four[1].settle().store(b);
-            four[2].settle().store(c);
-            four[3].settle().store(d);
+            let [a, b, c, d] = outward_first::<F, L>(load_four::<F, L>(&four), &right);
+            store_four::<F, L>([a.settle(), b.settle(), c.settle(), d.settle()], four);
         }
         return;
     }
     let (upper, left) = (Splat::new(&factors[block]), Splat::new(&factors[2 * block]));
-    for [a, b, c, d] in quarters(values) {
+    for four in quarters(values) {
         next.fetch();
-        let four =
-            [Of::<F, L>::load(a), Of::<F, L>::load(b), Of::<F, L>::load(c), Of::<F, L>::load(d)];
-        let four = outward_four::<F, L>(four, &upper, &left, &right);
-        four[0].store(a);
-        four[1].store(b);
-        four[2].store(c);
-        four[3].store(d);
+        let done = outward_four::<F, L>(load_four::<F, L>(&four), &upper, &left, &right);
+        store_four::<F, L>(done, four);
     }
 }
 
@@ -251,8 +223,23 @@ fn outward_one<F: Transformed, L: Lanes>(values: &mut [Eight], block: usize, fac
     }
 }
 
+#[inline(always)]
+pub(super) fn load_four<F: Transformed, L: Lanes>(four: &[&mut Eight; 4]) -> [Of<F, L>; 4] {
+    let [a, b, c, d] = four;
+    [Of::<F, L>::load(a), Of::<F, L>::load(b), Of::<F, L>::load(c), Of::<F, L>::load(d)]
+}
+
+#[inline(always)]
+pub(super) fn store_four<F: Transformed, L: Lanes>(four: [Of<F, L>; 4], into: [&mut Eight; 4]) {
+    let ([a, b, c, d], [into_a, into_b, into_c, into_d]) = (four, into);
+    a.store(into_a);
+    b.store(into_b);
+    c.store(into_c);
+    d.store(into_d);
+}
+
 /// One vector from each quarter after the other.
-fn quarters(values: &mut [Eight]) -> impl Iterator<Item = [&mut Eight; 4]> {
+pub(super) fn quarters(values: &mut [Eight]) -> impl Iterator<Item = [&mut Eight; 4]> {
     let (low, high) = values.split_at_mut(values.len() / 2);
     let (first, second) = low.split_at_mut(low.len() / 2);
     let (third, fourth) = high.split_at_mut(high.len() / 2);
