@@ -123,11 +123,15 @@ pub(crate) fn zeroed<T: Zeroable>(len: usize) -> Vec<T> {
     values
 }
 
-/// Gives a vector this length, whatever its values are then; with some to spare, for the next is much alike.
+/// Gives a vector this length; with some to spare, for the next is much alike. Nothing is left behind where it
+/// was.
 pub(crate) fn set_len<T: Copy>(values: &mut Vec<T>, len: usize, blank: T) {
     if values.capacity() < len {
+        let mut larger = Vec::with_capacity(len + len / 8);
+        ask_for_huge_pages(larger.spare_capacity_mut());
+        larger.extend_from_slice(values);
         wipe_all(values, blank);
-        *values = repeated(blank, len + len / 8);
+        *values = larger;
     }
     values.resize(len, blank);
 }

@@ -4,7 +4,7 @@ use ark_ec::models::short_weierstrass::Affine;
 
 use super::{
     pairs::{Step, Tally},
-    stored::Next,
+    stored::{Next, Points},
 };
 use crate::{Group, memory::wipe};
 
@@ -26,9 +26,9 @@ pub(super) trait Adder<P: Group>: 'static {
 
     /// Fills rows with stored points, by their indices; those with the bit [`NEGATED`](super::stored::NEGATED)
     /// as their opposites.
-    fn gather(words: &[u64], indices: &[u32], rows: &mut [Self::Row]);
-    /// Copies a point from one row's lane to another's.
-    fn copy(from: &Self::Row, lane: usize, into: &mut Self::Row, into_lane: usize);
+    fn gather(points: Points<'_>, indices: &[u32], rows: &mut [Self::Row]);
+    /// Writes the points of some rows, one row after the other, as [`Adder::gather`] reads them.
+    fn store(rows: &[Self::Row], picked: &[u32], words: &mut [u64]);
     /// Whether all points are the neutral element.
     fn is_infinity(row: &Self::Row) -> bool;
     /// The points as arkworks has them.
@@ -55,14 +55,14 @@ pub(super) fn tile_rows<P: Group, A: Adder<P>>() -> usize {
 
 /// Stored points as arkworks has them.
 pub(super) fn stored_points<P: Group, A: Adder<P>>(
-    words: &[u64],
+    points: Points<'_>,
     indices: &[u32],
 ) -> Vec<Affine<P>> {
     let Some(&last) = indices.last() else { return Vec::new() };
     let mut filled = indices.to_vec();
     filled.resize(indices.len().next_multiple_of(A::LANES), last);
     let mut rows = vec![A::INFINITY; filled.len() / A::LANES];
-    A::gather(words, &filled, &mut rows);
+    A::gather(points, &filled, &mut rows);
     wipe(&mut filled, 0);
     let mut points = A::affine(&rows);
     points.truncate(indices.len());

@@ -3,10 +3,12 @@
 //!
 //! Zeros are left out and ones summed apart, which is most of a circuit over bits. The other scalars
 //! are cut into signed digits; each window sorts its points by digit, sums every bucket's points as
-//! a tree ([`runs`], [`stacks`]), and weighs the buckets ([`buckets`]). All of it reduces to lists of
-//! independent affine additions, in rows of as many as are added at once ([`adder`]). Windows run in
-//! parallel, and so do the tiles and segments inside one, so that many threads find work in few windows. Small sums take several windows at a time,
-//! because a batch should be large: an inversion costs as much as a hundred additions.
+//! a tree ([`runs`], [`stacks`]), and weighs the buckets ([`buckets`]). A large key is gone through in
+//! groups of points that are not too far from each other, and a bucket's sum is the first of its points in
+//! the next group. All of it reduces to lists of independent affine additions, in rows of as many as are
+//! added at once ([`adder`]). Windows run in parallel, and so do the tiles and segments inside one, so that
+//! many threads find work in few windows. Small sums take several windows at a time, because a batch should
+//! be large: an inversion costs as much as a hundred additions.
 
 mod adder;
 mod buckets;
@@ -26,11 +28,11 @@ use rayon::prelude::*;
 pub(crate) use self::pairs::Tally;
 use self::{
     adder::{Adder, stored_points, tile_rows},
-    buckets::{Scratch, sums_of_sets},
+    buckets::{Scratch, groups, sums_of_sets},
     digits::{Recoded, Windows},
     pairs::Plain,
     runs::sum_runs,
-    stacks::Source,
+    stored::Points,
     tables::{Set, sets_alone, width_alone},
     wide::Wide,
 };
@@ -42,8 +44,9 @@ use crate::{
     memory::{wipe, zeroed},
 };
 
-/// The most points of one sum: an index and a sign share 32 bits.
-pub(super) const MOST_POINTS: usize = (1 << 31) - 1;
+/// The most points of one sum: a number and a sign share 32 bits, and numbers after the points' are for sums
+/// of buckets.
+pub(super) const MOST_POINTS: usize = (1 << 31) - (1 << 20);
 
 /// Up to so many full-size scalars, batches are too small to pay for their inversions.
 const FEW: usize = 24;
@@ -139,7 +142,7 @@ fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: A
     tally: &Tally,
 ) -> Projective<P> {
     debug_assert!(count <= MOST_POINTS);
-    let words = bases.points.words();
+    let points = Points::new::<P>(bases.points.words());
     let scalar_of = |i: usize| match &bases.scalars {
         ScalarsOf::From(offset) => &scalars[offset + i],
         ScalarsOf::Listed(list) => &scalars[list.u32s()[i] as usize],
@@ -159,29 +162,30 @@ fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: A
         })
         .collect();
     let (ones, total) = rayon::join(
-        || sum_of_ones::<P, A>(&parts, words, tally),
+        || sum_of_ones::<P, A>(&parts, points, tally),
         || {
             let rest = parts.iter().map(|parts| parts.rest.len()).sum::<usize>();
             if rest == 0 {
                 return Projective::zero();
             }
             if rest <= FEW {
-                return sum_of_few::<P, A>(&parts, scalar_of, words);
+                return sum_of_few::<P, A>(&parts, scalar_of, points);
             }
             let tables = tables.and_then(|tables| Some((tables, tables.width_for(rest)?)));
             let width = tables.map_or_else(|| width_alone(rest), |(_, width)| width);
             let windows = Windows::new::<P::ScalarField>(width);
-            let (sets, words) = match tables {
-                None => (sets_alone(windows.count()), words),
+            let (sets, points) = match tables {
+                None => (sets_alone(windows.count()), points),
                 Some((tables, _)) => {
-                    (tables.sets(windows.count(), rayon::current_num_threads()), tables.words())
+                    let sets = tables.sets(windows.count(), rayon::current_num_threads());
+                    (sets, Points::new::<P>(tables.words()))
                 }
             };
             let shares: Vec<Share> = parts
                 .par_iter()
                 .map(|parts| Share::new(&windows, &parts.rest, scalar_of))
                 .collect();
-            sum_of_sets::<P, A>(&windows, &sets, &shares, words, tally)
+            sum_of_sets::<P, A>(&windows, &sets, &shares, points, tally)
         },
     );
     total + ones
@@ -191,12 +195,12 @@ fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: A
 fn sum_of_few<'a, P: Group, A: Adder<P>>(
     parts: &[Parts],
     scalar_of: impl Fn(usize) -> &'a Scalar,
-    words: &[u64],
+    points: Points<'_>,
 ) -> Projective<P> {
     let indices: Vec<u32> = parts.iter().flat_map(|parts| parts.rest.iter().copied()).collect();
     let scalars = indices.iter().map(|&i| scalar_of(i as usize));
     let terms: Vec<(Affine<P>, &Scalar)> =
-        stored_points::<P, A>(words, &indices).into_iter().zip(scalars).collect();
+        stored_points::<P, A>(points, &indices).into_iter().zip(scalars).collect();
     let mut total = Projective::zero();
     for bit in (0..P::ScalarField::MODULUS_BIT_SIZE as usize).rev() {
         total.double_in_place();
@@ -209,35 +213,38 @@ fn sum_of_few<'a, P: Group, A: Adder<P>>(
     total
 }
 
-fn sum_of_ones<P: Group, A: Adder<P>>(parts: &[Parts], words: &[u64], tally: &Tally) -> Affine<P> {
+fn sum_of_ones<P: Group, A: Adder<P>>(
+    parts: &[Parts],
+    points: Points<'_>,
+    tally: &Tally,
+) -> Affine<P> {
     let mut ones: Vec<u32> = Vec::with_capacity(parts.iter().map(|parts| parts.ones.len()).sum());
     parts.iter().for_each(|parts| ones.extend_from_slice(&parts.ones));
     if ones.is_empty() {
         return Affine::identity();
     }
     let length = ones.len() as u32;
-    let sums = sum_runs::<P, A>(vec![length], Source::Stored(words), &ones, tally);
+    let sums = sum_runs::<P, A>(vec![length], points, &ones, tally);
     wipe(&mut ones, 0);
-    let mut row = A::INFINITY;
-    sums.copy(0, &mut row, 0);
-    A::affine(&[row])[0]
+    stored_points::<P, A>(sums.points::<P>().0, &sums.places)[0]
 }
 
 fn sum_of_sets<P: Group, A: Adder<P>>(
     windows: &Windows,
     sets: &[Set],
     shares: &[Share],
-    words: &[u64],
+    points: Points<'_>,
     tally: &Tally,
 ) -> Projective<P> {
-    let points = shares.iter().map(|share| share.points.len()).sum::<usize>();
-    let each = points * sets.iter().map(|set| set.windows.len()).max().unwrap_or(1);
+    let count = shares.iter().map(|share| share.points.len()).sum::<usize>();
+    let each = count * sets.iter().map(|set| set.windows.len()).max().unwrap_or(1);
     let together = (4 * tile_rows::<P, A>() * A::LANES).div_ceil(each);
     let together = together.min(sets.len().div_ceil(rayon::current_num_threads()));
+    let groups = groups::<P>(sets, shares);
     let weighed: Vec<Vec<Vec<Affine<P>>>> = sets
         .par_chunks(together)
         .map_init(Scratch::<P, A>::default, |scratch, sets| {
-            sums_of_sets::<P, A>(windows, sets, shares, words, scratch, tally)
+            sums_of_sets::<P, A>(windows, sets, &groups, points, scratch, tally)
         })
         .collect();
     let weighed: Vec<Vec<Affine<P>>> = weighed.into_iter().flatten().collect();

@@ -13,7 +13,7 @@ use ark_ff::{AdditiveGroup, Field};
 
 use super::{
     adder::Adder,
-    stored::{Next, each_stored},
+    stored::{NEGATED, Next, Points},
 };
 use crate::{Group, Words, memory::wipe_all};
 
@@ -103,19 +103,22 @@ impl<P: Group> Adder<P> for Plain {
     // Half of a common second-level cache.
     const TILE_BYTES: usize = 1 << 18;
 
-    fn gather(words: &[u64], indices: &[u32], points: &mut [Self::Row]) {
+    fn gather(stored: Points<'_>, indices: &[u32], points: &mut [Self::Row]) {
         let read = P::BaseField::read_words_unchecked;
-        let mut points = points.iter_mut();
-        each_stored(words, P::POINT_WORDS, indices, |words, negated| {
-            let (x, y) = words.split_at(P::BaseField::WORDS);
+        for (at, (point, &index)) in points.iter_mut().zip(indices).enumerate() {
+            stored.fetch_ahead(indices, at);
+            let (x, y) = stored.get(index).split_at(P::BaseField::WORDS);
             let (x, y) = (read(x), read(y));
-            let point = points.next().expect("a point for each index");
-            *point = Point { x, y: if negated { -y } else { y } };
-        });
+            *point = Point { x, y: if index & NEGATED != 0 { -y } else { y } };
+        }
     }
 
-    fn copy(from: &Self::Row, _lane: usize, into: &mut Self::Row, _into_lane: usize) {
-        *into = *from;
+    fn store(points: &[Self::Row], picked: &[u32], words: &mut [u64]) {
+        for (&at, words) in picked.iter().zip(words.chunks_exact_mut(P::POINT_WORDS)) {
+            let (x, y) = words.split_at_mut(P::BaseField::WORDS);
+            points[at as usize].x.write_words(x);
+            points[at as usize].y.write_words(y);
+        }
     }
 
     fn is_infinity(point: &Self::Row) -> bool {

@@ -5,70 +5,76 @@ use super::{
     adder::Adder,
     pairs::Tally,
     plan::{NOWHERE, Plan, laid},
-    stacks::{Source, sum_stacks},
+    stacks::sum_stacks,
+    stored::Points,
 };
 use crate::{
     Group,
-    memory::{wipe, wipe_all},
+    memory::{set_len, wipe, wipe_all},
 };
 
-/// The sum of each run: at `row · lanes + lane`, or nowhere if it has no points.
+/// The sum of each run, as points are stored.
 ///
 /// Partial sums of an MSM reveal its scalars, so they are wiped.
-pub(super) struct Sums<P: Group, A: Adder<P>> {
-    rows: Vec<A::Row>,
-    places: Vec<u32>,
+pub(super) struct Sums {
+    words: Vec<u64>,
+    /// The number of each run's sum, or [`NOWHERE`].
+    pub(super) places: Vec<u32>,
 }
 
-impl<P: Group, A: Adder<P>> Sums<P, A> {
-    /// The rows, for others.
-    pub(super) fn into_rows(mut self) -> Vec<A::Row> {
-        std::mem::take(&mut self.rows)
+impl Sums {
+    /// Of so many runs without points; the memory is for others.
+    pub(super) fn nothing(runs: usize, words: Vec<u64>) -> Self {
+        Self { words, places: vec![NOWHERE; runs] }
     }
 
-    /// Copies the sum of a run into a row's lane.
-    pub(super) fn copy(&self, run: usize, into: &mut A::Row, lane: usize) {
-        match self.places[run] {
-            NOWHERE => A::copy(&A::INFINITY, 0, into, lane),
-            place => {
-                let place = place as usize;
-                A::copy(&self.rows[place / A::LANES], place % A::LANES, into, lane);
-            }
-        }
+    /// The memory, for others.
+    pub(super) fn into_words(mut self) -> Vec<u64> {
+        std::mem::take(&mut self.words)
+    }
+
+    /// The words of all sums.
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The sums, and after the last of them infinity, which is what [`NOWHERE`] means.
+    pub(super) fn points<P: Group>(&self) -> (Points<'_>, u32) {
+        Points::new::<P>(&self.words).and_infinity()
     }
 }
 
-impl<P: Group, A: Adder<P>> Drop for Sums<P, A> {
+impl Drop for Sums {
     fn drop(&mut self) {
-        wipe_all(&mut self.rows, A::INFINITY);
+        wipe_all(&mut self.words, 0);
         wipe(&mut self.places, 0);
     }
 }
 
-/// The sum of each run of points, which stand run by run.
+/// The sum of each run of points, whose numbers stand run by run.
 pub(super) fn sum_runs<P: Group, A: Adder<P>>(
     lengths: Vec<u32>,
-    source: Source<'_, A::Row>,
-    points: &[u32],
+    points: Points<'_>,
+    numbers: &[u32],
     tally: &Tally,
-) -> Sums<P, A> {
-    let (plan, mut order) = laid(lengths, points, A::LANES);
-    let sums = sum_laid::<P, A>(&plan, source, &order, Vec::new(), tally);
+) -> Sums {
+    let (plan, mut order) = laid(lengths, numbers, A::LANES);
+    let sums = sum_laid::<P, A>(&plan, points, &order, Vec::new(), tally);
     wipe(&mut order, 0);
     sums
 }
 
-/// The sum of each run of points, which are laid as planned, in the vector of rows.
+/// The sum of each run of points, which are laid as planned; `words` is memory to write sums to.
 pub(super) fn sum_laid<P: Group, A: Adder<P>>(
     plan: &Plan,
-    source: Source<'_, A::Row>,
+    points: Points<'_>,
     order: &[u32],
-    mut rows: Vec<A::Row>,
+    mut words: Vec<u64>,
     tally: &Tally,
-) -> Sums<P, A> {
-    sum_stacks::<P, A>(&plan.heights, source, order, &mut rows, tally);
+) -> Sums {
+    sum_stacks::<P, A>(&plan.heights, points, order, &mut words, tally);
     let places = plan.pieces().map(|(place, _)| place).collect();
-    let mut sums = Sums { rows, places };
+    let mut sums = Sums { words, places };
     // The sums of a long run's pieces are a run again.
     let (mut long, mut lengths, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
     for (run, (place, count)) in plan.pieces().enumerate() {
@@ -79,12 +85,14 @@ pub(super) fn sum_laid<P: Group, A: Adder<P>>(
         }
     }
     if !long.is_empty() {
-        let whole = sum_runs::<P, A>(lengths, Source::Rows(&sums.rows), &pieces, tally);
-        let before = (sums.rows.len() * A::LANES) as u32;
+        let points = Points::new::<P>(&sums.words);
+        let (whole, before) = (sum_runs::<P, A>(lengths, points, &pieces, tally), points.count());
         for (run, place) in long.into_iter().zip(&whole.places) {
-            sums.places[run] = before + place;
+            sums.places[run] = before as u32 + place;
         }
-        sums.rows.extend_from_slice(&whole.rows);
+        let end = sums.words.len();
+        set_len(&mut sums.words, end + whole.words.len(), 0);
+        sums.words[end..].copy_from_slice(&whole.words);
     }
     sums
 }

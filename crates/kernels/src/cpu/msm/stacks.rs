@@ -10,66 +10,39 @@ use rayon::prelude::*;
 use super::{
     adder::{Adder, tile_rows, wipe_rows},
     pairs::{Step, Tally},
-    stored::Next,
+    stored::{Next, Points},
 };
 use crate::{Group, memory::set_len};
 
-/// Where points come from.
-#[derive(Clone, Copy)]
-pub(super) enum Source<'a, R> {
-    /// A key: by index, and with the bit [`NEGATED`](super::stored::NEGATED) as opposites.
-    Stored(&'a [u64]),
-    /// Sums: `row · lanes + lane`.
-    Rows(&'a [R]),
-}
-
-/// One row for each stack, in `sums`. The heights are in rows, and `order` has the points of each row in
-/// turn.
+/// The sum of each lane of each stack, as points are stored: number `stack · lanes + lane`. The heights are in
+/// rows, and `order` has the points of each row in turn, by number and with the bit
+/// [`NEGATED`](super::stored::NEGATED) as opposites.
 pub(super) fn sum_stacks<P: Group, A: Adder<P>>(
     heights: &[u32],
-    source: Source<'_, A::Row>,
+    points: Points<'_>,
     order: &[u32],
-    sums: &mut Vec<A::Row>,
+    sums: &mut Vec<u64>,
     tally: &Tally,
 ) {
     let tiles = tiles(heights, tile_rows::<P, A>());
-    let points = |tile: &Tile| &order[A::LANES * tile.rows.start..A::LANES * tile.rows.end];
-    set_len(sums, heights.len(), A::INFINITY);
+    let order_of = |tile: &Tile| &order[A::LANES * tile.rows.start..A::LANES * tile.rows.end];
+    let each = A::LANES * P::POINT_WORDS;
+    set_len(sums, heights.len() * each, 0);
     let mut rest = sums.as_mut_slice();
     let sums_of_tile = |tile: &Tile| {
-        let (sums, others) = std::mem::take(&mut rest).split_at_mut(tile.stacks.len());
+        let (sums, others) = std::mem::take(&mut rest).split_at_mut(tile.stacks.len() * each);
         rest = others;
         sums
     };
-    let sums_of_tiles: Vec<&mut [A::Row]> = tiles.iter().map(sums_of_tile).collect();
+    let sums_of_tiles: Vec<&mut [u64]> = tiles.iter().map(sums_of_tile).collect();
     let work = sums_of_tiles.into_par_iter().zip(&tiles).enumerate();
     work.for_each_init(Work::<P, A>::default, |work, (at, (sums, tile))| {
         let rows = work.load(&heights[tile.stacks.clone()]);
-        let mut next = Next::nothing();
-        match source {
-            Source::Stored(words) => {
-                A::gather(words, points(tile), rows);
-                if let Some(tile) = tiles.get(at + 1) {
-                    next = Next::new::<P>(words, points(tile));
-                }
-            }
-            Source::Rows(from) => copy::<P, A>(from, points(tile), rows),
-        }
-        work.reduce(next, tally);
-        for (sum, stack) in sums.iter_mut().zip(&work.stacks) {
-            *sum = work.rows[stack.start as usize];
-        }
+        A::gather(points, order_of(tile), rows);
+        let next = tiles.get(at + 1).map_or(&[][..], order_of);
+        work.reduce(Next::new(points, next), tally);
+        A::store(&work.rows, &work.starts, sums);
     });
-}
-
-/// Fills rows with points of other rows.
-fn copy<P: Group, A: Adder<P>>(from: &[A::Row], places: &[u32], rows: &mut [A::Row]) {
-    for (row, places) in rows.iter_mut().zip(places.chunks_exact(A::LANES)) {
-        for (lane, &place) in places.iter().enumerate() {
-            let place = place as usize;
-            A::copy(&from[place / A::LANES], place % A::LANES, row, lane);
-        }
-    }
 }
 
 /// Consecutive stacks.
@@ -95,25 +68,21 @@ fn tiles(heights: &[u32], most: usize) -> Vec<Tile> {
     tiles
 }
 
-/// A stack in a tile.
-#[derive(Clone, Copy)]
-struct Stack {
-    start: u32,
-    height: u32,
-}
-
 /// A tile in the works, reused from tile to tile.
 struct Work<P: Group, A: Adder<P>> {
     rows: Vec<A::Row>,
-    stacks: Vec<Stack>,
+    /// The first row of each stack.
+    starts: Vec<u32>,
+    /// Rows that each has left.
+    heights: Vec<u32>,
     steps: Vec<Step>,
     batch: A::Scratch,
 }
 
 impl<P: Group, A: Adder<P>> Default for Work<P, A> {
     fn default() -> Self {
-        let (rows, stacks, steps, batch) = Default::default();
-        Self { rows, stacks, steps, batch }
+        let (rows, starts, heights, steps, batch) = Default::default();
+        Self { rows, starts, heights, steps, batch }
     }
 }
 
@@ -126,10 +95,12 @@ impl<P: Group, A: Adder<P>> Drop for Work<P, A> {
 impl<P: Group, A: Adder<P>> Work<P, A> {
     /// Makes room for stacks of these heights: the rows to be filled.
     fn load(&mut self, heights: &[u32]) -> &mut [A::Row] {
-        self.stacks.clear();
+        self.heights.clear();
+        self.heights.extend_from_slice(heights);
+        self.starts.clear();
         let mut start = 0;
-        for &height in heights {
-            self.stacks.push(Stack { start, height });
+        for height in heights {
+            self.starts.push(start);
             start += height;
         }
         let count = start as usize;
@@ -143,11 +114,11 @@ impl<P: Group, A: Adder<P>> Work<P, A> {
     fn reduce(&mut self, mut next: Next<'_>, tally: &Tally) {
         loop {
             self.steps.clear();
-            for stack in &mut self.stacks {
-                let (pairs, kept) = (stack.height / 2, stack.height.div_ceil(2));
-                let steps = stack.start..stack.start + pairs;
+            for (&start, height) in self.starts.iter().zip(&mut self.heights) {
+                let (pairs, kept) = (*height / 2, height.div_ceil(2));
+                let steps = start..start + pairs;
                 self.steps.extend(steps.map(|into| Step { into, from: into + kept }));
-                stack.height = kept;
+                *height = kept;
             }
             if self.steps.is_empty() {
                 return;

@@ -19,7 +19,7 @@ use super::{
     adder::{Adder, stored_points},
     digits::WIDEST,
     pairs::{Plain, Point, Step, Tally},
-    stored::Next,
+    stored::{Next, Points},
 };
 use crate::{Group, Slab, SlabError, SlabMut};
 
@@ -146,7 +146,8 @@ impl Tables {
 fn doubled<P: Group, A: Adder<P>>(words: &[u64], times: usize) -> Vec<Affine<P>> {
     let order: Vec<u32> = (0..(words.len() / P::POINT_WORDS) as u32).collect();
     let point = |point: Affine<P>| Point { x: point.x, y: point.y };
-    let mut points: Vec<_> = stored_points::<P, A>(words, &order).into_iter().map(point).collect();
+    let stored = stored_points::<P, A>(Points::new::<P>(words), &order);
+    let mut points: Vec<_> = stored.into_iter().map(point).collect();
     let steps: Vec<Step> = order.iter().map(|&at| Step { into: at, from: at }).collect();
     let (mut scratch, tally) = (Default::default(), Tally::default());
     for _ in 0..times {

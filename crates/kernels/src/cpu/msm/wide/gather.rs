@@ -1,19 +1,15 @@
-//! A key's points, turned into rows of lanes.
+//! Stored points turned into rows of lanes, and back.
 
 use super::{In, LANES, RowOf};
 use crate::{
     Group,
-    cpu::msm::stored::{AHEAD, NEGATED, stored},
+    cpu::msm::stored::{MOST_WORDS, NEGATED, Points},
     lanes::{Lanes, Task, each, field::Element},
-    prefetch,
 };
-
-/// Most words of a point.
-const MOST_WORDS: usize = 24;
 
 /// Fills rows with stored points.
 pub(super) struct Gather<'a, P: Group> {
-    pub(super) words: &'a [u64],
+    pub(super) points: Points<'a>,
     pub(super) indices: &'a [u32],
     pub(super) rows: &'a mut [RowOf<P>],
 }
@@ -23,20 +19,19 @@ impl<P: Group, L: Lanes> Task<L> for Gather<'_, P> {
 
     #[inline(always)]
     fn run(self) {
-        let (words, (indices, _)) = (P::POINT_WORDS, self.indices.as_chunks::<LANES>());
-        let point = |index: u32| stored(self.words, words, index);
+        let words = P::POINT_WORDS;
+        let (indices, _) = self.indices.as_chunks::<LANES>();
         for (at, (row, indices)) in self.rows.iter_mut().zip(indices).enumerate() {
-            if let Some(ahead) = self.indices.get(LANES * at + AHEAD..LANES * (at + 1) + AHEAD) {
-                ahead.iter().for_each(|&index| prefetch::soon(point(index)));
+            for lane in 0..LANES {
+                self.points.fetch_ahead(self.indices, LANES * at + lane);
             }
             let mut columns = [L::splat(0); MOST_WORDS];
             each!(3, |block| {
-                // The last block of twelve words overlaps the one before.
-                let start = (8 * block).min(words - 8);
                 if 8 * block < words {
+                    let start = start(block, words);
                     let mut square = [L::splat(0); 8];
                     each!(8, |lane| {
-                        let words = &point(indices[lane])[start..start + 8];
+                        let words = &self.points.get(indices[lane])[start..start + 8];
                         square[lane] = L::load(words.try_into().expect("eight words"));
                     });
                     L::transpose(&mut square);
@@ -57,4 +52,46 @@ impl<P: Group, L: Lanes> Task<L> for Gather<'_, P> {
             y.write(into_y);
         }
     }
+}
+
+/// Writes the points of some rows as they are stored, one row after the other. What is twice the modulus and a
+/// little has as many words as the modulus.
+pub(super) struct Store<'a, P: Group> {
+    pub(super) rows: &'a [RowOf<P>],
+    pub(super) picked: &'a [u32],
+    pub(super) words: &'a mut [u64],
+}
+
+impl<P: Group, L: Lanes> Task<L> for Store<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let words = P::POINT_WORDS;
+        for (&row, stored) in self.picked.iter().zip(self.words.chunks_exact_mut(LANES * words)) {
+            let limbs = self.rows[row as usize].0.as_ref();
+            let mut columns = [L::splat(0); MOST_WORDS];
+            let (x, y) = columns[..words].split_at_mut(words / 2);
+            In::<P, L>::read(limbs).to_words(x);
+            In::<P, L>::read(&limbs[In::<P, L>::LIMBS..]).to_words(y);
+            each!(3, |block| {
+                if 8 * block < words {
+                    let start = start(block, words);
+                    let mut square = [L::splat(0); 8];
+                    each!(8, |word| square[word] = columns[start + word]);
+                    L::transpose(&mut square);
+                    each!(8, |lane| {
+                        let words = &mut stored[lane * words + start..][..8];
+                        square[lane].store(words.try_into().expect("eight words"));
+                    });
+                }
+            });
+        }
+    }
+}
+
+/// The first word of a block of eight: the last block of twelve words overlaps the one before.
+#[inline(always)]
+fn start(block: usize, words: usize) -> usize {
+    (8 * block).min(words - 8)
 }

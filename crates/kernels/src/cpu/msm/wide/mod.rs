@@ -1,6 +1,6 @@
 //! Additions of eight points beside each other, limb by limb.
 //!
-//! A key's points are turned into rows of lanes once ([`gather`]); then rows are added to rows as they lie
+//! Stored points are turned into rows of lanes once ([`gather`]); then rows are added to rows as they lie
 //! ([`batch`]). Exceptional additions are not looked for one by one: infinity shows as zeros, and everything
 //! else as a product that is zero. Then lanes with an exceptional step are given another, and the portable
 //! path takes theirs ([`apart`]).
@@ -17,12 +17,12 @@ use ark_ff::Field;
 use self::{
     apart::{put_back, set_apart},
     batch::Batch,
-    gather::Gather,
+    gather::{Gather, Store},
 };
 use super::{
     adder::Adder,
     pairs::{Plain, Point, Step, Tally},
-    stored::Next,
+    stored::{Next, Points},
 };
 use crate::{
     Group, Words,
@@ -54,14 +54,12 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
     // Well within the second-level cache where these instructions are: a mebibyte and more.
     const TILE_BYTES: usize = 3 << 18;
 
-    fn gather(words: &[u64], indices: &[u32], rows: &mut [Self::Row]) {
-        L::enable(Gather::<P> { words, indices, rows });
+    fn gather(points: Points<'_>, indices: &[u32], rows: &mut [Self::Row]) {
+        L::enable(Gather::<P> { points, indices, rows });
     }
 
-    fn copy(from: &Self::Row, lane: usize, into: &mut Self::Row, into_lane: usize) {
-        for (from, into) in from.0.as_ref().iter().zip(into.0.as_mut()) {
-            into[into_lane] = from[lane];
-        }
+    fn store(rows: &[Self::Row], picked: &[u32], words: &mut [u64]) {
+        L::enable(Store::<P> { rows, picked, words });
     }
 
     fn is_infinity(row: &Self::Row) -> bool {
