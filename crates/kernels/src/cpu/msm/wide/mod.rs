@@ -51,8 +51,9 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
 
     const INFINITY: Self::Row = Row(P::BaseField::ZEROS);
 
-    // Well within the second-level cache where these instructions are: a mebibyte and more.
-    const TILE_BYTES: usize = 3 << 18;
+    // With the next tile's points, well within the second-level cache where these instructions are: a mebibyte
+    // and more.
+    const TILE_BYTES: usize = 1 << 19;
 
     fn gather(points: Points<'_>, indices: &[u32], rows: &mut [Self::Row]) {
         L::enable(Gather::<P> { points, indices, rows });
