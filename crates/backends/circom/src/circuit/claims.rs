@@ -55,8 +55,8 @@ impl Claims {
         allowed.min(self.key.saturating_mul(MOST_COPIES))
     }
 
-    /// What a proof may take besides, where its key has tables: each sum sorts the digits of all windows at
-    /// once, an index for each.
+    /// What a proof may take besides, at most, where its key has tables: each sum sorts the digits of all
+    /// windows at once, an index for each. (Those of a large key it sorts by groups, and takes less.)
     pub(super) fn sorting(header: &Header) -> u64 {
         u64::from(header.wires.max(header.domain_size)) * SUMS * MOST_WINDOWS * 4
     }

@@ -20,11 +20,11 @@ use crate::{
 
 /// Memory that sums of sets work in, reused from one to the next.
 pub(super) struct Scratch<P: Group, A: Adder<P>> {
-    /// Points laid by the buckets that take them: an index, and in the highest bit whether it is negated.
+    /// Points laid by the buckets that take them: a number, and in the highest bit whether it is negated.
     order: Vec<u32>,
     /// Sums of buckets, as points are stored.
     sums: Vec<u64>,
-    /// The same, of the groups of shares before.
+    /// The same, of the groups before.
     before: Vec<u64>,
     buckets: Vec<A::Row>,
 }
