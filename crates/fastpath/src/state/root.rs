@@ -224,6 +224,8 @@ enum Node {
     Branch { left: u32, right: u32, digest: Digest },
 }
 
+/// On cache lines of its own: threads update partitions that stand beside each other.
+#[repr(align(128))]
 struct Partition {
     nodes: Vec<Node>,
     free: Vec<u32>,
@@ -295,8 +297,7 @@ impl Partition {
                 let middle = updates.partition_point(|update| !bit(&update.0, depth));
                 let left = self.update(left, &updates[..middle], depth + 1);
                 let right = self.update(right, &updates[middle..], depth + 1);
-                self.free.push(node);
-                self.join(left, right)
+                self.join(left, right, Some(node))
             }
         }
     }
@@ -310,19 +311,25 @@ impl Partition {
         let middle = updates.partition_point(|update| !bit(&update.0, depth));
         let left = self.build(&updates[..middle], depth + 1);
         let right = self.build(&updates[middle..], depth + 1);
-        self.join(left, right)
+        self.join(left, right, None)
     }
 
-    fn join(&mut self, left: u32, right: u32) -> u32 {
+    /// What is above two subtrees, where a branch was before if there was one.
+    fn join(&mut self, left: u32, right: u32, before: Option<u32>) -> u32 {
         let is_leaf = |node: u32| matches!(self.nodes.get(node as usize), Some(Node::Leaf { .. }));
-        match (left, right) {
+        let only = match (left, right) {
             (NONE, NONE) => NONE,
             (NONE, only) | (only, NONE) if is_leaf(only) => only,
             _ => {
                 let digest = branch(&self.digest_of(left), &self.digest_of(right));
-                self.put(Node::Branch { left, right, digest })
+                let node = Node::Branch { left, right, digest };
+                let Some(before) = before else { return self.put(node) };
+                self.nodes[before as usize] = node;
+                return before;
             }
-        }
+        };
+        self.free.extend(before);
+        only
     }
 }
 
