@@ -100,14 +100,13 @@ fn sort(
 /// runs are.
 fn weigh<P: Group, A: Adder<P>>(
     windows: &Windows,
-    count: usize,
     sums: &Sums,
     rows: &mut Vec<A::Row>,
     tally: &Tally,
 ) -> Vec<Vec<Affine<P>>> {
     let buckets = windows.buckets();
     let segment = buckets.div_ceil(A::LANES);
-    set_len(rows, count * segment, A::INFINITY);
+    set_len(rows, sums.places.len() / buckets * segment, A::INFINITY);
     let (points, infinity) = sums.points::<P>();
     let mut numbers = Vec::with_capacity(rows.len() * A::LANES);
     for set in sums.places.chunks_exact(buckets) {
@@ -205,7 +204,7 @@ pub(super) fn sums_of_sets<P: Group, A: Adder<P>>(
         let more = sum_laid::<P, A>(&plan, points, order, std::mem::take(words), tally);
         *words = std::mem::replace(&mut sums, more).into_words();
     }
-    let weighed = weigh::<P, A>(windows, sets.len(), &sums, buckets, tally);
+    let weighed = weigh::<P, A>(windows, &sums, buckets, tally);
     *before = sums.into_words();
     weighed
 }
