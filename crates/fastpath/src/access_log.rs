@@ -150,7 +150,7 @@ pub(crate) fn assemble(
         let name = arena.name(slot);
         parts[partition(&name.path)].push(LoggedAccess {
             transaction,
-            space: name.space,
+            space: arena.space(slot),
             key: name.key,
             kind,
         });

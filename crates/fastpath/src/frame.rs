@@ -183,7 +183,7 @@ impl Frame {
         place(writes).or_else(|| Some(writes.len() + place(reads)?))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_value(&mut self, slot: Slot, value: Value) {
         match value.word() {
             Some(word) => self.put_word(slot, word),
@@ -195,12 +195,21 @@ impl Frame {
     #[inline]
     pub(crate) fn put_word(&mut self, slot: Slot, word: u64) {
         match self.written(slot) {
-            None => self.push(Write { slot, edit: Edit::Word(word) }),
+            None => {
+                // Made where it stays. A push puts it together on the stack, word by word, and the
+                // processor waits to move it on in larger pieces.
+                let len = self.writes.len() + 1;
+                self.writes.resize_with(len, || Write { slot, edit: Edit::Word(word) });
+                if len > FEW {
+                    self.index();
+                }
+            }
             Some(Edit::Word(written)) => *written = word,
             Some(_) => self.put(slot, Edit::Word(word)),
         }
     }
 
+    #[inline(never)]
     pub(crate) fn put(&mut self, slot: Slot, edit: Edit) {
         match self.written(slot) {
             None => self.push(Write { slot, edit }),

@@ -20,7 +20,7 @@ const MAX_MESSAGE: usize = 256;
 /// A transaction's only door to the state. Writes are kept aside and take effect together if the
 /// transaction succeeds; a read sees the transaction's own writes.
 pub struct Context<'a> {
-    world: World<'a>,
+    world: &'a World<'a>,
     frame: &'a mut Frame,
     access: Access<'a>,
     objects: &'a [ObjectRef],
@@ -71,7 +71,7 @@ pub(crate) enum Interrupted {
 /// receipt is filled in place: a result that is handed up by value is copied four times on its way.
 pub(crate) fn attempt<T: Transaction>(
     transaction: &T,
-    world: World<'_>,
+    world: &World<'_>,
     slots: &[Slot],
     frame: &mut Frame,
     receipt: &mut Receipt,

@@ -245,7 +245,8 @@ impl<T: Transaction> Worker<'_, T> {
                 let mut frame = self.lane.frame(env.log);
                 let world = env.world(Source::Committed);
                 let mut receipt = Receipt { attempts: job.attempts, ..Receipt::default() };
-                if let Err(interrupted) = attempt(transaction, world, &[], &mut frame, &mut receipt)
+                if let Err(interrupted) =
+                    attempt(transaction, &world, &[], &mut frame, &mut receipt)
                 {
                     debug_assert_eq!(interrupted, Interrupted::StateLost);
                 }
@@ -305,7 +306,7 @@ impl<T: Transaction> Worker<'_, T> {
         let mut frame = self.lane.frame(env.log);
         let world = env.world(Source::Ahead { ring, index: job.position });
         let mut receipt = Receipt { attempts: job.attempts, ..Receipt::default() };
-        match attempt(transaction, world, &[], &mut frame, &mut receipt) {
+        match attempt(transaction, &world, &[], &mut frame, &mut receipt) {
             Ok(()) => {
                 let stamp = env.stamp(index, 0);
                 let turn = self.shared.frontier.0.load(Ordering::Acquire) == job.position;

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use super::ahead::{Ahead, DEPTH};
+use super::ahead::Ahead;
 use super::shards::{Letter, Outbox};
 use super::{Env, Order};
 use crate::Transaction;
@@ -96,15 +96,12 @@ fn scan_part<T: Transaction>(
     shards: usize,
 ) -> Part {
     let mut part = Part { outbox: vec![Vec::new(); shards], ..Part::default() };
-    let mut ahead = Ahead::default();
-    for position in range.clone() {
-        let place = (position - range.start) % DEPTH;
-        if place == 0 {
-            ahead.look_up(env, order, position..(position + DEPTH).min(range.end));
-        }
+    let mut ahead = Ahead::new(env, order, range.clone(), 0);
+    for position in range {
+        let slots = ahead.slots(position);
         let index = order.at(position);
         let transaction = &env.transactions[index as usize];
-        match owned(env, transaction, ahead.slots(place)) {
+        match owned(env, transaction, slots) {
             Some(letter_slot) => {
                 let mut objects = transaction.objects().iter();
                 let first = objects.next().expect("an owned transaction has objects");

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::ahead::{Ahead, DEPTH};
+use super::ahead::Ahead;
 use super::lane::{Lane, refusal};
 use super::{Env, Order};
 use crate::Transaction;
@@ -11,9 +11,8 @@ use crate::context::{Source, attempt};
 use crate::frame::Frame;
 use crate::receipt::Receipt;
 
-/// Transactions from one look ahead to the next where the last had nothing to see; a multiple of the
-/// depth.
-const SELDOM: u32 = 8 * DEPTH;
+/// Groups that go by without a look ahead where one said nothing in advance.
+const GAP: u32 = 7;
 
 /// Executes the first `count` places of a stretch.
 pub(crate) fn run<T: Transaction>(
@@ -25,13 +24,9 @@ pub(crate) fn run<T: Transaction>(
 ) {
     let world = env.world(Source::Committed);
     let mut frame = lane.frame(env.log);
-    let mut ahead = Ahead::default();
-    let mut look_at = 0;
+    let mut ahead = Ahead::new(env, order, 0..count, GAP);
     for position in 0..count {
-        if position == look_at {
-            ahead.look_up(env, order, position..(position + DEPTH).min(count));
-            look_at += if ahead.is_empty() { SELDOM } else { DEPTH };
-        }
+        let slots = ahead.slots(position);
         let index = order.at(position);
         let transaction = &env.transactions[index as usize];
         let receipt = &mut receipts[index as usize];
@@ -40,8 +35,7 @@ pub(crate) fn run<T: Transaction>(
             continue;
         }
         receipt.attempts = 1;
-        if attempt(transaction, world, ahead.slots(position % DEPTH), &mut frame, receipt).is_err()
-        {
+        if attempt(transaction, &world, slots, &mut frame, receipt).is_err() {
             // The store behind failed: the block is void.
             break;
         }
@@ -73,7 +67,7 @@ pub(crate) fn run_sampled<T: Transaction>(
         }
         let start = Instant::now();
         receipt.attempts = 1;
-        if attempt(transaction, world, &[], &mut frame, receipt).is_err() {
+        if attempt(transaction, &world, &[], &mut frame, receipt).is_err() {
             break;
         }
         let nanos = start.elapsed().as_nanos() as u64;

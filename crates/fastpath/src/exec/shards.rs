@@ -74,7 +74,7 @@ fn drain<T: Transaction>(env: &Env<'_, T>, outboxes: &[Outbox], shard: usize, la
     for letters in outboxes.iter().filter_map(|outbox| outbox.get(shard)) {
         for (place, letter) in letters.iter().enumerate() {
             if let Some(soon) = letters.get(place + DEPTH as usize) {
-                env.arena.touch_object(soon.slot);
+                env.arena.touch_all(soon.slot, true);
             }
             slots.clear();
             slots.push(letter.slot);
@@ -108,7 +108,7 @@ fn deliver<T: Transaction>(
     lane.cost.executions += 1;
     let mut receipt = Receipt { path: Path::Fast, attempts: 1, ..Receipt::default() };
     match lock_versions(env, transaction, index, slots) {
-        Ok(()) => attempt(transaction, env.world(Source::Committed), slots, frame, &mut receipt)?,
+        Ok(()) => attempt(transaction, &env.world(Source::Committed), slots, frame, &mut receipt)?,
         Err(failure) => {
             frame.clear();
             receipt.status = Status::from(failure);

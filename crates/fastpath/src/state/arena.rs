@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, Once, OnceLock};
 use ahash::RandomState;
 
 use super::cell::{Cell, Content, Stamp};
+use super::index::Index;
 use super::prefetch::prefetch;
 use super::{State, StateError};
 use crate::block::Space;
@@ -25,31 +26,41 @@ const SHARDS: usize = 64;
 const SEGMENT: usize = 1024;
 const SEGMENTS: usize = 20;
 
-type Table = HashMap<Key, Slot, RandomState>;
 /// By whether the name is an object's, and the name.
 type FreshTable = HashMap<(bool, Key), Slot, RandomState>;
 
-/// A name with its place in the root.
+/// A name with its place in the root: a cache line.
+#[repr(align(64))]
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Name {
-    pub(crate) space: Space,
     pub(crate) key: Key,
     pub(crate) path: [u8; 32],
 }
 
 impl Name {
     fn new(space: Space, key: Key) -> Self {
-        Self { space, key, path: super::root::path(space, &key) }
+        Self { key, path: super::root::path(space, &key) }
     }
+}
+
+/// A name with the hash that it is found by.
+#[derive(Copy, Clone)]
+pub(crate) struct Sought<'a> {
+    key: &'a Key,
+    object: bool,
+    hash: u64,
+    /// Where it probably is.
+    guess: Option<Slot>,
 }
 
 /// See the module.
 pub(crate) struct Arena {
     hasher: RandomState,
-    plain: Table,
-    objects: Table,
+    plain: Index,
+    objects: Index,
     cells: Vec<Cell>,
     names: Vec<Name>,
+    spaces: Vec<Space>,
     heap: Heap,
     overlay: Overlay,
     lost: Mutex<Option<StateError>>,
@@ -65,17 +76,28 @@ struct Overlay {
 struct Fresh {
     cell: Cell,
     loaded: Once,
-    name: OnceLock<Name>,
+    name: OnceLock<(Space, Name)>,
+}
+
+impl Fresh {
+    fn name(&self) -> &(Space, Name) {
+        self.name.get().expect("named when it was made")
+    }
+
+    fn set_name(&self, space: Space, key: Key) {
+        let _ = self.name.set((space, Name::new(space, key)));
+    }
 }
 
 impl Arena {
     pub(crate) fn new() -> Self {
         let hasher = RandomState::new();
         Self {
-            plain: Table::with_hasher(hasher.clone()),
-            objects: Table::with_hasher(hasher.clone()),
+            plain: Index::default(),
+            objects: Index::default(),
             cells: Vec::new(),
             names: Vec::new(),
+            spaces: Vec::new(),
             heap: Heap::default(),
             overlay: Overlay {
                 tables: (0..SHARDS)
@@ -101,10 +123,11 @@ impl Arena {
 
     /// Approximate bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        let tables = (self.plain.capacity() + self.objects.capacity()) * 40;
         self.cells.capacity() * size_of::<Cell>()
             + self.names.capacity() * size_of::<Name>()
-            + tables
+            + self.spaces.capacity() * size_of::<Space>()
+            + self.plain.bytes()
+            + self.objects.bytes()
     }
 
     /// A number that spreads keys evenly and that nobody outside can predict.
@@ -116,24 +139,60 @@ impl Arena {
     /// The slot of a plain key.
     #[inline]
     pub(crate) fn plain(&self, key: &Key, behind: &dyn State) -> Slot {
-        match self.plain.get(key) {
-            Some(&slot) => slot,
-            None => self.fresh(false, key, behind),
-        }
+        self.slot(self.seek(false, key), behind)
     }
 
     /// The slot of an object's header; its data is in the next slot.
     #[inline]
     pub(crate) fn object(&self, key: &Key, behind: &dyn State) -> Slot {
-        match self.objects.get(key) {
-            Some(&slot) => slot,
-            None => self.fresh(true, key, behind),
+        self.slot(self.seek(true, key), behind)
+    }
+
+    /// A name to look up with others: what [`Arena::slot`] begins with is brought close.
+    #[inline]
+    pub(crate) fn seek<'a>(&self, object: bool, key: &'a Key) -> Sought<'a> {
+        let hash = self.spread(key);
+        self.index(object).touch(hash);
+        Sought { key, object, hash, guess: None }
+    }
+
+    /// Brings what [`Arena::slot`] compares, and the cells, close.
+    #[inline]
+    pub(crate) fn approach(&self, name: &mut Sought<'_>) {
+        name.guess = self.index(name.object).find(name.hash, |_| true);
+        if let Some(slot) = name.guess {
+            prefetch(&self.names[slot as usize]);
+            self.touch_all(slot, name.object);
         }
+    }
+
+    /// The slot of a name, whose cells are brought close.
+    #[inline]
+    pub(crate) fn slot(&self, name: Sought<'_>, behind: &dyn State) -> Slot {
+        self.find(name).unwrap_or_else(|| self.fresh(name.object, name.key, behind))
     }
 
     /// Whether the name is in the frozen table.
     pub(crate) fn knows(&self, object: bool, key: &Key) -> bool {
-        if object { self.objects.contains_key(key) } else { self.plain.contains_key(key) }
+        self.find(self.seek(object, key)).is_some()
+    }
+
+    #[inline]
+    fn index(&self, object: bool) -> &Index {
+        if object { &self.objects } else { &self.plain }
+    }
+
+    /// The slot of a name in the frozen table.
+    #[inline]
+    fn find(&self, name: Sought<'_>) -> Option<Slot> {
+        let is_it = |slot: Slot| self.names[slot as usize].key == *name.key;
+        if name.guess.is_some_and(is_it) {
+            return name.guess;
+        }
+        self.index(name.object).find(name.hash, |slot| {
+            self.touch_all(slot, name.object);
+            is_it(slot)
+        })
     }
 
     #[cold]
@@ -146,9 +205,9 @@ impl Arena {
                 // cell is gone with the block.
                 let index = self.overlay.next.fetch_add(2, Ordering::Relaxed);
                 let first = if object { Space::ObjectHeader } else { Space::Plain };
-                let _ = self.overlay.at(index).name.set(Name::new(first, *key));
+                self.overlay.at(index).set_name(first, *key);
                 if object {
-                    let _ = self.overlay.at(index + 1).name.set(Name::new(Space::ObjectData, *key));
+                    self.overlay.at(index + 1).set_name(Space::ObjectData, *key);
                 }
                 index | OVERLAY
             })
@@ -160,8 +219,8 @@ impl Arena {
                 let count = if object { 2 } else { 1 };
                 for index in index..index + count {
                     let fresh = self.overlay.at(index);
-                    let name = fresh.name.get().expect("named when it was made");
-                    match behind.get(name.space, &name.key) {
+                    let (space, name) = fresh.name();
+                    match behind.get(*space, &name.key) {
                         Ok(value) => {
                             fresh.cell.write(self.heap.put(value.as_ref()), Stamp::GENESIS);
                         }
@@ -195,7 +254,14 @@ impl Arena {
     pub(crate) fn name(&self, slot: Slot) -> &Name {
         match self.names.get(slot as usize) {
             Some(name) => name,
-            None => self.overlay.at(slot & !OVERLAY).name.get().expect("named when it was made"),
+            None => &self.overlay.at(slot & !OVERLAY).name().1,
+        }
+    }
+
+    pub(crate) fn space(&self, slot: Slot) -> Space {
+        match self.spaces.get(slot as usize) {
+            Some(space) => *space,
+            None => self.overlay.at(slot & !OVERLAY).name().0,
         }
     }
 
@@ -235,11 +301,13 @@ impl Arena {
         prefetch(self.cell(slot));
     }
 
-    /// As [`Arena::touch`], for both cells of an object.
+    /// As [`Arena::touch`], for both cells of an object if it is one.
     #[inline]
-    pub(crate) fn touch_object(&self, slot: Slot) {
+    pub(crate) fn touch_all(&self, slot: Slot, object: bool) {
         self.touch(slot);
-        self.touch(slot + 1);
+        if object {
+            self.touch(slot + 1);
+        }
     }
 
     /// As [`Arena::touch`], for a cell and its name.
@@ -319,17 +387,20 @@ impl Arena {
     pub(crate) fn intern(&mut self, object: bool, key: Key) -> Slot {
         let next = self.cells.len() as Slot;
         assert!(next < OVERLAY - 2, "more than two thousand million resident entries");
-        let table = if object { &mut self.objects } else { &mut self.plain };
-        let slot = *table.entry(key).or_insert(next);
-        if slot == next {
-            let spaces: &[Space] =
-                if object { &[Space::ObjectHeader, Space::ObjectData] } else { &[Space::Plain] };
-            for space in spaces {
-                self.cells.push(Cell::absent());
-                self.names.push(Name::new(*space, key));
-            }
+        let sought = self.seek(object, &key);
+        if let Some(slot) = self.find(sought) {
+            return slot;
         }
-        slot
+        let hash = sought.hash;
+        if object { &mut self.objects } else { &mut self.plain }.insert(hash, next);
+        let spaces: &[Space] =
+            if object { &[Space::ObjectHeader, Space::ObjectData] } else { &[Space::Plain] };
+        for space in spaces {
+            self.cells.push(Cell::absent());
+            self.names.push(Name::new(*space, key));
+            self.spaces.push(*space);
+        }
+        next
     }
 
     /// Takes the overlay's existing entries into the table. Names that were only asked for and

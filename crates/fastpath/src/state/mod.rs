@@ -8,10 +8,11 @@ use crate::value::{Key, Value};
 
 pub(crate) mod arena;
 pub(crate) mod cell;
+mod index;
 mod latency;
 #[cfg(feature = "persistent")]
 mod persistent;
-mod prefetch;
+pub(crate) mod prefetch;
 pub mod root;
 
 pub use latency::LatencyState;

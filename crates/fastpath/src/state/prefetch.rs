@@ -2,20 +2,27 @@
 
 #![allow(unsafe_code)]
 
-/// Starts to bring `item`, of up to two cache lines, close, and does not wait for it. Does nothing
-/// where the standard library knows no such instruction.
+/// Most lines of one item that are asked for.
+const LINES: usize = 8;
+
+/// Starts to bring `item`, or its first eight cache lines, close, and does not wait for it. Does
+/// nothing where the standard library knows no such instruction.
 #[inline]
-pub(super) fn prefetch<T>(item: &T) {
+pub(crate) fn prefetch<T>(item: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         let first = std::ptr::from_ref(item).cast::<i8>();
-        line(first);
-        if align_of::<T>() < 64 {
-            line(first.wrapping_add(size_of::<T>().saturating_sub(1)));
+        // What is no larger than its alignment, or than a line and aligned to one, crosses none.
+        let lines = size_of::<T>().div_ceil(64).min(LINES);
+        for i in 0..lines {
+            line(first.wrapping_add(64 * i));
+        }
+        if lines < LINES && align_of::<T>() < size_of::<T>().min(64) {
+            line(first.wrapping_add(size_of::<T>() - 1));
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = item;
+    let _ = (item, LINES);
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -131,7 +131,7 @@ impl Tree {
                     let digest = value.as_ref().map(|value| leaf(&name.path, value));
                     updates[partition(&name.path)].push((name.path, digest));
                 }
-                changes.push(Change { space: name.space, key: name.key, value });
+                changes.push(Change { space: arena.space(slot), key: name.key, value });
             }
             *crate::sync_lock(&parts[worker]) = (updates, changes);
         });

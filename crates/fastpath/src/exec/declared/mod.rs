@@ -191,7 +191,7 @@ impl<T: Transaction> Worker<'_, T> {
         self.lane.cost.executions += 1;
         let world = env.world(Source::Committed);
         let mut receipt = Receipt { attempts: 1, ..Receipt::default() };
-        if attempt(transaction, world, slots, &mut frame, &mut receipt).is_ok() {
+        if attempt(transaction, &world, slots, &mut frame, &mut receipt).is_ok() {
             commit(env, index, &mut frame, self.lane);
             self.lane.receipts.push((index, receipt));
         }
