@@ -32,6 +32,17 @@ pub(crate) enum Edit {
     Credit(u64),
 }
 
+impl Edit {
+    /// What is there after an edit that sets it; a credit alone does not.
+    pub(crate) fn left(&self) -> Option<Value> {
+        match self {
+            Self::Word(word) => Some(Value::from_u64(*word)),
+            Self::Put(value) => Some(value.clone()),
+            Self::Delete | Self::Credit(_) => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Write {
     pub(crate) slot: Slot,
@@ -196,11 +207,8 @@ impl Frame {
     pub(crate) fn put_word(&mut self, slot: Slot, word: u64) {
         match self.written(slot) {
             None => {
-                // Made where it stays. A push puts it together on the stack, word by word, and the
-                // processor waits to move it on in larger pieces.
-                let len = self.writes.len() + 1;
-                self.writes.resize_with(len, || Write { slot, edit: Edit::Word(word) });
-                if len > FEW {
+                push_with(&mut self.writes, || Write { slot, edit: Edit::Word(word) });
+                if self.writes.len() > FEW {
                     self.index();
                 }
             }
@@ -271,6 +279,13 @@ impl Frame {
         }
         true
     }
+}
+
+/// Pushes what `make` returns, made where it stays: a push puts it together on the stack, word by
+/// word, and the processor waits to move it on in larger pieces.
+#[inline]
+pub(crate) fn push_with<T>(list: &mut Vec<T>, make: impl FnMut() -> T) {
+    list.resize_with(list.len() + 1, make);
 }
 
 /// A value whose number has grown by `amount`; an entry that does not exist counts as zero.

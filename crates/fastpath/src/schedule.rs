@@ -18,6 +18,8 @@ use crate::receipt::Receipt;
 /// Transactions of a first look; later looks are shorter.
 const FIRST_LOOK: u32 = 64;
 const LOOK: u32 = 16;
+/// What a look is noted as.
+const A_LOOK: &str = "a look at what comes";
 /// Transactions executed in the plain loop between two looks, at least and at most, and nanoseconds in
 /// between: beside cheap ones a look is dear.
 const SERIAL_STRETCH: (f64, f64) = (2048.0, 16_384.0);
@@ -93,7 +95,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
             lane.start(LOOK);
             serial::run_sampled(self.env, order.skip(at), look, &mut lane, receipts, self.sample);
             drop(lane);
-            note(decisions, Mode::Serial, look, 1, "a look at what comes".into());
+            note(decisions, look, A_LOOK);
             at += look;
             if at == count {
                 break;
@@ -105,7 +107,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
             let timed = ((count - at) / TIMED_PART).min(TIMED_MOST);
             if self.config.threads > 1 && timed >= 2 * TIMED && self.tuner.plain.wants_timing() {
                 let (done, nanos) = self.time_plain(order.skip(at), timed, receipts);
-                note(decisions, Mode::Serial, done, 1, "the plain loop is timed".into());
+                note(decisions, done, "the plain loop is timed");
                 self.tuner.plain.time(&forecast, nanos);
                 at += done;
             }
@@ -168,7 +170,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
                 let mut lane = crate::sync_lock(&lanes[0]);
                 serial::run(env, order, count, &mut lane, receipts);
                 drop(lane);
-                note(decisions, Mode::Serial, count, 1, choice.reason.clone());
+                note(decisions, count, &choice.reason);
                 count
             }
             Mode::Optimistic => {
@@ -280,11 +282,24 @@ fn decision(choice: &Choice, count: u32, threads: usize) -> Decision {
     }
 }
 
-/// Adds to the last decision if it is of the same kind.
-fn note(decisions: &mut Vec<Decision>, mode: Mode, count: u32, threads: usize, reason: String) {
+/// Notes a stretch in the plain loop with the one before it if that was another; the last reason
+/// stands, unless it is a look.
+fn note(decisions: &mut Vec<Decision>, count: u32, reason: &str) {
     match decisions.last_mut() {
-        Some(last) if last.mode == mode => last.count += count,
-        _ => decisions.push(Decision { mode, count, threads, chunk: 1, partitions: 1, reason }),
+        Some(last) if last.mode == Mode::Serial => {
+            last.count += count;
+            if reason != A_LOOK {
+                reason.clone_into(&mut last.reason);
+            }
+        }
+        _ => decisions.push(Decision {
+            mode: Mode::Serial,
+            count,
+            threads: 1,
+            chunk: 1,
+            partitions: 1,
+            reason: reason.to_owned(),
+        }),
     }
 }
 

@@ -98,6 +98,8 @@ const RARE: f64 = 0.004;
 pub(crate) struct Tuner {
     overhead: [f64; 4],
     pub(crate) partitions: usize,
+    /// What each mode took beyond the work when it was slower than the plain loop the last time.
+    lost: [Option<f64>; 4],
     threads: usize,
     /// What the plain loop takes.
     pub(crate) plain: PlainLoop,
@@ -108,7 +110,7 @@ const EXPECTED: [f64; 4] = [0.0, 60.0, 150.0, 200.0];
 
 impl Tuner {
     pub(crate) fn new(threads: usize, partitions: usize) -> Self {
-        Self { overhead: EXPECTED, partitions, threads, plain: PlainLoop::new() }
+        Self { overhead: EXPECTED, lost: [None; 4], partitions, threads, plain: PlainLoop::new() }
     }
 
     /// The mode for `count` transactions like those of the forecast.
@@ -209,10 +211,15 @@ impl Tuner {
     pub(crate) fn learn(&mut self, choice: &Choice, alone: f64, measured: f64) {
         let threads = self.threads as f64;
         let overhead = &mut self.overhead[choice.mode as usize];
+        let lost = &mut self.lost[choice.mode as usize];
         let observed = ((measured - choice.ideal) * threads).clamp(0.0, 50_000.0);
-        // A loss counts at once, a gain is believed by and by.
-        let weight = if measured > alone { 1.0 } else { 0.3 };
-        *overhead += (observed - *overhead) * weight;
+        if measured <= alone {
+            *lost = None;
+            *overhead += (observed - *overhead) * 0.3;
+        } else if let Some(before) = lost.replace(observed) {
+            // Once may have been another program's doing; what is lost twice counts at once.
+            *overhead = overhead.max(observed.min(before));
+        }
     }
 
     /// A block went by in the plain loop: what made the other modes slow may be over.
@@ -261,11 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_that_lost_is_left_and_tried_again_later() {
+    fn a_mode_that_lost_twice_is_left_and_tried_again_later() {
         let mut tuner = Tuner::new(2, 8);
         let forecast = forecast(1000.0, 0.0, 0.0);
         let choice = tuner.choose(&forecast, 10_000, &[]);
         assert_eq!(choice.mode, Mode::Optimistic);
+        for measured in [600.0, 9000.0, 600.0, 3000.0] {
+            tuner.learn(&choice, 1000.0, measured);
+            assert_eq!(tuner.choose(&forecast, 10_000, &[]).mode, Mode::Optimistic);
+        }
         tuner.learn(&choice, 1000.0, 3000.0);
         assert_eq!(tuner.choose(&forecast, 10_000, &[]).mode, Mode::Serial);
         let mut blocks = 0;

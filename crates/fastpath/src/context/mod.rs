@@ -5,7 +5,7 @@ mod objects;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::exec::ring::{Pending, Ring};
-use crate::frame::{Edit, Frame, credited};
+use crate::frame::{Edit, Frame, Read, credited};
 use crate::object::ObjectRef;
 use crate::receipt::{Failure, Output, Path, Receipt, Status};
 use crate::state::State;
@@ -27,7 +27,9 @@ pub struct Context<'a> {
     /// Slots of the declared writes and then reads, where the scheduler has looked them up.
     slots: &'a [Slot],
     steps: u64,
-    /// Whether what the cells hold is what it reads, and nobody needs a note of it.
+    /// Whether nothing lies behind what is resident, and no log is kept of what is read.
+    plain: bool,
+    /// As `plain`, and what the cells hold is what it reads, of which nobody needs a note.
     direct: bool,
 }
 
@@ -81,9 +83,10 @@ pub(crate) fn attempt<T: Transaction>(
     // A transaction that says something else each time it is asked is looked up here.
     let (objects_at, keys_at) = slots.split_at_checked(objects.len()).unwrap_or_default();
     let access = transaction.access();
-    let direct =
-        matches!(world.source, Source::Committed) && world.resident && frame.seen.is_none();
-    let mut ctx = Context { world, frame, access, objects, slots: keys_at, steps: 0, direct };
+    let plain = world.resident && frame.seen.is_none();
+    let direct = plain && matches!(world.source, Source::Committed);
+    let mut ctx =
+        Context { world, frame, access, objects, slots: keys_at, steps: 0, plain, direct };
     if let Access::Keys { kind: Declaration::Exact | Declaration::Superset, writes, reads } =
         ctx.access
     {
@@ -305,13 +308,28 @@ impl<'a> Context<'a> {
     /// The number at a slot with the transaction's own writes.
     #[inline]
     fn number(&mut self, slot: Slot) -> Result<u64, Abort> {
-        if self.direct
+        if self.plain
             && self.frame.written(slot).is_none()
-            && let Some(number) = self.world.arena.load_u64(slot)
+            && let Some(number) = self.base_number(slot)
         {
             return Ok(number);
         }
         Ok(self.fetch(slot)?.map_or(0, |value| value.as_u64()))
+    }
+
+    /// As [`Context::base`], without making a value of the number, where it is in its cell and
+    /// nobody is about to replace it.
+    #[inline]
+    fn base_number(&mut self, slot: Slot) -> Option<u64> {
+        let cell = self.world.arena.cell(slot);
+        if matches!(self.world.source, Source::Ahead { .. }) && cell.pending().is_some() {
+            return None;
+        }
+        let (number, stamp) = cell.read_u64()?;
+        if !self.direct {
+            self.frame.reads.push(Read { slot, stamp });
+        }
+        Some(number)
     }
 
     /// The value of a slot with the transaction's own writes.
@@ -350,7 +368,7 @@ impl<'a> Context<'a> {
             Source::Committed => arena.load(slot).0,
             Source::Noted => {
                 let (value, stamp) = arena.load(slot);
-                self.frame.reads.push(crate::frame::Read { slot, stamp });
+                self.frame.reads.push(Read { slot, stamp });
                 value
             }
             Source::Ahead { ring, index } => {
@@ -363,7 +381,7 @@ impl<'a> Context<'a> {
                     Pending::Value(value, stamp) => (value, stamp),
                     Pending::Soon(on) => return Err(self.poison(Cause::Suspended { on })),
                 };
-                self.frame.reads.push(crate::frame::Read { slot, stamp });
+                self.frame.reads.push(Read { slot, stamp });
                 value
             }
         };

@@ -26,13 +26,20 @@ pub(crate) struct Lane {
     pub(crate) latency: LatencyHistogram,
     pub(crate) slow: Vec<Slow>,
     pub(crate) hot: SpaceSaving<Slot>,
-    /// Frames not in use.
-    #[expect(clippy::vec_box, reason = "frames are large and move between the lane and its jobs")]
-    pub(crate) frames: Vec<Box<Frame>>,
+    /// Executions not in use.
+    #[expect(clippy::vec_box, reason = "they are large and move between the lane and its jobs")]
+    pub(crate) spare: Vec<Box<Execution>>,
     clock: Clock,
     /// Transactions until the next one whose keys are counted.
     until_hot: u32,
     gaps: u32,
+}
+
+/// What one execution did and what came of it, where both stay until the commit.
+#[derive(Default)]
+pub(crate) struct Execution {
+    pub(crate) frame: Frame,
+    pub(crate) receipt: Receipt,
 }
 
 /// A transaction that took long.
@@ -55,8 +62,16 @@ struct Clock {
 const HOT_STRIDE: u32 = 32;
 
 impl Lane {
-    pub(crate) fn frame(&mut self, log: bool) -> Box<Frame> {
-        self.frames.pop().unwrap_or_else(|| Box::new(Frame::new(log)))
+    pub(crate) fn execution(&mut self, log: bool) -> Box<Execution> {
+        self.spare.pop().unwrap_or_else(|| {
+            Box::new(Execution { frame: Frame::new(log), receipt: Receipt::default() })
+        })
+    }
+
+    /// Takes the receipt of an execution whose effects reached the state.
+    #[inline]
+    pub(crate) fn take_receipt(&mut self, index: u32, receipt: &mut Receipt) {
+        self.receipts.push((index, std::mem::take(receipt)));
     }
 
     /// Starts the clock; a batch of `stride` transactions shares one stamp.

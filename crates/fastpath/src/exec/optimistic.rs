@@ -21,14 +21,12 @@
 
 use std::collections::VecDeque;
 
-use super::lane::{Lane, refusal};
+use super::lane::{Execution, Lane, refusal};
 use super::ring::Ring;
 use super::{Env, Order};
 use crate::Transaction;
 use crate::context::{Interrupted, Source, attempt};
-use crate::frame::Frame;
 use crate::pool::Pool;
-use crate::receipt::Receipt;
 use crate::state::cell::Stamp;
 use crate::sync::{AtomicU32, Ordering, relax};
 use crate::transaction::{Access, Declaration};
@@ -81,8 +79,7 @@ enum Progress {
     /// The commit does everything.
     AtTurn,
     Done {
-        frame: Box<Frame>,
-        receipt: Receipt,
+        execution: Box<Execution>,
         stamp: Stamp,
     },
 }
@@ -220,14 +217,15 @@ impl<T: Transaction> Worker<'_, T> {
         let transaction = &env.transactions[index as usize];
         let held = match job.state {
             Progress::Waiting { .. } | Progress::AtTurn => None,
-            Progress::Done { frame, receipt, stamp } => {
+            Progress::Done { execution, stamp } => {
                 self.lane.cost.validations += 1;
+                let frame = &execution.frame;
                 let holds = frame.is_valid(env.arena)
                     && frame.apply(env.arena, stamp, env.since(), &mut self.lane.dirty);
                 if holds {
-                    Some((frame, receipt))
+                    Some(execution)
                 } else {
-                    self.lane.frames.push(frame);
+                    self.lane.spare.push(execution);
                     self.conflict(&job.position);
                     if job.published {
                         self.ring.reopen(job.position);
@@ -236,36 +234,33 @@ impl<T: Transaction> Worker<'_, T> {
                 }
             }
         };
-        let (mut frame, receipt) = match (held, env.refusals.get(index)) {
-            (Some(held), _) => held,
-            (None, Some(failure)) => (self.lane.frame(env.log), refusal(transaction, failure)),
-            (None, None) => {
-                job.attempts += 1;
-                self.lane.cost.executions += 1;
-                let mut frame = self.lane.frame(env.log);
-                let world = env.world(Source::Committed);
-                let mut receipt = Receipt { attempts: job.attempts, ..Receipt::default() };
-                if let Err(interrupted) =
-                    attempt(transaction, &world, &[], &mut frame, &mut receipt)
-                {
-                    debug_assert_eq!(interrupted, Interrupted::StateLost);
-                }
-                let stamp = env.stamp(index, 1);
-                let applied = frame.apply(env.arena, stamp, env.since(), &mut self.lane.dirty);
-                debug_assert!(applied, "credits were checked as they were made");
-                (frame, receipt)
+        let is_due = held.is_none();
+        let mut execution = held.unwrap_or_else(|| self.lane.execution(env.log));
+        if let Some(failure) = env.refusals.get(index) {
+            execution.receipt = refusal(transaction, failure);
+        } else if is_due {
+            job.attempts += 1;
+            self.lane.cost.executions += 1;
+            let world = env.world(Source::Committed);
+            let Execution { frame, receipt } = &mut *execution;
+            receipt.attempts = job.attempts;
+            if let Err(interrupted) = attempt(transaction, &world, &[], frame, receipt) {
+                debug_assert_eq!(interrupted, Interrupted::StateLost);
             }
-        };
+            let stamp = env.stamp(index, 1);
+            let applied = frame.apply(env.arena, stamp, env.since(), &mut self.lane.dirty);
+            debug_assert!(applied, "credits were checked as they were made");
+        }
         if job.published {
             self.ring.retire(env.arena, job.position);
         }
-        let attempts = receipt.attempts;
-        self.lane.receipts.push((index, receipt));
+        let attempts = execution.receipt.attempts;
+        self.lane.take_receipt(index, &mut execution.receipt);
         if attempts > 0 {
-            self.lane.settle(index, &mut frame);
+            self.lane.settle(index, &mut execution.frame);
         }
         self.lane.cost.optimistic += 1;
-        self.lane.frames.push(frame);
+        self.lane.spare.push(execution);
         self.lane.tick(index, attempts);
     }
 
@@ -303,10 +298,11 @@ impl<T: Transaction> Worker<'_, T> {
         let transaction = &env.transactions[index as usize];
         job.attempts += 1;
         self.lane.cost.executions += 1;
-        let mut frame = self.lane.frame(env.log);
+        let mut execution = self.lane.execution(env.log);
+        let Execution { frame, receipt } = &mut *execution;
         let world = env.world(Source::Ahead { ring, index: job.position });
-        let mut receipt = Receipt { attempts: job.attempts, ..Receipt::default() };
-        match attempt(transaction, &world, &[], &mut frame, &mut receipt) {
+        receipt.attempts = job.attempts;
+        match attempt(transaction, &world, &[], frame, receipt) {
             Ok(()) => {
                 let stamp = env.stamp(index, 0);
                 let turn = self.shared.frontier.0.load(Ordering::Acquire) == job.position;
@@ -314,11 +310,11 @@ impl<T: Transaction> Worker<'_, T> {
                     ring.publish(env.arena, job.position, stamp, &frame.writes);
                     job.published = true;
                 }
-                job.state = Progress::Done { frame, receipt, stamp };
+                job.state = Progress::Done { execution, stamp };
             }
             Err(interrupted) => {
                 self.lane.cost.suspensions += 1;
-                self.lane.frames.push(frame);
+                self.lane.spare.push(execution);
                 job.state = match interrupted {
                     Interrupted::Suspended { on } => Progress::Waiting { on: Some(on) },
                     Interrupted::StateLost => Progress::AtTurn,

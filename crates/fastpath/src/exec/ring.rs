@@ -11,7 +11,7 @@
 //! version trees of Block-STM (Gelashvili et al., PPoPP 2023), whose locks and allocations cost more
 //! than a cheap transaction does.
 
-use crate::frame::{Edit, FEW, Write};
+use crate::frame::{Edit, FEW, Write, push_with};
 use crate::state::arena::{Arena, Slot};
 use crate::state::cell::Stamp;
 use crate::sync::{Mutex, lock};
@@ -50,7 +50,8 @@ struct Record {
 #[derive(Debug)]
 struct Entry {
     slot: Slot,
-    value: Option<Value>,
+    /// What was written, credits aside; a deletion where it is not known yet.
+    edit: Edit,
     previous: Option<u32>,
 }
 
@@ -114,7 +115,7 @@ impl Ring {
                 return if record.estimate {
                     Pending::Soon(writer)
                 } else {
-                    Pending::Value(entry.value.clone(), record.stamp)
+                    Pending::Value(entry.edit.left(), record.stamp)
                 };
             }
             match entry.previous {
@@ -133,7 +134,7 @@ impl Ring {
         record.entries.clear();
         for slot in slots {
             let previous = arena.cell(slot).pending();
-            record.entries.push(Entry { slot, value: None, previous });
+            record.entries.push(Entry { slot, edit: Edit::Delete, previous });
         }
         record.sort();
         for entry in &record.entries {
@@ -152,14 +153,12 @@ impl Ring {
         record.stamp = stamp;
         record.entries.clear();
         for write in writes {
-            let value = match &write.edit {
-                Edit::Word(word) => Some(Value::from_u64(*word)),
-                Edit::Put(value) => Some(value.clone()),
-                Edit::Delete => None,
-                Edit::Credit(_) => continue,
-            };
-            let previous = arena.cell(write.slot).pending().filter(|&hint| hint != index);
-            record.entries.push(Entry { slot: write.slot, value, previous });
+            let Write { slot, edit } = write;
+            if matches!(edit, Edit::Credit(_)) {
+                continue;
+            }
+            let previous = arena.cell(*slot).pending().filter(|&hint| hint != index);
+            push_with(&mut record.entries, || Entry { slot: *slot, edit: edit.clone(), previous });
         }
         record.sort();
         for entry in &record.entries {

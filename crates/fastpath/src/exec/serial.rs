@@ -23,7 +23,8 @@ pub(crate) fn run<T: Transaction>(
     receipts: &mut [Receipt],
 ) {
     let world = env.world(Source::Committed);
-    let mut frame = lane.frame(env.log);
+    let mut execution = lane.execution(env.log);
+    let frame = &mut execution.frame;
     let mut ahead = Ahead::new(env, order, 0..count, GAP);
     for position in 0..count {
         let slots = ahead.slots(position);
@@ -35,15 +36,15 @@ pub(crate) fn run<T: Transaction>(
             continue;
         }
         receipt.attempts = 1;
-        if attempt(transaction, &world, slots, &mut frame, receipt).is_err() {
+        if attempt(transaction, &world, slots, frame, receipt).is_err() {
             // The store behind failed: the block is void.
             break;
         }
-        commit(env, index, &mut frame, lane);
+        commit(env, index, frame, lane);
     }
     lane.cost.serial += u64::from(count);
     lane.cost.executions += u64::from(count);
-    lane.frames.push(frame);
+    lane.spare.push(execution);
 }
 
 /// Executes as [`run`] does, and looks at each transaction: how long it took, and what it touched.
@@ -56,7 +57,8 @@ pub(crate) fn run_sampled<T: Transaction>(
     sample: &mut Sample,
 ) {
     let world = env.world(Source::Noted);
-    let mut frame = lane.frame(env.log);
+    let mut execution = lane.execution(env.log);
+    let frame = &mut execution.frame;
     for position in 0..count {
         let index = order.at(position);
         let transaction = &env.transactions[index as usize];
@@ -67,16 +69,16 @@ pub(crate) fn run_sampled<T: Transaction>(
         }
         let start = Instant::now();
         receipt.attempts = 1;
-        if attempt(transaction, &world, &[], &mut frame, receipt).is_err() {
+        if attempt(transaction, &world, &[], frame, receipt).is_err() {
             break;
         }
         let nanos = start.elapsed().as_nanos() as u64;
-        sample.note(transaction, &frame, nanos);
-        commit(env, index, &mut frame, lane);
+        sample.note(transaction, frame, nanos);
+        commit(env, index, frame, lane);
     }
     lane.cost.serial += u64::from(count);
     lane.cost.executions += u64::from(count);
-    lane.frames.push(frame);
+    lane.spare.push(execution);
 }
 
 /// Writes an execution against the committed state to it.

@@ -11,14 +11,13 @@ use std::sync::Mutex;
 
 use super::Env;
 use super::ahead::DEPTH;
-use super::lane::{Lane, refusal};
+use super::lane::{Execution, Lane, refusal};
 use super::serial::commit;
 use crate::Transaction;
 use crate::context::{Interrupted, Source, attempt};
-use crate::frame::Frame;
 use crate::object::Kind;
 use crate::pool::Pool;
-use crate::receipt::{Failure, Path, Receipt, Status};
+use crate::receipt::{Failure, Path, Status};
 use crate::state::arena::Slot;
 use crate::sync::{AtomicU32, Ordering};
 
@@ -69,7 +68,7 @@ impl Claims {
 }
 
 fn drain<T: Transaction>(env: &Env<'_, T>, outboxes: &[Outbox], shard: usize, lane: &mut Lane) {
-    let mut frame = lane.frame(env.log);
+    let mut execution = lane.execution(env.log);
     let mut slots = Vec::new();
     for letters in outboxes.iter().filter_map(|outbox| outbox.get(shard)) {
         for (place, letter) in letters.iter().enumerate() {
@@ -78,13 +77,13 @@ fn drain<T: Transaction>(env: &Env<'_, T>, outboxes: &[Outbox], shard: usize, la
             }
             slots.clear();
             slots.push(letter.slot);
-            if deliver(env, letter.index, &mut slots, &mut frame, lane).is_err() {
+            if deliver(env, letter.index, &mut slots, &mut execution, lane).is_err() {
                 // The store behind failed: the block is void.
                 return;
             }
         }
     }
-    lane.frames.push(frame);
+    lane.spare.push(execution);
 }
 
 /// Executes a transaction; `slots` holds that of its first object.
@@ -93,7 +92,7 @@ fn deliver<T: Transaction>(
     env: &Env<'_, T>,
     index: u32,
     slots: &mut Vec<Slot>,
-    frame: &mut Frame,
+    Execution { frame, receipt }: &mut Execution,
     lane: &mut Lane,
 ) -> Result<(), Interrupted> {
     let transaction = &env.transactions[index as usize];
@@ -106,11 +105,12 @@ fn deliver<T: Transaction>(
         slots.push(env.arena.object(&object.id, env.behind));
     }
     lane.cost.executions += 1;
-    let mut receipt = Receipt { path: Path::Fast, attempts: 1, ..Receipt::default() };
+    receipt.attempts = 1;
     match lock_versions(env, transaction, index, slots) {
-        Ok(()) => attempt(transaction, &env.world(Source::Committed), slots, frame, &mut receipt)?,
+        Ok(()) => attempt(transaction, &env.world(Source::Committed), slots, frame, receipt)?,
         Err(failure) => {
             frame.clear();
+            receipt.path = Path::Fast;
             receipt.status = Status::from(failure);
         }
     }
@@ -118,7 +118,7 @@ fn deliver<T: Transaction>(
     for &slot in slots.iter() {
         env.arena.cell(slot).retract(index);
     }
-    lane.receipts.push((index, receipt));
+    lane.take_receipt(index, receipt);
     Ok(())
 }
 

@@ -289,12 +289,6 @@ impl Arena {
         }
     }
 
-    /// The committed number; `None` if it is not held in place.
-    #[inline]
-    pub(crate) fn load_u64(&self, slot: Slot) -> Option<u64> {
-        self.cell(slot).read_u64()
-    }
-
     /// Brings a cell close, for a use that follows soon.
     #[inline]
     pub(crate) fn touch(&self, slot: Slot) {

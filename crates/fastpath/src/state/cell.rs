@@ -80,9 +80,10 @@ impl Cell {
         }
     }
 
-    /// The content's first word; zero if there is no entry, `None` if it is on the heap.
+    /// The content's first word, zero if there is no entry, and the stamp of the write that made it;
+    /// `None` if it is on the heap.
     #[inline]
-    pub(crate) fn read_u64(&self) -> Option<u64> {
+    pub(crate) fn read_u64(&self) -> Option<(u64, Stamp)> {
         loop {
             let before = self.stamp.load(Ordering::Acquire);
             if before != LOCKED {
@@ -91,9 +92,9 @@ impl Cell {
                 fence(Ordering::Acquire);
                 if self.stamp.load(Ordering::Relaxed) == before {
                     return match len {
-                        ABSENT | 0 => Some(0),
+                        ABSENT | 0 => Some((0, Stamp(before))),
                         HEAP => None,
-                        _ => Some(word),
+                        _ => Some((word, Stamp(before))),
                     };
                 }
             }

@@ -25,6 +25,9 @@ const LEAF_DOMAIN: &[u8; 32] = b"athanor fastpath root: entry   1";
 const NODE_DOMAIN: &[u8; 32] = b"athanor fastpath root: branch  1";
 const TOP_DOMAIN: &[u8; 32] = b"athanor fastpath root: state   1";
 
+/// Entries below which waking other threads takes as long as what they would take over: an entry takes
+/// half a microsecond.
+const WORTH_WAKING: usize = 512;
 /// Entries whose names and values are brought close before they are hashed.
 const AHEAD: usize = 8;
 
@@ -112,7 +115,7 @@ impl Tree {
         threads: usize,
     ) -> Vec<Change> {
         let total: usize = dirty.iter().map(Vec::len).sum();
-        let threads = if total < 64 { 1 } else { threads };
+        let threads = if total < WORTH_WAKING { 1 } else { threads };
         let parts: Vec<Mutex<Part>> = (0..threads).map(|_| Mutex::default()).collect();
         let per = total.div_ceil(threads.max(1)).max(1);
         pool.run(threads, &|worker| {

@@ -12,13 +12,12 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use super::lane::{Lane, refusal};
+use super::lane::{Execution, Lane, refusal};
 use super::serial::commit;
 use super::{Env, Order};
 use crate::Transaction;
 use crate::context::{Source, attempt};
 use crate::pool::Pool;
-use crate::receipt::Receipt;
 use crate::sync::{self, AtomicU32, Ordering, relax};
 
 mod graph;
@@ -186,16 +185,17 @@ impl<T: Transaction> Worker<'_, T> {
             self.lane.receipts.push((index, refusal(transaction, failure)));
             return;
         }
-        let mut frame = self.lane.frame(env.log);
+        let mut execution = self.lane.execution(env.log);
+        let Execution { frame, receipt } = &mut *execution;
         let slots = self.graph.slots(position);
         self.lane.cost.executions += 1;
         let world = env.world(Source::Committed);
-        let mut receipt = Receipt { attempts: 1, ..Receipt::default() };
-        if attempt(transaction, &world, slots, &mut frame, &mut receipt).is_ok() {
-            commit(env, index, &mut frame, self.lane);
-            self.lane.receipts.push((index, receipt));
+        receipt.attempts = 1;
+        if attempt(transaction, &world, slots, frame, receipt).is_ok() {
+            commit(env, index, frame, self.lane);
+            self.lane.take_receipt(index, receipt);
         }
-        self.lane.frames.push(frame);
+        self.lane.spare.push(execution);
     }
 }
 
