@@ -19,6 +19,7 @@ use crate::object::Kind;
 use crate::pool::Pool;
 use crate::receipt::{Failure, Path, Status};
 use crate::state::arena::Slot;
+use crate::state::prefetch::prefetch;
 use crate::sync::{AtomicU32, Ordering};
 
 /// A transaction in a mailbox: its index and the slot of its first object.
@@ -74,6 +75,7 @@ fn drain<T: Transaction>(env: &Env<'_, T>, outboxes: &[Outbox], shard: usize, la
         for (place, letter) in letters.iter().enumerate() {
             if let Some(soon) = letters.get(place + DEPTH as usize) {
                 env.arena.touch_all(soon.slot, true);
+                prefetch(&env.transactions[soon.index as usize]);
             }
             slots.clear();
             slots.push(letter.slot);
