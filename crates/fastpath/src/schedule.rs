@@ -61,6 +61,9 @@ impl<T: Transaction> Schedule<'_, '_, T> {
         }
         if self.config.adaptive {
             self.tuner.plain.begin();
+            if self.tuner.plain.left() {
+                self.pool.wake();
+            }
             self.stretches(Order::From(0), total, receipts, &mut decisions, &[]);
             if decisions.iter().all(|decision| decision.mode == Mode::Serial) {
                 self.tuner.forgive();

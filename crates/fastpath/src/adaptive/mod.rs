@@ -93,16 +93,30 @@ const LONGEST_CHUNK: f64 = 16_000.0;
 /// Chance of a conflict per pair below which nobody needs to see uncommitted writes.
 const RARE: f64 = 0.004;
 
-/// Learned overheads per transaction, nanoseconds of one thread.
+/// Blocks in the plain loop until a mode that lost is tried again: at first, and at most.
+const PAUSE: (u32, u32) = (4, 64);
+
+/// What was learned of the modes.
 #[derive(Clone, Debug)]
 pub(crate) struct Tuner {
-    overhead: [f64; 4],
+    modes: [Learned; 4],
     pub(crate) partitions: usize,
-    /// What each mode took beyond the work when it was slower than the plain loop the last time.
-    lost: [Option<f64>; 4],
     threads: usize,
     /// What the plain loop takes.
     pub(crate) plain: PlainLoop,
+}
+
+/// What was learned of one mode.
+#[derive(Clone, Debug)]
+struct Learned {
+    /// What it costs beyond the work, nanoseconds of one thread for each transaction.
+    overhead: f64,
+    /// The same of the last time, if it was slower than the plain loop.
+    lost: Option<f64>,
+    /// Blocks that it was left out of after it lost, each time twice as many.
+    pause: u32,
+    /// How many of them are left.
+    rest: u32,
 }
 
 /// What each mode costs beyond the work until it was measured.
@@ -110,7 +124,8 @@ const EXPECTED: [f64; 4] = [0.0, 60.0, 150.0, 200.0];
 
 impl Tuner {
     pub(crate) fn new(threads: usize, partitions: usize) -> Self {
-        Self { overhead: EXPECTED, lost: [None; 4], partitions, threads, plain: PlainLoop::new() }
+        let modes = EXPECTED.map(|overhead| Learned { overhead, lost: None, pause: 0, rest: 0 });
+        Self { modes, partitions, threads, plain: PlainLoop::new() }
     }
 
     /// The mode for `count` transactions like those of the forecast.
@@ -131,7 +146,8 @@ impl Tuner {
         }
         let mut best = (forecast.nanos * MARGIN, None);
         let mut consider = |choice: Choice| {
-            let time = choice.ideal + self.overhead[choice.mode as usize] / self.threads as f64;
+            let overhead = self.modes[choice.mode as usize].overhead;
+            let time = choice.ideal + overhead / self.threads as f64;
             if !exclude.contains(&choice.mode) && time < best.0 {
                 best = (time, Some(choice));
             }
@@ -210,22 +226,25 @@ impl Tuner {
     /// Learns from a stretch that took `measured` nanoseconds of wall clock per transaction.
     pub(crate) fn learn(&mut self, choice: &Choice, alone: f64, measured: f64) {
         let threads = self.threads as f64;
-        let overhead = &mut self.overhead[choice.mode as usize];
-        let lost = &mut self.lost[choice.mode as usize];
+        let mode = &mut self.modes[choice.mode as usize];
         let observed = ((measured - choice.ideal) * threads).clamp(0.0, 50_000.0);
         if measured <= alone {
-            *lost = None;
-            *overhead += (observed - *overhead) * 0.3;
-        } else if let Some(before) = lost.replace(observed) {
+            (mode.lost, mode.pause) = (None, 0);
+            mode.overhead += (observed - mode.overhead) * 0.3;
+        } else if let Some(before) = mode.lost.replace(observed) {
             // Once may have been another program's doing; what is lost twice counts at once.
-            *overhead = overhead.max(observed.min(before));
+            mode.overhead = mode.overhead.max(observed.min(before));
+            mode.pause = (2 * mode.pause).clamp(PAUSE.0, PAUSE.1);
+            mode.rest = mode.pause;
         }
     }
 
     /// A block went by in the plain loop: what made the other modes slow may be over.
     pub(crate) fn forgive(&mut self) {
-        for (overhead, expected) in self.overhead.iter_mut().zip(EXPECTED) {
-            *overhead += (expected - *overhead).min(0.0) * 0.03;
+        for (mode, expected) in self.modes.iter_mut().zip(EXPECTED) {
+            let share = if mode.rest == 1 { 1.0 } else { 0.03 };
+            mode.overhead += (expected - mode.overhead).min(0.0) * share;
+            mode.rest = mode.rest.saturating_sub(1);
         }
     }
 
@@ -277,13 +296,15 @@ mod tests {
             tuner.learn(&choice, 1000.0, measured);
             assert_eq!(tuner.choose(&forecast, 10_000, &[]).mode, Mode::Optimistic);
         }
-        tuner.learn(&choice, 1000.0, 3000.0);
-        assert_eq!(tuner.choose(&forecast, 10_000, &[]).mode, Mode::Serial);
-        let mut blocks = 0;
-        while tuner.choose(&forecast, 10_000, &[]).mode == Mode::Serial {
-            tuner.forgive();
-            blocks += 1;
+        // From now on each loss follows one.
+        for pause in [4, 8, 16, 32, 64, 64] {
+            tuner.learn(&choice, 1000.0, 3000.0);
+            let mut blocks = 0;
+            while tuner.choose(&forecast, 10_000, &[]).mode == Mode::Serial {
+                tuner.forgive();
+                blocks += 1;
+            }
+            assert_eq!(blocks, pause);
         }
-        assert!((10..1000).contains(&blocks), "tried again after {blocks}");
     }
 }

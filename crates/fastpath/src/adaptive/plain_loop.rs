@@ -34,6 +34,11 @@ impl PlainLoop {
         self.until = self.until.saturating_sub(1);
     }
 
+    /// Whether something else was chosen last.
+    pub(crate) fn left(&self) -> bool {
+        self.mode != Mode::Serial
+    }
+
     /// Whether the loop should be timed: often at first and when the mode changed, then seldom.
     pub(crate) fn wants_timing(&self) -> bool {
         self.until == 0

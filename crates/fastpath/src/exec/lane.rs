@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::Transaction;
 use crate::access_log::Entries;
 use crate::block::Cost;
-use crate::frame::Frame;
+use crate::frame::{Frame, push_with};
 use crate::histogram::LatencyHistogram;
 use crate::hot_keys::SpaceSaving;
 use crate::receipt::{Failure, Output, Path, Receipt, Status};
@@ -71,7 +71,7 @@ impl Lane {
     /// Takes the receipt of an execution whose effects reached the state.
     #[inline]
     pub(crate) fn take_receipt(&mut self, index: u32, receipt: &mut Receipt) {
-        self.receipts.push((index, std::mem::take(receipt)));
+        push_with(&mut self.receipts, || (index, std::mem::take(receipt)));
     }
 
     /// Starts the clock; a batch of `stride` transactions shares one stamp.

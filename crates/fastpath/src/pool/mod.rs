@@ -118,6 +118,11 @@ impl Pool {
         });
         assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a worker panicked");
     }
+
+    /// Lets parked workers watch for a job that comes soon.
+    pub(crate) fn wake(&self) {
+        self.run(self.threads(), &|_| ());
+    }
 }
 
 impl Shared {
