@@ -194,6 +194,7 @@ impl Frame {
         place(writes).or_else(|| Some(writes.len() + place(reads)?))
     }
 
+    /// Always in line: what a number is made into where it comes from is never made then.
     #[inline(always)]
     pub(crate) fn put_value(&mut self, slot: Slot, value: Value) {
         match value.word() {
@@ -217,6 +218,7 @@ impl Frame {
         }
     }
 
+    /// Out of line, so that [`Frame::put_word`] is short enough to be in it.
     #[inline(never)]
     pub(crate) fn put(&mut self, slot: Slot, edit: Edit) {
         match self.written(slot) {
