@@ -94,8 +94,10 @@ fn mode(name: &str) -> Option<Mode> {
 
 fn failed(error: BenchError) -> Failure {
     let kind = match &error {
-        BenchError::UnknownWorkload(_) | BenchError::Argument { .. } => Kind::BadScenario,
-        BenchError::Io(_) => Kind::Unwritable,
+        BenchError::UnknownWorkload(_)
+        | BenchError::NoSuchCell(_)
+        | BenchError::Argument { .. } => Kind::BadScenario,
+        BenchError::Chart { .. } | BenchError::Io(_) => Kind::Unwritable,
         _ => Kind::Internal,
     };
     Failure::new(kind, error)

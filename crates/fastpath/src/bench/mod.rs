@@ -4,7 +4,7 @@
 //! executed by the plain loop and by the parallel executor in turn, in every round, and both must
 //! give the same receipts and the same root, or there is no figure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,6 +169,9 @@ pub enum BenchError {
     /// A workload that there is not.
     #[error("unknown workload {0:?}: use defi, game, nft, transfer, or w1 to w8")]
     UnknownWorkload(String),
+    /// No cell of the table has this in its name.
+    #[error("no cell's name contains {0:?}: leave --only out to see them all")]
+    NoSuchCell(String),
     /// A share outside 0 to 1, or no accounts.
     #[error("{name} must be {expected}")]
     Argument {
@@ -183,7 +186,15 @@ pub enum BenchError {
     /// The executor failed.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
-    /// A file or a port.
+    /// The chart cannot be written.
+    #[error("the chart cannot be written to {}: {source}", path.display())]
+    Chart {
+        /// Where it was to go.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The port of the metrics.
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The figures have no JSON form.
@@ -204,6 +215,7 @@ pub fn run(args: &Args, progress: &mut dyn FnMut(&Cell)) -> Result<Report, Bench
         args.threads = vec![2];
     }
     args.check()?;
+    let chart = args.svg.as_deref().map(Chart::to).transpose()?;
     let server = MetricsServer::start(args.serve_metrics)?;
     let report = if let Some(seconds) = args.stability_seconds {
         Report::Stability(stability::run(&args, Duration::from_secs(seconds))?)
@@ -224,12 +236,36 @@ pub fn run(args: &Args, progress: &mut dyn FnMut(&Cell)) -> Result<Report, Bench
                 cells.push(cell);
             }
         }
+        if let (true, Some(only)) = (cells.is_empty(), args.only) {
+            return Err(BenchError::NoSuchCell(only));
+        }
         Report::Cells(cells)
     };
-    if let Some(file) = &args.svg {
-        std::fs::write(file, report.svg())?;
+    if let Some(chart) = chart {
+        chart.write(&report.svg())?;
     }
     Ok(report)
+}
+
+/// Where a chart goes.
+struct Chart<'a>(&'a Path);
+
+impl<'a> Chart<'a> {
+    /// Says so before anything is measured if there is no such place.
+    fn to(path: &'a Path) -> Result<Self, BenchError> {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let chart = Self(path);
+        folder.map_or(Ok(()), |folder| folder.read_dir().map(drop)).map_err(|e| chart.failed(e))?;
+        Ok(chart)
+    }
+
+    fn write(&self, svg: &str) -> Result<(), BenchError> {
+        std::fs::write(self.0, svg).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, source: std::io::Error) -> BenchError {
+        BenchError::Chart { path: self.0.to_owned(), source }
+    }
 }
 
 impl Args {
@@ -302,5 +338,21 @@ impl Args {
             (Duration::from_micros(micros), self.depth.unwrap_or(16), self.slow_one_in.unwrap_or(1))
         });
         Ok(Setting { workload, threads, mode: self.mode, device })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_done_is_said_before_anything_is_measured() {
+        let refused = |args: &Args| run(args, &mut |_| panic!("measured")).err().unwrap();
+        let nowhere = Path::new("no such folder").join("chart.svg");
+        let error = refused(&Args { svg: Some(nowhere), ..Args::default() });
+        assert!(matches!(error, BenchError::Chart { .. }), "{error}");
+        let only = Some("no such cell".to_owned());
+        let error = refused(&Args { matrix: true, only, ..Args::default() });
+        assert!(matches!(error, BenchError::NoSuchCell(_)), "{error}");
     }
 }
