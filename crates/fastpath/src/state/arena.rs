@@ -5,11 +5,12 @@
 //! The hash is keyed with a secret of the process, so that chosen keys cannot pile up in it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Once, OnceLock};
+use std::sync::{Mutex, Once, OnceLock};
 
 use ahash::RandomState;
 
 use super::cell::{Cell, Content, Stamp};
+use super::heap::Heap;
 use super::index::Index;
 use super::prefetch::prefetch;
 use super::{State, StateError};
@@ -438,60 +439,6 @@ impl Overlay {
                 .collect()
         });
         &cells[index as usize - first]
-    }
-}
-
-/// Values too long for a cell, by ticket.
-#[derive(Default)]
-struct Heap {
-    slots: Mutex<Tickets>,
-    used: AtomicU32,
-}
-
-#[derive(Default)]
-struct Tickets {
-    values: Vec<Option<Arc<[u8]>>>,
-    free: Vec<u64>,
-}
-
-impl Heap {
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.used.load(Ordering::Acquire) == 0
-    }
-
-    #[inline]
-    fn put(&self, value: Option<&Value>) -> Content {
-        let Some(value) = value else { return Content::Absent };
-        match value.parts() {
-            Ok((len, words)) => Content::Inline { len, words: *words },
-            Err(bytes) => self.put_long(bytes),
-        }
-    }
-
-    #[cold]
-    fn put_long(&self, bytes: &Arc<[u8]>) -> Content {
-        let Tickets { values, free } = &mut *crate::sync_lock(&self.slots);
-        self.used.fetch_add(1, Ordering::Release);
-        let ticket = free.pop().unwrap_or_else(|| {
-            values.push(None);
-            values.len() as u64 - 1
-        });
-        values[ticket as usize] = Some(Arc::clone(bytes));
-        Content::Heap { ticket }
-    }
-
-    #[cold]
-    fn get(&self, ticket: u64) -> Option<Arc<[u8]>> {
-        crate::sync_lock(&self.slots).values.get(ticket as usize).cloned().flatten()
-    }
-
-    #[cold]
-    fn remove(&self, ticket: u64) {
-        let Tickets { values, free } = &mut *crate::sync_lock(&self.slots);
-        values[ticket as usize] = None;
-        free.push(ticket);
-        self.used.fetch_sub(1, Ordering::Release);
     }
 }
 

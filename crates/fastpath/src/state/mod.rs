@@ -8,6 +8,7 @@ use crate::value::{Key, Value};
 
 pub(crate) mod arena;
 pub(crate) mod cell;
+mod heap;
 mod index;
 mod latency;
 #[cfg(feature = "persistent")]
