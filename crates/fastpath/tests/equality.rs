@@ -240,8 +240,16 @@ fn modes(threads: usize) -> Vec<Config> {
 }
 
 fn recipes() -> impl Iterator<Item = Recipe> {
-    let shapes =
-        [(2, 0, 0), (6, 0, 0), (6, 0, 10), (12, 0, 5), (40, 5, 0), (200, 3, 3), (30, 10, 0)];
+    let shapes = [
+        (2, 0, 0),
+        (6, 0, 0),
+        (6, 0, 10),
+        (12, 0, 5),
+        (40, 5, 0),
+        (200, 3, 3),
+        (30, 10, 0),
+        (50, 10, 0),
+    ];
     shapes.into_iter().flat_map(|(keys, owned, declared)| {
         [false, true].map(|faults| Recipe { transactions: 150, keys, owned, declared, faults })
     })
@@ -258,9 +266,9 @@ fn every_mode_gives_the_result_of_the_order() {
         executed += compare(i as u64 * 100, recipe, 2, &modes(1)[..2], &mut cost);
     }
     assert!(executed > 40_000, "{executed}");
-    // Every mode had its share, of those that are not the clock's choice (444 were sharded), and the
+    // Every mode had its share, and not by the clock's choice alone, and the
     // races happened that validation is there for.
-    assert!(cost.optimistic > 10_000 && cost.declared > 1000 && cost.sharded > 400, "{cost:?}");
+    assert!(cost.optimistic > 10_000 && cost.declared > 1000 && cost.sharded > 500, "{cost:?}");
     assert!(cost.conflicts > 100 && cost.suspensions > 0, "{cost:?}");
 }
 
