@@ -7,20 +7,32 @@ use super::{Lanes, Task, field::Element};
 /// How vectors of 52-bit numbers are multiplied.
 pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     /// See [`Lanes::Factor`].
-    type Factor: Copy;
+    type Factor: Copy + Send + Sync + 'static;
 
     /// See [`Lanes::enable`].
     fn enable<T: Task<Avx512<Self>>>(task: T) -> T::Output;
     /// See [`Lanes::multiply`].
-    fn multiply<E: Element<Avx512<Self>>>(a: &E, b: &E, product: &mut E);
-    /// See [`Lanes::multiply_two`].
-    fn multiply_two<E: Element<Avx512<Self>>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]);
-    /// See [`Lanes::square_two`].
-    fn square_two<E: Element<Avx512<Self>>>(a: [&E; 2], squares: &mut [E; 2]);
+    fn multiply<E: Element<Avx512<Self>>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E::Factor; K],
+    );
+    /// See [`Lanes::multiply_last`].
+    fn multiply_last<E: Element<Avx512<Self>>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E; K],
+    );
+    /// See [`Lanes::square`].
+    fn square<E: Element<Avx512<Self>>, const K: usize>(
+        a: [&E; K],
+        factors: &mut [E::Factor; K],
+        squares: &mut [E; K],
+    );
     /// See [`Lanes::factor`].
     fn factor(limb: __m512i) -> Self::Factor;
     /// See [`Lanes::column`].
-    fn column(low: u64, high: u64) -> u64;
+    fn column(low: u64, high: u64, more: u64) -> u64;
     /// See [`Lanes::mul_add`].
     fn mul_add(a: Self::Factor, b: Self::Factor, low: __m512i, high: __m512i)
     -> (__m512i, __m512i);
@@ -28,8 +40,8 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     fn mul_add_low(a: Self::Factor, b: Self::Factor, low: __m512i) -> __m512i;
     /// See [`Lanes::mul_add_high`].
     fn mul_add_high(a: Self::Factor, b: Self::Factor, high: __m512i) -> __m512i;
-    /// See [`Lanes::mul_low`].
-    fn mul_low(limb: __m512i, by: Self::Factor) -> Self::Factor;
+    /// See [`Lanes::next_mul_low`].
+    fn next_mul_low(limb: __m512i, by: Self::Factor) -> Self::Factor;
 }
 
 /// Eight words in a vector register.
@@ -131,6 +143,15 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
+    fn add_where_negative(self, sign: Self, number: u64) -> Self {
+        // SAFETY: as above.
+        Self::new(unsafe {
+            let negative = _mm512_movepi64_mask(sign.0);
+            _mm512_mask_add_epi64(self.0, negative, self.0, _mm512_set1_epi64(number as i64))
+        })
+    }
+
+    #[inline(always)]
     fn any_zero(self) -> bool {
         // SAFETY: as above.
         unsafe { _mm512_testn_epi64_mask(self.0, self.0) != 0 }
@@ -147,18 +168,30 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
-    fn multiply<E: Element<Self>>(a: &E, b: &E, product: &mut E) {
-        M::multiply(a, b, product);
+    fn multiply<E: Element<Self>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E::Factor; K],
+    ) {
+        M::multiply::<E, K>(a, b, products);
     }
 
     #[inline(always)]
-    fn multiply_two<E: Element<Self>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
-        M::multiply_two(a, b, products);
+    fn multiply_last<E: Element<Self>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E; K],
+    ) {
+        M::multiply_last(a, b, products);
     }
 
     #[inline(always)]
-    fn square_two<E: Element<Self>>(a: [&E; 2], squares: &mut [E; 2]) {
-        M::square_two(a, squares);
+    fn square<E: Element<Self>, const K: usize>(
+        a: [&E; K],
+        factors: &mut [E::Factor; K],
+        squares: &mut [E; K],
+    ) {
+        M::square(a, factors, squares);
     }
 
     #[inline(always)]
@@ -167,8 +200,8 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
-    fn column(low: u64, high: u64) -> Self {
-        Self::splat(M::column(low, high))
+    fn column(low: u64, high: u64, more: u64) -> Self {
+        Self::splat(M::column(low, high, more))
     }
 
     #[inline(always)]
@@ -188,8 +221,8 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
-    fn mul_low(self, by: M::Factor) -> M::Factor {
-        M::mul_low(self.0, by)
+    fn next_mul_low(self, by: M::Factor) -> M::Factor {
+        M::next_mul_low(self.0, by)
     }
 }
 

@@ -98,9 +98,9 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
         let mut low = [[L::splat(0); N]; K];
         each!(N + 1, |i| each!(K, |k| {
             let column = i + N - 1;
-            high[k][i] = L::column(Self::halves(column), Self::halves(column - 1));
+            high[k][i] = L::column(Self::halves(column), Self::halves(column - 1), 0);
         }));
-        each!(N, |i| each!(K, |k| low[k][i] = L::column(2 * (i as u64 + 1), 2 * i as u64)));
+        each!(N, |i| each!(K, |k| low[k][i] = L::column(2 * (i as u64 + 1), 2 * i as u64, 0)));
         each!(N, |i| each!(N, |j| each!(K, |k| {
             let (number, quotient) = (by[k].number[j], by[k].quotient[j]);
             let column = i + j;
@@ -143,18 +143,5 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
             products[k] = Self::new(low[k]);
         });
         products
-    }
-
-    /// The limbs of a value below `R'` as factors, after their carries.
-    #[inline(always)]
-    fn passed(&self) -> [L::Factor; SCALAR_LIMBS] {
-        let (mut limb, mut factors) = (self.0[0], [self.0[0].factor(); SCALAR_LIMBS]);
-        each!(SCALAR_LIMBS, |i| {
-            if i > 0 {
-                limb = self.0[i].add(limb.sar(LIMB));
-                factors[i] = limb.factor();
-            }
-        });
-        factors
     }
 }

@@ -1,8 +1,13 @@
 //! Field elements in lanes: 52-bit limbs, Montgomery form with `R' = 2^(52·limbs)`.
 //!
-//! Elements are kept loosely, for `R'` is at least 84 times `p`: a stored element is below `2p` and a
-//! little (`2^-13` of it), a product of factors below `6p` is below `2p`. A difference is folded back by
-//! looking at its highest limb only, before its carries are taken.
+//! Elements are kept loosely, for `R'` is at least 84 times `p`. Carries between limbs are put off: an element
+//! is a sum of products' columns, of which some may be negative. What is multiplied is made a
+//! [factor](Element::Factor) first, which takes the carries; nothing else needs them, and so a product that is
+//! only added to something never has them taken.
+//!
+//! A factor is below `8p`, a product below `3p`, for one of its factors is a product itself. Of a stored point
+//! the first coordinate is below `2p` and a little (a sixth of `p`) and the second below `3p` and a little: a
+//! difference is folded back by looking at its highest limb only.
 //! Additions of points never compare with `p`; who needs the exact value reduces it outside lanes.
 
 use std::marker::PhantomData;
@@ -13,12 +18,15 @@ use super::{LIMB, Lanes, MASK, each};
 
 /// Eight elements of a base field or of its quadratic extension.
 pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
+    /// Eight elements to be multiplied.
+    type Factor: Copy + Send + Sync + 'static;
+
     /// 64-bit words of one element.
     const WORDS: usize;
     /// Limbs of one element.
     const LIMBS: usize;
-    /// Whether two products take their steps by turns: there are registers for both.
-    const BY_TURNS: bool = false;
+    /// Products that take their steps by turns: as many as there are registers for.
+    const TOGETHER: usize;
 
     /// Zero in all lanes.
     fn zero() -> Self;
@@ -26,30 +34,33 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     fn splat(limbs: &[u64]) -> Self;
     /// Reads what [`Element::write`] wrote.
     fn read(limbs: &[[u64; 8]]) -> Self;
-    /// Writes carried limbs, [`Element::LIMBS`] of them.
+    /// Writes the limbs as they are, [`Element::LIMBS`] of them.
     fn write(self, limbs: &mut [[u64; 8]]);
     /// From columns of 64-bit words, [`Element::WORDS`] of them.
     fn from_words(words: &[L]) -> Self;
-    /// To columns of 64-bit words.
+    /// To columns of 64-bit words, once the carries are taken.
     fn to_words(self, words: &mut [L]);
-    /// The product, below `2p`, of elements below `6p`.
-    fn mul(self, other: Self) -> Self;
-    /// Two products that do not depend on each other; see [`Element::BY_TURNS`].
-    #[inline(always)]
-    fn mul_two(a: [&Self; 2], b: [&Self; 2]) -> [Self; 2] {
-        [a[0].mul(*b[0]), a[1].mul(*b[1])]
-    }
-    /// The squares of two products.
-    fn square_two(a: [&Self; 2]) -> [Self; 2];
+    /// A stored element brought below `2p` and a little, with its carries taken; zeros stay zeros.
+    fn tightened(self) -> Self;
+    /// Takes the carries.
+    fn factor(self) -> Self::Factor;
+    /// Products that do not depend on each other; see [`Element::TOGETHER`].
+    fn products<const K: usize>(a: [&Self::Factor; K], b: [&Self::Factor; K]) -> [Self; K];
+    /// The squares of products, and the products as factors.
+    fn squares<const K: usize>(a: [&Self; K], factors: &mut [Self::Factor; K]) -> [Self; K];
     /// Twice the modulus minus the element, which is at most that, in lanes that are all ones in the mask.
     fn negated_where(self, mask: L) -> Self;
-    /// The difference of stored elements, below `6p`.
-    fn sub(self, other: Self) -> Self;
-    /// A product minus a stored element, to be stored.
-    fn sub_one(self, other: Self) -> Self;
-    /// A product minus two stored elements, to be stored.
-    fn sub_two(self, first: Self, second: Self) -> Self;
+    /// The difference of stored elements.
+    fn difference(self, other: Self) -> Self::Factor;
+    /// A product minus a stored second coordinate, to be stored as one.
+    fn less_one(self, other: Self) -> Self;
+    /// A product minus two stored first coordinates, to be stored as one, with its carries taken.
+    fn less_two(self, first: Self, second: Self) -> Self;
 }
+
+/// More than the limbs below the highest take away by their carries. Each addition to a point puts off those of
+/// the second coordinate, which are below `2^5`, and a sum of a window's buckets is less than 32 additions deep.
+const CARRIED: u64 = 1 << 10;
 
 /// `W` words as `N` limbs.
 pub(super) const fn split<const W: usize, const N: usize>(words: [u64; W]) -> [u64; N] {
@@ -116,10 +127,16 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         Self(limbs, PhantomData)
     }
 
+    /// The limbs after their carries, as factors: those take of a limb what is left of it.
     #[inline(always)]
-    fn factors(&self) -> [L::Factor; N] {
-        let mut factors = [self.0[0].factor(); N];
-        each!(N, |i| factors[i] = self.0[i].factor());
+    pub(super) fn passed(&self) -> [L::Factor; N] {
+        let (mut limb, mut factors) = (self.0[0], [self.0[0].factor(); N]);
+        each!(N, |i| {
+            if i > 0 {
+                limb = self.0[i].add(limb.sar(LIMB));
+                factors[i] = limb.factor();
+            }
+        });
         factors
     }
 
@@ -134,30 +151,45 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         (column.is_multiple_of(2) && column / 2 < N) as u64
     }
 
-    /// What a column starts from that will take so many low halves, and so many that the one before takes.
+    /// What a column starts from, for each of two kinds of work that will add to it: so many products, and so
+    /// many [reductions](Self::reduce) of values that are to be more by some multiple of `p`. Either may be
+    /// taken away (`u64::MAX` of it), and work that is done apart leaves out some low halves.
     #[inline(always)]
-    fn start(column: usize, low: impl Fn(usize) -> u64) -> L {
-        L::column(low(column), if column == 0 { 0 } else { low(column - 1) })
+    fn start(
+        column: usize,
+        products: u64,
+        reductions: u64,
+        more: u64,
+        apart: impl Fn(usize) -> u64,
+    ) -> L {
+        let halves = |column: usize| products.wrapping_mul(Self::halves(column) - apart(column));
+        let reduced = |column: usize| reductions.wrapping_mul(Self::halves(column));
+        let (mut low, mut high) = (halves(column).wrapping_add(reduced(column)), 0);
+        if column > 0 {
+            high = halves(column - 1).wrapping_add(reduced(column - 1));
+        }
+        let value = if column < N {
+            // A reduction does not add what clears the limb.
+            low = low.wrapping_sub(reductions);
+            MASK
+        } else {
+            more * Self::P[column - N]
+        };
+        L::column(low, high, reductions.wrapping_mul(value))
     }
 
-    /// What a column starts from that will take so many products' halves.
-    #[inline(always)]
-    fn column(column: usize, products: u64) -> L {
-        Self::start(column, |column| products * Self::halves(column))
-    }
-
-    /// Products, to each of which `more` products will be added. All of them take each step by turns: a
-    /// product is a chain of steps that wait for each other, too long for the processor to look past.
+    /// Products, to which columns are added. All of them take each step by turns: a product is a chain of steps
+    /// that wait for each other, too long for the processor to look past.
     #[inline(always)]
     fn wide<const K: usize>(
-        a: &[[L::Factor; N]; K],
-        b: &[[L::Factor; N]; K],
-        more: u64,
+        a: [&[L::Factor; N]; K],
+        b: [&[L::Factor; N]; K],
+        start: impl Fn(usize) -> L,
     ) -> [Columns<L>; K] {
         let mut columns = [[L::splat(0); 16]; K];
         each!(N, |i| each!(K, |k| {
-            columns[k][i] = Self::column(i, 1 + more);
-            columns[k][i + N] = Self::column(i + N, 1 + more);
+            columns[k][i] = start(i);
+            columns[k][i + N] = start(i + N);
         }));
         each!(N, |i| each!(N, |j| each!(K, |k| {
             (columns[k][i + j], columns[k][i + j + 1]) =
@@ -166,25 +198,25 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         columns
     }
 
-    /// Squares, to each of which one product will be added: products of different limbs are made once and
-    /// doubled.
+    /// Squares that will be reduced: products of different limbs are made once and doubled.
     #[inline(always)]
-    fn wide_squares<const K: usize>(a: &[[L::Factor; N]; K]) -> [Columns<L>; K] {
+    fn wide_squares<const K: usize>(a: [&[L::Factor; N]; K]) -> [Columns<L>; K] {
         let twice = |column: usize| (Self::halves(column) - Self::own(column)) / 2;
         let mut columns = [[L::splat(0); 16]; K];
+        let others = |column: usize| Self::halves(column) - twice(column);
         each!(N, |i| each!(K, |k| {
-            columns[k][i] = Self::start(i, twice);
-            columns[k][i + N] = Self::start(i + N, twice);
+            columns[k][i] = Self::start(i, 1, 0, 0, others);
+            columns[k][i + N] = Self::start(i + N, 1, 0, 0, others);
         }));
         each!(N, |i| each!(N, |j| each!(K, |k| if i < j {
             (columns[k][i + j], columns[k][i + j + 1]) =
                 L::mul_add(a[k][i], a[k][j], columns[k][i + j], columns[k][i + j + 1]);
         })));
-        let rest = |column: usize| Self::halves(column) + Self::own(column);
+        let done = |column: usize| 2 * twice(column);
         each!(N, |i| each!(K, |k| {
-            columns[k][i] = columns[k][i].add(columns[k][i]).add(Self::start(i, rest));
+            columns[k][i] = columns[k][i].add(columns[k][i]).add(Self::start(i, 1, 1, 0, done));
             columns[k][i + N] =
-                columns[k][i + N].add(columns[k][i + N]).add(Self::start(i + N, rest));
+                columns[k][i + N].add(columns[k][i + N]).add(Self::start(i + N, 1, 1, 0, done));
         }));
         each!(N, |i| each!(K, |k| {
             (columns[k][2 * i], columns[k][2 * i + 1]) =
@@ -193,48 +225,31 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         columns
     }
 
-    /// Divides by `R'`, adding multiples of `p` that clear the low limbs. The columns have been started
-    /// for one more product; limbs come out before their carries.
+    /// Divides by `R'`, adding multiples of `p` that clear the low limbs. Limbs come out before their carries.
+    ///
+    /// The columns have been started for it: the low ones hold `2^52 - 1` more than their value. So what they
+    /// carry is rounded up, which is what it comes to once they are cleared, and the low halves of the products
+    /// that clear them need not be added.
     #[inline(always)]
-    fn reduce<const K: usize>(mut columns: [Columns<L>; K]) -> [[L; N]; K] {
+    fn reduce<const K: usize>(mut columns: [Columns<L>; K]) -> [Self; K] {
         let inverse = L::splat(Self::NEGATIVE_INVERSE).factor();
         each!(N, |i| {
             let mut multiples = [inverse; K];
-            each!(K, |k| multiples[k] = columns[k][i].mul_low(inverse));
+            each!(K, |k| multiples[k] = columns[k][i].next_mul_low(inverse));
+            each!(K, |k| columns[k][i + 1] = columns[k][i + 1].add(columns[k][i].sar(LIMB)));
             each!(N, |j| each!(K, |k| {
                 let factor = L::splat(Self::P[j]).factor();
-                (columns[k][i + j], columns[k][i + j + 1]) =
-                    L::mul_add(multiples[k], factor, columns[k][i + j], columns[k][i + j + 1]);
+                if j == 0 {
+                    columns[k][i + 1] = L::mul_add_high(multiples[k], factor, columns[k][i + 1]);
+                } else {
+                    (columns[k][i + j], columns[k][i + j + 1]) =
+                        L::mul_add(multiples[k], factor, columns[k][i + j], columns[k][i + j + 1]);
+                }
             }));
-            each!(K, |k| columns[k][i + 1] = columns[k][i + 1].add(columns[k][i].sar(LIMB)));
         });
-        let mut limbs = [[L::splat(0); N]; K];
-        each!(N, |i| each!(K, |k| limbs[k][i] = columns[k][N + i]));
-        limbs
-    }
-
-    /// Products, all of which take each step by turns.
-    #[inline(always)]
-    fn multiply<const K: usize>(a: [&Self; K], b: [&Self; K]) -> [Self; K] {
-        let (mut a_factors, mut b_factors) = ([a[0].factors(); K], [b[0].factors(); K]);
-        each!(K, |k| (a_factors[k], b_factors[k]) = (a[k].factors(), b[k].factors()));
-        Self::finished(Self::wide(&a_factors, &b_factors, 1))
-    }
-
-    /// Squares, all of which take each step by turns.
-    #[inline(always)]
-    fn squares<const K: usize>(a: [&Self; K]) -> [Self; K] {
-        let mut factors = [a[0].factors(); K];
-        each!(K, |k| factors[k] = a[k].factors());
-        Self::finished(Self::wide_squares(&factors))
-    }
-
-    #[inline(always)]
-    fn finished<const K: usize>(columns: [Columns<L>; K]) -> [Self; K] {
-        let limbs = Self::reduce(columns);
-        let mut products = [Self::new(limbs[0]); K];
-        each!(K, |k| products[k] = Self::carried(limbs[k]));
-        products
+        let mut reduced = [Self::new([L::splat(0); N]); K];
+        each!(N, |i| each!(K, |k| reduced[k].0[i] = columns[k][N + i]));
+        reduced
     }
 
     /// Takes the carries; the value is not negative.
@@ -268,30 +283,38 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         lifts
     };
 
-    /// Brings a value between `-4p` (and twice a little less) and `2p` to between 0 and `2p` and a little.
+    /// Brings a value between `-4p` (and twice a little less) and `2p` to between 0 and `2p` and a little, and
+    /// takes the carries.
     #[inline(always)]
-    fn stored(mut limbs: [L; N]) -> Self {
-        // The limbs below take at most 16 away by their carries.
+    fn folded(mut limbs: [L; N]) -> Self {
         let (lifts, high) =
-            (const { &Self::LIFTS }, limbs[N - 1].sub(L::splat(16)).sar(Self::HIGH));
+            (const { &Self::LIFTS }, limbs[N - 1].sub(L::splat(CARRIED)).sar(Self::HIGH));
         each!(N, |i| limbs[i] = limbs[i].add(high.look_up(&lifts[i])));
         Self::carried(limbs)
     }
 
-    /// `self + other`, carried.
+    /// The difference and `4p`, which makes it positive.
     #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        let mut limbs = self.0;
-        each!(N, |i| limbs[i] = limbs[i].add(other.0[i]));
-        Self::carried(limbs)
+    fn minus_positive(mut self, other: Self) -> Self {
+        let four = const { Self::multiple(4) };
+        each!(N, |i| self.0[i] = self.0[i].sub(other.0[i]).add(L::splat(four[i])));
+        self
+    }
+
+    #[inline(always)]
+    fn sum(mut self, other: Self) -> Self {
+        each!(N, |i| self.0[i] = self.0[i].add(other.0[i]));
+        self
     }
 }
 
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for Prime<L, T, W, N> {
+    type Factor = [L::Factor; N];
+
     const WORDS: usize = W;
     const LIMBS: usize = N;
     // More limbs have more columns than there are registers.
-    const BY_TURNS: bool = N <= 5;
+    const TOGETHER: usize = if N <= 5 { 2 } else { 1 };
 
     #[inline(always)]
     fn zero() -> Self {
@@ -354,55 +377,58 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
     }
 
     #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        let [product] = Self::multiply([&self], [&other]);
-        product
+    fn tightened(mut self) -> Self {
+        let two = const { Self::multiple(2) };
+        each!(N, |i| self.0[i] = self.0[i].sub(L::splat(two[i])));
+        let high = self.0[N - 1].sub(L::splat(CARRIED));
+        // Zero comes back as zeros, which stand for infinity.
+        each!(N, |i| self.0[i] = self.0[i].add_where_negative(high, two[i]));
+        Self::carried(self.0)
     }
 
     #[inline(always)]
-    fn mul_two(a: [&Self; 2], b: [&Self; 2]) -> [Self; 2] {
-        if !Self::BY_TURNS {
-            return [a[0].mul(*b[0]), a[1].mul(*b[1])];
-        }
-        Self::multiply(a, b)
+    fn factor(self) -> Self::Factor {
+        self.passed()
     }
 
     #[inline(always)]
-    fn square_two(a: [&Self; 2]) -> [Self; 2] {
-        if !Self::BY_TURNS {
-            let ([first], [second]) = (Self::squares([a[0]]), Self::squares([a[1]]));
-            return [first, second];
-        }
-        Self::squares(a)
+    fn products<const K: usize>(a: [&Self::Factor; K], b: [&Self::Factor; K]) -> [Self; K] {
+        Self::reduce(Self::wide(a, b, |column| Self::start(column, 1, 1, 0, |_| 0)))
+    }
+
+    #[inline(always)]
+    fn squares<const K: usize>(a: [&Self; K], factors: &mut [Self::Factor; K]) -> [Self; K] {
+        each!(K, |k| factors[k] = a[k].passed());
+        Self::reduce(Self::wide_squares(factors.each_ref()))
     }
 
     #[inline(always)]
     fn negated_where(mut self, mask: L) -> Self {
         let two = const { Self::multiple(2) };
         each!(N, |i| self.0[i] = mask.choose(L::splat(two[i]).sub(self.0[i]), self.0[i]));
-        Self::carried(self.0)
+        self
     }
 
     #[inline(always)]
-    fn sub(self, other: Self) -> Self {
+    fn difference(self, other: Self) -> Self::Factor {
+        self.minus_positive(other).passed()
+    }
+
+    #[inline(always)]
+    fn less_one(self, other: Self) -> Self {
         let three = const { Self::multiple(3) };
         let mut limbs = self.0;
-        each!(N, |i| limbs[i] = limbs[i].sub(other.0[i]).add(L::splat(three[i])));
-        Self::carried(limbs)
-    }
-
-    #[inline(always)]
-    fn sub_one(self, other: Self) -> Self {
-        let mut limbs = self.0;
         each!(N, |i| limbs[i] = limbs[i].sub(other.0[i]));
-        Self::stored(limbs)
+        let high = limbs[N - 1].sub(L::splat(CARRIED));
+        each!(N, |i| limbs[i] = limbs[i].add_where_negative(high, three[i]));
+        Self::new(limbs)
     }
 
     #[inline(always)]
-    fn sub_two(self, first: Self, second: Self) -> Self {
+    fn less_two(self, first: Self, second: Self) -> Self {
         let mut limbs = self.0;
         each!(N, |i| limbs[i] = limbs[i].sub(first.0[i]).sub(second.0[i]));
-        Self::stored(limbs)
+        Self::folded(limbs)
     }
 }
 
@@ -413,11 +439,23 @@ pub struct Quadratic<E> {
     c1: E,
 }
 
+/// The same to be multiplied.
+#[derive(Clone, Copy)]
+pub struct Factors<F> {
+    c0: F,
+    c1: F,
+    /// `c0 + c1`.
+    sum: F,
+}
+
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
     for Quadratic<Prime<L, T, W, N>>
 {
+    type Factor = Factors<[L::Factor; N]>;
+
     const WORDS: usize = 2 * W;
     const LIMBS: usize = 2 * N;
+    const TOGETHER: usize = 1;
 
     #[inline(always)]
     fn zero() -> Self {
@@ -451,43 +489,39 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
         self.c1.to_words(&mut words[W..]);
     }
 
+    #[inline(always)]
+    fn tightened(self) -> Self {
+        Self { c0: self.c0.tightened(), c1: self.c1.tightened() }
+    }
+
+    #[inline(always)]
+    fn factor(self) -> Self::Factor {
+        let sum = self.c0.sum(self.c1);
+        Factors { c0: self.c0.passed(), c1: self.c1.passed(), sum: sum.passed() }
+    }
+
     /// Three products and two reductions (Karatsuba).
     #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        let (a0, a1) = (self.c0.factors(), self.c1.factors());
-        let (b0, b1) = (other.c0.factors(), other.c1.factors());
-        let [mut first] = Prime::<L, T, W, N>::wide(&[a0], &[b0], 0);
-        let [second] = Prime::<L, T, W, N>::wide(&[a1], &[b1], 0);
-        let (a, b) = (self.c0.add(self.c1).factors(), other.c0.add(other.c1).factors());
-        let [mut cross] = Prime::<L, T, W, N>::wide(&[a], &[b], 1);
-        each!(N, |i| {
-            cross[i] = cross[i].sub(first[i]).sub(second[i]);
-            cross[i + N] = cross[i + N].sub(first[i + N]).sub(second[i + N]);
-        });
-        each!(N, |i| {
-            let more = [Prime::<L, T, W, N>::column(i, 1), Prime::<L, T, W, N>::column(i + N, 1)];
-            first[i] = first[i].sub(second[i]).add(more[0]);
-            first[i + N] = first[i + N].sub(second[i + N]).add(more[1]);
-        });
-        // Between minus a half and one and a half times `p`.
-        let [c1, c0] = if Prime::<L, T, W, N>::BY_TURNS {
-            Prime::<L, T, W, N>::reduce([cross, first])
-        } else {
-            let ([c1], [c0]) =
-                (Prime::<L, T, W, N>::reduce([cross]), Prime::<L, T, W, N>::reduce([first]));
-            [c1, c0]
-        };
-        Self { c0: Prime::stored(c0), c1: Prime::carried(c1) }
+    fn products<const K: usize>(a: [&Self::Factor; K], b: [&Self::Factor; K]) -> [Self; K] {
+        let mut products = [Self::zero(); K];
+        each!(K, |k| products[k] = Self::product(a[k], b[k]));
+        products
     }
 
     /// `(c0 + c1)(c0 - c1)` and `2·c0·c1`.
     #[inline(always)]
-    fn square_two(a: [&Self; 2]) -> [Self; 2] {
-        let mut squares = [*a[0]; 2];
-        each!(2, |k| {
-            let Self { c0, c1 } = *a[k];
-            let [real, other] = Prime::mul_two([&c0.add(c1), &c0.add(c0)], [&c0.sub(c1), &c1]);
-            squares[k] = Self { c0: real, c1: other };
+    fn squares<const K: usize>(a: [&Self; K], factors: &mut [Self::Factor; K]) -> [Self; K] {
+        let mut squares = [Self::zero(); K];
+        each!(K, |k| {
+            factors[k] = a[k].factor();
+            let (Factors { c0, c1, sum }, less) = (&factors[k], a[k].c0.difference(a[k].c1));
+            let ([real], [other]) = if Prime::<L, T, W, N>::TOGETHER == 2 {
+                let [real, other] = Prime::products([sum, c0], [&less, c1]);
+                ([real], [other])
+            } else {
+                (Prime::products([sum], [&less]), Prime::products([c0], [c1]))
+            };
+            squares[k] = Self { c0: real, c1: other.sum(other) };
         });
         squares
     }
@@ -498,17 +532,48 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
     }
 
     #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        Self { c0: self.c0.sub(other.c0), c1: self.c1.sub(other.c1) }
+    fn difference(self, other: Self) -> Self::Factor {
+        Self { c0: self.c0.minus_positive(other.c0), c1: self.c1.minus_positive(other.c1) }.factor()
     }
 
     #[inline(always)]
-    fn sub_one(self, other: Self) -> Self {
-        Self { c0: self.c0.sub_one(other.c0), c1: self.c1.sub_one(other.c1) }
+    fn less_one(self, other: Self) -> Self {
+        Self { c0: self.c0.less_one(other.c0), c1: self.c1.less_one(other.c1) }
     }
 
     #[inline(always)]
-    fn sub_two(self, first: Self, second: Self) -> Self {
-        Self { c0: self.c0.sub_two(first.c0, second.c0), c1: self.c1.sub_two(first.c1, second.c1) }
+    fn less_two(self, first: Self, second: Self) -> Self {
+        Self {
+            c0: self.c0.less_two(first.c0, second.c0),
+            c1: self.c1.less_two(first.c1, second.c1),
+        }
+    }
+}
+
+impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Quadratic<Prime<L, T, W, N>> {
+    #[inline(always)]
+    fn product(a: &Factors<[L::Factor; N]>, b: &Factors<[L::Factor; N]>) -> Self {
+        let plain = |column: usize| Prime::<L, T, W, N>::start(column, 1, 0, 0, |_| 0);
+        let [mut first] = Prime::<L, T, W, N>::wide([&a.c0], [&b.c0], plain);
+        // Taken away from both others, this one lacks what they are to be started with; `p` more keeps the
+        // first part positive.
+        let [second] = Prime::<L, T, W, N>::wide([&a.c1], [&b.c1], |column| {
+            Prime::<L, T, W, N>::start(column, 1, u64::MAX, 1, |_| 0)
+        });
+        let [mut cross] = Prime::<L, T, W, N>::wide([&a.sum], [&b.sum], plain);
+        each!(N, |i| {
+            cross[i] = cross[i].sub(first[i]).sub(second[i]);
+            cross[i + N] = cross[i + N].sub(first[i + N]).sub(second[i + N]);
+        });
+        each!(N, |i| {
+            first[i] = first[i].sub(second[i]);
+            first[i + N] = first[i + N].sub(second[i + N]);
+        });
+        if Prime::<L, T, W, N>::TOGETHER == 2 {
+            let [c1, c0] = Prime::reduce([cross, first]);
+            return Self { c0, c1 };
+        }
+        let ([c1], [c0]) = (Prime::reduce([cross]), Prime::reduce([first]));
+        Self { c0, c1 }
     }
 }

@@ -12,6 +12,7 @@ use std::arch::x86_64::*;
 use super::{
     MASK, Task,
     avx512::{Avx512, Multiply},
+    each,
     field::Element,
 };
 
@@ -45,36 +46,61 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
-    fn multiply<E: Element<Fma>>(a: &E, b: &E, product: &mut E) {
+    fn multiply<E: Element<Fma>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E::Factor; K],
+    ) {
         #[target_feature(enable = "avx512f,avx512dq")]
         #[inline(never)]
-        fn multiply<E: Element<Fma>>(a: &E, b: &E, product: &mut E) {
-            *product = a.mul(*b);
+        fn multiply<E: Element<Fma>, const K: usize>(
+            a: [&E::Factor; K],
+            b: [&E::Factor; K],
+            products: &mut [E::Factor; K],
+        ) {
+            let made = E::products(a, b);
+            each!(K, |k| products[k] = made[k].factor());
         }
         // SAFETY: as above.
-        unsafe { multiply(a, b, product) }
+        unsafe { multiply::<E, K>(a, b, products) }
     }
 
     #[inline(always)]
-    fn multiply_two<E: Element<Fma>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
+    fn multiply_last<E: Element<Fma>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E; K],
+    ) {
         #[target_feature(enable = "avx512f,avx512dq")]
         #[inline(never)]
-        fn multiply_two<E: Element<Fma>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
-            *products = E::mul_two(a, b);
+        fn multiply_last<E: Element<Fma>, const K: usize>(
+            a: [&E::Factor; K],
+            b: [&E::Factor; K],
+            products: &mut [E; K],
+        ) {
+            *products = E::products(a, b);
         }
         // SAFETY: as above.
-        unsafe { multiply_two(a, b, products) }
+        unsafe { multiply_last::<E, K>(a, b, products) }
     }
 
     #[inline(always)]
-    fn square_two<E: Element<Fma>>(a: [&E; 2], squares: &mut [E; 2]) {
+    fn square<E: Element<Fma>, const K: usize>(
+        a: [&E; K],
+        factors: &mut [E::Factor; K],
+        squares: &mut [E; K],
+    ) {
         #[target_feature(enable = "avx512f,avx512dq")]
         #[inline(never)]
-        fn square_two<E: Element<Fma>>(a: [&E; 2], squares: &mut [E; 2]) {
-            *squares = E::square_two(a);
+        fn square<E: Element<Fma>, const K: usize>(
+            a: [&E; K],
+            factors: &mut [E::Factor; K],
+            squares: &mut [E; K],
+        ) {
+            *squares = E::squares(a, factors);
         }
         // SAFETY: as above.
-        unsafe { square_two(a, squares) }
+        unsafe { square::<E, K>(a, factors, squares) }
     }
 
     #[inline(always)]
@@ -89,10 +115,10 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
-    fn column(low: u64, high: u64) -> u64 {
+    fn column(low: u64, high: u64, more: u64) -> u64 {
         let low = low.wrapping_mul(TWO_52.to_bits());
         let high = high.wrapping_mul(TWO_104.to_bits());
-        low.wrapping_add(high).wrapping_neg()
+        more.wrapping_sub(low.wrapping_add(high))
     }
 
     #[inline(always)]
@@ -118,9 +144,12 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
-    fn mul_low(limb: __m512i, by: __m512d) -> __m512d {
+    fn next_mul_low(limb: __m512i, by: __m512d) -> __m512d {
         // SAFETY: as above.
-        unsafe { _mm512_sub_pd(halves(Self::factor(limb), by).0, _mm512_set1_pd(TWO_52)) }
+        unsafe {
+            let next = Self::factor(_mm512_add_epi64(limb, _mm512_set1_epi64(1)));
+            _mm512_sub_pd(halves(next, by).0, _mm512_set1_pd(TWO_52))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 use super::{
     Task,
     avx512::{Avx512, Multiply},
+    each,
     field::Element,
 };
 
@@ -37,36 +38,61 @@ impl Multiply for ByIntegers {
     }
 
     #[inline(always)]
-    fn multiply<E: Element<Ifma>>(a: &E, b: &E, product: &mut E) {
+    fn multiply<E: Element<Ifma>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E::Factor; K],
+    ) {
         #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
         #[inline(never)]
-        fn multiply<E: Element<Ifma>>(a: &E, b: &E, product: &mut E) {
-            *product = a.mul(*b);
+        fn multiply<E: Element<Ifma>, const K: usize>(
+            a: [&E::Factor; K],
+            b: [&E::Factor; K],
+            products: &mut [E::Factor; K],
+        ) {
+            let made = E::products(a, b);
+            each!(K, |k| products[k] = made[k].factor());
         }
         // SAFETY: as above.
-        unsafe { multiply(a, b, product) }
+        unsafe { multiply::<E, K>(a, b, products) }
     }
 
     #[inline(always)]
-    fn multiply_two<E: Element<Ifma>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
+    fn multiply_last<E: Element<Ifma>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E; K],
+    ) {
         #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
         #[inline(never)]
-        fn multiply_two<E: Element<Ifma>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
-            *products = E::mul_two(a, b);
+        fn multiply_last<E: Element<Ifma>, const K: usize>(
+            a: [&E::Factor; K],
+            b: [&E::Factor; K],
+            products: &mut [E; K],
+        ) {
+            *products = E::products(a, b);
         }
         // SAFETY: as above.
-        unsafe { multiply_two(a, b, products) }
+        unsafe { multiply_last::<E, K>(a, b, products) }
     }
 
     #[inline(always)]
-    fn square_two<E: Element<Ifma>>(a: [&E; 2], squares: &mut [E; 2]) {
+    fn square<E: Element<Ifma>, const K: usize>(
+        a: [&E; K],
+        factors: &mut [E::Factor; K],
+        squares: &mut [E; K],
+    ) {
         #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
         #[inline(never)]
-        fn square_two<E: Element<Ifma>>(a: [&E; 2], squares: &mut [E; 2]) {
-            *squares = E::square_two(a);
+        fn square<E: Element<Ifma>, const K: usize>(
+            a: [&E; K],
+            factors: &mut [E::Factor; K],
+            squares: &mut [E; K],
+        ) {
+            *squares = E::squares(a, factors);
         }
         // SAFETY: as above.
-        unsafe { square_two(a, squares) }
+        unsafe { square::<E, K>(a, factors, squares) }
     }
 
     #[inline(always)]
@@ -75,8 +101,8 @@ impl Multiply for ByIntegers {
     }
 
     #[inline(always)]
-    fn column(_low: u64, _high: u64) -> u64 {
-        0
+    fn column(_low: u64, _high: u64, more: u64) -> u64 {
+        more
     }
 
     #[inline(always)]
@@ -97,8 +123,8 @@ impl Multiply for ByIntegers {
     }
 
     #[inline(always)]
-    fn mul_low(limb: __m512i, by: __m512i) -> __m512i {
-        // SAFETY: as above.
-        unsafe { _mm512_madd52lo_epu64(_mm512_setzero_si512(), limb, by) }
+    fn next_mul_low(limb: __m512i, by: __m512i) -> __m512i {
+        // SAFETY: as above. What the sum has above its low 52 bits is not taken of a factor.
+        unsafe { _mm512_madd52lo_epu64(by, limb, by) }
     }
 }

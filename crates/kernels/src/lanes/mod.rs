@@ -60,7 +60,7 @@ pub trait Task<L> {
 /// only below [`Lanes::enable`], and that only where the processor has them.
 pub trait Lanes: Copy + Send + Sync + 'static {
     /// A number of 52 bits, ready to be multiplied.
-    type Factor: Copy;
+    type Factor: Copy + Send + Sync + 'static;
 
     /// Does work below a function that enables the instructions; the processor must have them.
     fn enable<T: Task<Self>>(task: T) -> T::Output;
@@ -95,6 +95,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn choose(self, first: Self, second: Self) -> Self;
     /// The entry of a table that the lane's lowest four bits name.
     fn look_up(self, table: &[u64; 16]) -> Self;
+    /// Adds a number in lanes where another is negative.
+    fn add_where_negative(self, sign: Self, number: u64) -> Self;
     /// Whether any lane is zero.
     fn any_zero(self) -> bool;
     /// Takes row `i` of eight rows as lane `i` of eight columns.
@@ -102,35 +104,54 @@ pub trait Lanes: Copy + Send + Sync + 'static {
 
     /// Makes the number's low 52 bits a factor.
     fn factor(self) -> Self::Factor;
-    /// What a column starts from that will take so many low and high halves of products.
-    fn column(low: u64, high: u64) -> Self;
+    /// What a column starts from that is to hold a number more than the so many low and high halves of products
+    /// that it will take.
+    fn column(low: u64, high: u64, more: u64) -> Self;
     /// Adds the low 52 bits of a product to one column and the high 52 bits to another.
     fn mul_add(a: Self::Factor, b: Self::Factor, low: Self, high: Self) -> (Self, Self);
     /// Adds the low 52 bits alone.
     fn mul_add_low(a: Self::Factor, b: Self::Factor, low: Self) -> Self;
     /// Adds the high 52 bits alone.
     fn mul_add_high(a: Self::Factor, b: Self::Factor, high: Self) -> Self;
-    /// [`Element::mul`], out of line: a dozen copies of it in one loop would not fit the cache that
-    /// feeds the processor's decoder. Into a place of the caller's, for what is returned is copied there.
-    fn multiply<E: Element<Self>>(a: &E, b: &E, product: &mut E);
-    /// [`Element::mul_two`], out of line.
-    fn multiply_two<E: Element<Self>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]);
-    /// [`Element::square_two`], out of line.
-    fn square_two<E: Element<Self>>(a: [&E; 2], squares: &mut [E; 2]);
+    /// [`Element::products`] made factors, out of line: a dozen copies in one loop would not fit the cache that
+    /// feeds the processor's decoder. Into places of the caller's, for what is returned is copied there.
+    fn multiply<E: Element<Self>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E::Factor; K],
+    );
+    /// [`Element::products`], out of line.
+    fn multiply_last<E: Element<Self>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E; K],
+    );
+    /// [`Element::squares`], out of line.
+    fn square<E: Element<Self>, const K: usize>(
+        a: [&E; K],
+        factors: &mut [E::Factor; K],
+        squares: &mut [E; K],
+    );
     /// What [`Lanes::multiply`] gives.
     #[inline(always)]
-    fn product<E: Element<Self>>(a: &E, b: &E) -> E {
-        let mut product = E::zero();
-        Self::multiply(a, b, &mut product);
-        product
-    }
-    /// What [`Lanes::multiply_two`] gives.
-    #[inline(always)]
-    fn products<E: Element<Self>>(a: [&E; 2], b: [&E; 2]) -> [E; 2] {
-        let mut products = [E::zero(); 2];
-        Self::multiply_two(a, b, &mut products);
+    fn factors<E: Element<Self>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+    ) -> [E::Factor; K] {
+        let mut products = [*a[0]; K];
+        Self::multiply::<E, K>(a, b, &mut products);
         products
     }
-    /// The low 52 bits of the product with the number's low 52 bits, as a factor.
-    fn mul_low(self, by: Self::Factor) -> Self::Factor;
+    /// What [`Lanes::multiply_last`] gives.
+    #[inline(always)]
+    fn products<E: Element<Self>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+    ) -> [E; K] {
+        let mut products = [E::zero(); K];
+        Self::multiply_last(a, b, &mut products);
+        products
+    }
+    /// The low 52 bits of the product of the next number with a factor, as a factor.
+    fn next_mul_low(self, by: Self::Factor) -> Self::Factor;
 }

@@ -29,7 +29,8 @@ pub trait Vectored: Field {
     /// The element that words below four times the modulus are the Montgomery form of.
     fn read_loose(words: &[u64]) -> Self;
 
-    /// The element of whose Montgomery form in words these are the limbs, below four times the modulus.
+    /// The element of whose Montgomery form in words these are the limbs, below four times the modulus; their
+    /// carries need not have been taken.
     fn from_limbs(limbs: &[u64]) -> Self;
 
     /// The limbs of its Montgomery form in words.
@@ -68,7 +69,12 @@ macro_rules! prime_field {
             }
 
             fn from_limbs(limbs: &[u64]) -> Self {
-                let limbs: [u64; $limbs] = limbs.try_into().expect("all limbs");
+                let (mut limbs, mut carry): ([u64; $limbs], i64) =
+                    (limbs.try_into().expect("all limbs"), 0);
+                for limb in &mut limbs {
+                    let sum = *limb as i64 + carry;
+                    (*limb, carry) = (sum as u64 & MASK, sum >> LIMB);
+                }
                 Self::read_loose(&join::<$words, $limbs>(limbs))
             }
 
@@ -214,26 +220,44 @@ mod tests {
                 one[0] = 1;
                 let unit_words = one.clone();
                 let unit = F::In::<L>::from_words(&columns::<L>(&vec![one; 8]));
-                let product = L::product(&x, &y);
+                let [xf, yf, zf] = [x, y, z].map(|element| element.factor());
+                let [product]: [F::In<L>; 1] = L::products([&xf], [&yf]);
                 let products = |i: usize| p[i] * q[i] * factor;
                 check("product", product, &products);
-                let [first, second] = L::products([&x, &y], [&y, &z]);
+                let [first, second]: [F::In<L>; 2] = L::products([&xf, &yf], [&yf, &zf]);
                 check("first of two products", first, &products);
                 check("second of two products", second, &|i| q[i] * r[i] * factor);
-                let mut squares = [first; 2];
-                L::square_two([&first, &second], &mut squares);
-                let [first, second] = squares;
-                check("first of two squares", first, &|i| products(i).square() * factor);
-                check("second of two squares", second, &|i| {
+                let (mut factors, mut squares) = ([xf; 2], [x; 2]);
+                L::square([&first, &second], &mut factors, &mut squares);
+                check("first of two squares", squares[0], &|i| products(i).square() * factor);
+                check("second of two squares", squares[1], &|i| {
                     (q[i] * r[i] * factor).square() * factor
                 });
-                check("difference times difference", L::product(&x.sub(y), &z.sub(y)), &|i| {
+                let factors = L::factors::<F::In<L>, 2>([&factors[0], &xf], [&factors[1], &yf]);
+                let [again]: [F::In<L>; 1] = L::products([&factors[0]], [&factors[1]]);
+                check("products of products", again, &|i| {
+                    let factors = products(i) * q[i] * r[i] * factor * factor;
+                    factors * products(i) * factor
+                });
+                let [differences]: [F::In<L>; 1] =
+                    L::products([&x.difference(y)], [&z.difference(y)]);
+                check("difference times difference", differences, &|i| {
                     (p[i] - q[i]) * (r[i] - q[i]) * factor
                 });
-                check("product less one", product.sub_one(z), &|i| products(i) - r[i]);
-                check("product less two", product.sub_two(z, x), &|i| products(i) - r[i] - p[i]);
-                let again = product.sub_two(z, x).sub(product.sub_one(y));
-                let again = L::product(&again, &unit);
+                check("product less one", product.less_one(z), &|i| products(i) - r[i]);
+                let mut sum = product;
+                (0..15).for_each(|_| sum = product.less_one(sum));
+                check("product less less one", sum, &|_| F::ZERO);
+                let sum = product.less_one(sum).tightened();
+                let mut words = vec![L::splat(0); <F::In<L> as Element<L>>::WORDS];
+                sum.to_words(&mut words);
+                check("tightened", F::In::<L>::from_words(&words), &products);
+                let mut limbs = vec![[1; 8]; <F::In<L> as Element<L>>::LIMBS];
+                F::In::<L>::zero().tightened().write(&mut limbs);
+                assert!(limbs.iter().all(|limb| *limb == [0; 8]), "zeros stay zeros");
+                check("product less two", product.less_two(z, x), &|i| products(i) - r[i] - p[i]);
+                let again = product.less_two(z, x).difference(product.less_one(y));
+                let [again]: [F::In<L>; 1] = L::products([&again], [&unit.factor()]);
                 // Times the raw words of 1, which divides by R'.
                 let raw = F::read_loose(&unit_words);
                 check("difference of stored", again, &|i| (q[i] - r[i] - p[i]) * raw * factor);

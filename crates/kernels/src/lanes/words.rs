@@ -78,6 +78,11 @@ impl Lanes for Words {
         Self(self.0.map(|word| table[word as usize % 16]))
     }
 
+    fn add_where_negative(self, sign: Self, number: u64) -> Self {
+        let add = |(word, sign): (u64, u64)| word.wrapping_add(number * (sign >> 63));
+        Self(std::array::from_fn(|lane| add((self.0[lane], sign.0[lane]))))
+    }
+
     fn any_zero(self) -> bool {
         self.0.contains(&0)
     }
@@ -92,8 +97,8 @@ impl Lanes for Words {
         self.and(Self::splat(MASK))
     }
 
-    fn column(_low: u64, _high: u64) -> Self {
-        Self::splat(0)
+    fn column(_low: u64, _high: u64, more: u64) -> Self {
+        Self::splat(more)
     }
 
     // Out of line: written out, the twin would be a hundred times the code of what it checks.
@@ -116,21 +121,33 @@ impl Lanes for Words {
     }
 
     #[inline(never)]
-    fn multiply<E: Element<Self>>(a: &E, b: &E, product: &mut E) {
-        *product = a.mul(*b);
+    fn multiply<E: Element<Self>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E::Factor; K],
+    ) {
+        *products = E::products(a, b).map(E::factor);
     }
 
     #[inline(never)]
-    fn multiply_two<E: Element<Self>>(a: [&E; 2], b: [&E; 2], products: &mut [E; 2]) {
-        *products = E::mul_two(a, b);
+    fn multiply_last<E: Element<Self>, const K: usize>(
+        a: [&E::Factor; K],
+        b: [&E::Factor; K],
+        products: &mut [E; K],
+    ) {
+        *products = E::products(a, b);
     }
 
     #[inline(never)]
-    fn square_two<E: Element<Self>>(a: [&E; 2], squares: &mut [E; 2]) {
-        *squares = E::square_two(a);
+    fn square<E: Element<Self>, const K: usize>(
+        a: [&E; K],
+        factors: &mut [E::Factor; K],
+        squares: &mut [E; K],
+    ) {
+        *squares = E::squares(a, factors);
     }
 
-    fn mul_low(self, by: Self) -> Self {
-        self.map(by, |a, b| a.wrapping_mul(b) & MASK)
+    fn next_mul_low(self, by: Self) -> Self {
+        self.map(by, |a, b| a.wrapping_add(1).wrapping_mul(b) & MASK)
     }
 }

@@ -25,8 +25,8 @@ pub(super) trait Adder<P: Group>: 'static {
     const TILE_BYTES: usize;
 
     /// Fills rows with stored points, by their indices; those with the bit [`NEGATED`](super::stored::NEGATED)
-    /// as their opposites.
-    fn gather(points: Points<'_>, indices: &[u32], rows: &mut [Self::Row]);
+    /// as their opposites. Tells whether it is known that all of them are finite.
+    fn gather(points: Points<'_, P>, indices: &[u32], rows: &mut [Self::Row]) -> bool;
     /// Writes the points of some rows, one row after the other, as [`Adder::gather`] reads them.
     fn store(rows: &[Self::Row], picked: &[u32], words: &mut [u64]);
     /// Whether all points are the neutral element.
@@ -34,10 +34,12 @@ pub(super) trait Adder<P: Group>: 'static {
     /// The points as arkworks has them.
     fn affine(rows: &[Self::Row]) -> Vec<Affine<P>>;
     /// Takes all steps of a batch, of which there is one at least, and asks for what comes next meanwhile.
+    /// `finite` is what [`Adder::gather`] told, and is kept true.
     fn add_rows(
         rows: &mut [Self::Row],
+        finite: &mut bool,
         steps: &[Step],
-        next: &mut Next<'_>,
+        next: &mut Next<'_, P>,
         scratch: &mut Self::Scratch,
         tally: &Tally,
     );
@@ -55,7 +57,7 @@ pub(super) fn tile_rows<P: Group, A: Adder<P>>() -> usize {
 
 /// Stored points as arkworks has them.
 pub(super) fn stored_points<P: Group, A: Adder<P>>(
-    points: Points<'_>,
+    points: Points<'_, P>,
     indices: &[u32],
 ) -> Vec<Affine<P>> {
     let Some(&last) = indices.last() else { return Vec::new() };

@@ -115,19 +115,25 @@ fn weigh<P: Group, A: Adder<P>>(
             numbers.extend((0..A::LANES).map(of_lane).map(|place| place.min(infinity)));
         }
     }
-    A::gather(points, &numbers, rows);
+    let finite = A::gather(points, &numbers, rows);
     wipe(&mut numbers, 0);
     // The first rounds stay within parts, which threads share; the last ones span them.
     let part = (tile_rows::<P, A>() / 2).next_power_of_two();
     let (inner, rounds) = (part.min(segment).ilog2(), segment.ilog2());
-    rows.par_chunks_mut(part).for_each(|rows| fold::<P, A>(rows, 0..inner, tally));
-    fold::<P, A>(rows, inner..rounds, tally);
+    rows.par_chunks_mut(part).for_each(|rows| fold::<P, A>(rows, finite, 0..inner, tally));
+    // Sums of some part may be infinite.
+    fold::<P, A>(rows, false, inner..rounds, tally);
     across::<P, A>(rows, segment, buckets.ilog2(), tally)
 }
 
 /// Rounds of the fold. After round `t`, in each block of `2^(t+1)` rows, the first is the block's
 /// sum, and that at offset `2^k` the sum of those whose index has bit `k`, for each `k` up to `t`.
-fn fold<P: Group, A: Adder<P>>(rows: &mut [A::Row], rounds: std::ops::Range<u32>, tally: &Tally) {
+fn fold<P: Group, A: Adder<P>>(
+    rows: &mut [A::Row],
+    mut finite: bool,
+    rounds: std::ops::Range<u32>,
+    tally: &Tally,
+) {
     let (mut steps, mut scratch) = (Vec::new(), A::Scratch::default());
     for round in rounds {
         let half = 1 << round;
@@ -146,7 +152,7 @@ fn fold<P: Group, A: Adder<P>>(rows: &mut [A::Row], rounds: std::ops::Range<u32>
             }
         }
         for batch in steps.chunks(tile_rows::<P, A>()) {
-            A::add_rows(rows, batch, &mut Next::nothing(), &mut scratch, tally);
+            A::add_rows(rows, &mut finite, batch, &mut Next::nothing(), &mut scratch, tally);
         }
         steps.clear();
     }
@@ -180,7 +186,7 @@ fn across<P: Group, A: Adder<P>>(
             lengths.push((numbers.len() - before) as u32);
         }
     }
-    let sums = sum_runs::<P, A>(lengths, Points::new::<P>(&folded), &numbers, tally);
+    let sums = sum_runs::<P, A>(lengths, Points::new(&folded), &numbers, tally);
     wipe(&mut folded, 0);
     let points = stored_points::<P, A>(sums.points::<P>().0, &sums.places);
     points.chunks_exact(1 + bits as usize).map(<[_]>::to_vec).collect()
@@ -191,7 +197,7 @@ pub(super) fn sums_of_sets<P: Group, A: Adder<P>>(
     windows: &Windows,
     sets: &[Set],
     groups: &[&[Share]],
-    points: Points<'_>,
+    points: Points<'_, P>,
     scratch: &mut Scratch<P, A>,
     tally: &Tally,
 ) -> Vec<Vec<Affine<P>>> {
@@ -254,7 +260,7 @@ mod tests {
         let shares: Vec<Share> = numbers.chunks(100).map(share).collect();
         let mut scratch = Scratch::<_, A>::default();
         let mut sums = |groups: &[&[Share]]| {
-            let (points, tally) = (Points::new::<Config>(&words), Tally::default());
+            let (points, tally) = (Points::new(&words), Tally::default());
             sums_of_sets::<_, A>(&windows, &sets, groups, points, &mut scratch, &tally)
         };
         let all = sums(&[&shares]);

@@ -142,7 +142,7 @@ fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: A
     tally: &Tally,
 ) -> Projective<P> {
     debug_assert!(count <= MOST_POINTS);
-    let points = Points::new::<P>(bases.points.words());
+    let points = Points::new(bases.points.words());
     let scalar_of = |i: usize| match &bases.scalars {
         ScalarsOf::From(offset) => &scalars[offset + i],
         ScalarsOf::Listed(list) => &scalars[list.u32s()[i] as usize],
@@ -178,7 +178,7 @@ fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: A
                 None => (sets_alone(windows.count()), points),
                 Some((tables, _)) => {
                     let sets = tables.sets(windows.count(), rayon::current_num_threads());
-                    (sets, Points::new::<P>(tables.words()))
+                    (sets, Points::new(tables.words()))
                 }
             };
             let shares: Vec<Share> = parts
@@ -195,7 +195,7 @@ fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: A
 fn sum_of_few<'a, P: Group, A: Adder<P>>(
     parts: &[Parts],
     scalar_of: impl Fn(usize) -> &'a Scalar,
-    points: Points<'_>,
+    points: Points<'_, P>,
 ) -> Projective<P> {
     let indices: Vec<u32> = parts.iter().flat_map(|parts| parts.rest.iter().copied()).collect();
     let scalars = indices.iter().map(|&i| scalar_of(i as usize));
@@ -215,7 +215,7 @@ fn sum_of_few<'a, P: Group, A: Adder<P>>(
 
 fn sum_of_ones<P: Group, A: Adder<P>>(
     parts: &[Parts],
-    points: Points<'_>,
+    points: Points<'_, P>,
     tally: &Tally,
 ) -> Affine<P> {
     let mut ones: Vec<u32> = Vec::with_capacity(parts.iter().map(|parts| parts.ones.len()).sum());
@@ -233,7 +233,7 @@ fn sum_of_sets<P: Group, A: Adder<P>>(
     windows: &Windows,
     sets: &[Set],
     shares: &[Share],
-    points: Points<'_>,
+    points: Points<'_, P>,
     tally: &Tally,
 ) -> Projective<P> {
     let count = shares.iter().map(|share| share.points.len()).sum::<usize>();

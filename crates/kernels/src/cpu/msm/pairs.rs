@@ -103,7 +103,7 @@ impl<P: Group> Adder<P> for Plain {
     // Half of a common second-level cache.
     const TILE_BYTES: usize = 1 << 18;
 
-    fn gather(stored: Points<'_>, indices: &[u32], points: &mut [Self::Row]) {
+    fn gather(stored: Points<'_, P>, indices: &[u32], points: &mut [Self::Row]) -> bool {
         let read = P::BaseField::read_words_unchecked;
         for (at, (point, &index)) in points.iter_mut().zip(indices).enumerate() {
             stored.fetch_ahead(indices, at);
@@ -111,6 +111,8 @@ impl<P: Group> Adder<P> for Plain {
             let (x, y) = (read(x), read(y));
             *point = Point { x, y: if index & NEGATED != 0 { -y } else { y } };
         }
+        // Nobody asks: every step is looked at here.
+        false
     }
 
     fn store(points: &[Self::Row], picked: &[u32], words: &mut [u64]) {
@@ -135,8 +137,9 @@ impl<P: Group> Adder<P> for Plain {
 
     fn add_rows(
         points: &mut [Self::Row],
+        _finite: &mut bool,
         steps: &[Step],
-        next: &mut Next<'_>,
+        next: &mut Next<'_, P>,
         scratch: &mut Self::Scratch,
         tally: &Tally,
     ) {

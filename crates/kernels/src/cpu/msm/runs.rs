@@ -39,8 +39,8 @@ impl Sums {
     }
 
     /// The sums, and after the last of them infinity, which is what [`NOWHERE`] means.
-    pub(super) fn points<P: Group>(&self) -> (Points<'_>, u32) {
-        Points::new::<P>(&self.words).and_infinity()
+    pub(super) fn points<P: Group>(&self) -> (Points<'_, P>, u32) {
+        Points::new(&self.words).and_infinity()
     }
 }
 
@@ -54,7 +54,7 @@ impl Drop for Sums {
 /// The sum of each run of points, whose numbers stand run by run.
 pub(super) fn sum_runs<P: Group, A: Adder<P>>(
     lengths: Vec<u32>,
-    points: Points<'_>,
+    points: Points<'_, P>,
     numbers: &[u32],
     tally: &Tally,
 ) -> Sums {
@@ -67,7 +67,7 @@ pub(super) fn sum_runs<P: Group, A: Adder<P>>(
 /// The sum of each run of points, which are laid as planned; `words` is memory to write sums to.
 pub(super) fn sum_laid<P: Group, A: Adder<P>>(
     plan: &Plan,
-    points: Points<'_>,
+    points: Points<'_, P>,
     order: &[u32],
     mut words: Vec<u64>,
     tally: &Tally,
@@ -85,7 +85,7 @@ pub(super) fn sum_laid<P: Group, A: Adder<P>>(
         }
     }
     if !long.is_empty() {
-        let points = Points::new::<P>(&sums.words);
+        let points = Points::new(&sums.words);
         let (whole, before) = (sum_runs::<P, A>(lengths, points, &pieces, tally), points.count());
         for (run, place) in long.into_iter().zip(&whole.places) {
             sums.places[run] = before as u32 + place;

@@ -19,7 +19,7 @@ use crate::{Group, memory::set_len};
 /// [`NEGATED`](super::stored::NEGATED) as opposites.
 pub(super) fn sum_stacks<P: Group, A: Adder<P>>(
     heights: &[u32],
-    points: Points<'_>,
+    points: Points<'_, P>,
     order: &[u32],
     sums: &mut Vec<u64>,
     tally: &Tally,
@@ -38,9 +38,9 @@ pub(super) fn sum_stacks<P: Group, A: Adder<P>>(
     let work = sums_of_tiles.into_par_iter().zip(&tiles).enumerate();
     work.for_each_init(Work::<P, A>::default, |work, (at, (sums, tile))| {
         let rows = work.load(&heights[tile.stacks.clone()]);
-        A::gather(points, order_of(tile), rows);
+        let mut finite = A::gather(points, order_of(tile), rows);
         let next = tiles.get(at + 1).map_or(&[][..], order_of);
-        work.reduce(Next::new(points, next), tally);
+        work.reduce(&mut finite, Next::new(points, next), tally);
         A::store(&work.rows, &work.starts, sums);
     });
 }
@@ -111,7 +111,7 @@ impl<P: Group, A: Adder<P>> Work<P, A> {
     }
 
     /// Halves all stacks until one row of each is left.
-    fn reduce(&mut self, mut next: Next<'_>, tally: &Tally) {
+    fn reduce(&mut self, finite: &mut bool, mut next: Next<'_, P>, tally: &Tally) {
         loop {
             self.steps.clear();
             for (&start, height) in self.starts.iter().zip(&mut self.heights) {
@@ -123,7 +123,8 @@ impl<P: Group, A: Adder<P>> Work<P, A> {
             if self.steps.is_empty() {
                 return;
             }
-            A::add_rows(&mut self.rows, &self.steps, &mut next, &mut self.batch, tally);
+            let (rows, steps) = (&mut self.rows, &self.steps);
+            A::add_rows(rows, finite, steps, &mut next, &mut self.batch, tally);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Points in stored form: which of them a sum takes, with what sign, and how they are brought near in time.
 
+use std::marker::PhantomData;
+
 use crate::{Group, prefetch};
 
 /// In the index of a point: it is to be negated.
@@ -12,17 +14,23 @@ pub(super) const AHEAD: usize = 32;
 pub(super) const MOST_WORDS: usize = 24;
 
 /// Points by number: a key's, and others after them.
-#[derive(Clone, Copy)]
-pub(super) struct Points<'a> {
+pub(super) struct Points<'a, P> {
     words: &'a [u64],
     others: &'a [u64],
-    /// Words of a point.
-    each: usize,
+    group: PhantomData<P>,
 }
 
-impl<'a> Points<'a> {
-    pub(super) fn new<P: Group>(words: &'a [u64]) -> Self {
-        Self { words, others: &[], each: P::POINT_WORDS }
+impl<P> Clone for Points<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Points<'_, P> {}
+
+impl<'a, P: Group> Points<'a, P> {
+    pub(super) fn new(words: &'a [u64]) -> Self {
+        Self { words, others: &[], group: PhantomData }
     }
 
     /// With others, whose numbers follow.
@@ -33,21 +41,21 @@ impl<'a> Points<'a> {
     /// With infinity, and its number.
     pub(super) fn and_infinity(self) -> (Self, u32) {
         static INFINITY: [u64; MOST_WORDS] = [0; MOST_WORDS];
-        (self.and(&INFINITY[..self.each]), self.count() as u32)
+        (self.and(&INFINITY[..P::POINT_WORDS]), self.count() as u32)
     }
 
     /// How many there are, the others left out.
     pub(super) fn count(&self) -> usize {
-        self.words.len() / self.each
+        self.words.len() / P::POINT_WORDS
     }
 
     /// The words of a point, whatever its sign.
     #[inline(always)]
     pub(super) fn get(&self, index: u32) -> &'a [u64] {
-        let start = (index & !NEGATED) as usize * self.each;
+        let start = (index & !NEGATED) as usize * P::POINT_WORDS;
         match start.checked_sub(self.words.len()) {
-            None => &self.words[start..][..self.each],
-            Some(start) => &self.others[start..][..self.each],
+            None => &self.words[start..][..P::POINT_WORDS],
+            Some(start) => &self.others[start..][..P::POINT_WORDS],
         }
     }
 
@@ -63,27 +71,26 @@ impl<'a> Points<'a> {
 
 /// Stored points that are gathered next. Memory answers while others are being added: asked for all at
 /// once, they would come no sooner than the few that a core can wait for at a time.
-pub(super) struct Next<'a> {
-    points: Option<Points<'a>>,
+pub(super) struct Next<'a, P> {
+    points: Points<'a, P>,
     order: &'a [u32],
 }
 
-impl<'a> Next<'a> {
-    pub(super) fn nothing() -> Next<'static> {
-        Next { points: None, order: &[] }
+impl<'a, P: Group> Next<'a, P> {
+    pub(super) fn nothing() -> Next<'static, P> {
+        Next { points: Points::new(&[]), order: &[] }
     }
 
-    pub(super) fn new(points: Points<'a>, order: &'a [u32]) -> Self {
-        Self { points: Some(points), order }
+    pub(super) fn new(points: Points<'a, P>, order: &'a [u32]) -> Self {
+        Self { points, order }
     }
 
     /// Asks for some.
     #[inline(always)]
     pub(super) fn fetch(&mut self, count: usize) {
-        let Some(points) = self.points else { return };
         let (now, later) = self.order.split_at(count.min(self.order.len()));
         for &index in now {
-            prefetch::later(points.get(index));
+            prefetch::later(self.points.get(index));
         }
         self.order = later;
     }

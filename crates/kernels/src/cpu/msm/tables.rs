@@ -146,13 +146,14 @@ impl Tables {
 fn doubled<P: Group, A: Adder<P>>(words: &[u64], times: usize) -> Vec<Affine<P>> {
     let order: Vec<u32> = (0..(words.len() / P::POINT_WORDS) as u32).collect();
     let point = |point: Affine<P>| Point { x: point.x, y: point.y };
-    let stored = stored_points::<P, A>(Points::new::<P>(words), &order);
+    let stored = stored_points::<P, A>(Points::new(words), &order);
     let mut points: Vec<_> = stored.into_iter().map(point).collect();
     let steps: Vec<Step> = order.iter().map(|&at| Step { into: at, from: at }).collect();
-    let (mut scratch, tally) = (Default::default(), Tally::default());
+    let (mut finite, mut scratch, tally) = (false, Default::default(), Tally::default());
     for _ in 0..times {
         <Plain as Adder<P>>::add_rows(
             &mut points,
+            &mut finite,
             &steps,
             &mut Next::nothing(),
             &mut scratch,

@@ -20,6 +20,8 @@ use crate::lanes::{
     residue::{Constant, Eight, Residue, Transformed},
 };
 
+type FactorOf<F, L> = <Of<F, L> as Element<L>>::Factor;
+
 /// What becomes of a block.
 #[derive(Clone, Copy)]
 pub(super) enum Way<'a> {
@@ -48,10 +50,10 @@ impl<F: Transformed, L: Lanes> Task<L> for Inside<'_, F> {
     fn run(self) {
         let Self { values, group, inward, way, .. } = self;
         Of::<F, L>::transpose(values);
-        let first = Of::<F, L>::load(&inward.firsts[group]);
+        let first = Of::<F, L>::load(&inward.firsts[group]).factor();
         let powers = match way {
             Way::Shifted(_) => odd_powers::<F, L>(first),
-            _ => even_powers::<F, L>(first, <Of<F, L> as Element<L>>::splat(&inward.one)),
+            _ => even_powers::<F, L>(first, <Of<F, L> as Element<L>>::splat(&inward.one).factor()),
         };
         twist::<F, L>(values, &powers);
         eight_inward::<F, L>(values, inward);
@@ -65,7 +67,7 @@ impl<F: Transformed, L: Lanes> Task<L> for Inside<'_, F> {
             Way::Back(steps, outward) => {
                 step::<F, L>(values, steps);
                 eight_outward::<F, L>(values, outward);
-                let first = Of::<F, L>::load(&outward.firsts[group]);
+                let first = Of::<F, L>::load(&outward.firsts[group]).factor();
                 twist::<F, L>(values, &odd_powers::<F, L>(first));
             }
         }
@@ -75,33 +77,45 @@ impl<F: Transformed, L: Lanes> Task<L> for Inside<'_, F> {
 
 /// `h, h^3, … h^15`.
 #[inline(always)]
-fn odd_powers<F: Transformed, L: Lanes>(h: Of<F, L>) -> [Of<F, L>; 8] {
-    let two = L::product(&h, &h);
-    let [three, four] = L::products([&h, &two], [&two, &two]);
-    let [five, seven] = L::products([&h, &three], [&four, &four]);
-    let eight = L::product(&four, &four);
-    let [nine, eleven] = L::products([&h, &three], [&eight, &eight]);
-    let [thirteen, fifteen] = L::products([&five, &seven], [&eight, &eight]);
+fn odd_powers<F: Transformed, L: Lanes>(h: FactorOf<F, L>) -> [FactorOf<F, L>; 8] {
+    let [two] = times::<F, L, 1>([&h], [&h]);
+    let [three, four] = times::<F, L, 2>([&h, &two], [&two, &two]);
+    let [five, seven] = times::<F, L, 2>([&h, &three], [&four, &four]);
+    let [eight] = times::<F, L, 1>([&four], [&four]);
+    let [nine, eleven] = times::<F, L, 2>([&h, &three], [&eight, &eight]);
+    let [thirteen, fifteen] = times::<F, L, 2>([&five, &seven], [&eight, &eight]);
     [h, three, five, seven, nine, eleven, thirteen, fifteen]
 }
 
 /// `1, h^2, … h^14`.
 #[inline(always)]
-fn even_powers<F: Transformed, L: Lanes>(h: Of<F, L>, one: Of<F, L>) -> [Of<F, L>; 8] {
-    let two = L::product(&h, &h);
-    let four = L::product(&two, &two);
-    let [six, eight] = L::products([&two, &four], [&four, &four]);
-    let [ten, twelve] = L::products([&two, &four], [&eight, &eight]);
-    [one, two, four, six, eight, ten, twelve, L::product(&six, &eight)]
+fn even_powers<F: Transformed, L: Lanes>(
+    h: FactorOf<F, L>,
+    one: FactorOf<F, L>,
+) -> [FactorOf<F, L>; 8] {
+    let [two] = times::<F, L, 1>([&h], [&h]);
+    let [four] = times::<F, L, 1>([&two], [&two]);
+    let [six, eight] = times::<F, L, 2>([&two, &four], [&four, &four]);
+    let [ten, twelve] = times::<F, L, 2>([&two, &four], [&eight, &eight]);
+    let [fourteen] = times::<F, L, 1>([&six], [&eight]);
+    [one, two, four, six, eight, ten, twelve, fourteen]
+}
+
+#[inline(always)]
+fn times<F: Transformed, L: Lanes, const K: usize>(
+    a: [&FactorOf<F, L>; K],
+    b: [&FactorOf<F, L>; K],
+) -> [FactorOf<F, L>; K] {
+    L::factors::<Of<F, L>, K>(a, b)
 }
 
 /// Products with the powers, below `2p`.
 #[inline(always)]
-fn twist<F: Transformed, L: Lanes>(values: &mut [Eight; 8], powers: &[Of<F, L>; 8]) {
+fn twist<F: Transformed, L: Lanes>(values: &mut [Eight; 8], powers: &[FactorOf<F, L>; 8]) {
     let pairs = values.as_chunks_mut::<2>().0.iter_mut().zip(powers.as_chunks::<2>().0);
     for ([a, b], [first, second]) in pairs {
-        let both = [Of::<F, L>::load(a).carry(), Of::<F, L>::load(b).carry()];
-        let both = L::products([&both[0], &both[1]], [first, second]);
+        let both = [Of::<F, L>::load(a).factor(), Of::<F, L>::load(b).factor()];
+        let both: [Of<F, L>; 2] = L::products([&both[0], &both[1]], [first, second]);
         both[0].store(a);
         both[1].store(b);
     }

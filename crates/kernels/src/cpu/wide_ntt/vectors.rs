@@ -113,9 +113,10 @@ impl<F: Transformed, L: Lanes> Task<L> for Multiply<'_, F> {
     #[inline(always)]
     fn run(self) {
         for (a, b) in self.a.as_chunks_mut::<2>().0.iter_mut().zip(self.b.as_chunks::<2>().0) {
-            let first = [Of::<F, L>::load(&a[0]).carry(), Of::<F, L>::load(&a[1]).carry()];
-            let second = [Of::<F, L>::load(&b[0]).carry(), Of::<F, L>::load(&b[1]).carry()];
-            let products = L::products([&first[0], &first[1]], [&second[0], &second[1]]);
+            let first = [Of::<F, L>::load(&a[0]).factor(), Of::<F, L>::load(&a[1]).factor()];
+            let second = [Of::<F, L>::load(&b[0]).factor(), Of::<F, L>::load(&b[1]).factor()];
+            let products: [Of<F, L>; 2] =
+                L::products([&first[0], &first[1]], [&second[0], &second[1]]);
             products[0].store(&mut a[0]);
             products[1].store(&mut a[1]);
         }

@@ -53,7 +53,8 @@ pub(super) fn set_apart<P: Group>(
     let in_turn: Vec<Step> =
         (0..finite.len() as u32).map(|i| Step { into: 2 * i, from: 2 * i + 1 }).collect();
     let (next, scratch) = (&mut Next::nothing(), &mut Default::default());
-    <Plain as Adder<P>>::add_rows(&mut pairs, &in_turn, next, scratch, &Tally::default());
+    let tally = &Tally::default();
+    <Plain as Adder<P>>::add_rows(&mut pairs, &mut false, &in_turn, next, scratch, tally);
     let to_limb_form = to_limb_form::<P>();
     for (it, pair) in finite.into_iter().zip(pairs.chunks_exact(2)) {
         it.sum = to_limb_form(pair[0]);

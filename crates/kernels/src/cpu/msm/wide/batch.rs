@@ -4,15 +4,16 @@
 //! divisors, and the products of all lanes (two chains of eight, so that one's latency hides behind the
 //! other's work) share an inversion outside.
 
-use std::ops::Range;
+use std::{array::from_mut, ops::Range};
 
 use ark_ff::{AdditiveGroup, Field};
 
-use super::{In, LANES, MOST_LIMBS, Row, RowOf};
+use super::{Factor, In, LANES, MOST_LIMBS, Row, RowOf};
 use crate::{
     Group, Words,
     cpu::msm::{pairs::Step, stored::Next},
     lanes::{Lanes, Task, field::Element, vectored::Vectored},
+    memory::set_len,
     prefetch,
 };
 
@@ -28,60 +29,67 @@ const FETCHED: usize = 3;
 /// A batch of steps; the task tells whether it took them, or changed nothing because one is exceptional.
 pub(super) struct Batch<'a, 'n, P: Group, L: Lanes> {
     pub(super) rows: &'a mut [RowOf<P>],
+    /// Whether no row has a point at infinity, which is looked for otherwise.
+    pub(super) finite: bool,
     pub(super) steps: &'a [Step],
-    pub(super) next: &'a mut Next<'n>,
-    pub(super) products: &'a mut Vec<In<P, L>>,
+    pub(super) next: &'a mut Next<'n, P>,
+    pub(super) products: &'a mut Vec<Products<P, L>>,
 }
+
+/// Running products, of each chain.
+pub(super) type Products<P, L> = [Factor<P, L>; CHAINS];
 
 impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
     type Output = bool;
 
     #[inline(always)]
     fn run(self) -> bool {
-        let Self { rows, steps, next, products } = self;
+        let Self { rows, finite, steps, next, products } = self;
         let limbs = In::<P, L>::LIMBS;
-        let mut one = [0; MOST_LIMBS];
-        P::BaseField::limb_factor().to_limbs(&mut one[..limbs]);
-        let (mut chains, mut after) =
-            ([In::<P, L>::splat(&one[..limbs]); CHAINS], [In::<P, L>::zero(); CHAINS]);
-        let (mut chains, mut after) = (&mut chains, &mut after);
-        products.clear();
         // A chain without a step repeats the last one, to the same result: it is read before it is written.
         let Some(&last) = steps.last() else { return true };
         let (rounds, rest) = steps.as_chunks::<CHAINS>();
         let tail: [Step; CHAINS] = std::array::from_fn(|chain| *rest.get(chain).unwrap_or(&last));
         let count = rounds.len() + usize::from(!rest.is_empty());
         let round = |at: usize| rounds.get(at).unwrap_or(&tail);
+        let mut one = [0; MOST_LIMBS];
+        P::BaseField::limb_factor().to_limbs(&mut one[..limbs]);
+        let ones = [In::<P, L>::splat(&one[..limbs]).factor(); CHAINS];
+        if products.len() <= count {
+            set_len(products, 1 + count, ones);
+        }
         // Buffers outlive the rounds: what is returned by value would be copied from place to place.
-        let zero = [In::<P, L>::zero(); CHAINS];
-        let mut divisors = zero;
+        let mut divisors = ones;
         for at in 0..count {
             for (step, divisor) in round(at).iter().zip(&mut divisors) {
                 let Step { into, from } = *step;
                 let [x1, x2] = [into, from].map(|row| &rows[row as usize].0.as_ref()[..limbs]);
-                if any_zero::<L>(x1) || any_zero::<L>(x2) {
+                if !finite && (any_zero::<L>(x1) || any_zero::<L>(x2)) {
                     return false;
                 }
-                *divisor = In::<P, L>::read(x2).sub(In::<P, L>::read(x1));
+                *divisor = In::<P, L>::read(x2).difference(In::<P, L>::read(x1));
             }
-            products.extend_from_slice(chains);
+            let (before, after) = products[at..].split_at_mut(1);
             let ahead = round((at + 1).min(count - 1));
             bring_near(rows, ahead, |step| step.into, 0..limbs);
-            multiply::<P, L>(chains, &divisors, after, next);
-            std::mem::swap(&mut chains, &mut after);
+            multiply::<P, L>(&before[0], &divisors, &mut after[0], next);
             bring_near(rows, ahead, |step| step.from, 0..limbs);
         }
-        if !invert::<P, L>(chains) {
+        let (mut chains, mut after) = (products[count], products[0]);
+        if !invert::<P, L>(&mut chains) {
             return false;
         }
-        let (mut dy, mut inverses, mut slopes, mut squares) = (zero, zero, zero, zero);
-        let (mut x, mut back, mut rises) = (zero, zero, zero);
-        for (at, before) in products.as_chunks::<CHAINS>().0.iter().enumerate().rev() {
+        let (mut chains, mut after) = (&mut chains, &mut after);
+        let (mut dy, mut inverses, mut slope_factors, mut back) =
+            (divisors, divisors, divisors, divisors);
+        let zero = [In::<P, L>::zero(); CHAINS];
+        let (mut slopes, mut squares, mut x, mut rises) = (zero, zero, zero, zero);
+        for (at, before) in products[..count].iter().enumerate().rev() {
             let steps = round(at);
             for k in 0..CHAINS {
                 let [one, two] = both(rows, steps[k]);
-                divisors[k] = In::<P, L>::read(two).sub(In::<P, L>::read(one));
-                dy[k] = In::<P, L>::read(&two[limbs..]).sub(In::<P, L>::read(&one[limbs..]));
+                divisors[k] = In::<P, L>::read(two).difference(In::<P, L>::read(one));
+                dy[k] = In::<P, L>::read(&two[limbs..]).difference(In::<P, L>::read(&one[limbs..]));
             }
             let ahead = round(at.saturating_sub(1));
             multiply::<P, L>(chains, before, &mut inverses, next);
@@ -89,22 +97,22 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
             multiply::<P, L>(chains, &divisors, after, next);
             std::mem::swap(&mut chains, &mut after);
             bring_near(rows, ahead, |step| step.into, limbs..2 * limbs);
-            multiply::<P, L>(&dy, &inverses, &mut slopes, next);
+            multiply_last::<P, L>(&dy, &inverses, &mut slopes, next);
             bring_near(rows, ahead, |step| step.from, 0..limbs);
-            L::square_two([&slopes[0], &slopes[1]], &mut squares);
+            L::square([&slopes[0], &slopes[1]], &mut slope_factors, &mut squares);
             next.fetch(FETCHED);
             bring_near(rows, ahead, |step| step.from, limbs..2 * limbs);
             for k in 0..CHAINS {
                 let [one, two] = both(rows, steps[k]);
                 let x1 = In::<P, L>::read(one);
-                x[k] = squares[k].sub_two(x1, In::<P, L>::read(two));
-                back[k] = x1.sub(x[k]);
+                x[k] = squares[k].less_two(x1, In::<P, L>::read(two));
+                back[k] = x1.difference(x[k]);
             }
-            multiply::<P, L>(&slopes, &back, &mut rises, next);
+            multiply_last::<P, L>(&slope_factors, &back, &mut rises, next);
             // All are read before one is written: chains may share a step.
             for k in 0..CHAINS {
                 let [one, _] = both(rows, steps[k]);
-                rises[k] = rises[k].sub_one(In::<P, L>::read(&one[limbs..]));
+                rises[k] = rises[k].less_one(In::<P, L>::read(&one[limbs..]));
             }
             for k in 0..CHAINS {
                 let row = rows[steps[k].into as usize].0.as_mut();
@@ -136,23 +144,42 @@ fn bring_near<A: AsRef<[[u64; 8]]>>(
         .for_each(|step| prefetch::soon(&rows[row(step) as usize].0.as_ref()[columns.clone()]));
 }
 
-/// The products of all chains; and points of the next tile are asked for.
+/// The products of all chains, to be multiplied again; and points of the next tile are asked for.
 #[inline(always)]
 fn multiply<P: Group, L: Lanes>(
-    a: &[In<P, L>; CHAINS],
-    b: &[In<P, L>; CHAINS],
-    products: &mut [In<P, L>; CHAINS],
-    next: &mut Next<'_>,
+    a: &Products<P, L>,
+    b: &Products<P, L>,
+    products: &mut Products<P, L>,
+    next: &mut Next<'_, P>,
 ) {
-    if In::<P, L>::BY_TURNS {
-        L::multiply_two([&a[0], &a[1]], [&b[0], &b[1]], products);
+    if In::<P, L>::TOGETHER == CHAINS {
+        L::multiply::<In<P, L>, CHAINS>(a.each_ref(), b.each_ref(), products);
         next.fetch(FETCHED);
         return;
     }
-    L::multiply(&a[0], &b[0], &mut products[0]);
-    next.fetch(FETCHED / 2);
-    L::multiply(&a[1], &b[1], &mut products[1]);
-    next.fetch(FETCHED.div_ceil(2));
+    for k in 0..CHAINS {
+        L::multiply::<In<P, L>, 1>([&a[k]], [&b[k]], from_mut(&mut products[k]));
+        next.fetch((FETCHED + k) / CHAINS);
+    }
+}
+
+/// The same, not to be multiplied again.
+#[inline(always)]
+fn multiply_last<P: Group, L: Lanes>(
+    a: &Products<P, L>,
+    b: &Products<P, L>,
+    products: &mut [In<P, L>; CHAINS],
+    next: &mut Next<'_, P>,
+) {
+    if In::<P, L>::TOGETHER == CHAINS {
+        L::multiply_last(a.each_ref(), b.each_ref(), products);
+        next.fetch(FETCHED);
+        return;
+    }
+    for k in 0..CHAINS {
+        L::multiply_last([&a[k]], [&b[k]], from_mut(&mut products[k]));
+        next.fetch((FETCHED + k) / CHAINS);
+    }
 }
 
 /// Whether any lane's limbs are all zeros, as at infinity and hardly ever else.
@@ -167,16 +194,17 @@ fn any_zero<L: Lanes>(limbs: &[[u64; 8]]) -> bool {
 
 /// Inverts the lanes of all chains with one inversion; tells whether there are inverses.
 #[inline(always)]
-fn invert<P: Group, L: Lanes>(chains: &mut [In<P, L>; CHAINS]) -> bool {
-    let [a, b] = chains;
+fn invert<P: Group, L: Lanes>(chains: &mut Products<P, L>) -> bool {
     let mut columns = [[0; 8]; MOST_LIMBS];
     let columns = &mut columns[..In::<P, L>::LIMBS];
-    L::product(a, b).write(columns);
+    let [product]: [In<P, L>; 1] = L::products([&chains[0]], [&chains[1]]);
+    product.write(columns);
     if !invert_outside::<P>(columns) {
         return false;
     }
-    let over = In::<P, L>::read(columns);
-    *chains = L::products([&over, &over], [b, a]);
+    let over = In::<P, L>::read(columns).factor();
+    let [b, a] = chains.each_ref().map(|chain| L::factors::<In<P, L>, 1>([&over], [chain]));
+    *chains = [a[0], b[0]];
     true
 }
 

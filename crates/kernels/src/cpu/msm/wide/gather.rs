@@ -7,20 +7,21 @@ use crate::{
     lanes::{Lanes, Task, each, field::Element},
 };
 
-/// Fills rows with stored points.
+/// Fills rows with stored points; the task tells whether all of them are finite.
 pub(super) struct Gather<'a, P: Group> {
-    pub(super) points: Points<'a>,
+    pub(super) points: Points<'a, P>,
     pub(super) indices: &'a [u32],
     pub(super) rows: &'a mut [RowOf<P>],
 }
 
 impl<P: Group, L: Lanes> Task<L> for Gather<'_, P> {
-    type Output = ();
+    type Output = bool;
 
     #[inline(always)]
-    fn run(self) {
+    fn run(self) -> bool {
         let words = P::POINT_WORDS;
         let (indices, _) = self.indices.as_chunks::<LANES>();
+        let mut all_finite = L::splat(u64::MAX);
         for (at, (row, indices)) in self.rows.iter_mut().zip(indices).enumerate() {
             for lane in 0..LANES {
                 self.points.fetch_ahead(self.indices, LANES * at + lane);
@@ -44,6 +45,7 @@ impl<P: Group, L: Lanes> Task<L> for Gather<'_, P> {
             }
             // Infinity must stay zeros.
             let finite = L::splat(0).sub(any).or(any).negative();
+            all_finite = all_finite.and(finite);
             let negated = L::load_half_words(indices).shl(NEGATED.leading_zeros() + 32).negative();
             let (x, y) = columns[..words].split_at(words / 2);
             let y = In::<P, L>::from_words(y).negated_where(negated.and(finite));
@@ -51,6 +53,7 @@ impl<P: Group, L: Lanes> Task<L> for Gather<'_, P> {
             In::<P, L>::from_words(x).write(into_x);
             y.write(into_y);
         }
+        !all_finite.any_zero()
     }
 }
 
@@ -73,7 +76,7 @@ impl<P: Group, L: Lanes> Task<L> for Store<'_, P> {
             let mut columns = [L::splat(0); MOST_WORDS];
             let (x, y) = columns[..words].split_at_mut(words / 2);
             In::<P, L>::read(limbs).to_words(x);
-            In::<P, L>::read(&limbs[In::<P, L>::LIMBS..]).to_words(y);
+            In::<P, L>::read(&limbs[In::<P, L>::LIMBS..]).tightened().to_words(y);
             each!(3, |block| {
                 if 8 * block < words {
                     let start = start(block, words);

@@ -16,7 +16,7 @@ use ark_ff::Field;
 
 use self::{
     apart::{put_back, set_apart},
-    batch::Batch,
+    batch::{Batch, Products},
     gather::{Gather, Store},
 };
 use super::{
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Group, Words,
-    lanes::{Lanes, vectored::Vectored},
+    lanes::{Lanes, field::Element, vectored::Vectored},
     memory::wipe_all,
 };
 
@@ -39,13 +39,14 @@ pub(super) struct Row<A>(A);
 pub(super) struct Wide<L>(PhantomData<L>);
 
 type In<P, L> = <<P as CurveConfig>::BaseField as Vectored>::In<L>;
+type Factor<P, L> = <In<P, L> as Element<L>>::Factor;
 type RowOf<P> = Row<<<P as CurveConfig>::BaseField as Vectored>::Row>;
 
 const LANES: usize = 8;
 
 impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
     type Row = RowOf<P>;
-    type Scratch = Scratch<In<P, L>>;
+    type Scratch = Scratch<Products<P, L>>;
 
     const LANES: usize = LANES;
 
@@ -55,8 +56,8 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
     // and more.
     const TILE_BYTES: usize = 1 << 19;
 
-    fn gather(points: Points<'_>, indices: &[u32], rows: &mut [Self::Row]) {
-        L::enable(Gather::<P> { points, indices, rows });
+    fn gather(points: Points<'_, P>, indices: &[u32], rows: &mut [Self::Row]) -> bool {
+        L::enable(Gather::<P> { points, indices, rows })
     }
 
     fn store(rows: &[Self::Row], picked: &[u32], words: &mut [u64]) {
@@ -76,15 +77,18 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
 
     fn add_rows(
         rows: &mut [Self::Row],
+        finite: &mut bool,
         steps: &[Step],
-        next: &mut Next<'_>,
+        next: &mut Next<'_, P>,
         scratch: &mut Self::Scratch,
         tally: &Tally,
     ) {
         let products = &mut scratch.0;
-        if !L::enable(Batch::<P, L> { rows, steps, next, products }) {
+        if !L::enable(Batch::<P, L> { rows, finite: *finite, steps, next, products }) {
+            // Opposite points add up to infinity.
+            *finite = false;
             let apart = set_apart::<P>(rows, steps);
-            let served = L::enable(Batch::<P, L> { rows, steps, next, products });
+            let served = L::enable(Batch::<P, L> { rows, finite: false, steps, next, products });
             assert!(served, "no exceptional step is left");
             put_back::<P>(rows, &apart);
         }
