@@ -5,11 +5,14 @@ use zeroize::Zeroize;
 
 use super::{evaluate, expect, ntt, wide_ntt};
 use crate::{
-    DeviceError, Domain, Matrix, Path, Quotient, Scalar, Scalars,
+    DeviceError, Domain, Matrix, Path, Quotient, SCALAR_WORDS, Scalar, Scalars,
     lanes::residue::{Eight, Transformed},
     memory::{repeated, wipe, zeroed},
     sparse::montgomery_r,
 };
+
+/// Vectors of eight that are read back at a time, by way of their words.
+const READ: usize = 1 << 7;
 
 /// Evaluations over R, wiped when dropped: they reveal the witness. What the words of a Montgomery form over R
 /// say is the number itself.
@@ -109,12 +112,15 @@ impl<F: Transformed> CpuDomain<F> {
         match &values.0 {
             Form::Words(values) => elements.copy_from_slice(values),
             Form::Lanes(values) => {
-                let mut words = zeroed::<Scalar>(elements.len());
-                with_lanes!(self.path, L => wide_ntt::export::<F, L>(values, F::ONE, &mut words));
-                elements
-                    .par_iter_mut()
-                    .zip(&words)
-                    .for_each(|(element, words)| *element = F::read_words_unchecked(words));
+                let shares = elements.par_chunks_mut(8 * READ).zip(values.par_chunks(READ));
+                shares.for_each_init(Vec::new, |words: &mut Vec<Scalar>, (elements, values)| {
+                    words.resize(elements.len(), [0; SCALAR_WORDS]);
+                    with_lanes!(self.path, L => wide_ntt::export::<F, L>(values, F::ONE, words));
+                    for (element, words) in elements.iter_mut().zip(&*words) {
+                        *element = F::read_words_unchecked(words);
+                    }
+                    wipe(words, [0; SCALAR_WORDS]);
+                });
             }
         }
     }

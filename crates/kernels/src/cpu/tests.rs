@@ -367,13 +367,34 @@ fn quotients_equal_arkworks_for_every_root_and_size() {
     }
 }
 
-/// Large enough for every level of the recursion, and of even and odd logarithm.
+/// Large enough for stripes, and of even and odd logarithm.
 #[test]
 fn large_transforms_equal_arkworks() {
     for log_size in [13, 14, 15] {
         quotients_equal_arkworks::<Bn254>(Domain::new(log_size).unwrap());
     }
     quotients_equal_arkworks::<Bls12_381>(Domain::new(16).unwrap());
+}
+
+/// Large enough for stripes within the rows of stripes: half a minute where it is optimised
+/// (`ATHANOR_LONG_TESTS=1 cargo test --release -p athanor-kernels stripes`).
+#[test]
+fn transforms_by_stripes_of_stripes_are_the_same_on_all_paths() {
+    if std::env::var_os("ATHANOR_LONG_TESTS").is_none() {
+        return;
+    }
+    let rng = &mut test_rng();
+    let domain = Domain::<ark_bls12_381::Fr>::new(23).unwrap();
+    let values: Vec<ark_bls12_381::Fr> = scalars(0, domain.size(), rng);
+    let mut expected = None;
+    for path in paths() {
+        let domain = CpuDomain::new(path, domain);
+        let (mut there, mut elements) = (domain.values(&values), values.clone());
+        domain.to_odd_coset(&mut there);
+        domain.read(&there, &mut elements);
+        assert!(elements != values);
+        assert!(expected.get_or_insert_with(|| elements.clone()) == &elements, "{path}");
+    }
 }
 
 #[test]

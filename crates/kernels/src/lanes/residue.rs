@@ -2,7 +2,7 @@
 //!
 //! Values are below `R'`, which is at least 35 times `p`; limbs may be negative or longer than 52 bits
 //! until carries are taken. Products with constants ([`super::constant`]) take any value and leave one
-//! below `2p`; a Montgomery product, where one factor is below `24p` and the other a product of such
+//! below `2p`; a Montgomery product, where one factor is below `32p` and the other a product of such
 //! products, as well.
 //! [`Residue::settle`] brings a value below `35p` below `4p`, by one look at the highest limb.
 

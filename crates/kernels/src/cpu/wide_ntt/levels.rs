@@ -29,7 +29,7 @@ pub(super) struct Levels<'a, F> {
     pub(super) field: PhantomData<F>,
 }
 
-/// Down: settled values come out below `24p` from up to nine levels.
+/// Down: settled values come out below `28p` from up to eleven levels.
 pub(super) struct Inward<'a, F>(pub(super) Levels<'a, F>);
 
 /// Settles values, so that more levels can follow.
