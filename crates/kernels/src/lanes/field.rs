@@ -6,8 +6,9 @@
 //! only added to something never has them taken.
 //!
 //! A factor is below `8p`, a product below `3p`, for one of its factors is a product itself. Of a stored point
-//! the first coordinate is below `2p` and a little (a sixth of `p`) and the second below `3p` and a little: a
-//! difference is folded back by looking at its highest limb only.
+//! the first coordinate is between 0 and `2p` and a little (a sixth of `p`), and the second between a little below 0
+//! and `3p` and a little (a fiftieth): a difference is folded back by looking at its highest limb only, before
+//! carries.
 //! Additions of points never compare with `p`; who needs the exact value reduces it outside lanes.
 
 use std::marker::PhantomData;
@@ -40,7 +41,7 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     fn from_words(words: &[L]) -> Self;
     /// To columns of 64-bit words, once the carries are taken.
     fn to_words(self, words: &mut [L]);
-    /// A stored element brought below `2p` and a little, with its carries taken; zeros stay zeros.
+    /// A stored element brought to between 0 and `2p` and a little, with its carries taken; zeros stay zeros.
     fn tightened(self) -> Self;
     /// Takes the carries.
     fn factor(self) -> Self::Factor;
@@ -252,7 +253,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         reduced
     }
 
-    /// Takes the carries; the value is not negative.
+    /// Takes the carries; of a negative value the highest limb is negative.
     #[inline(always)]
     pub(super) fn carried(mut limbs: [L; N]) -> Self {
         let mask = L::splat(MASK);
@@ -378,7 +379,11 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
 
     #[inline(always)]
     fn tightened(mut self) -> Self {
-        let two = const { Self::multiple(2) };
+        let (one, two) = (const { Self::multiple(1) }, const { Self::multiple(2) });
+        // With its carries taken, the highest limb has the sign of the value.
+        self = Self::carried(self.0);
+        let high = self.0[N - 1];
+        each!(N, |i| self.0[i] = self.0[i].add_where_negative(high, one[i]));
         each!(N, |i| self.0[i] = self.0[i].sub(L::splat(two[i])));
         let high = self.0[N - 1].sub(L::splat(CARRIED));
         // Zero comes back as zeros, which stand for infinity.

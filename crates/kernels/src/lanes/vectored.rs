@@ -29,8 +29,8 @@ pub trait Vectored: Field {
     /// The element that words below four times the modulus are the Montgomery form of.
     fn read_loose(words: &[u64]) -> Self;
 
-    /// The element of whose Montgomery form in words these are the limbs, below four times the modulus; their
-    /// carries need not have been taken.
+    /// The element of whose Montgomery form in words these are the limbs, below four times the modulus and not
+    /// below minus once; their carries need not have been taken.
     fn from_limbs(limbs: &[u64]) -> Self;
 
     /// The limbs of its Montgomery form in words.
@@ -45,6 +45,15 @@ pub trait Extendable: Vectored {
     type TwoRow: Copy + Send + Sync + AsRef<[[u64; 8]]> + AsMut<[[u64; 8]]>;
     /// Eight points of all zeros over it.
     const TWO_ZEROS: Self::TwoRow;
+}
+
+/// Takes the carries, and gives the last.
+fn carry(limbs: &mut [u64]) -> i64 {
+    limbs.iter_mut().fold(0, |carry, limb| {
+        let sum = *limb as i64 + carry;
+        *limb = sum as u64 & MASK;
+        sum >> LIMB
+    })
 }
 
 macro_rules! prime_field {
@@ -69,11 +78,11 @@ macro_rules! prime_field {
             }
 
             fn from_limbs(limbs: &[u64]) -> Self {
-                let (mut limbs, mut carry): ([u64; $limbs], i64) =
-                    (limbs.try_into().expect("all limbs"), 0);
-                for limb in &mut limbs {
-                    let sum = *limb as i64 + carry;
-                    (*limb, carry) = (sum as u64 & MASK, sum >> LIMB);
+                let mut limbs: [u64; $limbs] = limbs.try_into().expect("all limbs");
+                if carry(&mut limbs) < 0 {
+                    let modulus = split::<$words, $limbs>(T::MODULUS.0);
+                    limbs.iter_mut().zip(modulus).for_each(|(limb, more)| *limb += more);
+                    carry(&mut limbs);
                 }
                 Self::read_loose(&join::<$words, $limbs>(limbs))
             }
@@ -252,6 +261,14 @@ mod tests {
                 let mut words = vec![L::splat(0); <F::In<L> as Element<L>>::WORDS];
                 sum.to_words(&mut words);
                 check("tightened", F::In::<L>::from_words(&words), &products);
+                // A second coordinate may be a little below zero.
+                let mut limbs = vec![[0; 8]; <F::In<L> as Element<L>>::LIMBS];
+                limbs[0] = [1u64.wrapping_neg(); 8];
+                let below = F::In::<L>::read(&limbs);
+                let minus_one = -F::read_loose(&unit_words);
+                check("below zero", below, &|_| minus_one);
+                below.tightened().to_words(&mut words);
+                check("below zero, tightened", F::In::<L>::from_words(&words), &|_| minus_one);
                 let mut limbs = vec![[1; 8]; <F::In<L> as Element<L>>::LIMBS];
                 F::In::<L>::zero().tightened().write(&mut limbs);
                 assert!(limbs.iter().all(|limb| *limb == [0; 8]), "zeros stay zeros");
