@@ -152,45 +152,38 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         (column.is_multiple_of(2) && column / 2 < N) as u64
     }
 
-    /// What a column starts from, for each of two kinds of work that will add to it: so many products, and so
-    /// many [reductions](Self::reduce) of values that are to be more by some multiple of `p`. Either may be
-    /// taken away (`u64::MAX` of it), and work that is done apart leaves out some low halves.
+    /// What a column starts from that will take so many low halves of products (as high ones, those of the column
+    /// before), and so many [reductions](Self::reduce); each reduced value is to be more by so many times `p`.
+    /// What is to be subtracted from another counts `u64::MAX` reductions: it lacks them.
     #[inline(always)]
-    fn start(
-        column: usize,
-        products: u64,
-        reductions: u64,
-        more: u64,
-        apart: impl Fn(usize) -> u64,
-    ) -> L {
-        let halves = |column: usize| products.wrapping_mul(Self::halves(column) - apart(column));
-        let reduced = |column: usize| reductions.wrapping_mul(Self::halves(column));
-        let (mut low, mut high) = (halves(column).wrapping_add(reduced(column)), 0);
-        if column > 0 {
-            high = halves(column - 1).wrapping_add(reduced(column - 1));
-        }
-        let value = if column < N {
+    fn start(column: usize, low: impl Fn(usize) -> u64, reductions: u64, more: u64) -> L {
+        let take =
+            |column: usize| low(column).wrapping_add(reductions.wrapping_mul(Self::halves(column)));
+        let high = if column == 0 { 0 } else { take(column - 1) };
+        if column < N {
             // A reduction does not add what clears the limb.
-            low = low.wrapping_sub(reductions);
-            MASK
-        } else {
-            more * Self::P[column - N]
-        };
-        L::column(low, high, reductions.wrapping_mul(value))
+            return L::column(
+                take(column).wrapping_sub(reductions),
+                high,
+                reductions.wrapping_mul(MASK),
+            );
+        }
+        L::column(take(column), high, reductions.wrapping_mul(more * Self::P[column - N]))
     }
 
-    /// Products, to which columns are added. All of them take each step by turns: a product is a chain of steps
+    /// Products, in columns that [start](Self::start) for so many reductions. All of them take each step by turns: a product is a chain of steps
     /// that wait for each other, too long for the processor to look past.
     #[inline(always)]
     fn wide<const K: usize>(
         a: [&[L::Factor; N]; K],
         b: [&[L::Factor; N]; K],
-        start: impl Fn(usize) -> L,
+        reductions: u64,
+        more: u64,
     ) -> [Columns<L>; K] {
         let mut columns = [[L::splat(0); 16]; K];
         each!(N, |i| each!(K, |k| {
-            columns[k][i] = start(i);
-            columns[k][i + N] = start(i + N);
+            columns[k][i] = Self::start(i, Self::halves, reductions, more);
+            columns[k][i + N] = Self::start(i + N, Self::halves, reductions, more);
         }));
         each!(N, |i| each!(N, |j| each!(K, |k| {
             (columns[k][i + j], columns[k][i + j + 1]) =
@@ -204,20 +197,18 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     fn wide_squares<const K: usize>(a: [&[L::Factor; N]; K]) -> [Columns<L>; K] {
         let twice = |column: usize| (Self::halves(column) - Self::own(column)) / 2;
         let mut columns = [[L::splat(0); 16]; K];
-        let others = |column: usize| Self::halves(column) - twice(column);
         each!(N, |i| each!(K, |k| {
-            columns[k][i] = Self::start(i, 1, 0, 0, others);
-            columns[k][i + N] = Self::start(i + N, 1, 0, 0, others);
+            columns[k][i] = Self::start(i, twice, 0, 0);
+            columns[k][i + N] = Self::start(i + N, twice, 0, 0);
         }));
         each!(N, |i| each!(N, |j| each!(K, |k| if i < j {
             (columns[k][i + j], columns[k][i + j + 1]) =
                 L::mul_add(a[k][i], a[k][j], columns[k][i + j], columns[k][i + j + 1]);
         })));
-        let done = |column: usize| 2 * twice(column);
         each!(N, |i| each!(K, |k| {
-            columns[k][i] = columns[k][i].add(columns[k][i]).add(Self::start(i, 1, 1, 0, done));
+            columns[k][i] = columns[k][i].add(columns[k][i]).add(Self::start(i, Self::own, 1, 0));
             columns[k][i + N] =
-                columns[k][i + N].add(columns[k][i + N]).add(Self::start(i + N, 1, 1, 0, done));
+                columns[k][i + N].add(columns[k][i + N]).add(Self::start(i + N, Self::own, 1, 0));
         }));
         each!(N, |i| each!(K, |k| {
             (columns[k][2 * i], columns[k][2 * i + 1]) =
@@ -398,7 +389,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
 
     #[inline(always)]
     fn products<const K: usize>(a: [&Self::Factor; K], b: [&Self::Factor; K]) -> [Self; K] {
-        Self::reduce(Self::wide(a, b, |column| Self::start(column, 1, 1, 0, |_| 0)))
+        Self::reduce(Self::wide(a, b, 1, 0))
     }
 
     #[inline(always)]
@@ -558,14 +549,11 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Quadratic<Prime<L, T, W, N>> {
     #[inline(always)]
     fn product(a: &Factors<[L::Factor; N]>, b: &Factors<[L::Factor; N]>) -> Self {
-        let plain = |column: usize| Prime::<L, T, W, N>::start(column, 1, 0, 0, |_| 0);
-        let [mut first] = Prime::<L, T, W, N>::wide([&a.c0], [&b.c0], plain);
+        let [mut first] = Prime::<L, T, W, N>::wide([&a.c0], [&b.c0], 0, 0);
         // Taken away from both others, this one lacks what they are to be started with; `p` more keeps the
         // first part positive.
-        let [second] = Prime::<L, T, W, N>::wide([&a.c1], [&b.c1], |column| {
-            Prime::<L, T, W, N>::start(column, 1, u64::MAX, 1, |_| 0)
-        });
-        let [mut cross] = Prime::<L, T, W, N>::wide([&a.sum], [&b.sum], plain);
+        let [second] = Prime::<L, T, W, N>::wide([&a.c1], [&b.c1], u64::MAX, 1);
+        let [mut cross] = Prime::<L, T, W, N>::wide([&a.sum], [&b.sum], 0, 0);
         each!(N, |i| {
             cross[i] = cross[i].sub(first[i]).sub(second[i]);
             cross[i + N] = cross[i + N].sub(first[i + N]).sub(second[i + N]);
