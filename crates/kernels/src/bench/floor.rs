@@ -4,8 +4,9 @@
 //! multiplication without trial division", 1985, operand scanning); one in the quadratic extension three
 //! times `n²`, by Karatsuba's method, and two reductions of `n² + n`. Where a product of limbs comes in two
 //! halves, what a reduction multiplies by takes the low ones alone, and those that clear a limb are not needed: a
-//! reduction is `n²` there. How fast limbs are multiplied is measured here: independent chains in registers, with the accumulation that the path gets for it, and
-//! nothing else. Everything that is not a multiplication costs nothing in a floor.
+//! reduction is `n²` there. How fast limbs are multiplied is measured here: independent chains in registers, with
+//! the accumulation that the path gets for it, and nothing else. Everything that is not a multiplication costs
+//! nothing in a floor.
 
 use std::hint::black_box;
 

@@ -394,7 +394,7 @@ fn large_transforms_equal_arkworks() {
     quotients_equal_arkworks::<Bls12_381>(Domain::new(16).unwrap());
 }
 
-/// Large enough for stripes within the rows of stripes: half a minute where it is optimised
+/// Large enough for stripes within the rows of stripes: ten seconds where it is optimised
 /// (`ATHANOR_LONG_TESTS=1 cargo test --release -p athanor-kernels stripes`).
 #[test]
 fn transforms_by_stripes_of_stripes_are_the_same_on_all_paths() {

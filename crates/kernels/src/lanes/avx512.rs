@@ -44,6 +44,71 @@ pub(crate) trait Multiply: Copy + Send + Sync + 'static {
     fn next_mul_low(limb: __m512i, by: Self::Factor) -> Self::Factor;
 }
 
+/// The functions of [`Multiply`] that are not written out in those that call them, for lanes and the instructions
+/// they have.
+macro_rules! out_of_line {
+    ($lanes:ty, $features:literal) => {
+        #[inline(always)]
+        fn multiply<E: Element<$lanes>, const K: usize>(
+            a: [&E::Factor; K],
+            b: [&E::Factor; K],
+            products: &mut [E::Factor; K],
+        ) {
+            #[target_feature(enable = $features)]
+            #[inline(never)]
+            fn multiply<E: Element<$lanes>, const K: usize>(
+                a: [&E::Factor; K],
+                b: [&E::Factor; K],
+                products: &mut [E::Factor; K],
+            ) {
+                let made = E::products(a, b);
+                $crate::lanes::each!(K, |k| products[k] = made[k].factor());
+            }
+            // SAFETY: the caller runs below `Multiply::enable`.
+            unsafe { multiply::<E, K>(a, b, products) }
+        }
+
+        #[inline(always)]
+        fn multiply_last<E: Element<$lanes>, const K: usize>(
+            a: [&E::Factor; K],
+            b: [&E::Factor; K],
+            products: &mut [E; K],
+        ) {
+            #[target_feature(enable = $features)]
+            #[inline(never)]
+            fn multiply_last<E: Element<$lanes>, const K: usize>(
+                a: [&E::Factor; K],
+                b: [&E::Factor; K],
+                products: &mut [E; K],
+            ) {
+                *products = E::products(a, b);
+            }
+            // SAFETY: the caller runs below `Multiply::enable`.
+            unsafe { multiply_last::<E, K>(a, b, products) }
+        }
+
+        #[inline(always)]
+        fn square<E: Element<$lanes>, const K: usize>(
+            a: [&E; K],
+            factors: &mut [E::Factor; K],
+            squares: &mut [E; K],
+        ) {
+            #[target_feature(enable = $features)]
+            #[inline(never)]
+            fn square<E: Element<$lanes>, const K: usize>(
+                a: [&E; K],
+                factors: &mut [E::Factor; K],
+                squares: &mut [E; K],
+            ) {
+                *squares = E::squares(a, factors);
+            }
+            // SAFETY: the caller runs below `Multiply::enable`.
+            unsafe { square::<E, K>(a, factors, squares) }
+        }
+    };
+}
+pub(super) use out_of_line;
+
 /// Eight words in a vector register.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<M>(__m512i, PhantomData<M>);

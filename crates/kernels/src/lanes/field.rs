@@ -49,7 +49,8 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     fn products<const K: usize>(a: [&Self::Factor; K], b: [&Self::Factor; K]) -> [Self; K];
     /// The squares of products, and the products as factors.
     fn squares<const K: usize>(a: [&Self; K], factors: &mut [Self::Factor; K]) -> [Self; K];
-    /// Twice the modulus minus the element, which is at most that, in lanes that are all ones in the mask.
+    /// Twice the modulus minus the element, which is at most that and a little, in lanes that are all ones in the
+    /// mask.
     fn negated_where(self, mask: L) -> Self;
     /// The difference of stored elements.
     fn difference(self, other: Self) -> Self::Factor;
@@ -171,8 +172,8 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         L::column(take(column), high, reductions.wrapping_mul(more * Self::P[column - N]))
     }
 
-    /// Products, in columns that [start](Self::start) for so many reductions. All of them take each step by turns: a product is a chain of steps
-    /// that wait for each other, too long for the processor to look past.
+    /// Products, in columns that [start](Self::start) for so many reductions. All of them take each step by turns:
+    /// a product is a chain of steps that wait for each other, too long for the processor to look past.
     #[inline(always)]
     fn wide<const K: usize>(
         a: [&[L::Factor; N]; K],

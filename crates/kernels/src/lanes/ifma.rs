@@ -7,8 +7,7 @@ use std::arch::x86_64::*;
 
 use super::{
     Task,
-    avx512::{Avx512, Multiply},
-    each,
+    avx512::{Avx512, Multiply, out_of_line},
     field::Element,
 };
 
@@ -37,63 +36,7 @@ impl Multiply for ByIntegers {
         unsafe { enabled(task) }
     }
 
-    #[inline(always)]
-    fn multiply<E: Element<Ifma>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
-        products: &mut [E::Factor; K],
-    ) {
-        #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-        #[inline(never)]
-        fn multiply<E: Element<Ifma>, const K: usize>(
-            a: [&E::Factor; K],
-            b: [&E::Factor; K],
-            products: &mut [E::Factor; K],
-        ) {
-            let made = E::products(a, b);
-            each!(K, |k| products[k] = made[k].factor());
-        }
-        // SAFETY: as above.
-        unsafe { multiply::<E, K>(a, b, products) }
-    }
-
-    #[inline(always)]
-    fn multiply_last<E: Element<Ifma>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
-        products: &mut [E; K],
-    ) {
-        #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-        #[inline(never)]
-        fn multiply_last<E: Element<Ifma>, const K: usize>(
-            a: [&E::Factor; K],
-            b: [&E::Factor; K],
-            products: &mut [E; K],
-        ) {
-            *products = E::products(a, b);
-        }
-        // SAFETY: as above.
-        unsafe { multiply_last::<E, K>(a, b, products) }
-    }
-
-    #[inline(always)]
-    fn square<E: Element<Ifma>, const K: usize>(
-        a: [&E; K],
-        factors: &mut [E::Factor; K],
-        squares: &mut [E; K],
-    ) {
-        #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-        #[inline(never)]
-        fn square<E: Element<Ifma>, const K: usize>(
-            a: [&E; K],
-            factors: &mut [E::Factor; K],
-            squares: &mut [E; K],
-        ) {
-            *squares = E::squares(a, factors);
-        }
-        // SAFETY: as above.
-        unsafe { square::<E, K>(a, factors, squares) }
-    }
+    out_of_line!(Ifma, "avx512f,avx512dq,avx512ifma");
 
     #[inline(always)]
     fn factor(limb: __m512i) -> __m512i {
