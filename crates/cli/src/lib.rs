@@ -13,6 +13,7 @@ mod filecoin;
 mod inspect;
 pub mod keys;
 mod local;
+mod log;
 mod measure;
 pub mod output;
 mod prove;

@@ -15,6 +15,7 @@ use crate::{
 /// Serves until it is told to stop.
 pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     let config = read(args)?;
+    crate::log::start();
     allow_many_files();
     let backends = local::backends(config.tables_mib.saturating_mul(1 << 20))?;
     Ok(athanor_server::serve(config, backends)?)

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use athanor_store::{CallbackState, JobRow};
 use reqwest::{Client, Url, redirect::Policy};
+use tracing::warn;
 
 use crate::answers::Job;
 use crate::problem::{Problem, Reason};
-use crate::run::say;
 use crate::state::App;
 
 /// How long each try may take.
@@ -80,7 +80,7 @@ pub(crate) fn origin(text: &str) -> Result<String, String> {
 pub(crate) async fn catch_up(app: Arc<App>) {
     match app.store.untold().await {
         Ok(rows) => rows.into_iter().for_each(|row| _ = tokio::spawn(tell(app.clone(), row))),
-        Err(error) => say(&format!("callbacks that wait are not known: {error}")),
+        Err(error) => warn!(%error, "waiting callbacks could not be read"),
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) async fn ended(app: Arc<App>, public: &str) {
     match app.store.job(public).await {
         Ok(Some(row)) if row.callback.is_some() && row.ended.is_some() => tell(app, row).await,
         Ok(_) => {}
-        Err(error) => say(&format!("job {public}: its callback is not known: {error}")),
+        Err(error) => warn!(job = public, %error, "the callback of a job could not be read"),
     }
 }
 
@@ -112,7 +112,7 @@ async fn tell(app: Arc<App>, row: JobRow) {
         }
     }
     if let Err(error) = app.store.set_callback(&row.public, state).await {
-        say(&format!("job {}: its callback may be told again: {error}", row.public));
+        warn!(job = row.public, %error, "the callback may be sent again");
     }
 }
 

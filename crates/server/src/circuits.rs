@@ -72,7 +72,7 @@ pub(crate) fn begin_load(app: &Arc<App>, name: String) {
             Ok(()) => _ = loading.remove(&name),
             Err(error) => {
                 let why = error.to_string();
-                crate::run::say(&format!("circuit {name:?} is not served: {why}"));
+                tracing::warn!(circuit = name, why, "circuit is not served");
                 loading.insert(name, Loading::Failed(why));
             }
         }

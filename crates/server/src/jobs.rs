@@ -140,7 +140,7 @@ async fn accept(
 
 /// Whether one more job is within the limits of its tenant and circuit.
 fn admit(app: &App, submission: &Submission) -> Result<(), Problem> {
-    let limits = &app.config.limits;
+    let limits = app.config().limits;
     let open = app.open();
     let count = |same: &dyn Fn(&OpenJob) -> bool| open.values().filter(|job| same(job)).count();
     let critical = submission.class == Class::Critical;

@@ -15,6 +15,9 @@
 //! - `opening`: a connection's first bytes, within a time.
 //! - `problem`: every failure as one enum, told as RFC 9457 and as gRPC status.
 //! - `notify`: what systemd is told.
+//! - `resume`: jobs of the run before go on.
+//! - `retention`: ended jobs are forgotten.
+//! - `signals`: what ends the service.
 //! - `callbacks`: telling a client's own server that its job has ended.
 //!
 //! The engine's threads and the network's are apart: a busy prover delays no health check.
@@ -31,8 +34,11 @@ mod metrics;
 mod notify;
 mod opening;
 mod problem;
+mod resume;
+mod retention;
 mod routes;
 mod run;
+mod signals;
 mod state;
 mod upload;
 mod verify;

@@ -1,21 +1,21 @@
 //! The service from its start to its end.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use athanor_engine::{Backend, Catalog, Config as EngineConfig, Engine, JournalError, StartError};
 use athanor_store::{Keeping, SealKey, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tracing::info;
 
 use crate::callbacks::{self, Callbacks};
 use crate::config::{Config, ConfigError};
 use crate::listen::{self, Socket};
-use crate::state::{App, OpenJob};
+use crate::state::App;
 use crate::upload::Allowance;
-use crate::{circuits, grpc, jobs, notify, routes};
+use crate::{circuits, grpc, notify, resume, retention, routes, signals};
 
 /// Why the service does not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -91,10 +91,11 @@ async fn run(
     unfinished: Vec<athanor_engine::Unfinished>,
 ) -> Result<(), ServeError> {
     let failed = |address: String| move |source| ServeError::Listen { address, source };
-    let address = app.config.listen.to_string();
-    let listener = TcpListener::bind(app.config.listen).await.map_err(failed(address.clone()))?;
+    let config = app.config();
+    let address = config.listen.to_string();
+    let listener = TcpListener::bind(config.listen).await.map_err(failed(address.clone()))?;
     let local = listener.local_addr().map_err(failed(address))?;
-    let socket = match &app.config.socket {
+    let socket = match &config.socket {
         Some(path) => {
             let bound = Socket::bind(path).await;
             Some(bound.map_err(failed(path.display().to_string()))?)
@@ -102,24 +103,24 @@ async fn run(
         None => None,
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
-    say(&format!("listening at {scheme}://{local}"));
-    if let Some(path) = &app.config.socket {
-        say(&format!("listening at unix:{}", path.display()));
+    info!("listening at {scheme}://{local}");
+    if let Some(path) = &config.socket {
+        info!("listening at unix:{}", path.display());
     }
     notify::ready();
-    let names = match &app.config.preload {
+    let names = match &config.preload {
         Some(names) => names.clone(),
         None => app.catalog.names().unwrap_or_default(),
     };
     names.into_iter().for_each(|name| circuits::begin_load(&app, name));
-    tokio::spawn(resume(app.clone(), unfinished));
-    tokio::spawn(forget(app.clone()));
+    tokio::spawn(resume::resume(app.clone(), unfinished));
+    tokio::spawn(retention::forget(app.clone()));
     tokio::spawn(callbacks::catch_up(app.clone()));
     tokio::spawn(notify::watchdog(app.clone()));
     let (grpc, health) = grpc::router(app.clone());
     grpc::set_serving(&health, true).await;
     let router = routes::router(app.clone()).merge(grpc);
-    let bounds = listen::Bounds::of(&app.config.limits);
+    let bounds = listen::Bounds::of(&config.limits);
     let port = listen::tcp(listener, tls, router.clone(), bounds.clone());
     let local = async {
         match socket {
@@ -131,79 +132,19 @@ async fn run(
     tokio::select! {
         () = port => {}
         () = local => {}
-        () = signal() => {}
+        () = signals::signal() => {}
     }
     app.stopping.store(true, Ordering::Relaxed);
     grpc::set_serving(&health, false).await;
     notify::stopping();
-    say("draining");
-    let (draining, patience) = (app.clone(), Duration::from_secs(app.config.limits.drain_seconds));
+    info!("draining");
+    let (draining, patience) = (app.clone(), Duration::from_secs(config.limits.drain_seconds));
     let left = tokio::task::spawn_blocking(move || draining.engine.drain(patience)).await;
     match left.unwrap_or(0) {
-        0 => say("stopped"),
-        left => say(&format!("stopped; {left} jobs go on at the next start")),
+        0 => info!("stopped"),
+        left => info!(jobs = left, "stopped; the jobs that are left go on at the next start"),
     }
     Ok(())
-}
-
-/// Goes on with what was running when the service stopped, as circuits become ready.
-async fn resume(app: Arc<App>, unfinished: Vec<athanor_engine::Unfinished>) {
-    if unfinished.is_empty() {
-        return;
-    }
-    say(&format!("going on with {} jobs", unfinished.len()));
-    for job in unfinished {
-        let circuit = job.submission.circuit.clone();
-        let public = job.submission.reference.as_deref().unwrap_or_default().to_owned();
-        let tenant = job.submission.tenant.clone();
-        let callback = job.submission.callback.is_some();
-        // What was accepted goes on, whether there is room for more or not.
-        let room = app.inputs.take(job.submission.input.bytes().len()).ok();
-        loop {
-            let loading =
-                matches!(app.loading().get(&circuit), Some(crate::state::Loading::Running));
-            if !loading {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        match app.engine.restore(job) {
-            Ok(handle) => {
-                jobs::follow(&app, public, OpenJob { tenant, circuit, handle, callback, room })
-            }
-            Err(error) => {
-                say(&format!("job {public} waits in the journal: {error}"));
-            }
-        }
-    }
-}
-
-/// Forgets old jobs, every minute.
-async fn forget(app: Arc<App>) {
-    let limits = app.config.limits;
-    loop {
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let before = now.saturating_sub(Duration::from_secs(limits.keep_seconds)).as_millis();
-        let before = i64::try_from(before).unwrap_or(i64::MAX);
-        if let Err(error) = app.store.forget(before, limits.keep_jobs).await {
-            say(&format!("old jobs are not forgotten: {error}"));
-        }
-    }
-}
-
-/// SIGTERM or SIGINT.
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        }
-        Err(_) => _ = tokio::signal::ctrl_c().await,
-    }
 }
 
 fn read_key(path: &std::path::Path) -> Result<SealKey, ConfigError> {
@@ -213,9 +154,4 @@ fn read_key(path: &std::path::Path) -> Result<SealKey, ConfigError> {
         place: path.display().to_string(),
         why: "a key has 64 hexadecimal digits".into(),
     })
-}
-
-/// A line for the operator.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "athanor: {line}");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use athanor_engine::{Backend, Catalog, Engine, JobHandle};
@@ -19,7 +19,8 @@ pub(crate) struct App {
     pub(crate) store: Arc<Store>,
     pub(crate) catalog: Catalog,
     pub(crate) backends: Vec<Arc<dyn Backend>>,
-    pub(crate) config: Config,
+    /// Replaced as a whole when it is reloaded.
+    config: RwLock<Arc<Config>>,
     /// Jobs under way, by the name that clients know.
     open: Mutex<HashMap<String, Arc<OpenJob>>>,
     /// One request at a time for each idempotency key.
@@ -74,7 +75,7 @@ impl App {
             store,
             catalog,
             backends,
-            config,
+            config: RwLock::new(Arc::new(config)),
             open: Mutex::default(),
             keys: tokio::sync::Mutex::new(()),
             loading: Mutex::default(),
@@ -92,9 +93,14 @@ impl App {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The configuration that is in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What a client may send in one request.
     pub(crate) fn bounds(&self) -> Bounds {
-        let limits = &self.config.limits;
+        let limits = self.config().limits;
         Bounds { bytes: limits.body_bytes, time: Duration::from_secs(limits.body_seconds) }
     }
 

@@ -37,7 +37,7 @@ fn given(text: String) -> Option<String> {
 impl Prover {
     fn caller(&self, metadata: &MetadataMap, role: Role) -> Result<Caller, Problem> {
         let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        let caller = Caller::of(&self.0.config.tokens, authorization)?;
+        let caller = Caller::of(&self.0.config().tokens, authorization)?;
         caller.may(role)?;
         Ok(caller)
     }
@@ -116,7 +116,7 @@ impl proto::prover_server::Prover for Prover {
         request: Request<Streaming<proto::SubmitRequest>>,
     ) -> Answer<proto::ProofResponse> {
         let (id, caller) = self.take(request).await?;
-        let patience = Duration::from_secs(self.0.config.limits.wait_seconds);
+        let patience = Duration::from_secs(self.0.config().limits.wait_seconds);
         let proven = jobs::wait(&self.0, &caller, &id, patience).await?;
         answer(proof(id, &proven.bytes)?)
     }

@@ -90,7 +90,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 /// Who asks, if they may.
 fn caller(app: &App, headers: &HeaderMap, role: Role) -> Result<Caller, Problem> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let caller = Caller::of(&app.config.tokens, authorization)?;
+    let caller = Caller::of(&app.config().tokens, authorization)?;
     caller.may(role)?;
     Ok(caller)
 }

@@ -135,7 +135,7 @@ pub(in crate::routes) async fn prove(
     request: Request,
 ) -> Result<Response, Problem> {
     let (id, caller) = submit_request(&app, request).await?;
-    let patience = Duration::from_secs(app.config.limits.wait_seconds);
+    let patience = Duration::from_secs(app.config().limits.wait_seconds);
     let Proven { bytes, stages } = jobs::wait(&app, &caller, &id, patience).await?;
     let mut response = raw_json(StatusCode::OK, bytes);
     if let Ok(timing) = timing(&stages).parse() {
