@@ -4,7 +4,7 @@ use crate::backend::{About, Backend, Circuit, TaskError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::circuits::{Loaded, Registry};
 use crate::config::Config;
-use crate::core::{Core, LoadError};
+use crate::core::{Core, LoadError, Restored};
 use crate::heartbeat::Heartbeat;
 use crate::job::{JobError, JobHandle, JobState, Submission};
 use crate::journal::{Journal, Unfinished};
@@ -120,7 +120,7 @@ impl Engine {
 
     /// Makes a circuit known. Its keys are read when the first job needs them.
     pub fn load(&self, name: &str, circuit: Arc<dyn Circuit>) -> Result<(), LoadError> {
-        self.load_closed(name, circuit).map(|loaded| loaded.open())
+        self.load_closed(name, circuit).map(|loaded| self.make_ready(&loaded))
     }
 
     /// Makes a circuit of the catalog known, and has it prove its warm-up input, if it has one,
@@ -148,8 +148,16 @@ impl Engine {
                 return Err(LoadError::WarmUp { circuit: name.to_owned(), error });
             }
         }
-        loaded.open();
+        self.make_ready(&loaded);
         Ok(())
+    }
+
+    /// Lets clients use a circuit, and goes on with the restored jobs that waited for it.
+    fn make_ready(&self, loaded: &Arc<Loaded>) {
+        loaded.open();
+        let name = loaded.name.clone();
+        let waiting = self.ask(move |core| core.take_waiting(&name)).unwrap_or_default();
+        waiting.into_iter().for_each(|restored| self.resume(loaded.clone(), restored));
     }
 
     fn load_closed(&self, name: &str, circuit: Arc<dyn Circuit>) -> Result<Arc<Loaded>, LoadError> {
@@ -213,19 +221,46 @@ impl Engine {
         submission: Arc<Submission>,
     ) -> Result<(Planned, JobHandle), JobError> {
         let plan = circuit.circuit.plan(&submission.input)?;
-        let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
-        let state = JobState::new(ticket);
+        let state = self.new_state();
         let handle = JobHandle::new(state.clone(), self.core.clone());
         Ok((Planned { submission, circuit, plan, state, journaled: true }, handle))
     }
 
-    /// Goes on with a job that the journal knows as accepted and not ended. Its circuit must be
-    /// loaded; until it is, the job waits in the journal.
-    pub fn restore(&self, unfinished: Unfinished) -> Result<JobHandle, JobError> {
-        let (planned, handle) = self.plan(unfinished.submission.clone())?;
-        let restore = move |core: &mut Core| core.restore(unfinished, planned);
-        let _ = self.core.send(Message::Do(Box::new(restore)));
-        Ok(handle)
+    fn new_state(&self) -> crate::sync::Arc<JobState> {
+        JobState::new(Ticket(self.tickets.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Goes on with a job that the journal knows as accepted and not ended. Until its circuit is
+    /// ready the job waits ([`Status::Waiting`]), can be cancelled, and holds up no other job.
+    ///
+    /// [`Status::Waiting`]: crate::Status::Waiting
+    pub fn restore(&self, unfinished: Unfinished) -> JobHandle {
+        let state = self.new_state();
+        let handle = JobHandle::new(state.clone(), self.core.clone());
+        let name = unfinished.submission.circuit.clone();
+        let restored = Restored { unfinished, state };
+        // The engine's thread decides whether the job waits, so that a circuit that becomes ready meanwhile
+        // misses no job.
+        let now = self.ask(move |core| core.wait_for_circuit(restored)).flatten();
+        if let (Some(restored), Some(circuit)) = (now, self.registry.get(&name)) {
+            self.resume(circuit, restored);
+        }
+        handle
+    }
+
+    /// Plans a restored job and hands it to the scheduler.
+    fn resume(&self, circuit: Arc<Loaded>, restored: Restored) {
+        let submission = restored.unfinished.submission.clone();
+        let work: Box<dyn FnOnce(&mut Core) + Send> = match circuit.circuit.plan(&submission.input)
+        {
+            Ok(plan) => {
+                let Restored { unfinished, state } = restored;
+                let planned = Planned { submission, circuit, plan, state, journaled: true };
+                Box::new(move |core| core.restore(unfinished, planned))
+            }
+            Err(error) => Box::new(move |core| core.fail_restored(restored, error.into())),
+        };
+        let _ = self.core.send(Message::Do(work));
     }
 
     /// Verifies a result of a loaded circuit, on the caller's thread.

@@ -100,6 +100,14 @@ pub enum JobError {
 }
 
 impl JobError {
+    /// A stable name, in kebab case.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            JobError::Input(error) => error.code,
+            _ => "failed",
+        }
+    }
+
     /// A bug of ours.
     pub(crate) fn internal(message: &str) -> JobError {
         JobError::Failed { code: "internal".into(), message: message.into(), retry: false }
@@ -136,6 +144,11 @@ pub enum Status {
         /// The stage begun last.
         stage: Option<std::sync::Arc<str>>,
     },
+    /// Accepted in an earlier run; it goes on when its circuit is loaded.
+    Waiting {
+        /// Its number.
+        job: JobId,
+    },
     /// It is over.
     Ended(Result<std::sync::Arc<Finished>, JobError>),
 }
@@ -152,6 +165,8 @@ pub(crate) struct JobState {
 #[derive(Debug)]
 struct Standing {
     status: Status,
+    /// Whether it was acknowledged, however it ended since.
+    accepted: bool,
     /// Counts changes.
     version: u64,
     wakers: Vec<Waker>,
@@ -168,7 +183,8 @@ impl Standing {
 
 impl JobState {
     pub(crate) fn new(ticket: Ticket) -> Arc<JobState> {
-        let standing = Standing { status: Status::Entering, version: 0, wakers: Vec::new() };
+        let standing =
+            Standing { status: Status::Entering, accepted: false, version: 0, wakers: Vec::new() };
         Arc::new(JobState { ticket, standing: Mutex::new(standing), changed: Condvar::new() })
     }
 
@@ -179,6 +195,7 @@ impl JobState {
             if matches!(standing.status, Status::Ended(_)) {
                 return;
             }
+            standing.accepted |= !matches!(status, Status::Entering | Status::Ended(Err(_)));
             standing.status = status;
             standing.version += 1;
             self.changed.notify_all();
@@ -216,7 +233,7 @@ impl JobState {
     pub(crate) fn accepted(&self) -> Result<(), JobError> {
         self.wait_for(|status| match status {
             Status::Entering => None,
-            Status::Accepted { .. } | Status::Ended(Ok(_)) => Some(Ok(())),
+            Status::Accepted { .. } | Status::Waiting { .. } | Status::Ended(Ok(_)) => Some(Ok(())),
             Status::Ended(Err(error)) => Some(Err(error.clone())),
         })
     }
@@ -229,6 +246,15 @@ impl JobState {
         match Self::ended(&standing.status) {
             Some(end) => Poll::Ready(end),
             None => standing.await_change(context),
+        }
+    }
+
+    fn poll_accepted(&self, context: &mut Context<'_>) -> Poll<Result<(), JobError>> {
+        let mut standing = self.lock();
+        match (&standing.status, standing.accepted) {
+            (_, true) => Poll::Ready(Ok(())),
+            (Status::Ended(Err(error)), false) => Poll::Ready(Err(error.clone())),
+            _ => standing.await_change(context),
         }
     }
 
@@ -261,6 +287,11 @@ impl JobHandle {
     /// Blocks until it is accepted; an accepted job is not lost.
     pub fn accepted(&self) -> Result<(), JobError> {
         self.state.accepted()
+    }
+
+    /// Resolves when it is accepted, also if it has ended since; an error if it was never accepted.
+    pub async fn admitted(&self) -> Result<(), JobError> {
+        std::future::poll_fn(|context| self.state.poll_accepted(context)).await
     }
 
     /// Blocks until it is over.

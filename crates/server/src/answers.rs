@@ -12,6 +12,9 @@ use crate::circuits;
 use crate::problem::{Problem, Reason, by_code};
 use crate::state::App;
 
+/// The stage of a job of an earlier run whose circuit is not loaded.
+const WAITING: &str = "waiting-for-circuit";
+
 /// A job that was accepted and is durable.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Accepted {
@@ -32,7 +35,7 @@ pub(crate) struct Job {
     /// `critical`, `high`, `normal` or `batch`.
     #[schema(value_type = String)]
     pub(crate) class: &'static str,
-    /// The stage it is in, if it runs.
+    /// The stage it is in, if it runs; `waiting-for-circuit` if its circuit is not loaded.
     pub(crate) stage: Option<String>,
     pub(crate) partitions: Option<Partitions>,
     /// Milliseconds since 1970.
@@ -65,13 +68,13 @@ impl Job {
     /// As its tenant sees it.
     pub(crate) fn of(app: &App, row: &JobRow) -> Job {
         let open = app.open_job(&row.tenant, &row.public);
-        let (mut stage, mut partitions) = (None, None);
-        if let Some(Standing::Accepted { done, partitions: total, stage: at, .. }) =
-            open.map(|job| job.handle.status())
-        {
-            stage = at.map(|at| at.to_string());
-            partitions = Some(Partitions { done, total });
-        }
+        let (stage, partitions) = match open.map(|job| job.handle.status()) {
+            Some(Standing::Accepted { done, partitions: total, stage, .. }) => {
+                (stage.map(|stage| stage.to_string()), Some(Partitions { done, total }))
+            }
+            Some(Standing::Waiting { .. }) => (Some(WAITING.to_owned()), None),
+            _ => (None, None),
+        };
         let error = row.code.as_ref().map(|code| JobFailure {
             code: code.clone(),
             detail: row.message.clone(),
@@ -114,6 +117,10 @@ impl Event {
     pub(crate) fn of(status: &Standing) -> Event {
         match status {
             Standing::Entering => Event::Entering,
+            Standing::Waiting { .. } => Event::Progress {
+                stage: Some(WAITING.to_owned()),
+                partitions: Partitions { done: 0, total: 0 },
+            },
             Standing::Accepted { done, partitions, stage, .. } => Event::Progress {
                 stage: stage.as_ref().map(|stage| stage.to_string()),
                 partitions: Partitions { done: *done, total: *partitions },
@@ -245,7 +252,7 @@ impl Status {
         let standing =
             standing.ok_or_else(|| Problem::new(Reason::Stopping, "the engine has stopped"))?;
         let counts = standing.stats.counts();
-        let yours = app.open().values().filter(|job| job.tenant == caller.tenant).count();
+        let yours = app.quotas.of_tenant(&caller.tenant);
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: app.began.elapsed().as_secs(),

@@ -1,8 +1,14 @@
 //! Circuits: which there are, and bringing them in and out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use athanor_engine::{Catalog, JobError, LoadError, Refusal};
+use tracing::{info, warn};
 
 use crate::answers::Circuit;
+use crate::config::{Config, ConfigError};
 use crate::problem::{Problem, Reason};
 use crate::state::{App, Loading};
 
@@ -48,6 +54,39 @@ fn unknown(name: &str) -> Problem {
     Problem::new(Reason::CircuitNotFound, format!("there is no circuit {name:?}"))
 }
 
+/// Why a circuit takes no jobs now, for one that is not loaded.
+pub(crate) fn missing(app: &App, name: &str) -> Problem {
+    let not_ready = |why: String| Problem::new(Reason::CircuitNotReady, why);
+    match app.loading().get(name) {
+        Some(Loading::Running) => {
+            not_ready(format!("circuit {name:?} is loading; submit again later"))
+        }
+        Some(Loading::Failed(why)) => {
+            not_ready(format!("circuit {name:?} could not be loaded: {why}"))
+        }
+        None if app.catalog.manifest(name).is_ok() => {
+            let message = format!("circuit {name:?} of the catalog is not loaded: load it first");
+            Problem::new(Reason::CircuitNotFound, message)
+        }
+        None => unknown(name),
+    }
+}
+
+/// Circuits to load at the start: those that the configuration names, or all of the catalog.
+pub(crate) fn preloaded(config: &Config, catalog: &Catalog) -> Result<Vec<String>, ConfigError> {
+    let malformed = |why: String| ConfigError::Malformed { place: "preload".into(), why };
+    let Some(names) = &config.preload else {
+        return Ok(catalog.names().unwrap_or_else(|error| {
+            warn!(%error, "the catalog cannot be read: no circuit is served");
+            Vec::new()
+        }));
+    };
+    for name in names {
+        catalog.manifest(name).map_err(|error| malformed(error.to_string()))?;
+    }
+    Ok(names.clone())
+}
+
 /// Begins to load a circuit of the catalog, unless it is here; it is ready after its warm-up proof.
 pub(crate) fn load(app: &Arc<App>, name: &str) -> Result<Circuit, Problem> {
     app.catalog
@@ -59,28 +98,66 @@ pub(crate) fn load(app: &Arc<App>, name: &str) -> Result<Circuit, Problem> {
     one(app, name)
 }
 
-/// Loads a circuit on a thread of its own, unless that is under way.
+/// Loads a circuit in a task of its own, unless that is under way.
 pub(crate) fn begin_load(app: &Arc<App>, name: String) {
     if let Some(Loading::Running) = app.loading().insert(name.clone(), Loading::Running) {
         return;
     }
     let app = app.clone();
-    tokio::task::spawn_blocking(move || {
-        let loaded = app.engine.open(&app.catalog, &name, &app.backends);
+    tokio::spawn(async move {
+        let loaded = load_until_settled(&app, &name).await;
         let mut loading = app.loading();
         match loaded {
             Ok(()) => _ = loading.remove(&name),
             Err(error) => {
                 let why = error.to_string();
-                tracing::warn!(circuit = name, why, "circuit is not served");
+                warn!(circuit = name, why, "circuit could not be loaded");
                 loading.insert(name, Loading::Failed(why));
             }
         }
     });
 }
 
+/// Waits before the next attempts to load a circuit whose warm-up proof failed for want of
+/// something that can come back.
+const WAITS: [u64; 5] = [1, 2, 5, 15, 60];
+
+/// Loads a circuit. A warm-up that is refused as busy is tried again until there is room for it; one
+/// that failed and may succeed later, a few times.
+async fn load_until_settled(app: &Arc<App>, name: &str) -> Result<(), LoadError> {
+    let mut waits = WAITS.into_iter();
+    loop {
+        let Err(error) = load_once(app, name).await else { return Ok(()) };
+        let wait = match &error {
+            LoadError::WarmUp {
+                error: JobError::Refused(Refusal::Busy { retry_after }), ..
+            } => Some(Duration::from_secs_f64(retry_after.as_secs_f64().max(0.1))),
+            LoadError::WarmUp { error: JobError::Failed { retry: true, .. }, .. } => {
+                waits.next().map(Duration::from_secs)
+            }
+            _ => None,
+        };
+        let Some(wait) = wait.filter(|_| !app.stopping.load(Ordering::Relaxed)) else {
+            return Err(error);
+        };
+        info!(circuit = name, %error, "circuit is loaded again in {wait:?}");
+        tokio::time::sleep(wait).await;
+    }
+}
+
+async fn load_once(app: &Arc<App>, name: &str) -> Result<(), LoadError> {
+    let _permit = app.loads.acquire().await;
+    let (own, name) = (app.clone(), name.to_owned());
+    let open = move || own.engine.open(&own.catalog, &name, &own.backends);
+    tokio::task::spawn_blocking(open).await.unwrap_or(Err(LoadError::Stopped))
+}
+
 /// Takes no more jobs for a circuit; what runs ends first.
 pub(crate) fn unload(app: &App, name: &str) -> Result<Circuit, Problem> {
+    if matches!(app.loading().get(name), Some(Loading::Running)) {
+        let message = format!("circuit {name:?} is loading: unload it when it is ready");
+        return Err(Problem::new(Reason::WrongState, message));
+    }
     app.engine.unload(name).map_err(|_| unknown(name))?;
     app.loading().remove(name);
     one(app, name)

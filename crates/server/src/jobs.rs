@@ -1,33 +1,17 @@
-//! A request on its way into the engine and back.
+//! What clients do with jobs that were accepted: wait, read, list, watch, cancel.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use athanor_engine::{Class, Input, JobError, Status, Submission};
+use athanor_engine::{Input, JobError, Status};
 use athanor_store::{JobRow, JobState, Page};
 use futures_util::Stream;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answers::{Event, Job, Jobs};
 use crate::auth::Caller;
-use crate::callbacks;
 use crate::problem::{Problem, Reason, by_code};
 use crate::state::{App, OpenJob};
-
-/// What a client asks for.
-pub(crate) struct Asked {
-    pub(crate) circuit: String,
-    pub(crate) input: Input,
-    pub(crate) class: Option<String>,
-    /// From now.
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) idempotency_key: Option<String>,
-    /// Told of the end.
-    pub(crate) callback: Option<String>,
-    /// The memory of the input.
-    pub(crate) room: OwnedSemaphorePermit,
-}
 
 /// A time from now in seconds, as clients say it.
 pub(crate) fn from_now(seconds: f64) -> Result<Duration, Problem> {
@@ -36,154 +20,6 @@ pub(crate) fn from_now(seconds: f64) -> Result<Duration, Problem> {
     Duration::try_from_secs_f64(seconds).ok().filter(|_| seconds < CENTURY).ok_or_else(|| {
         Problem::new(Reason::BadRequest, "the deadline is no number of seconds from now on")
     })
-}
-
-/// Longest idempotency key.
-const KEY_BYTES: usize = 256;
-
-/// Accepts a job and gives its name; the same name for the same key and input. Returns when the job
-/// is durable.
-pub(crate) async fn submit(
-    app: &Arc<App>,
-    caller: &Caller,
-    asked: Asked,
-) -> Result<String, Problem> {
-    let class = caller.class(asked.class.as_deref())?;
-    if let Some(callback) = &asked.callback {
-        app.callbacks.check(callback)?;
-    }
-    let room = Some(asked.room);
-    let submission = Submission {
-        circuit: asked.circuit,
-        input: asked.input,
-        tenant: caller.tenant.clone(),
-        class,
-        deadline: asked.deadline.map(|after| SystemTime::now() + after),
-        // Each job has a row and a proof of its own; who wants one job twice says so by its key.
-        share: false,
-        reference: None,
-        idempotency_key: asked.idempotency_key.as_deref().map(Into::into),
-        callback: asked.callback.map(Into::into),
-    };
-    let Some(key) = asked.idempotency_key else {
-        return accept(app, submission, new_name()?, room).await;
-    };
-    if key.is_empty() || key.len() > KEY_BYTES {
-        let message = format!("an Idempotency-Key has 1 to {KEY_BYTES} bytes");
-        return Err(Problem::new(Reason::BadRequest, message));
-    }
-    // Held until the job is durable: of two requests under one key the second finds the first.
-    let _one_at_a_time = app.keys.lock().await;
-    match app.store.by_key(&caller.tenant, &key).await? {
-        None => accept(app, submission, new_name()?, room).await,
-        Some(row) if !same_request(&row, &submission) => {
-            let message = "this Idempotency-Key was used for another request; use a new one";
-            Err(Problem::new(Reason::KeyConflict, message))
-        }
-        // Cancelled is no outcome to repeat: asking again revives the job.
-        Some(row) if row.state == JobState::Cancelled => {
-            accept(app, submission, row.public, room).await
-        }
-        Some(row) => Ok(row.public),
-    }
-}
-
-fn same_request(row: &JobRow, submission: &Submission) -> bool {
-    let digest = blake3::Hash::from_bytes(submission.input.digest());
-    row.circuit == submission.circuit && row.input_digest == digest.to_hex().as_str()
-}
-
-/// Submits again what ended without a result.
-pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Result<(), Problem> {
-    let row = row_of(app, caller, public).await?;
-    if matches!(row.state, JobState::Accepted | JobState::Complete) {
-        let message = format!("the job is {}: there is nothing to retry", row.state.name());
-        return Err(Problem::new(Reason::WrongState, message));
-    }
-    let input = app.store.input(&row).await?.ok_or_else(|| {
-        Problem::new(Reason::WrongState, "the job's input is not kept any more: submit it again")
-    })?;
-    let room = app.inputs.take(input.bytes().len())?;
-    let submission = Submission {
-        class: row.class,
-        tenant: row.tenant,
-        idempotency_key: row.idempotency_key.map(Into::into),
-        share: false,
-        callback: row.callback.map(|callback| callback.url.into()),
-        ..Submission::new(&row.circuit, input)
-    };
-    accept(app, submission, row.public, Some(room)).await.map(|_| ())
-}
-
-async fn accept(
-    app: &Arc<App>,
-    submission: Submission,
-    public: String,
-    room: Option<OwnedSemaphorePermit>,
-) -> Result<String, Problem> {
-    admit(app, &submission)?;
-    let submission = Submission { reference: Some(public.as_str().into()), ..submission };
-    let (tenant, circuit) = (submission.tenant.clone(), submission.circuit.clone());
-    let callback = submission.callback.is_some();
-    let engine = app.clone();
-    // Parsing an input takes a while for a large one.
-    let begun = tokio::task::spawn_blocking(move || engine.engine.begin(submission)).await;
-    let handle = begun.map_err(|error| Problem::new(Reason::Internal, error.to_string()))??;
-    let (status, _) = handle.next(0).await;
-    if let Status::Ended(Err(error)) = status {
-        app.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        return Err(error.into());
-    }
-    follow(app, public.clone(), OpenJob { tenant, circuit, handle, callback, room });
-    Ok(public)
-}
-
-/// Whether one more job is within the limits of its tenant and circuit.
-fn admit(app: &App, submission: &Submission) -> Result<(), Problem> {
-    let limits = app.config().limits;
-    let open = app.open();
-    let count = |same: &dyn Fn(&OpenJob) -> bool| open.values().filter(|job| same(job)).count();
-    let critical = submission.class == Class::Critical;
-    let most = limits.jobs.saturating_add(if critical { limits.jobs_critical } else { 0 });
-    let full = open.len() >= most
-        || (open.len() >= limits.jobs_per_tenant
-            && count(&|job| job.tenant == submission.tenant) >= limits.jobs_per_tenant)
-        || (open.len() >= limits.jobs_per_circuit
-            && count(&|job| job.circuit == submission.circuit) >= limits.jobs_per_circuit);
-    match full {
-        false => Ok(()),
-        true => {
-            app.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            Err(Problem::new(Reason::Busy, "too many jobs are waiting; come back later"))
-        }
-    }
-}
-
-/// Keeps a job findable until it has ended, and counts how it did.
-pub(crate) fn follow(app: &Arc<App>, public: String, job: OpenJob) {
-    let job = Arc::new(job);
-    app.open().insert(public.clone(), job.clone());
-    let app = app.clone();
-    let began = std::time::Instant::now();
-    tokio::spawn(async move {
-        let end = job.handle.finished().await;
-        app.metrics.ended(&job.circuit, began.elapsed(), &end);
-        // A job that ended because the service stops is still accepted in the journal.
-        app.open().remove(&public);
-        let callback = job.callback;
-        drop(job);
-        if callback {
-            callbacks::ended(app, &public).await;
-        }
-    });
-}
-
-/// A name that nobody guesses.
-fn new_name() -> Result<String, Problem> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Problem::new(Reason::Internal, error.to_string()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A job's row, if it is this tenant's: others' jobs do not exist for it.
@@ -280,22 +116,32 @@ pub(crate) fn json_input(input: &RawValue) -> Input {
     Input::new("json", input.get().as_bytes().to_vec())
 }
 
-/// Ends a client's interest in a job.
+/// Longest wait for a cancellation to be recorded.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Cancels a job and waits until that is recorded.
 pub(crate) async fn cancel(app: &App, caller: &Caller, public: &str) -> Result<(), Problem> {
-    let row = row_of(app, caller, public).await?;
-    match app.open_job(&caller.tenant, public) {
-        Some(job) => {
-            job.handle.cancel();
-            match job.handle.finished().await {
-                Err(JobError::Cancelled) => Ok(()),
-                Ok(_) => Err(Problem::new(Reason::WrongState, "it was complete before")),
-                Err(error) => Err(error.into()),
-            }
-        }
-        None if row.state == JobState::Cancelled => Ok(()),
-        None => {
-            let message = format!("the job is {}: nothing to cancel", row.state.name());
-            Err(Problem::new(Reason::WrongState, message))
+    let Some(job) = app.open_job(&caller.tenant, public) else {
+        return cancel_closed(&row_of(app, caller, public).await?);
+    };
+    job.handle.cancel();
+    match tokio::time::timeout(CANCEL_PATIENCE, job.handle.finished()).await {
+        Ok(Err(JobError::Cancelled)) => Ok(()),
+        Ok(Ok(_)) => Err(Problem::new(Reason::WrongState, "the job was complete before")),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => {
+            let message =
+                format!("the cancellation of job {public} is under way; ask for it later");
+            Err(Problem::new(Reason::Timeout, message))
         }
     }
+}
+
+/// The answer for a job that is not open.
+fn cancel_closed(row: &JobRow) -> Result<(), Problem> {
+    if row.state == JobState::Cancelled {
+        return Ok(());
+    }
+    let message = format!("the job is {}: nothing to cancel", row.state.name());
+    Err(Problem::new(Reason::WrongState, message))
 }

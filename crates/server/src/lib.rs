@@ -5,7 +5,8 @@
 //!
 //! - [`Config`]: one TOML file, unknown keys are errors; environment and flags go over it.
 //! - `auth`: who asks. Tokens belong to tenants, and a tenant sees its own jobs and no others.
-//! - `jobs`: a request on its way into the engine and back, idempotency and retry included.
+//! - `acceptance`: how a job is accepted, idempotency and retry included; `quotas` and `locks` serve it.
+//! - `jobs`: what clients do with accepted jobs.
 //! - `upload`: bodies on their way in, all within one allowance of memory.
 //! - `answers`: what clients are told, as types.
 //! - `routes`: REST: what is at which path, in our own form, in the form that users of the Midnight
@@ -22,6 +23,7 @@
 //!
 //! The engine's threads and the network's are apart: a busy prover delays no health check.
 
+mod acceptance;
 mod answers;
 mod auth;
 mod callbacks;
@@ -30,10 +32,12 @@ mod config;
 mod grpc;
 mod jobs;
 mod listen;
+mod locks;
 mod metrics;
 mod notify;
 mod opening;
 mod problem;
+mod quotas;
 mod resume;
 mod retention;
 mod routes;
@@ -41,6 +45,8 @@ mod run;
 mod signals;
 mod state;
 mod upload;
+#[cfg(test)]
+mod vanish_tests;
 mod verify;
 
 pub use auth::{Role, Token};

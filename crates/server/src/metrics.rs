@@ -51,6 +51,15 @@ impl Metrics {
     }
 }
 
+#[cfg(test)]
+impl Metrics {
+    /// Jobs of a circuit that ended with a proof.
+    pub(crate) fn complete(&self, circuit: &str) -> u64 {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(circuit).map_or(0, |own| own.count)
+    }
+}
+
 /// All metrics as text.
 pub(crate) fn render(app: &App) -> String {
     let mut out = Text(String::new());

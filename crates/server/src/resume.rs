@@ -1,40 +1,37 @@
 //! Jobs of the run before: those that the journal knows as accepted go on.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tracing::{info, warn};
+use athanor_engine::Unfinished;
+use tracing::info;
 
-use crate::jobs;
-use crate::state::{App, Loading, OpenJob};
+use crate::acceptance;
+use crate::state::{App, OpenJob};
 
-/// Goes on with what was running when the service stopped, as circuits become ready.
-pub(crate) async fn resume(app: Arc<App>, unfinished: Vec<athanor_engine::Unfinished>) {
-    if unfinished.is_empty() {
-        return;
+/// Makes all of them open jobs, before any client is served. Each goes on when its circuit is ready;
+/// until then it waits, can be listed and cancelled, and holds up no other.
+pub(crate) fn resume(app: &Arc<App>, unfinished: Vec<Unfinished>) {
+    if !unfinished.is_empty() {
+        info!(jobs = unfinished.len(), "resuming jobs of the run before");
     }
-    info!(jobs = unfinished.len(), "resuming jobs of the run before");
-    for job in unfinished {
-        let circuit = job.submission.circuit.clone();
-        let public = job.submission.reference.as_deref().unwrap_or_default().to_owned();
-        let tenant = job.submission.tenant.clone();
-        let callback = job.submission.callback.is_some();
-        // What was accepted goes on, whether there is room for more or not.
-        let room = app.inputs.take(job.submission.input.bytes().len()).ok();
-        loop {
-            let loading = matches!(app.loading().get(&circuit), Some(Loading::Running));
-            if !loading {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        match app.engine.restore(job) {
-            Ok(handle) => {
-                jobs::follow(&app, public, OpenJob { tenant, circuit, handle, callback, room })
-            }
-            Err(error) => {
-                warn!(job = public, %error, "job waits in the journal");
-            }
-        }
-    }
+    unfinished.into_iter().for_each(|job| resume_one(app, job));
+}
+
+/// Makes one of them an open job. Call this within the service's runtime.
+pub(crate) fn resume_one(app: &Arc<App>, job: Unfinished) {
+    let submission = job.submission.clone();
+    let place = acceptance::place_of_accepted(app, &submission);
+    // What was accepted goes on, whether there is memory for more inputs or not.
+    let memory = app.inputs.take(submission.input.bytes().len()).ok();
+    let handle = app.engine.restore(job);
+    let job = OpenJob {
+        id: submission.reference.as_deref().unwrap_or_default().to_owned(),
+        tenant: submission.tenant.clone(),
+        circuit: submission.circuit.clone(),
+        handle,
+        callback: submission.callback.is_some(),
+        place,
+        memory,
+    };
+    acceptance::enter_accepted(app, job);
 }

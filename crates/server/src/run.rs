@@ -13,7 +13,7 @@ use tracing::info;
 use crate::callbacks::{self, Callbacks};
 use crate::config::{Config, ConfigError};
 use crate::listen::{self, Socket};
-use crate::state::App;
+use crate::state::{App, LOADS};
 use crate::upload::Allowance;
 use crate::{circuits, grpc, notify, resume, retention, routes, signals};
 
@@ -52,6 +52,8 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
     let seal = config.seal_key.as_deref().map(read_key).transpose()?;
     let keeping = Keeping { seal, inputs: config.keep_inputs };
     let store = Arc::new(Store::open(&config.data, keeping)?);
+    let catalog = Catalog::new(&config.circuits);
+    let preload = circuits::preloaded(&config, &catalog)?;
     let tls = config.tls.as_ref().map(listen::acceptor).transpose()?;
     let callbacks = Callbacks::new(&config.callbacks)
         .map_err(|why| ConfigError::Malformed { place: "callbacks".into(), why })?;
@@ -60,7 +62,9 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
         None => EngineConfig::for_machine(),
     };
     engine_config.memory = config.memory_mib.map(|mib| mib.saturating_mul(1 << 20));
-    engine_config.policy.max_jobs = config.limits.jobs.saturating_add(config.limits.jobs_critical);
+    // Clients' jobs are counted before they come here; the rest is for warm-up proofs.
+    engine_config.policy.max_jobs =
+        config.limits.jobs.saturating_add(config.limits.jobs_critical).saturating_add(LOADS);
     let inputs = match config.limits.inputs_mib {
         Some(mib) => mib.saturating_mul(1 << 20),
         None => athanor_engine::memory::budget(engine_config.memory).bytes / 8,
@@ -68,7 +72,6 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
     // An input is held as it came and as it was parsed.
     engine_config.set_aside = inputs.saturating_mul(2);
     let engine = Engine::start(engine_config, store.clone())?;
-    let catalog = Catalog::new(&config.circuits);
     let inputs = Allowance::new(inputs);
     let app =
         Arc::new(App::new(config, engine, store.clone(), catalog, backends, inputs, callbacks));
@@ -80,7 +83,7 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
-    let served = runtime.block_on(run(app.clone(), tls, unfinished));
+    let served = runtime.block_on(run(app.clone(), tls, unfinished, preload));
     runtime.shutdown_timeout(Duration::from_secs(5));
     served
 }
@@ -89,9 +92,13 @@ async fn run(
     app: Arc<App>,
     tls: Option<TlsAcceptor>,
     unfinished: Vec<athanor_engine::Unfinished>,
+    preload: Vec<String>,
 ) -> Result<(), ServeError> {
     let failed = |address: String| move |source| ServeError::Listen { address, source };
     let config = app.config();
+    // Before any client is served: a circuit of the catalog is known as loading, a job of the run before as open.
+    preload.into_iter().for_each(|name| circuits::begin_load(&app, name));
+    resume::resume(&app, unfinished);
     let address = config.listen.to_string();
     let listener = TcpListener::bind(config.listen).await.map_err(failed(address.clone()))?;
     let local = listener.local_addr().map_err(failed(address))?;
@@ -108,12 +115,6 @@ async fn run(
         info!("listening at unix:{}", path.display());
     }
     notify::ready();
-    let names = match &config.preload {
-        Some(names) => names.clone(),
-        None => app.catalog.names().unwrap_or_default(),
-    };
-    names.into_iter().for_each(|name| circuits::begin_load(&app, name));
-    tokio::spawn(resume::resume(app.clone(), unfinished));
     tokio::spawn(retention::forget(app.clone()));
     tokio::spawn(callbacks::catch_up(app.clone()));
     tokio::spawn(notify::watchdog(app.clone()));

@@ -11,6 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::callbacks::Callbacks;
 use crate::config::Config;
+use crate::locks::NamedLocks;
+use crate::quotas::{Place, Quotas};
 use crate::upload::{Allowance, Bounds};
 
 /// Shared by all requests.
@@ -21,12 +23,16 @@ pub(crate) struct App {
     pub(crate) backends: Vec<Arc<dyn Backend>>,
     /// Replaced as a whole when it is reloaded.
     config: RwLock<Arc<Config>>,
-    /// Jobs under way, by the name that clients know.
+    /// Open jobs by their ids.
     open: Mutex<HashMap<String, Arc<OpenJob>>>,
-    /// One request at a time for each idempotency key.
-    pub(crate) keys: tokio::sync::Mutex<()>,
+    /// Counts of open jobs.
+    pub(crate) quotas: Quotas,
+    /// One request at a time for each idempotency key and each job that is revived.
+    pub(crate) locks: NamedLocks,
     /// Circuits that are being loaded, or that failed to, and why.
     pub(crate) loading: Mutex<BTreeMap<String, Loading>>,
+    /// Permits to load circuits.
+    pub(crate) loads: Semaphore,
     pub(crate) began: Instant,
     pub(crate) stopping: AtomicBool,
     pub(crate) refused: AtomicU64,
@@ -41,6 +47,10 @@ pub(crate) struct App {
 /// Verifications at once.
 const VERIFYING: usize = 2;
 
+/// Circuits that are loaded at the same time: reading and proving of several overlap, and their warm-up proofs
+/// hold few places of the engine's queue.
+pub(crate) const LOADS: usize = 8;
+
 /// A circuit on its way in.
 #[derive(Debug, Clone)]
 pub(crate) enum Loading {
@@ -48,16 +58,21 @@ pub(crate) enum Loading {
     Failed(String),
 }
 
-/// A job under way.
+/// A job that was submitted and has not ended.
 pub(crate) struct OpenJob {
+    /// The id that clients know.
+    pub(crate) id: String,
     pub(crate) tenant: String,
     pub(crate) circuit: String,
     pub(crate) handle: JobHandle,
-    /// Whether somebody wants to be told of its end.
+    /// Whether a client wants a callback at its end.
     pub(crate) callback: bool,
-    /// The memory of its input, given back with this.
+    /// Its part of the counts of open jobs.
     #[allow(dead_code, reason = "held, not read")]
-    pub(crate) room: Option<OwnedSemaphorePermit>,
+    pub(crate) place: Place,
+    /// The memory of its input.
+    #[allow(dead_code, reason = "held, not read")]
+    pub(crate) memory: Option<OwnedSemaphorePermit>,
 }
 
 impl App {
@@ -77,8 +92,10 @@ impl App {
             backends,
             config: RwLock::new(Arc::new(config)),
             open: Mutex::default(),
-            keys: tokio::sync::Mutex::new(()),
+            quotas: Quotas::default(),
+            locks: NamedLocks::default(),
             loading: Mutex::default(),
+            loads: Semaphore::new(LOADS),
             began: Instant::now(),
             stopping: AtomicBool::new(false),
             refused: AtomicU64::new(0),
@@ -108,7 +125,15 @@ impl App {
         self.loading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job of that tenant that is under way.
+    /// Forgets a job that has ended. A revived job of the same id stays.
+    pub(crate) fn leave(&self, job: &Arc<OpenJob>) {
+        let mut open = self.open();
+        if open.get(&job.id).is_some_and(|found| Arc::ptr_eq(found, job)) {
+            open.remove(&job.id);
+        }
+    }
+
+    /// An open job of that tenant.
     pub(crate) fn open_job(&self, tenant: &str, public: &str) -> Option<Arc<OpenJob>> {
         self.open().get(public).filter(|job| job.tenant == tenant).cloned()
     }

@@ -1,7 +1,7 @@
 //! Jobs on their way: submitted, joined, restored, cancelled, answered.
 
-use super::Core;
 use super::flights::{FlightKey, Joined};
+use super::{Core, Restored};
 use crate::backend::{Payload, Plan, TaskError};
 use crate::circuits::Loaded;
 use crate::job::{Finished, JobError, JobState, Status, Submission};
@@ -230,7 +230,13 @@ impl Core {
 
     /// After a restart: goes on with a job that was accepted before it.
     pub(crate) fn restore(&mut self, unfinished: Unfinished, planned: Planned) {
-        let Ok(spec) = self.spec(&planned) else { return };
+        let spec = match self.spec(&planned) {
+            Ok(spec) => spec,
+            Err(error) => {
+                let restored = Restored { unfinished, state: planned.state };
+                return self.fail_restored(restored, error);
+            }
+        };
         let (id, ticket) = (unfinished.job, planned.state.ticket);
         let mut job = Job::new(planned, None);
         let mut finished = Vec::new();
@@ -257,6 +263,9 @@ impl Core {
 
     /// A client gives up. The job ends if it was the last one.
     pub(super) fn cancel(&mut self, ticket: Ticket) {
+        if let Some(waiting) = self.waiting.of(ticket) {
+            return self.cancel_waiting(waiting);
+        }
         let (id, Some(job)) = self.jobs.of(ticket) else { return };
         let Some(at) = job.clients.iter().position(|client| client.ticket == ticket) else {
             return;

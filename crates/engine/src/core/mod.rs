@@ -8,8 +8,10 @@ mod keys;
 mod lanes;
 mod perform;
 mod timers;
+mod waiting;
 
 pub use circuits::LoadError;
+pub(crate) use waiting::Restored;
 
 use crate::circuits::Registry;
 use crate::config::Config;
@@ -35,6 +37,7 @@ pub(crate) struct Core {
     grace: Duration,
     registry: Arc<Registry>,
     jobs: jobs::Jobs,
+    waiting: waiting::Waiting,
     keys: keys::Keys,
     lanes: lanes::Lanes,
     timers: timers::Timers,
@@ -74,6 +77,7 @@ impl Core {
             grace: config.grace,
             registry,
             jobs: jobs::Jobs::default(),
+            waiting: waiting::Waiting::default(),
             keys: keys::Keys::start(loaders, threads, own)?,
             lanes: lanes::Lanes::new(config.worker.take()),
             timers: timers::Timers::default(),
@@ -194,8 +198,9 @@ impl Core {
     /// Everything ends: runs are told to stop, clients hear that the engine is stopping, threads are
     /// waited for. Accepted jobs stay in the journal as accepted.
     fn end(self) {
-        let Core { jobs, keys, lanes, grace, .. } = self;
+        let Core { jobs, waiting, keys, lanes, grace, .. } = self;
         jobs.abandon();
+        waiting.abandon();
         lanes.end(grace);
         keys.end();
     }

@@ -1,7 +1,7 @@
-//! What comes due besides the scheduler's own: runs that take too long.
+//! What comes due besides the scheduler's own: runs that take too long, and waiting jobs.
 
 use super::Core;
-use athanor_scheduler::Run;
+use athanor_scheduler::{JobId, Run};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -11,6 +11,10 @@ pub(super) enum Due {
     Limit(Run),
     /// It was told to stop long ago.
     Grace(Run),
+    /// The deadline of a job that waits for its circuit.
+    Deadline(JobId),
+    /// The end of such a job is recorded again.
+    RecordEnd(JobId),
 }
 
 #[derive(Default)]
@@ -36,13 +40,15 @@ impl Timers {
 }
 
 impl Core {
-    /// Deals with runs that took too long.
+    /// Handles everything that is due.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
         while let Some(due) = self.timers.take(now) {
             match due {
                 Due::Limit(run) => self.over_limit(run),
                 Due::Grace(run) => self.hung(run),
+                Due::Deadline(job) => self.miss_deadline(job),
+                Due::RecordEnd(job) => self.record_end(job),
             }
         }
     }

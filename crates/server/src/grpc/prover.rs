@@ -12,10 +12,11 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::proto::{self, submit_request::Part};
+use crate::acceptance::{self, SubmitRequest};
 use crate::answers::{self, Event};
 use crate::auth::{Caller, Role};
 use crate::circuits;
-use crate::jobs::{self, Asked};
+use crate::jobs;
 use crate::problem::{Problem, Reason};
 use crate::state::App;
 use crate::upload;
@@ -67,16 +68,16 @@ impl Prover {
             0.0 => None,
             seconds => Some(jobs::from_now(seconds)?),
         };
-        let asked = Asked {
+        let asked = SubmitRequest {
             circuit: spec.circuit,
             input: Input::new(&kind, body.bytes),
             class: given(spec.class),
             deadline,
             idempotency_key: given(spec.idempotency_key),
             callback: given(spec.callback),
-            room: body.room,
+            input_memory: body.room,
         };
-        Ok((jobs::submit(app, &caller, asked).await?, caller))
+        Ok((acceptance::submit(app, &caller, asked).await?, caller))
     }
 }
 
@@ -156,7 +157,7 @@ impl proto::prover_server::Prover for Prover {
     async fn retry_job(&self, request: Request<proto::JobRequest>) -> Answer<proto::Job> {
         let caller = self.caller(request.metadata(), Role::Submit)?;
         let id = request.into_inner().id;
-        jobs::retry(&self.0, &caller, &id).await?;
+        acceptance::retry(&self.0, &caller, &id).await?;
         answer(jobs::show(&self.0, &caller, &id).await?)
     }
 

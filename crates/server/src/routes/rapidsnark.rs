@@ -11,8 +11,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{answer, caller, receive};
+use crate::acceptance::{self, SubmitRequest};
 use crate::auth::{Caller, Role};
-use crate::jobs::{self, Asked};
+use crate::jobs;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -24,16 +25,16 @@ pub(super) async fn input(
 ) -> Result<Response, Problem> {
     let caller = caller(&app, request.headers(), Role::Submit)?;
     let body = receive(&app, request).await?;
-    let asked = Asked {
+    let asked = SubmitRequest {
         circuit,
         input: Input::new("json", body.bytes),
         class: None,
         deadline: None,
         idempotency_key: None,
         callback: None,
-        room: body.room,
+        input_memory: body.room,
     };
-    jobs::submit(&app, &caller, asked).await?;
+    acceptance::submit(&app, &caller, asked).await?;
     Ok(answer(StatusCode::OK, &json!({ "status": "busy" })))
 }
 

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{answer, bad_json, caller, receive, v1};
+use crate::acceptance::{self, SubmitRequest};
 use crate::auth::{Caller, Role};
-use crate::jobs::{self, Asked};
+use crate::jobs;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::verify::Claim;
@@ -59,16 +60,16 @@ async fn submit(app: &Arc<App>, request: Request) -> Result<(Caller, String, Dur
     let body = receive(app, request).await?;
     let asked: Prove = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
     let patience = Duration::from_millis(asked.timeout.unwrap_or(PATIENCE));
-    let asked = Asked {
+    let asked = SubmitRequest {
         circuit: asked.circuit,
         input: signals(&asked.witness)?,
         class: None,
         deadline: None,
         idempotency_key: None,
         callback: None,
-        room: body.room,
+        input_memory: body.room,
     };
-    Ok((caller.clone(), jobs::submit(app, &caller, asked).await?, patience))
+    Ok((caller.clone(), acceptance::submit(app, &caller, asked).await?, patience))
 }
 
 /// Signals, or the skills' pair of public and private ones: names do not collide, so one object holds

@@ -16,9 +16,10 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::{answer, bad_json, caller, query, raw_json, receive};
+use crate::acceptance::{self, SubmitRequest};
 use crate::answers::{Accepted, Event, Job, Jobs};
 use crate::auth::Role;
-use crate::jobs::{self, Asked, Proven};
+use crate::jobs::{self, Proven};
 use crate::problem::{Problem, Problems, Reason};
 use crate::state::App;
 use crate::upload::Upload;
@@ -56,7 +57,7 @@ pub(in crate::routes) struct SubmitQuery {
     callback: Option<String>,
 }
 
-fn asked(headers: &HeaderMap, query: SubmitQuery, body: Upload) -> Result<Asked, Problem> {
+fn asked(headers: &HeaderMap, query: SubmitQuery, body: Upload) -> Result<SubmitRequest, Problem> {
     let key = headers.get("idempotency-key").map(|value| {
         value.to_str().map(str::to_owned).map_err(|_| {
             Problem::new(Reason::BadRequest, "the Idempotency-Key is not printable ASCII")
@@ -78,7 +79,15 @@ fn asked(headers: &HeaderMap, query: SubmitQuery, body: Upload) -> Result<Asked,
         }
     };
     let deadline = deadline.map(jobs::from_now).transpose()?;
-    Ok(Asked { circuit, input, class, deadline, idempotency_key, callback, room })
+    Ok(SubmitRequest {
+        circuit,
+        input,
+        class,
+        deadline,
+        idempotency_key,
+        callback,
+        input_memory: room,
+    })
 }
 
 async fn submit_request(
@@ -89,7 +98,7 @@ async fn submit_request(
     let query: SubmitQuery = query(request.uri())?;
     let headers = request.headers().clone();
     let body = receive(app, request).await?;
-    Ok((jobs::submit(app, &caller, asked(&headers, query, body)?).await?, caller))
+    Ok((acceptance::submit(app, &caller, asked(&headers, query, body)?).await?, caller))
 }
 
 /// Accepts a job; the answer comes when it is durable.
@@ -265,7 +274,7 @@ pub(in crate::routes) async fn retry(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let caller = caller(&app, &headers, Role::Submit)?;
-    jobs::retry(&app, &caller, &id).await?;
+    acceptance::retry(&app, &caller, &id).await?;
     Ok(answer(StatusCode::ACCEPTED, &jobs::show(&app, &caller, &id).await?))
 }
 

@@ -1,0 +1,170 @@
+//! Accepted jobs of an earlier run whose circuit is not ready.
+//!
+//! ```text
+//!            restore                 circuit ready
+//!  journal ──────────► waiting ─────────────────────► scheduler
+//!                         │ cancelled, deadline passed, input no longer planned
+//!                         ▼
+//!                      ending ──► recorded ──► answered
+//! ```
+//!
+//! The scheduler does not know these jobs: they claim no memory and no worker, and hold nobody up.
+
+use super::Core;
+use super::timers::Due;
+use crate::job::{JobError, JobState, Status};
+use crate::journal::{Receipt, Record, Unfinished};
+use crate::message::Message;
+use crate::sync::Arc as Shared;
+use athanor_scheduler::{JobId, Outcome, Reason, Ticket};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Time between two attempts to record an end that the journal could not keep.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
+
+/// A restored job and the state that its client watches.
+pub(crate) struct Restored {
+    pub(crate) unfinished: Unfinished,
+    pub(crate) state: Shared<JobState>,
+}
+
+struct WaitingJob {
+    restored: Restored,
+    /// How the job ends, once that is decided.
+    ending: Option<(Outcome, JobError)>,
+    /// When its deadline passes.
+    deadline: Option<Instant>,
+}
+
+/// Restored jobs by their numbers.
+#[derive(Default)]
+pub(super) struct Waiting {
+    jobs: BTreeMap<JobId, WaitingJob>,
+    by_ticket: HashMap<Ticket, JobId>,
+}
+
+impl Waiting {
+    fn insert(&mut self, restored: Restored, deadline: Option<Instant>) -> JobId {
+        let id = restored.unfinished.job;
+        self.by_ticket.insert(restored.state.ticket, id);
+        self.jobs.insert(id, WaitingJob { restored, ending: None, deadline });
+        id
+    }
+
+    fn remove(&mut self, id: JobId) -> Option<WaitingJob> {
+        let job = self.jobs.remove(&id)?;
+        self.by_ticket.remove(&job.restored.state.ticket);
+        Some(job)
+    }
+
+    pub(super) fn of(&self, ticket: Ticket) -> Option<JobId> {
+        self.by_ticket.get(&ticket).copied()
+    }
+
+    /// Clients hear that the engine is stopping.
+    pub(super) fn abandon(self) {
+        for job in self.jobs.into_values() {
+            job.restored.state.set(Status::Ended(Err(JobError::Stopping)));
+        }
+    }
+}
+
+impl Core {
+    /// Keeps a restored job until its circuit is ready. Gives it back if the circuit is ready now.
+    pub(crate) fn wait_for_circuit(&mut self, restored: Restored) -> Option<Restored> {
+        let circuit = self.registry.get(&restored.unfinished.submission.circuit);
+        if circuit.is_some_and(|circuit| circuit.is_ready()) {
+            return Some(restored);
+        }
+        self.keep_waiting(restored);
+        None
+    }
+
+    fn keep_waiting(&mut self, restored: Restored) -> JobId {
+        let job = restored.unfinished.job;
+        restored.state.set(Status::Waiting { job });
+        let left = restored
+            .unfinished
+            .submission
+            .deadline
+            .map(|moment| moment.duration_since(SystemTime::now()).unwrap_or_default());
+        let deadline = left.and_then(|left| Instant::now().checked_add(left));
+        if let Some(at) = deadline {
+            self.timers.set(at, Due::Deadline(job));
+        }
+        self.waiting.insert(restored, deadline)
+    }
+
+    /// Restored jobs of a circuit that is ready now, in the order of their numbers.
+    pub(crate) fn take_waiting(&mut self, circuit: &str) -> Vec<Restored> {
+        let of_circuit = |(id, job): (&JobId, &WaitingJob)| {
+            let wanted = job.restored.unfinished.submission.circuit == circuit;
+            (wanted && job.ending.is_none()).then_some(*id)
+        };
+        let ids: Vec<JobId> = self.waiting.jobs.iter().filter_map(of_circuit).collect();
+        let mut taken = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(job) = self.waiting.remove(id) else { continue };
+            if let Some(at) = job.deadline {
+                self.timers.unset(at, Due::Deadline(id));
+            }
+            taken.push(job.restored);
+        }
+        taken
+    }
+
+    /// Ends a restored job whose input the circuit does not take.
+    pub(crate) fn fail_restored(&mut self, restored: Restored, error: JobError) {
+        let outcome = Outcome::Failed { partition: 0, step: 0, why: Reason::Permanent };
+        let id = self.keep_waiting(restored);
+        self.end_waiting(id, outcome, error);
+    }
+
+    pub(super) fn cancel_waiting(&mut self, id: JobId) {
+        self.end_waiting(id, Outcome::Cancelled, JobError::Cancelled);
+    }
+
+    pub(super) fn miss_deadline(&mut self, id: JobId) {
+        self.end_waiting(id, Outcome::DeadlineMissed, JobError::DeadlineMissed);
+    }
+
+    /// Decides how a waiting job ends. The first decision stays; clients hear of it once it is recorded.
+    fn end_waiting(&mut self, id: JobId, outcome: Outcome, error: JobError) {
+        let Some(job) = self.waiting.jobs.get_mut(&id) else { return };
+        if job.ending.is_none() {
+            job.ending = Some((outcome, error));
+            self.record_end(id);
+        }
+    }
+
+    /// Records the end of a waiting job.
+    pub(super) fn record_end(&mut self, id: JobId) {
+        let Some(job) = self.waiting.jobs.get(&id) else { return };
+        let Some((outcome, error)) = &job.ending else { return };
+        let failure = match error {
+            JobError::Cancelled | JobError::DeadlineMissed => None,
+            error => Some((error.code(), error.to_string())),
+        };
+        let outcome = outcome.clone();
+        let own = self.own.clone();
+        let receipt = Receipt::new(move |durable| {
+            let done = move |core: &mut Core| core.end_recorded(id, durable);
+            let _ = own.send(Message::Do(Box::new(done)));
+        });
+        self.journal.record(Record::Ended { job: id, outcome, failure, result: None }, receipt);
+    }
+
+    fn end_recorded(&mut self, id: JobId, durable: bool) {
+        if !durable {
+            return self.timers.set(Instant::now() + RECORD_AGAIN, Due::RecordEnd(id));
+        }
+        let Some(job) = self.waiting.remove(id) else { return };
+        if let Some(at) = job.deadline {
+            self.timers.unset(at, Due::Deadline(id));
+        }
+        if let Some((_, error)) = job.ending {
+            job.restored.state.set(Status::Ended(Err(error)));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! How a job is accepted.
+//!
+//! ```text
+//!  request ─► limits ─► planned ─► recorded ─► id returned
+//!             └────────── one task, detached from the request ──────────┘
+//! ```
+//!
+//! Once begun, acceptance runs to its end in a task of its own: a client that disconnects leaves
+//! either no job, or one that limits, input memory, callbacks, cancellation and idempotency know.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use athanor_engine::{Input, JobError, Submission};
+use athanor_store::{JobRow, JobState};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::auth::Caller;
+use crate::callbacks;
+use crate::circuits;
+use crate::jobs::row_of;
+use crate::problem::{Problem, Reason};
+use crate::quotas::Place;
+use crate::state::{App, OpenJob};
+
+/// A job that a client wants.
+pub(crate) struct SubmitRequest {
+    pub(crate) circuit: String,
+    pub(crate) input: Input,
+    pub(crate) class: Option<String>,
+    /// From now.
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) idempotency_key: Option<String>,
+    /// Receives the job's end.
+    pub(crate) callback: Option<String>,
+    /// The memory of the input.
+    pub(crate) input_memory: OwnedSemaphorePermit,
+}
+
+/// Longest idempotency key.
+const KEY_BYTES: usize = 256;
+
+/// Accepts a job and returns its id, once the job is durable. The same idempotency key with the same
+/// input returns the same id.
+pub(crate) async fn submit(
+    app: &Arc<App>,
+    caller: &Caller,
+    request: SubmitRequest,
+) -> Result<String, Problem> {
+    let class = caller.class(request.class.as_deref())?;
+    if let Some(callback) = &request.callback {
+        app.callbacks.check(callback)?;
+    }
+    let key = request.idempotency_key;
+    if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES) {
+        let message = format!("an Idempotency-Key has 1 to {KEY_BYTES} bytes");
+        return Err(Problem::new(Reason::BadRequest, message));
+    }
+    let submission = Submission {
+        circuit: request.circuit,
+        input: request.input,
+        tenant: caller.tenant.clone(),
+        class,
+        deadline: request.deadline.map(|after| SystemTime::now() + after),
+        // Each job has a row and a proof of its own; who wants one job twice says so by its key.
+        share: false,
+        reference: None,
+        idempotency_key: key.as_deref().map(Into::into),
+        callback: request.callback.map(Into::into),
+    };
+    let (app, memory) = (app.clone(), Some(request.input_memory));
+    detached(async move {
+        match key {
+            None => accept(&app, submission, new_id()?, memory).await,
+            Some(key) => accept_under(&app, &key, submission, memory).await,
+        }
+    })
+    .await
+}
+
+/// Runs work to its end, whether the future returned here is polled to its end or dropped.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let ended = tokio::spawn(work).await;
+    ended.unwrap_or_else(|error| Err(Problem::new(Reason::Internal, error.to_string())))
+}
+
+/// Accepts a job under an idempotency key, or finds the one that was.
+async fn accept_under(
+    app: &Arc<App>,
+    key: &str,
+    submission: Submission,
+    memory: Option<OwnedSemaphorePermit>,
+) -> Result<String, Problem> {
+    let tenant = submission.tenant.clone();
+    // Held until the job is durable: of two requests under one key the second finds the first.
+    let _key = app.locks.hold(format!("key {} {tenant} {key}", tenant.len())).await;
+    match app.store.by_key(&tenant, key).await? {
+        None => accept(app, submission, new_id()?, memory).await,
+        Some(row) if !same_request(&row, &submission) => {
+            let message = "this Idempotency-Key was used for another request; use a new one";
+            Err(Problem::new(Reason::KeyConflict, message))
+        }
+        // Cancelled is no outcome to repeat: asking again revives the job.
+        Some(row) if row.state == JobState::Cancelled => {
+            let _job = app.locks.hold(format!("job {}", row.public)).await;
+            accept(app, submission, row.public, memory).await
+        }
+        Some(row) => Ok(row.public),
+    }
+}
+
+fn same_request(row: &JobRow, submission: &Submission) -> bool {
+    let digest = blake3::Hash::from_bytes(submission.input.digest());
+    row.circuit == submission.circuit && row.input_digest == digest.to_hex().as_str()
+}
+
+/// Submits again a job that ended without a result.
+pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Result<(), Problem> {
+    let (app, caller, public) = (app.clone(), caller.clone(), public.to_owned());
+    detached(async move {
+        // Of two retries of one job the second finds it accepted.
+        let _job = app.locks.hold(format!("job {public}")).await;
+        let row = row_of(&app, &caller, &public).await?;
+        if matches!(row.state, JobState::Accepted | JobState::Complete) {
+            let message = format!("the job is {}: there is nothing to retry", row.state.name());
+            return Err(Problem::new(Reason::WrongState, message));
+        }
+        let input = app.store.input(&row).await?.ok_or_else(|| {
+            let message = "the job's input is not kept any more: submit it again";
+            Problem::new(Reason::WrongState, message)
+        })?;
+        let memory = app.inputs.take(input.bytes().len())?;
+        let submission = Submission {
+            class: row.class,
+            tenant: row.tenant,
+            idempotency_key: row.idempotency_key.map(Into::into),
+            share: false,
+            callback: row.callback.map(|callback| callback.url.into()),
+            ..Submission::new(&row.circuit, input)
+        };
+        accept(&app, submission, row.public, Some(memory)).await.map(|_| ())
+    })
+    .await
+}
+
+/// Takes a place, submits, and waits until the job is durable.
+async fn accept(
+    app: &Arc<App>,
+    submission: Submission,
+    public: String,
+    memory: Option<OwnedSemaphorePermit>,
+) -> Result<String, Problem> {
+    let refused = |problem: Problem| {
+        app.refused.fetch_add(1, Ordering::Relaxed);
+        problem
+    };
+    let (limits, class) = (app.config().limits, submission.class);
+    let place = app.quotas.enter(&limits, &submission.tenant, &submission.circuit, class);
+    let place = place.map_err(refused)?;
+    let submission = Submission { reference: Some(public.as_str().into()), ..submission };
+    let (tenant, circuit) = (submission.tenant.clone(), submission.circuit.clone());
+    let callback = submission.callback.is_some();
+    let engine = app.clone();
+    // Planning parses the input, which takes a while for a large one.
+    let begun = tokio::task::spawn_blocking(move || engine.engine.begin(submission)).await;
+    let begun = begun.map_err(|error| Problem::new(Reason::Internal, error.to_string()))?;
+    let handle = begun.map_err(|error| match error {
+        JobError::UnknownCircuit(name) => circuits::missing(app, &name),
+        error => error.into(),
+    })?;
+    let job = OpenJob { id: public.clone(), tenant, circuit, handle, callback, place, memory };
+    let job = enter(app, job);
+    if let Err(error) = job.handle.admitted().await {
+        app.leave(&job);
+        return Err(refused(error.into()));
+    }
+    tokio::spawn(follow(app.clone(), job));
+    Ok(public)
+}
+
+/// Makes a job findable by its id.
+fn enter(app: &App, job: OpenJob) -> Arc<OpenJob> {
+    let job = Arc::new(job);
+    app.open().insert(job.id.clone(), job.clone());
+    job
+}
+
+/// Keeps an accepted job of an earlier run findable until it has ended.
+pub(crate) fn enter_accepted(app: &Arc<App>, job: OpenJob) {
+    let job = enter(app, job);
+    tokio::spawn(follow(app.clone(), job));
+}
+
+/// A place for a job that was accepted before; it goes on whether there is room for more or not.
+pub(crate) fn place_of_accepted(app: &App, submission: &Submission) -> Place {
+    app.quotas.enter_accepted(&submission.tenant, &submission.circuit)
+}
+
+/// Waits for a job's end and does what follows from it.
+async fn follow(app: Arc<App>, job: Arc<OpenJob>) {
+    let began = Instant::now();
+    let end = job.handle.finished().await;
+    app.metrics.ended(&job.circuit, began.elapsed(), &end);
+    // A job that ended because the service stops is still accepted in the journal.
+    app.leave(&job);
+    let (callback, id) = (job.callback, job.id.clone());
+    drop(job);
+    if callback {
+        callbacks::ended(app, &id).await;
+    }
+}
+
+/// An id that nobody guesses.
+fn new_id() -> Result<String, Problem> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Problem::new(Reason::Internal, error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
