@@ -74,7 +74,7 @@ fn a_restart_goes_on_where_it_was_and_proves_no_finished_partition_again() {
     let proofs = circuit.proofs.load(Ordering::Relaxed);
     assert_eq!(unfinished[0].finished.len(), 3);
     let [job]: [_; 1] = unfinished.try_into().unwrap();
-    let finished = engine.restore(job).unwrap().wait().unwrap();
+    let finished = engine.restore(job).wait().unwrap();
     assert_eq!(*finished.bytes, *Script::expected(&script, 3));
     assert_eq!(circuit.proofs.load(Ordering::Relaxed), proofs);
     assert_eq!(ask(store.result("b")).unwrap(), *finished.bytes);

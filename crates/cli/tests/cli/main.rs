@@ -16,3 +16,4 @@ mod remote;
 mod serve;
 mod service;
 mod support;
+mod waiting;

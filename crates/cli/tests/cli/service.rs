@@ -170,6 +170,30 @@ impl Service {
         Some(Reply { status, head: head.to_owned(), body })
     }
 
+    /// Sends a request and disconnects at once, without an answer.
+    pub(crate) fn vanish(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+        let Ok(mut stream) = TcpStream::connect(&self.address) else { return };
+        let length = body.len();
+        let mut head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n");
+        headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+        let _ = stream.write_all(&[(head + "\r\n").as_bytes(), body].concat());
+    }
+
+    /// Waits until every job that the service knows has ended.
+    pub(crate) fn all_ended(&self) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let jobs = self.get("/v1/jobs?limit=500").is(200).json();
+            let all = jobs["jobs"].as_array().unwrap();
+            let open: Vec<&Value> = all.iter().filter(|job| job["state"] == "accepted").collect();
+            if open.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "{open:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Submits the witness that lies here.
     pub(crate) fn submit(&self, witness: &[u8], headers: &[(&str, &str)]) -> Reply {
         self.call("POST", "/v1/jobs?circuit=tiny&kind=wtns", headers, witness)
