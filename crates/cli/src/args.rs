@@ -253,7 +253,7 @@ pub struct CircuitsList {
 }
 
 /// `athanor serve`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Serve {
     /// Configuration file; the environment goes over it, and flags over both
     #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
@@ -276,6 +276,12 @@ pub struct Serve {
     /// Memory that tables of each key may take beside it, in MiB; they make proofs faster
     #[arg(long, value_name = "MIB")]
     pub tables_mib: Option<u64>,
+    /// Levels of the log by target, such as info,athanor_server::jobs=debug
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How lines of the log are written: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<athanor_server::LogFormat>,
 }
 
 /// `athanor config`.

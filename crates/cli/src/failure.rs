@@ -304,7 +304,9 @@ pub fn exit_codes_help() -> String {
     let rows = Kind::ALL
         .iter()
         .map(|kind| format!("\n  {:>2}  {:<18} {}", kind.exit_code(), kind.name(), kind.meaning()));
-    let rest = "\n   2  usage              the command line makes no sense";
+    let rest = "\n   2  usage              the command line makes no sense\
+                \n 130  interrupted        a second SIGINT ended the service before its jobs\
+                \n 143  terminated         a second SIGTERM ended the service before its jobs";
     format!("Exit codes:\n   0  success{}{rest}", rows.collect::<String>())
 }
 

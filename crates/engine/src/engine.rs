@@ -287,6 +287,11 @@ impl Engine {
         self.heartbeat.as_ref().map_or(0, Heartbeat::beats)
     }
 
+    /// Begins to end it and does not wait: clients hear that it stops, and its threads end when it is dropped.
+    pub fn begin_shutdown(&self) {
+        let _ = self.core.send(Message::Stop);
+    }
+
     /// Ends it: runs are stopped, clients hear of it, threads end. Accepted jobs stay in the
     /// journal.
     pub fn shutdown(mut self) {

@@ -1,8 +1,12 @@
 //! Circuits: which there are, and bringing them in and out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crate::answers::Circuit;
+use crate::events;
+use crate::jobs;
 use crate::problem::{Problem, Reason};
 use crate::state::{App, Loading};
 
@@ -53,6 +57,9 @@ pub(crate) fn load(app: &Arc<App>, name: &str) -> Result<Circuit, Problem> {
     app.catalog
         .manifest(name)
         .map_err(|error| Problem::new(Reason::CircuitNotFound, error.to_string()))?;
+    if app.stopping.load(Ordering::Relaxed) {
+        return Err(jobs::stopping());
+    }
     if !app.engine.circuits().iter().any(|circuit| circuit.name == name) {
         begin_load(app, name.to_owned());
     }
@@ -66,14 +73,17 @@ pub(crate) fn begin_load(app: &Arc<App>, name: String) {
     }
     let app = app.clone();
     tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
         let loaded = app.engine.open(&app.catalog, &name, &app.backends);
         let mut loading = app.loading();
         match loaded {
-            Ok(()) => _ = loading.remove(&name),
+            Ok(()) => {
+                events::circuit_loaded(&name, began.elapsed());
+                loading.remove(&name);
+            }
             Err(error) => {
-                let why = error.to_string();
-                tracing::warn!(circuit = name, why, "circuit is not served");
-                loading.insert(name, Loading::Failed(why));
+                events::circuit_failed(&name, began.elapsed(), &error);
+                loading.insert(name, Loading::Failed(error.to_string()));
             }
         }
     });
@@ -82,6 +92,7 @@ pub(crate) fn begin_load(app: &Arc<App>, name: String) {
 /// Takes no more jobs for a circuit; what runs ends first.
 pub(crate) fn unload(app: &App, name: &str) -> Result<Circuit, Problem> {
     app.engine.unload(name).map_err(|_| unknown(name))?;
+    events::circuit_unloaded(name);
     app.loading().remove(name);
     one(app, name)
 }

@@ -1,6 +1,7 @@
 //! A request on its way into the engine and back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use athanor_engine::{Class, Input, JobError, Status, Submission};
@@ -12,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::answers::{Event, Job, Jobs};
 use crate::auth::Caller;
 use crate::callbacks;
+use crate::events;
 use crate::problem::{Problem, Reason, by_code};
 use crate::state::{App, OpenJob};
 
@@ -44,6 +46,16 @@ const KEY_BYTES: usize = 256;
 /// Accepts a job and gives its name; the same name for the same key and input. Returns when the job
 /// is durable.
 pub(crate) async fn submit(
+    app: &Arc<App>,
+    caller: &Caller,
+    asked: Asked,
+) -> Result<String, Problem> {
+    let circuit = asked.circuit.clone();
+    let submitted = submit_unlogged(app, caller, asked).await;
+    submitted.inspect_err(|problem| events::refused(Some(caller), Some(&circuit), problem))
+}
+
+async fn submit_unlogged(
     app: &Arc<App>,
     caller: &Caller,
     asked: Asked,
@@ -125,21 +137,26 @@ async fn accept(
     let submission = Submission { reference: Some(public.as_str().into()), ..submission };
     let (tenant, circuit) = (submission.tenant.clone(), submission.circuit.clone());
     let callback = submission.callback.is_some();
+    let about = events::About::of(&submission);
     let engine = app.clone();
     // Parsing an input takes a while for a large one.
     let begun = tokio::task::spawn_blocking(move || engine.engine.begin(submission)).await;
     let handle = begun.map_err(|error| Problem::new(Reason::Internal, error.to_string()))??;
     let (status, _) = handle.next(0).await;
     if let Status::Ended(Err(error)) = status {
-        app.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        app.refused.fetch_add(1, Ordering::Relaxed);
         return Err(error.into());
     }
+    events::accepted(&public, &about);
     follow(app, public.clone(), OpenJob { tenant, circuit, handle, callback, room });
     Ok(public)
 }
 
 /// Whether one more job is within the limits of its tenant and circuit.
 fn admit(app: &App, submission: &Submission) -> Result<(), Problem> {
+    if app.stopping.load(Ordering::Relaxed) {
+        return Err(stopping());
+    }
     let limits = app.config().limits;
     let open = app.open();
     let count = |same: &dyn Fn(&OpenJob) -> bool| open.values().filter(|job| same(job)).count();
@@ -153,21 +170,28 @@ fn admit(app: &App, submission: &Submission) -> Result<(), Problem> {
     match full {
         false => Ok(()),
         true => {
-            app.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            app.refused.fetch_add(1, Ordering::Relaxed);
             Err(Problem::new(Reason::Busy, "too many jobs are waiting; come back later"))
         }
     }
+}
+
+/// The answer to what would begin now.
+pub(crate) fn stopping() -> Problem {
+    Problem::new(Reason::Stopping, "the service is stopping and takes no new work; come back later")
 }
 
 /// Keeps a job findable until it has ended, and counts how it did.
 pub(crate) fn follow(app: &Arc<App>, public: String, job: OpenJob) {
     let job = Arc::new(job);
     app.open().insert(public.clone(), job.clone());
+    events::follow_stages(&public, &job);
     let app = app.clone();
     let began = std::time::Instant::now();
     tokio::spawn(async move {
         let end = job.handle.finished().await;
         app.metrics.ended(&job.circuit, began.elapsed(), &end);
+        events::ended(&public, &job.circuit, began.elapsed(), &end);
         // A job that ended because the service stops is still accepted in the journal.
         app.open().remove(&public);
         let callback = job.callback;

@@ -17,7 +17,9 @@
 //! - `notify`: what systemd is told.
 //! - `resume`: jobs of the run before go on.
 //! - `retention`: ended jobs are forgotten.
-//! - `signals`: what ends the service.
+//! - `signals`: what ends the service, and what has it read its configuration again.
+//! - `reload`: what changes while the service runs.
+//! - `events`: what the log says of jobs, circuits and requests.
 //! - `callbacks`: telling a client's own server that its job has ended.
 //!
 //! The engine's threads and the network's are apart: a busy prover delays no health check.
@@ -27,6 +29,7 @@ mod auth;
 mod callbacks;
 mod circuits;
 mod config;
+mod events;
 mod grpc;
 mod jobs;
 mod listen;
@@ -34,6 +37,7 @@ mod metrics;
 mod notify;
 mod opening;
 mod problem;
+mod reload;
 mod resume;
 mod retention;
 mod routes;
@@ -44,8 +48,9 @@ mod upload;
 mod verify;
 
 pub use auth::{Role, Token};
-pub use config::{Config, ConfigError, Limits, Tls};
+pub use config::{Config, ConfigError, Limits, Log, LogFormat, Tls};
 pub use grpc::proto;
 pub use problem::{Problem, Reason};
+pub use reload::Reload;
 pub use routes::openapi;
 pub use run::{ServeError, serve};

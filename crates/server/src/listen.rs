@@ -4,12 +4,13 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -107,12 +108,30 @@ pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// The certificate that new connections are shown; it can be replaced.
+pub(crate) struct Certificates(RwLock<TlsAcceptor>);
+
+impl Certificates {
+    pub(crate) fn new(acceptor: TlsAcceptor) -> Certificates {
+        Certificates(RwLock::new(acceptor))
+    }
+
+    pub(crate) fn replace(&self, acceptor: TlsAcceptor) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Takes connections from the port, so many at a time.
 pub(crate) async fn tcp(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Certificates>>,
     router: Router,
     bounds: Bounds,
+    closing: Arc<GracefulShutdown>,
 ) {
     loop {
         let Some(place) = bounds.place().await else { return };
@@ -121,14 +140,15 @@ pub(crate) async fn tcp(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (router, tls, silence) = (router.clone(), tls.clone(), bounds.silence);
+        let (router, silence, watcher) = (router.clone(), bounds.silence, closing.watcher());
+        let tls = tls.as_deref().map(Certificates::acceptor);
         tokio::spawn(async move {
             match tls {
-                None => connection(stream, router, silence).await,
+                None => connection(stream, router, silence, watcher).await,
                 Some(tls) => {
                     let shaken = tokio::time::timeout(silence, tls.accept(stream)).await;
                     if let Ok(Ok(stream)) = shaken {
-                        connection(stream, router, silence).await;
+                        connection(stream, router, silence, watcher).await;
                     }
                 }
             }
@@ -138,16 +158,21 @@ pub(crate) async fn tcp(
 }
 
 /// The same from the Unix socket.
-pub(crate) async fn unix(socket: Socket, router: Router, bounds: Bounds) {
+pub(crate) async fn unix(
+    socket: Socket,
+    router: Router,
+    bounds: Bounds,
+    closing: Arc<GracefulShutdown>,
+) {
     loop {
         let Some(place) = bounds.place().await else { return };
         let Ok((stream, _)) = socket.listener.accept().await else {
             pause().await;
             continue;
         };
-        let (router, silence) = (router.clone(), bounds.silence);
+        let (router, silence, watcher) = (router.clone(), bounds.silence, closing.watcher());
         tokio::spawn(async move {
-            connection(stream, router, silence).await;
+            connection(stream, router, silence, watcher).await;
             drop(place);
         });
     }
@@ -158,11 +183,13 @@ async fn pause() {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
-/// Serves one connection, whichever version of HTTP it speaks.
+/// Serves one connection, whichever version of HTTP it speaks. When the service closes, the requests
+/// that are here are answered and no more are taken.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     silence: Duration,
+    watcher: Watcher,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     // A client that sends its headers byte by byte holds a place for so long and no longer.
@@ -175,5 +202,6 @@ async fn connection(
         .keep_alive_timeout(silence)
         .max_concurrent_streams(STREAMS);
     let service = TowerToHyperService::new(router);
-    let _ = builder.serve_connection(TokioIo::new(Opening::new(stream, silence)), service).await;
+    let io = TokioIo::new(Opening::new(stream, silence));
+    let _ = watcher.watch(builder.serve_connection(io, service)).await;
 }

@@ -11,6 +11,14 @@ pub(crate) fn ready() {
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 }
 
+/// It reads its configuration again; [`ready`] ends that.
+pub(crate) fn reloading() {
+    // Without the time systemd takes no reload.
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
+    }
+}
+
 /// It drains.
 pub(crate) fn stopping() {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);

@@ -1,10 +1,12 @@
 //! Jobs of the run before: those that the journal knows as accepted go on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::events;
 use crate::jobs;
 use crate::state::{App, Loading, OpenJob};
 
@@ -28,8 +30,12 @@ pub(crate) async fn resume(app: Arc<App>, unfinished: Vec<athanor_engine::Unfini
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        if app.stopping.load(Ordering::Relaxed) {
+            return;
+        }
         match app.engine.restore(job) {
             Ok(handle) => {
+                events::resumed(&public, &circuit);
                 jobs::follow(&app, public, OpenJob { tenant, circuit, handle, callback, room })
             }
             Err(error) => {

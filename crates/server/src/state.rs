@@ -98,6 +98,11 @@ impl App {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Puts another configuration into force.
+    pub(crate) fn replace_config(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
     /// What a client may send in one request.
     pub(crate) fn bounds(&self) -> Bounds {
         let limits = self.config().limits;

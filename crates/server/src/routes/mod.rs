@@ -22,6 +22,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::auth::{Caller, Role};
+use crate::events;
 use crate::problem::{Problem, Reason};
 use crate::state::App;
 use crate::upload::{self, Upload};
@@ -90,15 +91,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 /// Who asks, if they may.
 fn caller(app: &App, headers: &HeaderMap, role: Role) -> Result<Caller, Problem> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let caller = Caller::of(&app.config().tokens, authorization)?;
-    caller.may(role)?;
-    Ok(caller)
+    Caller::with(&app.config().tokens, authorization, role)
 }
 
 /// A request's body. Ask who the caller is first.
 async fn receive(app: &App, request: Request) -> Result<Upload, Problem> {
     let (parts, body) = request.into_parts();
-    upload::read(&app.inputs, app.bounds(), &parts.headers, body).await
+    let read = upload::read(&app.inputs, app.bounds(), &parts.headers, body).await;
+    read.inspect_err(|problem| events::refused(None, None, problem))
 }
 
 /// What the query says.
