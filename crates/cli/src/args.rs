@@ -15,6 +15,7 @@ pub use crate::export::Export;
 pub use crate::filecoin::Filecoin;
 pub use crate::inspect::Inspect;
 pub use crate::setup::ceremony::{SetupBeacon, SetupContribute, SetupNew, SetupVerify};
+pub use crate::store::Store;
 
 /// Proves Circom circuits with Groth16, fast, and verifies every proof before you see it.
 #[derive(Debug, Parser)]
@@ -58,6 +59,9 @@ pub enum Command {
     /// List or clean what is kept between runs
     #[command(subcommand)]
     Cache(Cache),
+    /// The data directory of a service
+    #[command(subcommand)]
+    Store(Store),
     /// Filecoin: parameters for tests, circuits, real sectors to prove
     #[cfg(feature = "filecoin")]
     #[command(subcommand)]

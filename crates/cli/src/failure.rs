@@ -13,6 +13,8 @@ pub struct Failure {
     pub kind: Kind,
     /// What happened and what to do.
     pub message: String,
+    /// The command has answered with a JSON object of its own, which tells of this.
+    pub answered: bool,
 }
 
 /// The kinds of failure, each with an exit code of its own.
@@ -172,7 +174,7 @@ impl Kind {
 impl Failure {
     /// A failure with its words.
     pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
-        Self { kind, message: message.to_string() }
+        Self { kind, message: message.to_string(), answered: false }
     }
 
     /// A failure that concerns a file.

@@ -100,6 +100,7 @@ impl From<ServeError> for Failure {
         match error {
             ServeError::Config(error) => error.into(),
             ServeError::Engine(error) => error.into(),
+            ServeError::Store(error) if error.is_seal_key() => Self::new(Kind::BadConfig, error),
             error => Self::new(Kind::Service, error),
         }
     }

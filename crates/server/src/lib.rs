@@ -16,6 +16,7 @@
 //! - `problem`: every failure as one enum, told as RFC 9457 and as gRPC status.
 //! - `notify`: what systemd is told.
 //! - `resume`: jobs of the run before go on.
+//! - `unreadable`: jobs whose input cannot be read now wait for it.
 //! - `retention`: ended jobs are forgotten.
 //! - `signals`: what ends the service.
 //! - `callbacks`: telling a client's own server that its job has ended.
@@ -40,6 +41,7 @@ mod routes;
 mod run;
 mod signals;
 mod state;
+mod unreadable;
 mod upload;
 mod verify;
 
@@ -48,4 +50,4 @@ pub use config::{Config, ConfigError, Limits, Tls};
 pub use grpc::proto;
 pub use problem::{Problem, Reason};
 pub use routes::openapi;
-pub use run::{ServeError, serve};
+pub use run::{ServeError, read_key, serve};

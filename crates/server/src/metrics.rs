@@ -81,6 +81,8 @@ pub(crate) fn render(app: &App) -> String {
     }
     let refused = app.refused.load(std::sync::atomic::Ordering::Relaxed);
     out.one("athanor_admission_rejected_total", "counter", refused);
+    let unreadable = app.unreadable.load(std::sync::atomic::Ordering::Relaxed);
+    out.one("athanor_inputs_unreadable", "gauge", unreadable);
     out.one("athanor_uptime_seconds", "gauge", app.began.elapsed().as_secs());
     let all = app.metrics.0.lock().unwrap_or_else(PoisonError::into_inner);
     out.kind("proofs_generated_total", "counter");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use athanor_engine::{Backend, Catalog, Config as EngineConfig, Engine, JournalError, StartError};
-use athanor_store::{Keeping, SealKey, Store, StoreError};
+use athanor_engine::{Backend, Catalog, Config as EngineConfig, Engine, StartError, Unfinished};
+use athanor_store::{JobRow, Keeping, Restorable, SealKey, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tracing::info;
@@ -15,7 +15,7 @@ use crate::config::{Config, ConfigError};
 use crate::listen::{self, Socket};
 use crate::state::App;
 use crate::upload::Allowance;
-use crate::{circuits, grpc, notify, resume, retention, routes, signals};
+use crate::{circuits, grpc, notify, resume, retention, routes, signals, unreadable};
 
 /// Why the service does not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +27,6 @@ pub enum ServeError {
     /// The journal or the blobs.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The journal's jobs.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
     /// The engine.
     #[error(transparent)]
     Engine(#[from] StartError),
@@ -72,15 +69,15 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
     let inputs = Allowance::new(inputs);
     let app =
         Arc::new(App::new(config, engine, store.clone(), catalog, backends, inputs, callbacks));
-    // Unfinished jobs are read before the runtime starts: the store has one of its own.
-    let unfinished = athanor_engine::Journal::unfinished(&*store)?;
+    // Accepted jobs are read before the runtime starts: the store has one of its own.
+    let restorable = store.restorable()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("network")
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
-    let served = runtime.block_on(run(app.clone(), tls, unfinished));
+    let served = runtime.block_on(run(app.clone(), tls, restorable));
     runtime.shutdown_timeout(Duration::from_secs(5));
     served
 }
@@ -88,13 +85,14 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
 async fn run(
     app: Arc<App>,
     tls: Option<TlsAcceptor>,
-    unfinished: Vec<athanor_engine::Unfinished>,
+    restorable: Vec<Restorable>,
 ) -> Result<(), ServeError> {
     let failed = |address: String| move |source| ServeError::Listen { address, source };
     let config = app.config();
     let address = config.listen.to_string();
     let listener = TcpListener::bind(config.listen).await.map_err(failed(address.clone()))?;
     let local = listener.local_addr().map_err(failed(address))?;
+    app.store.note_address(local)?;
     let socket = match &config.socket {
         Some(path) => {
             let bound = Socket::bind(path).await;
@@ -113,7 +111,9 @@ async fn run(
         None => app.catalog.names().unwrap_or_default(),
     };
     names.into_iter().for_each(|name| circuits::begin_load(&app, name));
+    let (unfinished, unreadable) = sorted(restorable);
     tokio::spawn(resume::resume(app.clone(), unfinished));
+    tokio::spawn(unreadable::retry(app.clone(), unreadable));
     tokio::spawn(retention::forget(app.clone()));
     tokio::spawn(callbacks::catch_up(app.clone()));
     tokio::spawn(notify::watchdog(app.clone()));
@@ -147,7 +147,21 @@ async fn run(
     Ok(())
 }
 
-fn read_key(path: &std::path::Path) -> Result<SealKey, ConfigError> {
+/// Jobs that can go on, and those whose input cannot be read now. What is lost has ended.
+fn sorted(restorable: Vec<Restorable>) -> (Vec<Unfinished>, Vec<(JobRow, StoreError)>) {
+    let (mut ready, mut unreadable) = (Vec::new(), Vec::new());
+    for job in restorable {
+        match job {
+            Restorable::Ready(job) => ready.push(job),
+            Restorable::Unreadable { row, error } => unreadable.push((*row, error)),
+            Restorable::Lost(_) => {}
+        }
+    }
+    (ready, unreadable)
+}
+
+/// Reads a file of `seal-key`.
+pub fn read_key(path: &std::path::Path) -> Result<SealKey, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
     SealKey::from_hex(&text).ok_or_else(|| ConfigError::Malformed {

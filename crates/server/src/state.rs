@@ -30,6 +30,8 @@ pub(crate) struct App {
     pub(crate) began: Instant,
     pub(crate) stopping: AtomicBool,
     pub(crate) refused: AtomicU64,
+    /// Jobs that wait for their input to become readable.
+    pub(crate) unreadable: AtomicU64,
     pub(crate) metrics: crate::metrics::Metrics,
     /// Memory for inputs.
     pub(crate) inputs: Allowance,
@@ -82,6 +84,7 @@ impl App {
             began: Instant::now(),
             stopping: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
             metrics: crate::metrics::Metrics::default(),
             inputs,
             verifying: Arc::new(Semaphore::new(VERIFYING)),
