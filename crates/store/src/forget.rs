@@ -79,3 +79,23 @@ async fn free_pages(connection: &mut SqliteConnection) -> Result<i64, StoreError
     let (pages,): (i64,) = query.fetch_one(connection).await?;
     Ok(pages)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_batch_is_read_off_an_index_without_sorting() {
+        let place = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let path = place.path().join("journal.db");
+            let (_pool, mut held) = crate::schema::open(&path).await.unwrap();
+            let query = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {OLDEST}"));
+            let plan: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(query).bind(1).fetch_all(&mut held).await.unwrap();
+            let plan: Vec<&str> = plan.iter().map(|step| &*step.3).collect();
+            assert_eq!(plan, ["SCAN jobs USING INDEX jobs_by_service_time"]);
+        });
+    }
+}

@@ -200,10 +200,10 @@ impl Store {
             if batch < forget::BATCH.into() {
                 break;
             }
-            tokio::time::sleep(PAUSE).await;
+            self.pause().await?;
         }
         while gone > 0 && self.vacuum().await? {
-            tokio::time::sleep(PAUSE).await;
+            self.pause().await?;
         }
         Ok(gone)
     }
@@ -220,6 +220,15 @@ impl Store {
                 }
             }
             Ok(forgotten.jobs)
+        })
+        .await
+    }
+
+    /// Between two batches, so that others get their turn.
+    async fn pause(&self) -> Result<(), StoreError> {
+        self.query(|_| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok(())
         })
         .await
     }
@@ -245,9 +254,6 @@ impl Store {
         });
     }
 }
-
-/// Between two batches, so that others get their turn.
-const PAUSE: Duration = Duration::from_millis(5);
 
 pub(crate) fn runtime(directory: &Path) -> Result<tokio::runtime::Runtime, StoreError> {
     tokio::runtime::Builder::new_multi_thread()

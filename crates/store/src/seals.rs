@@ -72,6 +72,9 @@ async fn settle_unknown(pool: &SqlitePool, blobs: &Blobs) -> Result<(), StoreErr
     if let (Some(blob), true) = (first_unfitting, settled.is_empty()) {
         return Err(StoreError::SealKeyUnproven { jobs: unfitting, blob });
     }
+    if settled.is_empty() {
+        return Ok(());
+    }
     // With others that fit, one that does not is damaged; to read it with the key says so.
     let kind = settled.first().map(|(_, seal)| seal.clone());
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;

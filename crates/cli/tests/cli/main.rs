@@ -15,4 +15,5 @@ mod listen;
 mod remote;
 mod serve;
 mod service;
+mod store;
 mod support;
