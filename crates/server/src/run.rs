@@ -79,6 +79,11 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
         .map_err(ServeError::Runtime)?;
     let served = runtime.block_on(run(app.clone(), tls, restorable));
     runtime.shutdown_timeout(Duration::from_secs(5));
+    drop(app);
+    // A request that outlasted the runtime may still have it; then the next start finds an open journal.
+    if let Some(store) = Arc::into_inner(store) {
+        store.close();
+    }
     served
 }
 

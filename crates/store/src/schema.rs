@@ -104,13 +104,16 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqliteConnection), 
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
-        // Of a database that is made now. One that was made without it keeps its free pages and uses them again.
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .pragma("journal_size_limit", WAL_BYTES)
         // A receipt is given after the sync, not after the write.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(10));
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        // It can be chosen before there are tables, and not later; each connection that sets it writes.
+        let first = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+        first.connect().await?.close().await?;
+    }
     let pool = SqlitePoolOptions::new()
         .max_connections(4)
         .after_release(|connection, _| Box::pin(is_between_transactions(connection)))

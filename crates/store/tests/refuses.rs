@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use athanor_engine::modelled::{Act, Modelled, Script};
 use athanor_engine::{Config, Engine, Submission};
-use athanor_store::{JobState, Keeping, Restorable, SealKey, Store, StoreError, check};
+use athanor_store::{
+    CallbackState, JobState, Keeping, Restorable, SealKey, Store, StoreError, check,
+};
 
 fn sealed(key: u8) -> Keeping {
     Keeping { seal: Some(SealKey::new([key; 32])), inputs: false }
@@ -37,6 +39,8 @@ fn accept(directory: &Path, keeping: Keeping, names: &[&str]) {
         let submission = Submission { share: false, reference, ..Submission::new("model", input) };
         engine.submit(submission).unwrap();
     }
+    drop(engine);
+    Arc::into_inner(store).expect("nobody else has it").close();
 }
 
 /// Runs SQL on a journal that nobody has open.
@@ -212,14 +216,12 @@ fn a_damaged_journal_is_refused_by_name() {
 #[test]
 fn damage_in_the_log_is_found_where_sqlite_is_silent() {
     let place = tempfile::tempdir().unwrap();
+    accept(place.path(), plain(), &["a"]);
     let store = Store::open(place.path(), plain()).unwrap();
     for _ in 0..3 {
-        ask(store.set_callback("none", athanor_store::CallbackState::Told));
+        ask(store.set_callback("a", CallbackState::Told));
     }
-    drop(store);
-    accept(place.path(), plain(), &["a"]);
     // As a kill leaves it: copied while it is open.
-    let store = Store::open(place.path(), plain()).unwrap();
     let copy = tempfile::tempdir().unwrap();
     for name in ["journal.db", "journal.db-wal"] {
         fs::copy(place.path().join(name), copy.path().join(name)).unwrap();
