@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
 pub(crate) fn allow_many_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Without it, connections beyond the limit wait.
+    // Where it fails, connections follow the limit that there is.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 

@@ -21,6 +21,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// A Unix socket to listen at besides, for this user alone.
     pub socket: Option<PathBuf>,
+    /// An address to answer health and metrics at besides, in plain HTTP and without tokens, by threads of
+    /// its own: whoever reaches it sees the metrics.
+    pub listen_health: Option<SocketAddr>,
     /// Speak TLS on the port.
     pub tls: Option<Tls>,
     /// Listen beyond this machine without tokens: anybody who reaches the port may prove.
@@ -71,8 +74,20 @@ pub struct Limits {
     pub header_seconds: u64,
     /// Longest time for a request's body to come, in seconds.
     pub body_seconds: u64,
-    /// Most connections at once.
+    /// Longest time for a connection on which the service works on no request, in seconds, even if it
+    /// answers pings.
+    pub idle_seconds: u64,
+    /// Most connections with a request under way. Fewer where the limit on open files (which is raised
+    /// as far as it goes) leaves no room for them; the log says so.
     pub connections: usize,
+    /// How many more may be open. When all are, the one that has been silent longest is closed for the
+    /// newest. While `connections` have requests under way, others get answers about health and metrics, and
+    /// half of these serve tokens whose highest class is critical; anything else is refused as busy.
+    pub connections_reserved: usize,
+    /// Most connections with a request under way of one client: an address (a /64 network of IPv6), or
+    /// a user at the Unix socket. None for half of `connections`, and no limit for clients on this
+    /// machine, where a reverse proxy stands for many.
+    pub connections_per_client: Option<usize>,
     /// Most jobs accepted and not ended, of all tenants.
     pub jobs: usize,
     /// How many critical ones are taken beyond that.
@@ -99,6 +114,7 @@ impl Default for Config {
             data: "athanor-data".into(),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8780),
             socket: None,
+            listen_health: None,
             tls: None,
             allow_open: false,
             allow_plain: false,
@@ -121,7 +137,10 @@ impl Default for Limits {
             inputs_mib: None,
             header_seconds: 15,
             body_seconds: 60,
+            idle_seconds: 75,
             connections: 4096,
+            connections_reserved: 64,
+            connections_per_client: None,
             jobs: 10_000,
             jobs_critical: 100,
             jobs_per_tenant: 5_000,
@@ -228,6 +247,16 @@ impl Config {
         }
         if self.threads == Some(0) {
             return Err(wrong("threads must be at least 1".into()));
+        }
+        let Limits { connections, connections_per_client, idle_seconds, .. } = self.limits;
+        for (name, value) in [
+            ("connections", connections),
+            ("connections-per-client", connections_per_client.unwrap_or(1)),
+            ("idle-seconds", usize::from(idle_seconds > 0)),
+        ] {
+            if value == 0 {
+                return Err(wrong(format!("limits.{name} must be at least 1")));
+            }
         }
         Ok(())
     }

@@ -13,6 +13,9 @@
 //! - `grpc`: the same jobs and verbs as gRPC, on the same port.
 //! - `listen`: sockets, TLS, and what a connection may take.
 //! - `opening`: a connection's first bytes, within a time.
+//! - `places`: which connections may stay; `connections`: their tasks and figures; `gate`: what each may
+//!   ask.
+//! - `probes`: a listener of its own for health and metrics.
 //! - `problem`: every failure as one enum, told as RFC 9457 and as gRPC status.
 //! - `notify`: what systemd is told.
 //! - `resume`: jobs of the run before go on.
@@ -27,12 +30,16 @@ mod auth;
 mod callbacks;
 mod circuits;
 mod config;
+mod connections;
+mod gate;
 mod grpc;
 mod jobs;
 mod listen;
 mod metrics;
 mod notify;
 mod opening;
+mod places;
+mod probes;
 mod problem;
 mod resume;
 mod retention;

@@ -82,6 +82,7 @@ pub(crate) fn render(app: &App) -> String {
     let refused = app.refused.load(std::sync::atomic::Ordering::Relaxed);
     out.one("athanor_admission_rejected_total", "counter", refused);
     out.one("athanor_uptime_seconds", "gauge", app.began.elapsed().as_secs());
+    out.0.push_str(&app.connections.metrics());
     let all = app.metrics.0.lock().unwrap_or_else(PoisonError::into_inner);
     out.kind("proofs_generated_total", "counter");
     for (circuit, own) in all.iter() {

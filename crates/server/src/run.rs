@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use athanor_engine::{Backend, Catalog, Config as EngineConfig, Engine, JournalError, StartError};
 use athanor_store::{Keeping, SealKey, Store, StoreError};
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
 use crate::callbacks::{self, Callbacks};
 use crate::config::{Config, ConfigError};
-use crate::listen::{self, Socket};
+use crate::listen::{self, Serving, Socket};
+use crate::probes::Probes;
 use crate::state::App;
 use crate::upload::Allowance;
 use crate::{circuits, grpc, notify, resume, retention, routes, signals};
@@ -93,7 +93,7 @@ async fn run(
     let failed = |address: String| move |source| ServeError::Listen { address, source };
     let config = app.config();
     let address = config.listen.to_string();
-    let listener = TcpListener::bind(config.listen).await.map_err(failed(address.clone()))?;
+    let listener = listen::bind(config.listen).map_err(failed(address.clone()))?;
     let local = listener.local_addr().map_err(failed(address))?;
     let socket = match &config.socket {
         Some(path) => {
@@ -102,11 +102,19 @@ async fn run(
         }
         None => None,
     };
+    let probes = match config.listen_health {
+        Some(address) => Some(Probes::bind(address).map_err(failed(address.to_string()))?),
+        None => None,
+    };
     let scheme = if tls.is_some() { "https" } else { "http" };
     info!("listening at {scheme}://{local}");
     if let Some(path) = &config.socket {
         info!("listening at unix:{}", path.display());
     }
+    let _probes =
+        probes.map(|probes| probes.start(&app)).transpose().map_err(ServeError::Runtime)?;
+    app.connections.set_limits(&config.limits);
+    tokio::spawn(app.connections.clone().sweep());
     notify::ready();
     let names = match &config.preload {
         Some(names) => names.clone(),
@@ -120,11 +128,11 @@ async fn run(
     let (grpc, health) = grpc::router(app.clone());
     grpc::set_serving(&health, true).await;
     let router = routes::router(app.clone()).merge(grpc);
-    let bounds = listen::Bounds::of(&config.limits);
-    let port = listen::tcp(listener, tls, router.clone(), bounds.clone());
+    let serving = Serving { app: app.clone(), router, connections: app.connections.clone() };
+    let port = listen::accept(listener, tls, serving.clone());
     let local = async {
         match socket {
-            Some(socket) => listen::unix(socket, router, bounds).await,
+            Some(socket) => listen::accept(socket, None, serving).await,
             None => std::future::pending().await,
         }
     };

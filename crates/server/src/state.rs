@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::callbacks::Callbacks;
 use crate::config::Config;
+use crate::connections::{self, Connections};
 use crate::upload::{Allowance, Bounds};
 
 /// Shared by all requests.
@@ -36,6 +37,7 @@ pub(crate) struct App {
     /// Turns to verify clients' proofs.
     pub(crate) verifying: Arc<Semaphore>,
     pub(crate) callbacks: Callbacks,
+    pub(crate) connections: Arc<Connections>,
 }
 
 /// Verifications at once.
@@ -70,6 +72,8 @@ impl App {
         inputs: Allowance,
         callbacks: Callbacks,
     ) -> App {
+        let limits = &config.limits;
+        let connections = Arc::new(Connections::new(connections::wanted(limits), limits));
         App {
             engine,
             store,
@@ -86,6 +90,7 @@ impl App {
             inputs,
             verifying: Arc::new(Semaphore::new(VERIFYING)),
             callbacks,
+            connections,
         }
     }
 

@@ -55,6 +55,11 @@ pub(super) async fn metrics(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller(&app, &headers, Role::Read)?;
+    Ok(figures(&app))
+}
+
+/// The metrics, whoever asks.
+pub(super) fn figures(app: &App) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((StatusCode::OK, kind, crate::metrics::render(&app)).into_response())
+    (StatusCode::OK, kind, crate::metrics::render(app)).into_response()
 }

@@ -11,7 +11,7 @@ mod v1;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Query, Request};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -84,6 +84,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         })
         // What a compressed body comes to is bounded where it is read.
         .layer(RequestDecompressionLayer::new())
+        .with_state(app)
+}
+
+/// Health and metrics alone. Metrics are told without a token: who reaches them is chosen by the address.
+pub(crate) fn probes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(async |State(app): State<Arc<App>>| health::figures(&app)))
+        .fallback(async || {
+            Problem::new(Reason::NoSuchRoute, "only /health and /metrics are answered here")
+        })
         .with_state(app)
 }
 
