@@ -13,6 +13,7 @@
 mod blobs;
 mod error;
 mod jobs;
+mod probe;
 mod row;
 mod schema;
 mod seal;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use athanor_engine::{JobId, Journal, JournalError, Receipt, Record, Unfinished};
 
 use blobs::Blobs;
+use probe::Probe;
 use writer::Writer;
 
 /// The journal, and what can be asked of it.
@@ -40,6 +42,7 @@ pub struct Store {
     blobs: Arc<Blobs>,
     runtime: tokio::runtime::Runtime,
     next_job: u64,
+    probe: Arc<Probe>,
 }
 
 /// How long things are kept, and how.
@@ -65,9 +68,15 @@ impl Store {
         let blobs = Arc::new(Blobs::open(&directory.join("blobs"), keeping.seal.clone())?);
         let next_job = runtime.block_on(jobs::next_number(&pool))?;
         runtime.block_on(async { blobs.sweep(&jobs::named_blobs(&pool).await?).await })?;
-        let writer =
-            Writer::start(runtime.handle().clone(), pool.clone(), blobs.clone(), keeping.inputs)?;
-        Ok(Store { writer, pool, held, blobs, runtime, next_job })
+        let probe = Arc::new(Probe::default());
+        let writer = Writer::start(
+            runtime.handle().clone(),
+            pool.clone(),
+            blobs.clone(),
+            keeping.inputs,
+            probe.clone(),
+        )?;
+        Ok(Store { writer, pool, held, blobs, runtime, next_job, probe })
     }
 
     /// A job by its public name.

@@ -8,6 +8,7 @@ use athanor_engine::{Receipt, Record};
 use sqlx::{Acquire, SqlitePool};
 
 use crate::blobs::Blobs;
+use crate::probe::Probe;
 use crate::{StoreError, jobs};
 
 /// Most records of one transaction.
@@ -24,11 +25,12 @@ impl Writer {
         pool: SqlitePool,
         blobs: Arc<Blobs>,
         keep_inputs: bool,
+        probe: Arc<Probe>,
     ) -> Result<Writer, StoreError> {
         let (queue, inbox) = channel();
         let thread = std::thread::Builder::new()
             .name("journal-writer".into())
-            .spawn(move || serve(&runtime, &pool, &blobs, keep_inputs, &inbox))
+            .spawn(move || serve(&runtime, &pool, &blobs, keep_inputs, &probe, &inbox))
             .map_err(|source| StoreError::Io { path: "journal-writer".into(), source })?;
         Ok(Writer { queue: Some(queue), thread: Some(thread) })
     }
@@ -63,6 +65,7 @@ fn serve(
     pool: &SqlitePool,
     blobs: &Blobs,
     keep_inputs: bool,
+    probe: &Probe,
     inbox: &Receiver<(Record, Receipt)>,
 ) {
     while let Ok(first) = inbox.recv() {
@@ -73,6 +76,7 @@ fn serve(
             group.push(next);
         }
         let written = runtime.block_on(write(pool, blobs, keep_inputs, &group));
+        probe.written(written.is_ok());
         match written {
             Ok(kept) => {
                 for ((_, receipt), kept) in group.into_iter().zip(kept) {
