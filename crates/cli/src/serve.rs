@@ -100,6 +100,7 @@ impl From<ServeError> for Failure {
         match error {
             ServeError::Config(error) => error.into(),
             ServeError::Engine(error) => error.into(),
+            ServeError::NoCircuitFits(error) => Self::new(Kind::OutOfMemory, error),
             error => Self::new(Kind::Service, error),
         }
     }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use athanor_engine::LoadError;
+use serde::Serialize;
+
 use crate::answers::Circuit;
 use crate::problem::{Problem, Reason};
 use crate::state::{App, Loading};
@@ -81,7 +84,45 @@ pub(crate) fn begin_load(app: &Arc<App>, name: String) {
 
 /// Takes no more jobs for a circuit; what runs ends first.
 pub(crate) fn unload(app: &App, name: &str) -> Result<Circuit, Problem> {
-    app.engine.unload(name).map_err(|_| unknown(name))?;
+    // The engine's thread is waited for: other requests go on elsewhere.
+    tokio::task::block_in_place(|| app.engine.unload(name)).map_err(|error| match error {
+        LoadError::Unknown(_) => unknown(name),
+        error => Problem::new(Reason::Internal, error.to_string()),
+    })?;
     app.loading().remove(name);
     one(app, name)
+}
+
+/// Circuits that the service should have and has not, by name.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct NotReady {
+    pub(crate) loading: Vec<String>,
+    pub(crate) failed: Vec<String>,
+    /// Whether one of those that failed is required: `preload` names it.
+    #[serde(skip)]
+    required_failed: bool,
+}
+
+impl NotReady {
+    /// Whether every required circuit is ready.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.loading.is_empty() && !self.required_failed
+    }
+}
+
+/// What is not ready. One that failed is required only if the configuration names it.
+pub(crate) fn not_ready(app: &App) -> NotReady {
+    let config = app.config();
+    let required = config.preload.as_deref().unwrap_or_default();
+    let mut found = NotReady { loading: Vec::new(), failed: Vec::new(), required_failed: false };
+    for (name, state) in app.loading().iter() {
+        match state {
+            Loading::Running => found.loading.push(name.clone()),
+            Loading::Failed(_) => {
+                found.required_failed |= required.contains(name);
+                found.failed.push(name.clone());
+            }
+        }
+    }
+    found
 }

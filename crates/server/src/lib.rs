@@ -15,6 +15,8 @@
 //! - `opening`: a connection's first bytes, within a time.
 //! - `problem`: every failure as one enum, told as RFC 9457 and as gRPC status.
 //! - `notify`: what systemd is told.
+//! - `readiness`: whether it lives and can serve.
+//! - `machine`: what the service takes of this machine, and whether it is enough.
 //! - `resume`: jobs of the run before go on.
 //! - `retention`: ended jobs are forgotten.
 //! - `signals`: what ends the service.
@@ -30,10 +32,12 @@ mod config;
 mod grpc;
 mod jobs;
 mod listen;
+mod machine;
 mod metrics;
 mod notify;
 mod opening;
 mod problem;
+mod readiness;
 mod resume;
 mod retention;
 mod routes;
@@ -46,6 +50,7 @@ mod verify;
 pub use auth::{Role, Token};
 pub use config::{Config, ConfigError, Limits, Tls};
 pub use grpc::proto;
+pub use machine::NoCircuitFits;
 pub use problem::{Problem, Reason};
 pub use routes::openapi;
 pub use run::{ServeError, serve};

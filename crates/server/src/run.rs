@@ -13,9 +13,10 @@ use tracing::info;
 use crate::callbacks::{self, Callbacks};
 use crate::config::{Config, ConfigError};
 use crate::listen::{self, Socket};
+use crate::machine::NoCircuitFits;
 use crate::state::App;
 use crate::upload::Allowance;
-use crate::{circuits, grpc, notify, resume, retention, routes, signals};
+use crate::{circuits, grpc, machine, notify, readiness, resume, retention, routes, signals};
 
 /// Why the service does not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum ServeError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] StartError),
+    /// The memory budget and the catalog.
+    #[error(transparent)]
+    NoCircuitFits(#[from] NoCircuitFits),
     /// The port or the socket.
     #[error("{address}: {source}")]
     Listen {
@@ -61,14 +65,21 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
     };
     engine_config.memory = config.memory_mib.map(|mib| mib.saturating_mul(1 << 20));
     engine_config.policy.max_jobs = config.limits.jobs.saturating_add(config.limits.jobs_critical);
+    engine_config.address_space = machine::address_space(&engine_config);
     let inputs = match config.limits.inputs_mib {
         Some(mib) => mib.saturating_mul(1 << 20),
-        None => athanor_engine::memory::budget(engine_config.memory).bytes / 8,
+        None => {
+            let EngineConfig { memory, address_space, .. } = engine_config;
+            athanor_engine::memory::budget(memory, address_space).bytes / machine::INPUTS
+        }
     };
     // An input is held as it came and as it was parsed.
     engine_config.set_aside = inputs.saturating_mul(2);
+    let threads = engine_config.devices.iter().map(|device| device.threads).sum();
     let engine = Engine::start(engine_config, store.clone())?;
+    machine::log(&config, &engine, threads);
     let catalog = Catalog::new(&config.circuits);
+    machine::check(&config, &engine, &catalog)?;
     let inputs = Allowance::new(inputs);
     let app =
         Arc::new(App::new(config, engine, store.clone(), catalog, backends, inputs, callbacks));
@@ -107,7 +118,6 @@ async fn run(
     if let Some(path) = &config.socket {
         info!("listening at unix:{}", path.display());
     }
-    notify::ready();
     let names = match &config.preload {
         Some(names) => names.clone(),
         None => app.catalog.names().unwrap_or_default(),
@@ -118,7 +128,8 @@ async fn run(
     tokio::spawn(callbacks::catch_up(app.clone()));
     tokio::spawn(notify::watchdog(app.clone()));
     let (grpc, health) = grpc::router(app.clone());
-    grpc::set_serving(&health, true).await;
+    grpc::set_serving(&health, false).await;
+    let watching = tokio::spawn(readiness::watch(app.clone(), health.clone()));
     let router = routes::router(app.clone()).merge(grpc);
     let bounds = listen::Bounds::of(&config.limits);
     let port = listen::tcp(listener, tls, router.clone(), bounds.clone());
@@ -135,6 +146,8 @@ async fn run(
         () = signals::signal() => {}
     }
     app.stopping.store(true, Ordering::Relaxed);
+    watching.abort();
+    let _ = watching.await;
     grpc::set_serving(&health, false).await;
     notify::stopping();
     info!("draining");

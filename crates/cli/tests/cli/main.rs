@@ -9,6 +9,7 @@ mod documents;
 mod files;
 mod forms;
 mod grpc;
+mod health;
 mod interop;
 mod layer;
 mod listen;
