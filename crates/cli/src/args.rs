@@ -15,6 +15,7 @@ pub use crate::export::Export;
 pub use crate::filecoin::Filecoin;
 pub use crate::inspect::Inspect;
 pub use crate::setup::ceremony::{SetupBeacon, SetupContribute, SetupNew, SetupVerify};
+pub use crate::store::Store;
 
 /// Proves Circom circuits with Groth16, fast, and verifies every proof before you see it.
 #[derive(Debug, Parser)]
@@ -58,6 +59,9 @@ pub enum Command {
     /// List or clean what is kept between runs
     #[command(subcommand)]
     Cache(Cache),
+    /// The data directory of a service
+    #[command(subcommand)]
+    Store(Store),
     /// Filecoin: parameters for tests, circuits, real sectors to prove
     #[cfg(feature = "filecoin")]
     #[command(subcommand)]
@@ -253,7 +257,7 @@ pub struct CircuitsList {
 }
 
 /// `athanor serve`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Serve {
     /// Configuration file; the environment goes over it, and flags over both
     #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
@@ -276,6 +280,12 @@ pub struct Serve {
     /// Memory that tables of each key may take beside it, in MiB; they make proofs faster
     #[arg(long, value_name = "MIB")]
     pub tables_mib: Option<u64>,
+    /// Levels of the log by target, such as info,athanor_server::jobs=debug
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How lines of the log are written: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<athanor_server::LogFormat>,
 }
 
 /// `athanor config`.

@@ -13,6 +13,8 @@ pub struct Failure {
     pub kind: Kind,
     /// What happened and what to do.
     pub message: String,
+    /// The command has answered with a JSON object of its own, which tells of this.
+    pub answered: bool,
 }
 
 /// The kinds of failure, each with an exit code of its own.
@@ -172,7 +174,7 @@ impl Kind {
 impl Failure {
     /// A failure with its words.
     pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
-        Self { kind, message: message.to_string() }
+        Self { kind, message: message.to_string(), answered: false }
     }
 
     /// A failure that concerns a file.
@@ -304,7 +306,9 @@ pub fn exit_codes_help() -> String {
     let rows = Kind::ALL
         .iter()
         .map(|kind| format!("\n  {:>2}  {:<18} {}", kind.exit_code(), kind.name(), kind.meaning()));
-    let rest = "\n   2  usage              the command line makes no sense";
+    let rest = "\n   2  usage              the command line makes no sense\
+                \n 130  interrupted        a second SIGINT ended the service before its jobs\
+                \n 143  terminated         a second SIGTERM ended the service before its jobs";
     format!("Exit codes:\n   0  success{}{rest}", rows.collect::<String>())
 }
 

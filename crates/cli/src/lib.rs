@@ -21,6 +21,7 @@ mod serve;
 mod setup;
 mod simulate;
 mod staged;
+mod store;
 mod verify;
 
 use std::process::ExitCode;
@@ -70,6 +71,7 @@ impl Command {
             Command::Inspect(args) => inspect::run(&args),
             Command::Export(export) => export::run(&export),
             Command::Cache(cache) => cache::run(&cache),
+            Command::Store(store) => store::run(&store),
             #[cfg(feature = "filecoin")]
             Command::Filecoin(command) => filecoin::run(&command),
             Command::Simulate(args) => simulate::simulate(&args),
@@ -110,6 +112,7 @@ impl Command {
             Command::Setup(Setup::Verify(args)) => args.common.json,
             Command::Inspect(args) => args.json,
             Command::Cache(cache) => cache.wants_json(),
+            Command::Store(store) => store.wants_json(),
             #[cfg(feature = "filecoin")]
             Command::Filecoin(command) => filecoin::wants_json(command),
             Command::Simulate(args) => args.scenario.json,
@@ -127,6 +130,9 @@ impl Command {
 
 /// Words for a person on standard error; with `--json`, one object on standard output.
 fn report(failure: &Failure, as_json: bool) {
+    if as_json && failure.answered {
+        return;
+    }
     if as_json {
         let error = json!({
             "kind": failure.kind.name(),

@@ -1,9 +1,140 @@
 //! Where the service's events are written: standard error, a line each.
 
-use std::io;
+use std::{any::Any, env, io, panic::PanicHookInfo};
+
+use athanor_server::{Config, ConfigError, Log, LogFormat};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    reload,
+    util::SubscriberInitExt,
+};
+
+/// The filter in force; it can be replaced.
+pub(crate) struct Filter(reload::Handle<Targets, Registry>);
 
 /// Writes events from now on. A second call changes nothing.
-pub(crate) fn start() {
-    let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false);
-    let _ = lines.try_init();
+pub(crate) fn start(log: &Log) -> Result<Filter, ConfigError> {
+    let (filter, handle) = reload::Layer::new(targets(&log.filter)?);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
+    let lines = match log.format {
+        LogFormat::Json => lines.json().boxed(),
+        // The journal has a time for each line.
+        LogFormat::Text if writes_to_journal() => lines.without_time().boxed(),
+        LogFormat::Text => lines.boxed(),
+    };
+    if tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().is_ok() {
+        std::panic::set_hook(Box::new(panicked));
+    }
+    Ok(Filter(handle))
+}
+
+/// Writes a panic as an event.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or_default();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(thread, "panicked at {place}: {}", words(panic.payload()));
+}
+
+/// A panic's message, if it stands in the source: what was formatted may hold a value.
+fn words(payload: &dyn Any) -> &'static str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("(its message may hold values)")
+}
+
+impl Filter {
+    /// Puts the filter of a configuration into force; it was checked.
+    pub(crate) fn replace(&self, config: &Config) {
+        if let Ok(targets) = targets(&config.log.filter) {
+            let _ = self.0.reload(targets);
+        }
+    }
+}
+
+/// Whether a configuration's filter makes sense.
+pub(crate) fn check(log: &Log) -> Result<(), ConfigError> {
+    targets(&log.filter).map(drop)
+}
+
+/// Reads a filter such as `info,athanor_server::jobs=debug`.
+fn targets(text: &str) -> Result<Targets, ConfigError> {
+    let wrong = |why: String| ConfigError::Malformed { place: "log.filter".into(), why };
+    for part in text.split(',').map(str::trim) {
+        // A level that is misspelt would be a target of its own, and silence all others.
+        if !part.contains('=') && part.parse::<LevelFilter>().is_err() {
+            let levels = "off, error, warn, info, debug or trace";
+            return Err(wrong(format!("{part:?} is neither a level ({levels}) nor target=level")));
+        }
+    }
+    let targets: Targets = text.parse().map_err(|_| {
+        wrong(format!("{text:?} is not a list of levels such as info,athanor_server::jobs=debug"))
+    })?;
+    Ok(bounded(targets))
+}
+
+/// What the targets of our own crates begin with.
+const OWN: &str = "athanor";
+
+/// Libraries are heard up to `info`: their details may hold headers, and so tokens.
+fn bounded(asked: Targets) -> Targets {
+    let default = asked.default_level().unwrap_or(LevelFilter::OFF);
+    let bound = |target: &str, level: LevelFilter| match target.starts_with(OWN) {
+        true => level,
+        false => level.min(LevelFilter::INFO),
+    };
+    // What is named is more specific than our crates as a whole, and goes before it.
+    Targets::new()
+        .with_default(default.min(LevelFilter::INFO))
+        .with_target(OWN, default)
+        .with_targets(asked.iter().map(|(target, level)| {
+            let level = bound(target, level);
+            (target.to_owned(), level)
+        }))
+}
+
+/// Whether standard error is systemd's journal, as `JOURNAL_STREAM` says by device and inode.
+fn writes_to_journal() -> bool {
+    let Ok(stream) = env::var("JOURNAL_STREAM") else { return false };
+    let own = rustix::fs::fstat(io::stderr());
+    own.is_ok_and(|own| stream == format!("{}:{}", own.st_dev, own.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn levels_go_by_target_and_libraries_stop_at_info() {
+        let own = "athanor_server::jobs";
+        let told = |filter: &str, target: &str, level| {
+            targets(filter).unwrap().would_enable(target, &level)
+        };
+        assert!(told("info", own, Level::INFO) && !told("info", own, Level::DEBUG));
+        assert!(told("info,athanor_server::jobs=debug", own, Level::DEBUG));
+        assert!(!told("info,athanor_server::jobs=debug", "athanor_server::run", Level::DEBUG));
+        assert!(!told("warn", "h2", Level::INFO) && told("trace", own, Level::TRACE));
+        for filter in ["trace", "h2=trace", "trace,h2::codec=debug"] {
+            assert!(!told(filter, "h2::codec", Level::DEBUG), "{filter}");
+        }
+        assert!(!told("h2=info", own, Level::ERROR), "nothing but what is named");
+        assert!(told("off,athanor_server=warn", own, Level::WARN));
+    }
+
+    #[test]
+    fn a_panics_formatted_message_is_not_told() {
+        let secret = 31_337;
+        assert_eq!(words(&"out of cheese"), "out of cheese");
+        assert!(!words(&format!("a is {secret}")).contains("31337"));
+    }
+
+    #[test]
+    fn a_misspelt_filter_is_refused() {
+        for filter in ["inof", "", "info,", "athanor_server=loud", "info,,warn"] {
+            assert!(targets(filter).is_err(), "{filter:?}");
+        }
+    }
 }

@@ -97,12 +97,20 @@ impl Progress {
 
 /// A warning that a person must see, whether or not progress is shown.
 pub fn warn(message: &str) {
-    let _ = writeln!(io::stderr(), "warning: {message}");
+    if tracing::dispatcher::has_been_set() {
+        tracing::warn!("{message}");
+    } else {
+        let _ = writeln!(io::stderr(), "warning: {message}");
+    }
 }
 
 /// What went wrong.
 pub fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "error: {message}");
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!("{message}");
+    } else {
+        let _ = writeln!(io::stderr(), "error: {message}");
+    }
 }
 
 /// A line of the command's answer. A closed pipe is no error: the reader has what it wanted.

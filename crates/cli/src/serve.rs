@@ -2,7 +2,7 @@
 
 use std::env;
 
-use athanor_server::{Config, ConfigError, ServeError};
+use athanor_server::{Config, ConfigError, Reload, ServeError};
 use serde_json::json;
 
 use crate::{
@@ -15,17 +15,22 @@ use crate::{
 /// Serves until it is told to stop.
 pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     let config = read(args)?;
-    crate::log::start();
+    let filter = crate::log::start(&config.log)?;
     allow_many_files();
     let backends = local::backends(config.tables_mib.saturating_mul(1 << 20))?;
-    Ok(athanor_server::serve(config, backends)?)
+    let args = args.clone();
+    let reload = Reload {
+        read: Box::new(move || read(&args)),
+        applied: Box::new(move |config| filter.replace(config)),
+    };
+    Ok(athanor_server::serve(config, backends, reload)?)
 }
 
 /// Lets the process open as many files as the system allows it: each connection is one.
 pub(crate) fn allow_many_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Without it, connections beyond the limit wait.
+    // Where it fails, connections follow the limit that there is.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
@@ -61,7 +66,7 @@ pub(crate) fn token(args: &ConfigToken) -> Result<(), Failure> {
 }
 
 /// The file, the environment over it, flags over both.
-fn read(args: &Serve) -> Result<Config, Failure> {
+fn read(args: &Serve) -> Result<Config, ConfigError> {
     let file = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     let mut config = file.with_environment(|name| env::var(name).ok())?;
     if let Some(circuits) = &args.circuits {
@@ -82,6 +87,13 @@ fn read(args: &Serve) -> Result<Config, Failure> {
     if let Some(tables) = args.tables_mib {
         config.tables_mib = tables;
     }
+    if let Some(format) = args.log_format {
+        config.log.format = format;
+    }
+    if let Some(filter) = &args.log {
+        config.log.filter.clone_from(filter);
+    }
+    crate::log::check(&config.log)?;
     Ok(config)
 }
 
@@ -100,6 +112,8 @@ impl From<ServeError> for Failure {
         match error {
             ServeError::Config(error) => error.into(),
             ServeError::Engine(error) => error.into(),
+            ServeError::Store(error) if error.is_seal_key() => Self::new(Kind::BadConfig, error),
+            ServeError::NoCircuitFits(error) => Self::new(Kind::OutOfMemory, error),
             error => Self::new(Kind::Service, error),
         }
     }

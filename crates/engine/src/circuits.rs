@@ -5,9 +5,9 @@ use athanor_scheduler::{
     CircuitId, Claim, JobSpec, KeyId, LaneNeed, PartitionSpec, Profile, Span, SpecError, StageId,
     Step, TenantId, Time,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The name of the stage that the engine adds.
 pub const CHECK: &str = "check";
@@ -118,9 +118,12 @@ fn profile(
     Profile::new(steps)
 }
 
-/// Circuits by name, for submitters on any thread.
+/// Circuits by name, for submitters on any thread, and the keys that are in memory.
 #[derive(Default)]
-pub(crate) struct Registry(RwLock<BTreeMap<String, Arc<Loaded>>>);
+pub(crate) struct Registry {
+    circuits: RwLock<BTreeMap<String, Arc<Loaded>>>,
+    resident: RwLock<BTreeSet<KeyId>>,
+}
 
 impl Registry {
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Loaded>> {
@@ -133,7 +136,7 @@ impl Registry {
 
     /// Adds a circuit unless its name is taken.
     pub(crate) fn add(&self, circuit: Arc<Loaded>) -> bool {
-        let mut all = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = self.circuits.write().unwrap_or_else(PoisonError::into_inner);
         match all.entry(circuit.name.clone()) {
             std::collections::btree_map::Entry::Occupied(_) => false,
             std::collections::btree_map::Entry::Vacant(place) => {
@@ -144,10 +147,26 @@ impl Registry {
     }
 
     pub(crate) fn remove(&self, name: &str) -> Option<Arc<Loaded>> {
-        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name)
+        self.circuits.write().unwrap_or_else(PoisonError::into_inner).remove(name)
+    }
+
+    /// A key came into memory, or left it.
+    pub(crate) fn set_resident(&self, key: KeyId, resident: bool) {
+        let mut keys = self.resident.write().unwrap_or_else(PoisonError::into_inner);
+        if resident {
+            keys.insert(key)
+        } else {
+            keys.remove(&key)
+        };
+    }
+
+    /// Whether all keys of a circuit are in memory.
+    pub(crate) fn is_resident(&self, circuit: &Loaded) -> bool {
+        let keys = self.resident.read().unwrap_or_else(PoisonError::into_inner);
+        circuit.keys.iter().all(|key| keys.contains(key))
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Arc<Loaded>>> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.circuits.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

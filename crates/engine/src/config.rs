@@ -22,6 +22,9 @@ pub struct Config {
     /// Bytes of it that the program around the engine holds, beyond what it held at the start: no
     /// job gets them.
     pub set_aside: u64,
+    /// Bytes of address space that the program reserves and does not fill, beyond what it has at the start. They
+    /// count where the address space is limited (`RLIMIT_AS`), and nowhere else.
+    pub address_space: u64,
     /// Part of the memory kept for critical jobs, in bytes.
     pub reserve: u64,
     /// Threads of each CPU lane.
@@ -61,8 +64,9 @@ pub struct DeviceConfig {
 }
 
 impl Config {
-    /// For this machine: one CPU lane of one thread for every two cores, and one CPU device over
-    /// all cores. They share the cores; the sum of the work is the bound either way, and synthesis
+    /// For this machine: as many cores as the process may use, which is what its affinity and the CPU quota of its
+    /// control group (`cpu.max`, or `cpu.cfs_quota_us` of version 1) leave. One CPU lane
+    /// of one thread for every two cores, and one CPU device over all cores. They share the cores; the sum of the work is the bound either way, and synthesis
     /// in the shadow of a proof keeps the device from waiting.
     pub fn for_machine() -> Config {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
@@ -74,6 +78,7 @@ impl Config {
         Config {
             memory: None,
             set_aside: 0,
+            address_space: 0,
             reserve: 0,
             lanes: vec![1; (cores / 2).max(1) as usize],
             devices: vec![DeviceConfig::cpu(cores.max(1))],

@@ -8,14 +8,16 @@ use crate::core::{Core, LoadError, Restored};
 use crate::heartbeat::Heartbeat;
 use crate::job::{JobError, JobHandle, JobState, Submission};
 use crate::journal::{Journal, Unfinished};
+use crate::lane::join_within;
 use crate::memory::{self, Budget};
 use crate::message::{Message, Planned};
 use crate::metrics::Counters;
+use crate::pulse::Pulse;
 use athanor_scheduler::Ticket;
 use athanor_telemetry::{Labels, Stats};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,9 +27,16 @@ pub struct Engine {
     registry: Arc<Registry>,
     tickets: AtomicU64,
     budget: Budget,
+    pulse: Arc<Pulse>,
     thread: Option<JoinHandle<()>>,
     heartbeat: Option<Heartbeat>,
 }
+
+/// How long somebody who only wants to know waits for the engine's thread, before the last answer has to do.
+const ANSWER: Duration = Duration::from_millis(400);
+
+/// How long an engine that ends is waited for: running steps are told to stop, and keys that are being read end.
+const ENDING: Duration = Duration::from_secs(30);
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,20 +47,62 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
     /// The process holds more already than it may.
     #[error(
-        "the memory budget of {budget} bytes is spent before the first job: the process itself, and \
-         what is set aside, hold {resident}; give it more"
+        "the memory budget of {budget} bytes (from {limit}) is spent before the first job: the process itself, \
+         and what is set aside, hold {resident}: {}", limit.remedy()
     )]
     Budget {
         /// The budget.
         budget: u64,
+        /// Where it came from.
+        limit: memory::Source,
         /// What is held or set aside.
         resident: u64,
     },
+    /// Addresses are short before the first job.
+    #[error(
+        "the limit on address space is too small: the process's own mappings, stacks and sandboxes to come take \
+         most of {least} bytes: raise RLIMIT_AS (ulimit -v) above that or remove it, and limit memory with \
+         `memory-mib` or a control group instead"
+    )]
+    AddressSpace {
+        /// The least limit to set.
+        least: u64,
+    },
+}
+
+impl StartError {
+    fn budget(budget: Budget, resident: u64, address_space: u64) -> StartError {
+        match budget.source {
+            memory::Source::AddressSpace => {
+                StartError::AddressSpace { least: memory::least_address_space(address_space) }
+            }
+            limit => StartError::Budget { budget: budget.bytes, limit, resident },
+        }
+    }
+}
+
+/// The engine's thread did not do what it was asked.
+enum Unanswered {
+    /// It has ended.
+    Stopped,
+    /// It does not answer.
+    Unresponsive,
+}
+
+impl From<Unanswered> for LoadError {
+    fn from(why: Unanswered) -> LoadError {
+        match why {
+            Unanswered::Stopped => LoadError::Stopped,
+            Unanswered::Unresponsive => LoadError::Unresponsive,
+        }
+    }
 }
 
 /// How an engine stands.
 #[derive(Debug, Clone)]
 pub struct Standing {
+    /// How old these numbers are: zero, unless the engine's thread does not answer.
+    pub age: Duration,
     /// Bytes that jobs, partitions and keys may hold.
     pub budget: u64,
     /// Bytes that they hold by the ledger.
@@ -71,6 +122,20 @@ pub struct Standing {
 }
 
 impl Standing {
+    pub(crate) fn of(core: &mut Core) -> Standing {
+        Standing {
+            age: Duration::ZERO,
+            budget: core.budget(),
+            reserved: core.reserved(),
+            resident: core.resident,
+            peak_resident: core.peak_resident,
+            open_jobs: core.open_jobs(),
+            counters: core.counters,
+            stats: core.stats.clone(),
+            labels: core.labels.clone(),
+        }
+    }
+
     /// By how much what is held differs from what the ledger says.
     pub fn drift(&self) -> i64 {
         self.resident as i64 - self.reserved as i64
@@ -91,23 +156,25 @@ pub struct CircuitStanding {
 impl Engine {
     /// Starts the threads; no circuit is loaded yet.
     pub fn start(config: Config, journal: Arc<dyn Journal>) -> Result<Engine, StartError> {
-        let budget = memory::budget(config.memory);
+        let budget = memory::budget(config.memory, config.address_space);
         let base = memory::resident().unwrap_or(0);
         let spent = base.saturating_add(config.set_aside);
         let room = budget.bytes.checked_sub(spent).filter(|room| *room > 0);
-        let room = room.ok_or(StartError::Budget { budget: budget.bytes, resident: spent })?;
+        let room = room.ok_or_else(|| StartError::budget(budget, spent, config.address_space))?;
         let (core, inbox) = channel();
         let registry = Arc::new(Registry::default());
         let pace = config.heartbeat;
-        let own =
+        let mut own =
             Core::new(config, room, journal.clone(), registry.clone(), (core.clone(), inbox))?;
+        let pulse = Arc::new(Pulse::new(pace, Standing::of(&mut own)));
         let thread = std::thread::Builder::new().name("engine-core".into()).spawn(|| own.run())?;
-        let heartbeat = Heartbeat::start(pace, base, core.clone())?;
+        let heartbeat = Heartbeat::start(pace, base, core.clone(), pulse.clone())?;
         Ok(Engine {
             core,
             registry,
             tickets: AtomicU64::new(0),
             budget,
+            pulse,
             thread: Some(thread),
             heartbeat: Some(heartbeat),
         })
@@ -156,39 +223,35 @@ impl Engine {
     fn make_ready(&self, loaded: &Arc<Loaded>) {
         loaded.open();
         let name = loaded.name.clone();
-        let waiting = self.ask(move |core| core.take_waiting(&name)).unwrap_or_default();
+        let waiting = self.ask_patiently(move |core| core.take_waiting(&name)).unwrap_or_default();
         waiting.into_iter().for_each(|restored| self.resume(loaded.clone(), restored));
     }
 
     fn load_closed(&self, name: &str, circuit: Arc<dyn Circuit>) -> Result<Arc<Loaded>, LoadError> {
         let name = name.to_owned();
-        self.ask(move |core| core.load_circuit(&name, circuit)).unwrap_or(Err(LoadError::Stopped))
+        self.ask(move |core| core.load_circuit(&name, circuit))?
     }
 
     /// Takes no more jobs for a circuit; its keys give their memory back when its last job is over.
     pub fn unload(&self, name: &str) -> Result<(), LoadError> {
         let name = name.to_owned();
-        self.ask(move |core| core.unload_circuit(&name)).unwrap_or(Err(LoadError::Stopped))
+        self.ask(move |core| core.unload_circuit(&name))?
     }
 
     /// Keeps a circuit's keys in memory from their next use on, or lets them go when idle.
     pub fn pin(&self, name: &str, pinned: bool) -> Result<(), LoadError> {
         let name = name.to_owned();
-        self.ask(move |core| core.pin(&name, pinned)).unwrap_or(Err(LoadError::Stopped))
+        self.ask(move |core| core.pin(&name, pinned))?
     }
 
-    /// The circuits that are loaded, in the order of their names.
+    /// The circuits that are loaded, in the order of their names. Never waits for the engine's thread.
     pub fn circuits(&self) -> Vec<CircuitStanding> {
-        let all = self.registry.all();
-        let describe = move |core: &mut Core| {
-            let stand = |loaded: &Arc<Loaded>| CircuitStanding {
-                name: loaded.name.clone(),
-                about: loaded.about.clone(),
-                resident: core.is_resident(loaded),
-            };
-            all.iter().map(stand).collect()
+        let stand = |loaded: Arc<Loaded>| CircuitStanding {
+            name: loaded.name.clone(),
+            about: loaded.about.clone(),
+            resident: self.registry.is_resident(&loaded),
         };
-        self.ask(describe).unwrap_or_default()
+        self.registry.all().into_iter().map(stand).collect()
     }
 
     /// Submits a job and returns when it is accepted: from then on it is not lost.
@@ -241,7 +304,7 @@ impl Engine {
         let restored = Restored { unfinished, state };
         // The engine's thread decides whether the job waits, so that a circuit that becomes ready meanwhile
         // misses no job.
-        let now = self.ask(move |core| core.wait_for_circuit(restored)).flatten();
+        let now = self.ask_patiently(move |core| core.wait_for_circuit(restored)).flatten();
         if let (Some(restored), Some(circuit)) = (now, self.registry.get(&name)) {
             self.resume(circuit, restored);
         }
@@ -289,41 +352,59 @@ impl Engine {
         Ok(verdicts.into_iter().map(|verdict| verdict.map_err(refused)).collect())
     }
 
-    /// How it stands.
+    /// How it stands, or how it stood when its thread last answered (see [`Standing::age`]). Takes half a second at
+    /// most; nothing if the engine has ended.
     pub fn standing(&self) -> Option<Standing> {
-        self.ask(|core| Standing {
-            budget: core.budget(),
-            reserved: core.reserved(),
-            resident: core.resident,
-            peak_resident: core.peak_resident,
-            open_jobs: core.open_jobs(),
-            counters: core.counters,
-            stats: core.stats.clone(),
-            labels: core.labels.clone(),
-        })
-    }
-
-    /// Takes no more jobs and waits for those that are here, so long at most; the number that is
-    /// left.
-    pub fn drain(&self, patience: Duration) -> usize {
-        let until = Instant::now() + patience;
-        let _ = self.ask(Core::drain);
-        loop {
-            match self.ask(|core| core.open_jobs()) {
-                None | Some(0) => return 0,
-                Some(left) if Instant::now() >= until => return left,
-                Some(_) => std::thread::sleep(Duration::from_millis(5)),
-            }
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return None;
+        }
+        match self.ask_within(ANSWER, Standing::of) {
+            Ok(standing) => Some(standing),
+            Err(Unanswered::Stopped) => None,
+            Err(Unanswered::Unresponsive) => Some(self.pulse.last()),
         }
     }
 
-    /// The heart's beats so far: a number that stands still means that the process does.
+    /// Time since the engine's own thread last answered; about one heartbeat at most while all is well.
+    pub fn pulse_age(&self) -> Duration {
+        self.pulse.age()
+    }
+
+    /// Whether the engine's own thread answered within the last seconds. How busy its workers are does not matter.
+    pub fn is_responsive(&self) -> bool {
+        self.pulse.is_responsive()
+    }
+
+    /// Takes no more jobs and waits for those that are here, for `patience` at most. Returns the number that is
+    /// left, as last known.
+    pub fn drain(&self, patience: Duration) -> usize {
+        let until = Instant::now() + patience;
+        let _ = self.core.send(Message::Do(Box::new(Core::drain)));
+        loop {
+            let left = match self.ask_within(ANSWER, |core| core.open_jobs()) {
+                Ok(0) | Err(Unanswered::Stopped) => return 0,
+                Ok(left) => left,
+                Err(Unanswered::Unresponsive) => self.pulse.last().open_jobs,
+            };
+            if Instant::now() >= until {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Beats of the heartbeat's thread so far.
     pub fn beats(&self) -> u64 {
         self.heartbeat.as_ref().map_or(0, Heartbeat::beats)
     }
 
+    /// Begins to end it and does not wait: clients hear that it stops, and its threads end when it is dropped.
+    pub fn begin_shutdown(&self) {
+        let _ = self.core.send(Message::Stop);
+    }
+
     /// Ends it: runs are stopped, clients hear of it, threads end. Accepted jobs stay in the
-    /// journal.
+    /// journal. A thread that does not end is given up.
     pub fn shutdown(mut self) {
         self.stop();
     }
@@ -331,13 +412,39 @@ impl Engine {
     fn stop(&mut self) {
         let _ = self.core.send(Message::Stop);
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            let patience = if self.is_responsive() { ENDING } else { Duration::ZERO };
+            join_within(vec![thread], patience);
         }
         drop(self.heartbeat.take());
     }
 
-    /// Asks the engine's thread; nothing if it has ended.
-    fn ask<T: Send + 'static>(
+    /// Asks the engine's thread and waits a moment for the answer. Where somebody else waited in vain since its
+    /// last answer, it is not asked at all.
+    fn ask_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        what: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        if self.pulse.is_silent() {
+            return Err(Unanswered::Unresponsive);
+        }
+        let (answer, answered) = channel();
+        let work = move |core: &mut Core| {
+            let _ = answer.send(what(core));
+        };
+        self.core.send(Message::Do(Box::new(work))).map_err(|_| Unanswered::Stopped)?;
+        answered.recv_timeout(patience).map_err(|error| match error {
+            RecvTimeoutError::Disconnected => Unanswered::Stopped,
+            RecvTimeoutError::Timeout => {
+                self.pulse.set_silent();
+                Unanswered::Unresponsive
+            }
+        })
+    }
+
+    /// Has the engine's thread do something whose answer must not be lost, and waits for as long as that takes.
+    /// Nothing if the thread has ended.
+    fn ask_patiently<T: Send + 'static>(
         &self,
         what: impl FnOnce(&mut Core) -> T + Send + 'static,
     ) -> Option<T> {
@@ -347,6 +454,34 @@ impl Engine {
         };
         self.core.send(Message::Do(Box::new(work))).ok()?;
         answered.recv().ok()
+    }
+
+    /// Has the engine's thread change something, and waits for it as long as the thread is responsive. What was
+    /// given up and not begun is not done later.
+    fn ask<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        let (answer, answered) = channel();
+        let wanted = Arc::new(AtomicBool::new(true));
+        let still = wanted.clone();
+        let work = move |core: &mut Core| {
+            if still.swap(false, Ordering::Relaxed) {
+                let _ = answer.send(what(core));
+            }
+        };
+        self.core.send(Message::Do(Box::new(work))).map_err(|_| Unanswered::Stopped)?;
+        loop {
+            match answered.recv_timeout(ANSWER) {
+                Ok(done) => return Ok(done),
+                Err(RecvTimeoutError::Disconnected) => return Err(Unanswered::Stopped),
+                Err(RecvTimeoutError::Timeout) if self.is_responsive() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    wanted.store(false, Ordering::Relaxed);
+                    return Err(Unanswered::Unresponsive);
+                }
+            }
+        }
     }
 }
 

@@ -1,8 +1,11 @@
-//! A thread of its own that measures, whatever provers do with the others: a heartbeat that shares
-//! a pool with the work stops when the work is heaviest, and is taken for death.
+//! A thread of its own that measures memory and asks the engine's thread for an answer, whatever provers do with the
+//! others: a heartbeat that shares a pool with the work stops when the work is heaviest, and is taken for a fault.
 
+use crate::core::Core;
+use crate::engine::Standing;
 use crate::memory;
 use crate::message::Message;
+use crate::pulse::Pulse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -16,11 +19,12 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Beats at that pace, and tells the engine what the process holds beyond `base`.
+    /// Beats at that pace: tells the engine what the process holds beyond `base`, and has it answer.
     pub(crate) fn start(
         pace: Duration,
         base: u64,
         core: Sender<Message>,
+        pulse: Arc<Pulse>,
     ) -> std::io::Result<Heartbeat> {
         let beats = Arc::new(AtomicU64::new(0));
         let (end, ended) = channel();
@@ -28,9 +32,15 @@ impl Heartbeat {
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(pace) {
                 counted.fetch_add(1, Ordering::Relaxed);
+                if !pulse.ask() {
+                    continue;
+                }
                 if let Some(resident) = memory::resident() {
                     let _ = core.send(Message::Resident(resident.saturating_sub(base)));
                 }
+                let pulse = pulse.clone();
+                let answer = move |core: &mut Core| pulse.answer(Standing::of(core));
+                let _ = core.send(Message::Do(Box::new(answer)));
             }
         })?;
         Ok(Heartbeat { beats, end: Some(end), thread: Some(thread) })

@@ -73,7 +73,8 @@ pub struct JournalError(pub String);
 pub struct Receipt(Option<Box<dyn FnOnce(bool) + Send>>);
 
 impl Receipt {
-    pub(crate) fn new(answer: impl FnOnce(bool) + Send + 'static) -> Receipt {
+    /// One that calls `answer` once, with whether the record is durable.
+    pub fn new(answer: impl FnOnce(bool) + Send + 'static) -> Receipt {
         Receipt(Some(Box::new(answer)))
     }
 

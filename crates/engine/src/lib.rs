@@ -22,6 +22,7 @@
 
 mod backend;
 mod catalog;
+mod cgroup;
 mod circuits;
 mod config;
 mod core;
@@ -36,6 +37,7 @@ pub mod memory;
 mod message;
 mod metrics;
 pub mod modelled;
+mod pulse;
 mod stop;
 mod sync;
 pub mod worker;

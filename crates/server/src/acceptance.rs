@@ -20,9 +20,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::auth::Caller;
 use crate::callbacks;
 use crate::circuits;
+use crate::events;
 use crate::jobs::row_of;
 use crate::problem::{Problem, Reason};
-use crate::quotas::Place;
 use crate::state::{App, OpenJob};
 
 /// A job that a client wants.
@@ -45,6 +45,16 @@ const KEY_BYTES: usize = 256;
 /// Accepts a job and returns its id, once the job is durable. The same idempotency key with the same
 /// input returns the same id.
 pub(crate) async fn submit(
+    app: &Arc<App>,
+    caller: &Caller,
+    request: SubmitRequest,
+) -> Result<String, Problem> {
+    let circuit = request.circuit.clone();
+    let submitted = submit_unlogged(app, caller, request).await;
+    submitted.inspect_err(|problem| events::refused(Some(caller), Some(&circuit), problem))
+}
+
+async fn submit_unlogged(
     app: &Arc<App>,
     caller: &Caller,
     request: SubmitRequest,
@@ -147,7 +157,7 @@ pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Resu
     .await
 }
 
-/// Takes a place, submits, and waits until the job is durable.
+/// Counts the job, submits it, and waits until the job is durable.
 async fn accept(
     app: &Arc<App>,
     submission: Submission,
@@ -158,12 +168,16 @@ async fn accept(
         app.refused.fetch_add(1, Ordering::Relaxed);
         problem
     };
+    if app.stopping.load(Ordering::Relaxed) {
+        return Err(stopping());
+    }
     let (limits, class) = (app.config().limits, submission.class);
-    let place = app.quotas.enter(&limits, &submission.tenant, &submission.circuit, class);
-    let place = place.map_err(refused)?;
+    let admission = app.quotas.enter(&limits, &submission.tenant, &submission.circuit, class);
+    let admission = admission.map_err(refused)?;
     let submission = Submission { reference: Some(public.as_str().into()), ..submission };
     let (tenant, circuit) = (submission.tenant.clone(), submission.circuit.clone());
     let callback = submission.callback.is_some();
+    let about = events::About::of(&submission);
     let engine = app.clone();
     // Planning parses the input, which takes a while for a large one.
     let begun = tokio::task::spawn_blocking(move || engine.engine.begin(submission)).await;
@@ -172,14 +186,21 @@ async fn accept(
         JobError::UnknownCircuit(name) => circuits::missing(app, &name),
         error => error.into(),
     })?;
-    let job = OpenJob { id: public.clone(), tenant, circuit, handle, callback, place, memory };
+    let job = OpenJob { id: public.clone(), tenant, circuit, handle, callback, admission, memory };
     let job = enter(app, job);
     if let Err(error) = job.handle.admitted().await {
         app.leave(&job);
         return Err(refused(error.into()));
     }
+    events::accepted(&public, &about);
+    events::follow_stages(&public, &job);
     tokio::spawn(follow(app.clone(), job));
     Ok(public)
+}
+
+/// The answer to a request that would begin new work now.
+pub(crate) fn stopping() -> Problem {
+    Problem::new(Reason::Stopping, "the service is stopping and takes no new work; come back later")
 }
 
 /// Makes a job findable by its id.
@@ -192,12 +213,8 @@ fn enter(app: &App, job: OpenJob) -> Arc<OpenJob> {
 /// Keeps an accepted job of an earlier run findable until it has ended.
 pub(crate) fn enter_accepted(app: &Arc<App>, job: OpenJob) {
     let job = enter(app, job);
+    events::follow_stages(&job.id, &job);
     tokio::spawn(follow(app.clone(), job));
-}
-
-/// A place for a job that was accepted before; it goes on whether there is room for more or not.
-pub(crate) fn place_of_accepted(app: &App, submission: &Submission) -> Place {
-    app.quotas.enter_accepted(&submission.tenant, &submission.circuit)
 }
 
 /// Waits for a job's end and does what follows from it.
@@ -205,6 +222,7 @@ async fn follow(app: Arc<App>, job: Arc<OpenJob>) {
     let began = Instant::now();
     let end = job.handle.finished().await;
     app.metrics.ended(&job.circuit, began.elapsed(), &end);
+    events::ended(&job.id, &job.circuit, began.elapsed(), &end);
     // A job that ended because the service stops is still accepted in the journal.
     app.leave(&job);
     let (callback, id) = (job.callback, job.id.clone());

@@ -212,6 +212,8 @@ pub(crate) struct Status {
     pub(crate) version: &'static str,
     pub(crate) uptime_seconds: u64,
     pub(crate) stopping: bool,
+    /// How old the figures of memory, jobs and counters are; zero unless the engine does not answer.
+    pub(crate) age_seconds: f64,
     pub(crate) memory: Memory,
     pub(crate) jobs: JobCounts,
     /// What the engine counted since it began, by name.
@@ -226,7 +228,7 @@ pub(crate) struct Memory {
     pub(crate) budget: u64,
     /// By the ledger.
     pub(crate) reserved: u64,
-    /// By the operating system.
+    /// By the operating system, beyond what the process held when it began.
     pub(crate) resident: u64,
     /// The second less the first.
     pub(crate) drift: i64,
@@ -257,6 +259,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: app.began.elapsed().as_secs(),
             stopping: app.stopping.load(Ordering::Relaxed),
+            age_seconds: standing.age.as_secs_f64(),
             memory: Memory {
                 budget: standing.budget,
                 reserved: standing.reserved,

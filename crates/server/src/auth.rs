@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use athanor_engine::Class;
 
+use crate::events;
 use crate::problem::{Problem, Reason};
 
 /// What a token may do; each role may do what those before it may.
@@ -89,8 +90,20 @@ impl Caller {
         Ok(Caller { tenant: known.tenant.clone(), role: known.role, class })
     }
 
+    /// From a request's `Authorization`, if they may do what the role may.
+    pub(crate) fn with(
+        tokens: &[Token],
+        authorization: Option<&str>,
+        role: Role,
+    ) -> Result<Caller, Problem> {
+        let caller = Caller::of(tokens, authorization)
+            .inspect_err(|problem| events::refused(None, None, problem))?;
+        caller.may(role).inspect_err(|problem| events::refused(Some(&caller), None, problem))?;
+        Ok(caller)
+    }
+
     /// Whether they may do what the role may.
-    pub(crate) fn may(&self, role: Role) -> Result<(), Problem> {
+    fn may(&self, role: Role) -> Result<(), Problem> {
         match self.role >= role {
             true => Ok(()),
             false => {

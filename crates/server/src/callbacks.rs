@@ -13,6 +13,7 @@ use reqwest::{Client, Url, redirect::Policy};
 use tracing::warn;
 
 use crate::answers::Job;
+use crate::events;
 use crate::problem::{Problem, Reason};
 use crate::state::App;
 
@@ -110,6 +111,9 @@ async fn tell(app: Arc<App>, row: JobRow) {
             let Some(seconds) = wait else { break };
             tokio::time::sleep(Duration::from_secs(*seconds)).await;
         }
+    }
+    if state == CallbackState::GivenUp {
+        events::callback_given_up(&row.public, &callback.url);
     }
     if let Err(error) = app.store.set_callback(&row.public, state).await {
         warn!(job = row.public, %error, "the callback may be sent again");

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use athanor_engine::{Catalog, JobError, LoadError, Refusal};
+use serde::Serialize;
 use tracing::{info, warn};
 
+use crate::acceptance;
 use crate::answers::Circuit;
 use crate::config::{Config, ConfigError};
+use crate::events;
 use crate::problem::{Problem, Reason};
 use crate::state::{App, Loading};
 
@@ -92,6 +95,9 @@ pub(crate) fn load(app: &Arc<App>, name: &str) -> Result<Circuit, Problem> {
     app.catalog
         .manifest(name)
         .map_err(|error| Problem::new(Reason::CircuitNotFound, error.to_string()))?;
+    if app.stopping.load(Ordering::Relaxed) {
+        return Err(acceptance::stopping());
+    }
     if !app.engine.circuits().iter().any(|circuit| circuit.name == name) {
         begin_load(app, name.to_owned());
     }
@@ -105,14 +111,17 @@ pub(crate) fn begin_load(app: &Arc<App>, name: String) {
     }
     let app = app.clone();
     tokio::spawn(async move {
+        let began = Instant::now();
         let loaded = load_until_settled(&app, &name).await;
         let mut loading = app.loading();
         match loaded {
-            Ok(()) => _ = loading.remove(&name),
+            Ok(()) => {
+                events::circuit_loaded(&name, began.elapsed());
+                loading.remove(&name);
+            }
             Err(error) => {
-                let why = error.to_string();
-                warn!(circuit = name, why, "circuit could not be loaded");
-                loading.insert(name, Loading::Failed(why));
+                events::circuit_failed(&name, began.elapsed(), &error);
+                loading.insert(name, Loading::Failed(error.to_string()));
             }
         }
     });
@@ -158,7 +167,46 @@ pub(crate) fn unload(app: &App, name: &str) -> Result<Circuit, Problem> {
         let message = format!("circuit {name:?} is loading: unload it when it is ready");
         return Err(Problem::new(Reason::WrongState, message));
     }
-    app.engine.unload(name).map_err(|_| unknown(name))?;
+    // The engine's thread is waited for: other requests go on elsewhere.
+    tokio::task::block_in_place(|| app.engine.unload(name)).map_err(|error| match error {
+        LoadError::Unknown(_) => unknown(name),
+        error => Problem::new(Reason::Internal, error.to_string()),
+    })?;
+    events::circuit_unloaded(name);
     app.loading().remove(name);
     one(app, name)
+}
+
+/// Circuits that the service should have and has not, by name.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct NotReady {
+    pub(crate) loading: Vec<String>,
+    pub(crate) failed: Vec<String>,
+    /// Whether one of those that failed is required: `preload` names it.
+    #[serde(skip)]
+    required_failed: bool,
+}
+
+impl NotReady {
+    /// Whether every required circuit is ready.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.loading.is_empty() && !self.required_failed
+    }
+}
+
+/// What is not ready. One that failed is required only if the configuration names it.
+pub(crate) fn not_ready(app: &App) -> NotReady {
+    let config = app.config();
+    let required = config.preload.as_deref().unwrap_or_default();
+    let mut found = NotReady { loading: Vec::new(), failed: Vec::new(), required_failed: false };
+    for (name, state) in app.loading().iter() {
+        match state {
+            Loading::Running => found.loading.push(name.clone()),
+            Loading::Failed(_) => {
+                found.required_failed |= required.contains(name);
+                found.failed.push(name.clone());
+            }
+        }
+    }
+    found
 }

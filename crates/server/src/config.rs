@@ -1,13 +1,18 @@
 //! The service's configuration: a TOML file, and what goes over it.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::auth::Token;
 
 /// Everything that can be chosen. Unknown keys are errors.
+///
+/// A reload (SIGHUP) puts new `tokens`, certificates (`tls.certificate`, `tls.key`), `log.filter` and those
+/// `limits` into force that say so; other changes take a restart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
@@ -21,6 +26,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// A Unix socket to listen at besides, for this user alone.
     pub socket: Option<PathBuf>,
+    /// An address to answer health and metrics at besides, in plain HTTP and without tokens, by threads of
+    /// its own: whoever reaches it sees the metrics.
+    pub listen_health: Option<SocketAddr>,
     /// Speak TLS on the port.
     pub tls: Option<Tls>,
     /// Listen beyond this machine without tokens: anybody who reaches the port may prove.
@@ -45,6 +53,47 @@ pub struct Config {
     pub callbacks: Vec<String>,
     /// Limits.
     pub limits: Limits,
+    /// The log on standard error.
+    pub log: Log,
+}
+
+/// What the log holds, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Log {
+    /// `text`, or `json` for one object a line.
+    pub format: LogFormat,
+    /// Levels by target, such as `info,athanor_server::jobs=debug`; changes at a reload. Libraries other than
+    /// our own are heard up to `info`: their details may hold headers, and so tokens.
+    pub filter: String,
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl std::str::FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<LogFormat, String> {
+        match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(format!("{text:?} is not a log format: use text or json")),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { format: LogFormat::Text, filter: "info".into() }
+    }
 }
 
 /// Where the service's certificate lies.
@@ -57,11 +106,11 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// Limits, each with a name and a default.
+/// Limits, each with a name and a default. Those that do not change at a reload change at a restart.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
-    /// Largest request body, decompressed, in bytes. What C1 says of a sector of 32 GiB is 68 MB.
+    /// Largest request body, decompressed, in bytes. Changes at a reload. What C1 says of a sector of 32 GiB is 68 MB.
     pub body_bytes: usize,
     /// Most memory for inputs that arrive or wait with their jobs, in MiB; none for an eighth of the
     /// whole. Twice as much is set aside of the memory for proofs, for inputs are parsed.
@@ -69,25 +118,37 @@ pub struct Limits {
     /// Longest time for a handshake or a request's headers to come, and for a connection to stay
     /// silent between requests, in seconds.
     pub header_seconds: u64,
-    /// Longest time for a request's body to come, in seconds.
+    /// Longest time for a request's body to come, in seconds. Changes at a reload.
     pub body_seconds: u64,
-    /// Most connections at once.
+    /// Longest time for a connection on which the service works on no request, in seconds, even if it
+    /// answers pings.
+    pub idle_seconds: u64,
+    /// Most connections with a request under way. Fewer where the limit on open files (which is raised
+    /// as far as it goes) leaves no room for them; the log says so.
     pub connections: usize,
+    /// How many more may be open. When all are, the one that has been silent longest is closed for the
+    /// newest. While `connections` have requests under way, others get answers about health and metrics, and
+    /// half of these serve tokens whose highest class is critical; anything else is refused as busy.
+    pub connections_reserved: usize,
+    /// Most connections with a request under way of one client: an address (a /64 network of IPv6), or
+    /// a user at the Unix socket. None for half of `connections`, and no limit for clients on this
+    /// machine, where a reverse proxy stands for many.
+    pub connections_per_client: Option<usize>,
     /// Most jobs accepted and not ended, of all tenants.
     pub jobs: usize,
     /// How many critical ones are taken beyond that.
     pub jobs_critical: usize,
-    /// Most of one tenant.
+    /// Most of one tenant. Changes at a reload.
     pub jobs_per_tenant: usize,
-    /// Most of one circuit.
+    /// Most of one circuit. Changes at a reload.
     pub jobs_per_circuit: usize,
-    /// Longest wait for a proof in one request, in seconds.
+    /// Longest wait for a proof in one request, in seconds. Changes at a reload.
     pub wait_seconds: u64,
-    /// How long ended jobs are kept, in seconds.
+    /// How long ended jobs are kept, in seconds. Changes at a reload.
     pub keep_seconds: u64,
-    /// How many ended jobs are kept.
+    /// How many ended jobs are kept. Changes at a reload.
     pub keep_jobs: u32,
-    /// How long to wait for running jobs when told to stop, in seconds.
+    /// How long to wait for running jobs when told to stop, in seconds. Changes at a reload.
     pub drain_seconds: u64,
 }
 
@@ -99,6 +160,7 @@ impl Default for Config {
             data: "athanor-data".into(),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8780),
             socket: None,
+            listen_health: None,
             tls: None,
             allow_open: false,
             allow_plain: false,
@@ -110,6 +172,7 @@ impl Default for Config {
             keep_inputs: false,
             callbacks: Vec::new(),
             limits: Limits::default(),
+            log: Log::default(),
         }
     }
 }
@@ -121,7 +184,10 @@ impl Default for Limits {
             inputs_mib: None,
             header_seconds: 15,
             body_seconds: 60,
+            idle_seconds: 75,
             connections: 4096,
+            connections_reserved: 64,
+            connections_per_client: None,
             jobs: 10_000,
             jobs_critical: 100,
             jobs_per_tenant: 5_000,
@@ -166,6 +232,42 @@ pub enum ConfigError {
          `key`, listen on 127.0.0.1, or say allow-plain = true if something else encrypts"
     )]
     Plain(SocketAddr),
+    /// A reload would open the service to everybody; a file that was cut short does that by mistake.
+    #[error("there are no tokens any more: restart the service if everybody may prove")]
+    LastToken,
+}
+
+/// Settings that change at a reload.
+const RENEWED: [&str; 12] = [
+    "limits.body-bytes",
+    "limits.body-seconds",
+    "limits.drain-seconds",
+    "limits.jobs-per-circuit",
+    "limits.jobs-per-tenant",
+    "limits.keep-jobs",
+    "limits.keep-seconds",
+    "limits.wait-seconds",
+    "log.filter",
+    "tls.certificate",
+    "tls.key",
+    "tokens",
+];
+
+/// Puts what may change at a reload from `new` into `old`; adds the other settings that differ to `kept`.
+fn renew(old: &mut Table, new: &Table, path: &str, kept: &mut Vec<String>) {
+    let names: BTreeSet<String> = old.keys().chain(new.keys()).cloned().collect();
+    for name in names {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match (old.get_mut(&name), new.get(&name)) {
+            (Some(Value::Table(old)), Some(Value::Table(new))) => renew(old, new, &path, kept),
+            (before, after) if before.as_deref() == after => {}
+            (_, after) if RENEWED.contains(&&*path) => match after {
+                Some(after) => _ = old.insert(name, after.clone()),
+                None => _ = old.remove(&name),
+            },
+            _ => kept.push(path),
+        }
+    }
 }
 
 impl Config {
@@ -178,7 +280,8 @@ impl Config {
             .map_err(|error| ConfigError::Malformed { place, why: error.to_string() })
     }
 
-    /// Puts the environment over it, by the names that users of the Midnight proving skills know.
+    /// Puts the environment over it: `ATHANOR_LOG`, and the names that users of the Midnight proving skills
+    /// know.
     pub fn with_environment(
         mut self,
         get: impl Fn(&str) -> Option<String>,
@@ -205,6 +308,9 @@ impl Config {
         if let Some(text) = given("CIRCUIT_KEYS_PATH") {
             self.circuits = text.into();
         }
+        if let Some(text) = given("ATHANOR_LOG") {
+            self.log.filter = text;
+        }
         Ok(self)
     }
 
@@ -229,7 +335,29 @@ impl Config {
         if self.threads == Some(0) {
             return Err(wrong("threads must be at least 1".into()));
         }
+        let Limits { connections, connections_per_client, idle_seconds, .. } = self.limits;
+        for (name, value) in [
+            ("connections", connections),
+            ("connections-per-client", connections_per_client.unwrap_or(1)),
+            ("idle-seconds", usize::from(idle_seconds > 0)),
+        ] {
+            if value == 0 {
+                return Err(wrong(format!("limits.{name} must be at least 1")));
+            }
+        }
         Ok(())
+    }
+
+    /// This one with the settings of `new` that may change while the service runs, and the names of
+    /// those that differ and may not.
+    pub(crate) fn renewed(&self, new: &Config) -> Result<(Config, Vec<String>), ConfigError> {
+        let wrong = |why: String| ConfigError::Malformed { place: "configuration".into(), why };
+        let mut old = Table::try_from(self).map_err(|error| wrong(error.to_string()))?;
+        let new = Table::try_from(new).map_err(|error| wrong(error.to_string()))?;
+        let mut kept = Vec::new();
+        renew(&mut old, &new, "", &mut kept);
+        let config = old.try_into().map_err(|error| wrong(error.to_string()))?;
+        Ok((config, kept))
     }
 
     /// As TOML, without secrets.
@@ -288,5 +416,40 @@ mod tests {
         assert!(matches!(config.check(), Err(ConfigError::Plain(_))));
         config.allow_plain = true;
         config.check().unwrap();
+    }
+
+    #[test]
+    fn a_reload_changes_what_may_change_and_names_the_rest() {
+        let token = |tenant: &str| {
+            format!(
+                "[[tokens]]\ntenant = {tenant:?}\nblake3 = '{}'\nrole = 'read'\n",
+                "0".repeat(64)
+            )
+        };
+        let read = |head: &str, rest: &str| -> Config {
+            toml::from_str(&format!("{head}\n{}{rest}", token("a"))).unwrap()
+        };
+        let tls = "[tls]\ncertificate = 'a'\nkey = 'b'\n";
+        let old = read("data = 'here'", tls);
+        let same = old.renewed(&old).unwrap();
+        assert_eq!((same.0.to_toml(), same.1.len()), (old.to_toml(), 0));
+
+        let new = "[limits]\nbody-bytes = 7\nbody-seconds = 7\ndrain-seconds = 7\njobs-per-circuit = 7\n\
+                   jobs-per-tenant = 7\nkeep-jobs = 7\nkeep-seconds = 7\nwait-seconds = 7\njobs = 7\n\
+                   [log]\nfilter = 'debug'\nformat = 'json'\n[tls]\ncertificate = 'c'\nkey = 'd'\n";
+        let new = read("data = 'there'\nthreads = 3", &(token("b") + new));
+        let (config, kept) = old.renewed(&new).unwrap();
+        assert_eq!(kept, ["data", "limits.jobs", "log.format", "threads"]);
+        // What is in force is the new one but for the settings that were named.
+        let mut wanted = new.clone();
+        wanted.data = old.data.clone();
+        wanted.threads = old.threads;
+        wanted.limits.jobs = old.limits.jobs;
+        wanted.log.format = old.log.format;
+        assert_eq!(config.to_toml(), wanted.to_toml());
+        assert_eq!(config.tokens.len(), 2);
+        // Whether the port speaks TLS at all does not change.
+        let (config, kept) = old.renewed(&read("data = 'here'", "")).unwrap();
+        assert_eq!((config.tls.is_some(), kept), (true, vec!["tls".to_owned()]));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use athanor_engine::{Input, JobError, Status};
+use athanor_engine::{Input, JobError, Journal, Outcome, Receipt, Record, Status};
 use athanor_store::{JobRow, JobState, Page};
 use futures_util::Stream;
 use serde_json::value::RawValue;
@@ -122,7 +122,7 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 /// Cancels a job and waits until that is recorded.
 pub(crate) async fn cancel(app: &App, caller: &Caller, public: &str) -> Result<(), Problem> {
     let Some(job) = app.open_job(&caller.tenant, public) else {
-        return cancel_closed(&row_of(app, caller, public).await?);
+        return cancel_closed(app, row_of(app, caller, public).await?).await;
     };
     job.handle.cancel();
     match tokio::time::timeout(CANCEL_PATIENCE, job.handle.finished()).await {
@@ -137,11 +137,28 @@ pub(crate) async fn cancel(app: &App, caller: &Caller, public: &str) -> Result<(
     }
 }
 
-/// The answer for a job that is not open.
-fn cancel_closed(row: &JobRow) -> Result<(), Problem> {
+/// Cancels a job that is not open: it has ended, or its input cannot be read and it waits in the
+/// journal alone.
+async fn cancel_closed(app: &App, row: JobRow) -> Result<(), Problem> {
+    let row = match row.state {
+        JobState::Accepted => cancel_in_journal(app, row).await?,
+        _ => row,
+    };
     if row.state == JobState::Cancelled {
         return Ok(());
     }
     let message = format!("the job is {}: nothing to cancel", row.state.name());
     Err(Problem::new(Reason::WrongState, message))
+}
+
+/// Records the end of an accepted job; the journal leaves one that has ended meanwhile as it is.
+async fn cancel_in_journal(app: &App, row: JobRow) -> Result<JobRow, Problem> {
+    let (told, recorded) = tokio::sync::oneshot::channel();
+    let receipt = Receipt::new(move |durable| _ = told.send(durable));
+    let (job, outcome) = (row.number, Outcome::Cancelled);
+    app.store.record(Record::Ended { job, outcome, failure: None, result: None }, receipt);
+    match recorded.await {
+        Ok(true) => Ok(app.store.job(&row.public).await?.unwrap_or(row)),
+        _ => Err(Problem::new(Reason::Storage, "the cancellation could not be recorded")),
+    }
 }

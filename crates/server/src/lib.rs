@@ -14,11 +14,19 @@
 //! - `grpc`: the same jobs and verbs as gRPC, on the same port.
 //! - `listen`: sockets, TLS, and what a connection may take.
 //! - `opening`: a connection's first bytes, within a time.
+//! - `places`: which connections may stay; `connections`: their tasks and figures; `gate`: what each may
+//!   ask.
+//! - `probes`: a listener of its own for health and metrics.
 //! - `problem`: every failure as one enum, told as RFC 9457 and as gRPC status.
 //! - `notify`: what systemd is told.
+//! - `readiness`: whether it lives and can serve.
+//! - `machine`: what the service takes of this machine, and whether it is enough.
 //! - `resume`: jobs of the run before go on.
+//! - `unreadable`: jobs whose input cannot be read now wait for it.
 //! - `retention`: ended jobs are forgotten.
-//! - `signals`: what ends the service.
+//! - `signals`: what ends the service, and what has it read its configuration again.
+//! - `reload`: what changes while the service runs.
+//! - `events`: what the log says of jobs, circuits and requests.
 //! - `callbacks`: telling a client's own server that its job has ended.
 //!
 //! The engine's threads and the network's are apart: a busy prover delays no health check.
@@ -29,29 +37,40 @@ mod auth;
 mod callbacks;
 mod circuits;
 mod config;
+mod connections;
+mod events;
+mod gate;
 mod grpc;
 mod jobs;
 mod listen;
 mod locks;
+mod machine;
 mod metrics;
 mod notify;
 mod opening;
+mod places;
+mod probes;
 mod problem;
 mod quotas;
+mod readiness;
+mod reload;
 mod resume;
 mod retention;
 mod routes;
 mod run;
 mod signals;
 mod state;
+mod unreadable;
 mod upload;
 #[cfg(test)]
 mod vanish_tests;
 mod verify;
 
 pub use auth::{Role, Token};
-pub use config::{Config, ConfigError, Limits, Tls};
+pub use config::{Config, ConfigError, Limits, Log, LogFormat, Tls};
 pub use grpc::proto;
+pub use machine::NoCircuitFits;
 pub use problem::{Problem, Reason};
+pub use reload::Reload;
 pub use routes::openapi;
-pub use run::{ServeError, serve};
+pub use run::{ServeError, read_key, serve};

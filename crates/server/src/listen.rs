@@ -1,10 +1,15 @@
 //! Where clients come in: the port, with or without TLS, and a Unix socket; and what a connection
 //! may take.
+//!
+//! Connections are accepted as fast as they come, whatever the others do; which of them stay and what
+//! they may ask is decided in `places`.
 
+use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,12 +20,20 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{ConfigError, Limits, Tls};
+use crate::config::{ConfigError, Tls};
+use crate::connections::{Connections, Place};
+use crate::gate::Gate;
 use crate::opening::Opening;
+use crate::places::Client;
+use crate::state::App;
+
+/// Connections that the system completes before they are accepted; it may cut this down
+/// (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 128;
@@ -29,23 +42,14 @@ const STREAMS: u32 = 128;
 /// stays as large as the largest body that ever came: two thousand such hold half a gigabyte.
 const BUFFER: usize = 32 << 10;
 
-/// What connections share: how many there may be, and how long a client may be silent.
-#[derive(Clone)]
-pub(crate) struct Bounds {
-    places: Arc<Semaphore>,
-    silence: Duration,
-}
+/// Streams that a client may reset before they were looked at.
+const PENDING_RESETS: usize = 20;
 
-impl Bounds {
-    pub(crate) fn of(limits: &Limits) -> Bounds {
-        let places = Arc::new(Semaphore::new(limits.connections));
-        Bounds { places, silence: Duration::from_secs(limits.header_seconds) }
-    }
+/// Bytes of answers that a stream of HTTP/2 may keep ready.
+const SEND_BUFFER: usize = 64 << 10;
 
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().acquire_owned().await.ok()
-    }
-}
+/// Time that a connection which is closed has to send what it has begun.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A Unix socket that is removed when it is done with.
 pub(crate) struct Socket {
@@ -75,7 +79,9 @@ impl Socket {
             }
             Err(_) => {}
         }
-        let listener = UnixListener::bind(path)?;
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(path)?;
+        let listener = socket.listen(BACKLOG)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         Ok(Socket { listener, path: path.to_owned() })
     }
@@ -107,63 +113,118 @@ pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Takes connections from the port, so many at a time.
-pub(crate) async fn tcp(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    bounds: Bounds,
+/// The certificate that new connections are shown; it can be replaced.
+pub(crate) struct Certificates(RwLock<TlsAcceptor>);
+
+impl Certificates {
+    pub(crate) fn new(acceptor: TlsAcceptor) -> Certificates {
+        Certificates(RwLock::new(acceptor))
+    }
+
+    pub(crate) fn replace(&self, acceptor: TlsAcceptor) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Listens at an address.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A port that a service which just ended used can be had again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// A listener that says who a connection is counted for.
+pub(crate) trait Listener: Send + Sync {
+    /// What a connection is.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Client)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<(TcpStream, Client)> {
+        let (stream, peer) = self.accept().await?;
+        let _ = stream.set_nodelay(true);
+        Ok((stream, Client::at(peer.ip())))
+    }
+}
+
+impl Listener for Socket {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<(UnixStream, Client)> {
+        let (stream, _) = self.listener.accept().await?;
+        let user = stream.peer_cred()?.uid();
+        Ok((stream, Client::User(user)))
+    }
+}
+
+/// What answers the connections of a listener.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    pub(crate) app: Arc<App>,
+    pub(crate) router: Router,
+    pub(crate) connections: Arc<Connections>,
+    /// Turns true when the service closes.
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+/// Takes connections, as fast as they come.
+pub(crate) async fn accept(
+    listener: impl Listener,
+    tls: Option<Arc<Certificates>>,
+    serving: Serving,
 ) {
     loop {
-        let Some(place) = bounds.place().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            pause().await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let (router, tls, silence) = (router.clone(), tls.clone(), bounds.silence);
-        tokio::spawn(async move {
-            match tls {
-                None => connection(stream, router, silence).await,
-                Some(tls) => {
-                    let shaken = tokio::time::timeout(silence, tls.accept(stream)).await;
-                    if let Ok(Ok(stream)) = shaken {
-                        connection(stream, router, silence).await;
-                    }
+        match listener.next().await {
+            Ok((stream, client)) => {
+                if let Some(place) = serving.connections.enter(client) {
+                    let tls = tls.as_deref().map(Certificates::acceptor);
+                    tokio::spawn(serve(stream, tls, serving.clone(), place));
                 }
             }
-            drop(place);
-        });
+            Err(error) => {
+                use rustix::io::Errno;
+                let errno = Errno::from_io_error(&error);
+                if matches!(errno, Some(Errno::MFILE | Errno::NFILE)) {
+                    serving.connections.evict();
+                }
+                // The one that was told to close needs a moment.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
     }
 }
 
-/// The same from the Unix socket.
-pub(crate) async fn unix(socket: Socket, router: Router, bounds: Bounds) {
-    loop {
-        let Some(place) = bounds.place().await else { return };
-        let Ok((stream, _)) = socket.listener.accept().await else {
-            pause().await;
-            continue;
-        };
-        let (router, silence) = (router.clone(), bounds.silence);
-        tokio::spawn(async move {
-            connection(stream, router, silence).await;
-            drop(place);
-        });
+/// Serves one connection until it ends or its place is taken.
+async fn serve<S>(stream: S, tls: Option<TlsAcceptor>, serving: Serving, mut place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Some(tls) = tls else { return connection(stream, serving, place).await };
+    let silence = serving.connections.header_time();
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(silence, tls.accept(stream)) => shaken,
+        _ = &mut place.closed => return,
+    };
+    if let Ok(Ok(stream)) = shaken {
+        connection(stream, serving, place).await;
     }
 }
 
-/// Out of file descriptors: those that are open will close.
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(50)).await;
-}
-
-/// Serves one connection, whichever version of HTTP it speaks.
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    silence: Duration,
-) {
+fn builder(silence: Duration) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // A client that sends its headers byte by byte holds a place for so long and no longer.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(silence).max_buf_size(BUFFER);
@@ -173,7 +234,46 @@ async fn connection(
         // A client that is gone is found out by asking.
         .keep_alive_interval(2 * silence)
         .keep_alive_timeout(silence)
-        .max_concurrent_streams(STREAMS);
-    let service = TowerToHyperService::new(router);
-    let _ = builder.serve_connection(TokioIo::new(Opening::new(stream, silence)), service).await;
+        .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_header_list_size(BUFFER as u32)
+        .max_send_buf_size(SEND_BUFFER);
+    builder
+}
+
+/// Resolves when the service closes.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+/// Serves one connection, whichever version of HTTP it speaks.
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    serving: Serving,
+    mut place: Place,
+) {
+    let Serving { app, router, connections, mut closing } = serving;
+    let (silence, id) = (connections.header_time(), place.id);
+    let service = Gate { app, router, connections: connections.clone(), connection: id };
+    let touched = connections.clone();
+    let taken = move || touched.touch(id);
+    let stream = TokioIo::new(Opening::new(stream, silence, taken));
+    let builder = builder(silence);
+    let served = builder.serve_connection(stream, TowerToHyperService::new(service));
+    let mut served = std::pin::pin!(served);
+    tokio::select! {
+        _ = served.as_mut() => return,
+        _ = &mut place.closed => {}
+        // The requests that are here are answered, and no more are taken.
+        () = closed(&mut closing) => {
+            served.as_mut().graceful_shutdown();
+            let _ = served.await;
+            return;
+        }
+    }
+    // What has been begun is still sent, and HTTP/2 says goodbye.
+    if let Some(_lingers) = connections.linger() {
+        served.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(LINGER, served).await;
+    }
 }

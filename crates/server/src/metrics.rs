@@ -63,9 +63,14 @@ impl Metrics {
 /// All metrics as text.
 pub(crate) fn render(app: &App) -> String {
     let mut out = Text(String::new());
+    // The skills' name: the memory of the whole process.
+    if let Some(resident) = athanor_engine::memory::resident() {
+        out.one("prover_memory_usage_bytes", "gauge", resident);
+    }
     if let Some(standing) = app.engine.standing() {
         let gauge = "gauge";
-        out.one("prover_memory_usage_bytes", gauge, standing.resident);
+        out.one("athanor_engine_status_age_seconds", gauge, standing.age.as_secs_f64());
+        out.one("athanor_memory_resident_bytes", gauge, standing.resident);
         out.one("athanor_memory_budget_bytes", gauge, standing.budget);
         out.one("athanor_memory_reserved_bytes", gauge, standing.reserved);
         out.one("athanor_memory_drift_bytes", gauge, standing.drift());
@@ -90,7 +95,10 @@ pub(crate) fn render(app: &App) -> String {
     }
     let refused = app.refused.load(std::sync::atomic::Ordering::Relaxed);
     out.one("athanor_admission_rejected_total", "counter", refused);
+    let unreadable = app.unreadable.load(std::sync::atomic::Ordering::Relaxed);
+    out.one("athanor_inputs_unreadable", "gauge", unreadable);
     out.one("athanor_uptime_seconds", "gauge", app.began.elapsed().as_secs());
+    out.0.push_str(&app.connections.metrics());
     let all = app.metrics.0.lock().unwrap_or_else(PoisonError::into_inner);
     out.kind("proofs_generated_total", "counter");
     for (circuit, own) in all.iter() {

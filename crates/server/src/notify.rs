@@ -4,11 +4,28 @@ use std::sync::Arc;
 
 use sd_notify::NotifyState;
 
+use crate::readiness;
 use crate::state::App;
 
-/// It takes connections.
+/// Time that systemd allows the start to take from now on, in microseconds; said again while circuits load.
+const EXTENSION: u32 = 15_000_000;
+
+/// It can serve, for the first time.
 pub(crate) fn ready() {
     let _ = sd_notify::notify(&[NotifyState::Ready]);
+}
+
+/// It reads its configuration again; [`ready`] ends that.
+pub(crate) fn reloading() {
+    // Without the time systemd takes no reload.
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
+    }
+}
+
+/// It is on its way: circuits are being loaded.
+pub(crate) fn starting() {
+    let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(EXTENSION)]);
 }
 
 /// It drains.
@@ -16,17 +33,14 @@ pub(crate) fn stopping() {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
 }
 
-/// Says that it lives, twice in each period that systemd allows, as long as the engine's heart
-/// beats: a network that answers beside a dead engine is no life.
+/// Says that it lives, twice in each period that systemd allows, by the same rule as `/health/live`: a network that
+/// answers beside an engine that does not is no life.
 pub(crate) async fn watchdog(app: Arc<App>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
-    let mut last = None;
     loop {
-        let beats = app.engine.beats();
-        if last != Some(beats) {
+        if readiness::engine(&app).live {
             let _ = sd_notify::notify(&[NotifyState::Watchdog]);
         }
-        last = Some(beats);
         tokio::time::sleep(period / 2).await;
     }
 }

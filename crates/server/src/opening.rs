@@ -3,6 +3,8 @@
 //! Which version of HTTP a client speaks is read off its first bytes, and hyper waits for those
 //! without end: only then do the versions' own timers run. So until it is clear that a client does
 //! not speak HTTP/2, or has greeted as one that does, its silence is bounded here.
+//!
+//! It also tells when a client takes bytes that waited for it: a slow reader is no silent one.
 
 use std::io;
 use std::pin::Pin;
@@ -15,19 +17,31 @@ use tokio::time::Sleep;
 /// What a client of HTTP/2 says first (RFC 9113, section 3.4).
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream whose first bytes must come within a time.
-pub(crate) struct Opening<S> {
+/// A stream whose first bytes must come within a time. Calls `taken` when bytes that had to wait for the
+/// client are written.
+pub(crate) struct Opening<S, F> {
     stream: S,
+    taken: F,
+    /// Whether the last write had to wait.
+    waited: bool,
     /// Until the version is clear.
     timer: Option<Pin<Box<Sleep>>>,
     /// Bytes of the greeting that came.
     greeted: usize,
 }
 
-impl<S> Opening<S> {
-    pub(crate) fn new(stream: S, time: Duration) -> Opening<S> {
+impl<S, F: Fn()> Opening<S, F> {
+    pub(crate) fn new(stream: S, time: Duration, taken: F) -> Self {
         let timer = Some(Box::pin(tokio::time::sleep(time)));
-        Opening { stream, timer, greeted: 0 }
+        Self { stream, taken, waited: false, timer, greeted: 0 }
+    }
+
+    fn wrote(&mut self, polled: &Poll<io::Result<usize>>) {
+        let waits = polled.is_pending();
+        if self.waited && matches!(polled, Poll::Ready(Ok(_))) {
+            (self.taken)();
+        }
+        self.waited = waits;
     }
 
     fn heard(&mut self, bytes: &[u8]) {
@@ -41,7 +55,7 @@ impl<S> Opening<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
+impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Opening<S, F> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -62,13 +76,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
+impl<S: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for Opening<S, F> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(&polled);
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -84,7 +100,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -102,7 +120,7 @@ mod tests {
     /// Whether a client that sends this and then nothing is cut off.
     async fn cut_off(sent: &[u8]) -> bool {
         let (ours, mut theirs) = tokio::io::duplex(64);
-        let mut opening = Opening::new(ours, TIME);
+        let mut opening = Opening::new(ours, TIME, || {});
         theirs.write_all(sent).await.unwrap();
         let read = async {
             let mut bytes = [0; 64];
@@ -123,5 +141,22 @@ mod tests {
         assert!(!cut_off(GREETING).await);
         assert!(!cut_off(b"G").await);
         assert!(!cut_off(b"POST").await);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_waited_for_the_client_are_told_of_when_they_are_taken() {
+        let taken = std::cell::Cell::new(0);
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let mut opening = Opening::new(ours, TIME, || taken.set(taken.get() + 1));
+        // An answer to a ping finds room at once.
+        opening.write_all(&[0; 17]).await.unwrap();
+        assert_eq!(taken.get(), 0);
+        let read = async {
+            tokio::time::sleep(TIME).await;
+            let mut bytes = [0; 117];
+            theirs.read_exact(&mut bytes).await.unwrap();
+        };
+        let (wrote, ()) = tokio::join!(opening.write_all(&[0; 100]), read);
+        wrote.unwrap();
+        assert!(taken.get() >= 1);
     }
 }

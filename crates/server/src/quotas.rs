@@ -1,6 +1,6 @@
 //! How many jobs are open: in all, of each tenant, of each circuit.
 //!
-//! A job holds a [`Place`] from before it is submitted until it has ended. Checking the limits and
+//! A job holds a [`Admission`] from before it is submitted until it has ended. Checking the limits and
 //! entering is one step, so that requests that come together cannot pass a limit together.
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ struct Counts {
 }
 
 /// One open job's part of the counts, given back when it is dropped.
-pub(crate) struct Place {
+pub(crate) struct Admission {
     quotas: Quotas,
     tenant: String,
     circuit: String,
@@ -37,7 +37,7 @@ impl Quotas {
         tenant: &str,
         circuit: &str,
         class: Class,
-    ) -> Result<Place, Problem> {
+    ) -> Result<Admission, Problem> {
         let mut counts = self.lock();
         let critical = if class == Class::Critical { limits.jobs_critical } else { 0 };
         let count = |of: &HashMap<String, usize>, name: &str| of.get(name).copied().unwrap_or(0);
@@ -58,15 +58,15 @@ impl Quotas {
     }
 
     /// Counts a job that was accepted before, whatever the limits say.
-    pub(crate) fn enter_accepted(&self, tenant: &str, circuit: &str) -> Place {
+    pub(crate) fn enter_accepted(&self, tenant: &str, circuit: &str) -> Admission {
         self.count(&mut self.lock(), tenant, circuit)
     }
 
-    fn count(&self, counts: &mut Counts, tenant: &str, circuit: &str) -> Place {
+    fn count(&self, counts: &mut Counts, tenant: &str, circuit: &str) -> Admission {
         counts.all += 1;
         *counts.tenants.entry(tenant.to_owned()).or_default() += 1;
         *counts.circuits.entry(circuit.to_owned()).or_default() += 1;
-        Place { quotas: self.clone(), tenant: tenant.to_owned(), circuit: circuit.to_owned() }
+        Admission { quotas: self.clone(), tenant: tenant.to_owned(), circuit: circuit.to_owned() }
     }
 
     /// Open jobs of all tenants.
@@ -85,7 +85,7 @@ impl Quotas {
     }
 }
 
-impl Drop for Place {
+impl Drop for Admission {
     fn drop(&mut self) {
         let mut counts = self.quotas.lock();
         counts.all -= 1;
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_holds_alone_and_a_place_that_is_dropped_is_free() {
+    fn each_limit_holds_alone_and_an_admission_that_is_dropped_is_free() {
         let quotas = Quotas::default();
         let enter = |tenant, circuit, class| quotas.enter(&limits(), tenant, circuit, class);
         let first = enter("a", "x", Class::Normal).unwrap();
@@ -140,11 +140,11 @@ mod tests {
     fn threads_that_enter_together_do_not_pass_a_limit() {
         let quotas = Quotas::default();
         let limits = Limits { jobs_per_tenant: 5, ..Limits::default() };
-        let places: Vec<_> = std::thread::scope(|scope| {
+        let admissions: Vec<_> = std::thread::scope(|scope| {
             let enter = || scope.spawn(|| quotas.enter(&limits, "a", "x", Class::Normal).ok());
             let threads: Vec<_> = (0..32).map(|_| enter()).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!((places.len(), quotas.all()), (5, 5));
+        assert_eq!((admissions.len(), quotas.all()), (5, 5));
     }
 }

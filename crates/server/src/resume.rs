@@ -6,6 +6,7 @@ use athanor_engine::Unfinished;
 use tracing::info;
 
 use crate::acceptance;
+use crate::events;
 use crate::state::{App, OpenJob};
 
 /// Makes all of them open jobs, before any client is served. Each goes on when its circuit is ready;
@@ -20,8 +21,8 @@ pub(crate) fn resume(app: &Arc<App>, unfinished: Vec<Unfinished>) {
 /// Makes one of them an open job. Call this within the service's runtime.
 pub(crate) fn resume_one(app: &Arc<App>, job: Unfinished) {
     let submission = job.submission.clone();
-    let place = acceptance::place_of_accepted(app, &submission);
-    // What was accepted goes on, whether there is memory for more inputs or not.
+    // What was accepted goes on, whether there is room for more or not.
+    let admission = app.quotas.enter_accepted(&submission.tenant, &submission.circuit);
     let memory = app.inputs.take(submission.input.bytes().len()).ok();
     let handle = app.engine.restore(job);
     let job = OpenJob {
@@ -30,8 +31,9 @@ pub(crate) fn resume_one(app: &Arc<App>, job: Unfinished) {
         circuit: submission.circuit.clone(),
         handle,
         callback: submission.callback.is_some(),
-        place,
+        admission,
         memory,
     };
+    events::resumed(&job.id, &job.circuit);
     acceptance::enter_accepted(app, job);
 }

@@ -1,22 +1,25 @@
 //! Ended jobs are forgotten by age and number.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::state::App;
 
-/// Forgets old jobs, every minute.
+/// How often old jobs are looked for.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Forgets old jobs: at the start, and every minute. Their age is counted in hours of service.
 pub(crate) async fn forget(app: Arc<App>) {
     loop {
-        tokio::time::sleep(Duration::from_secs(60)).await;
         let limits = app.config().limits;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let before = now.saturating_sub(Duration::from_secs(limits.keep_seconds)).as_millis();
-        let before = i64::try_from(before).unwrap_or(i64::MAX);
-        if let Err(error) = app.store.forget(before, limits.keep_jobs).await {
-            warn!(%error, "old jobs could not be deleted");
+        let age = Duration::from_secs(limits.keep_seconds);
+        match app.store.forget(age, limits.keep_jobs).await {
+            Ok(0) => {}
+            Ok(jobs) => debug!(jobs, "old jobs are deleted"),
+            Err(error) => warn!(%error, "old jobs could not be deleted"),
         }
+        tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use athanor_engine::{Backend, Catalog, Config as EngineConfig, Engine, JournalError, StartError};
-use athanor_store::{Keeping, SealKey, Store, StoreError};
+use athanor_engine::{Backend, Catalog, Config as EngineConfig, Engine, StartError, Unfinished};
+use athanor_store::{JobRow, Keeping, Restorable, SealKey, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::callbacks::{self, Callbacks};
 use crate::config::{Config, ConfigError};
-use crate::listen::{self, Socket};
+use crate::listen::{self, Certificates, Serving, Socket};
+use crate::machine::NoCircuitFits;
+use crate::probes::Probes;
+use crate::reload::{self, Reload};
+use crate::signals::{Request, Signals};
 use crate::state::{App, LOADS};
 use crate::upload::Allowance;
-use crate::{circuits, grpc, notify, resume, retention, routes, signals};
+use crate::{circuits, grpc, machine, notify, readiness, resume, retention, routes, unreadable};
 
 /// Why the service does not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +32,12 @@ pub enum ServeError {
     /// The journal or the blobs.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The journal's jobs.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
     /// The engine.
     #[error(transparent)]
     Engine(#[from] StartError),
+    /// The memory budget and the catalog.
+    #[error(transparent)]
+    NoCircuitFits(#[from] NoCircuitFits),
     /// The port or the socket.
     #[error("{address}: {source}")]
     Listen {
@@ -46,8 +51,27 @@ pub enum ServeError {
     Runtime(std::io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. Tells the address it listens at on standard error.
-pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), ServeError> {
+/// Longest wait for responses to be written after the drain.
+const CLOSE: Duration = Duration::from_secs(5);
+/// Longest wait for circuits that are loading to be left.
+const LEAVE: Duration = Duration::from_secs(1);
+/// Longest wait for the engine's threads and the journal to end.
+const END: Duration = Duration::from_secs(2);
+/// Longest wait for the engine to hear that it drains.
+const HEAR: Duration = Duration::from_secs(2);
+/// Pause between two looks at the jobs that are left.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Serves until SIGTERM or SIGINT, then drains and closes. Tells the address it listens at on standard error.
+///
+/// While it drains (`drain-seconds` at most), it answers reads and probes as before, and takes no new jobs. A
+/// second SIGTERM or SIGINT ends the process with 143 or 130. SIGHUP has the configuration read again.
+pub fn serve(
+    config: Config,
+    backends: Vec<Arc<dyn Backend>>,
+    reload: Reload,
+) -> Result<(), ServeError> {
+    let signals = Signals::install().map_err(ServeError::Runtime)?;
     config.check()?;
     let seal = config.seal_key.as_deref().map(read_key).transpose()?;
     let keeping = Keeping { seal, inputs: config.keep_inputs };
@@ -55,6 +79,7 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
     let catalog = Catalog::new(&config.circuits);
     let preload = circuits::preloaded(&config, &catalog)?;
     let tls = config.tls.as_ref().map(listen::acceptor).transpose()?;
+    let tls = tls.map(|acceptor| Arc::new(Certificates::new(acceptor)));
     let callbacks = Callbacks::new(&config.callbacks)
         .map_err(|why| ConfigError::Malformed { place: "callbacks".into(), why })?;
     let mut engine_config = match config.threads {
@@ -65,43 +90,126 @@ pub fn serve(config: Config, backends: Vec<Arc<dyn Backend>>) -> Result<(), Serv
     // Clients' jobs are counted before they come here; the rest is for warm-up proofs.
     engine_config.policy.max_jobs =
         config.limits.jobs.saturating_add(config.limits.jobs_critical).saturating_add(LOADS);
+    engine_config.address_space = machine::address_space(&engine_config);
     let inputs = match config.limits.inputs_mib {
         Some(mib) => mib.saturating_mul(1 << 20),
-        None => athanor_engine::memory::budget(engine_config.memory).bytes / 8,
+        None => {
+            let EngineConfig { memory, address_space, .. } = engine_config;
+            athanor_engine::memory::budget(memory, address_space).bytes / machine::INPUTS
+        }
     };
     // An input is held as it came and as it was parsed.
     engine_config.set_aside = inputs.saturating_mul(2);
+    let threads = engine_config.devices.iter().map(|device| device.threads).sum();
     let engine = Engine::start(engine_config, store.clone())?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data = %config.data.display(),
+        circuits = %config.circuits.display(),
+        tokens = config.tokens.len(),
+        "starting"
+    );
+    machine::log(&config, &engine, threads);
+    machine::check(&config, &engine, &catalog)?;
     let inputs = Allowance::new(inputs);
     let app =
         Arc::new(App::new(config, engine, store.clone(), catalog, backends, inputs, callbacks));
-    // Unfinished jobs are read before the runtime starts: the store has one of its own.
-    let unfinished = athanor_engine::Journal::unfinished(&*store)?;
+    // Accepted jobs are read before the runtime starts: the store has one of its own.
+    let restorable = store.restorable()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("network")
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
-    let served = runtime.block_on(run(app.clone(), tls, unfinished, preload));
-    runtime.shutdown_timeout(Duration::from_secs(5));
+    let served = runtime.block_on(run(app.clone(), tls, (restorable, preload), signals, reload));
+    end(app, runtime);
+    // A request that outlasted the runtime may still have it; then the next start finds an open journal.
+    if let Some(store) = Arc::into_inner(store) {
+        store.close();
+    }
     served
+}
+
+/// Ends what is left, within bounds: a circuit that is being loaded cannot be interrupted, and what the
+/// journal has is durable.
+fn end(app: Arc<App>, runtime: tokio::runtime::Runtime) {
+    app.engine.begin_shutdown();
+    runtime.shutdown_timeout(LEAVE);
+    let (ended, end) = std::sync::mpsc::channel();
+    let ending = std::thread::Builder::new().name("end".into()).spawn(move || {
+        drop(app);
+        let _ = ended.send(());
+    });
+    if ending.is_ok() {
+        let _ = end.recv_timeout(END);
+    }
 }
 
 async fn run(
     app: Arc<App>,
-    tls: Option<TlsAcceptor>,
-    unfinished: Vec<athanor_engine::Unfinished>,
-    preload: Vec<String>,
+    tls: Option<Arc<Certificates>>,
+    (restorable, preload): (Vec<Restorable>, Vec<String>),
+    mut signals: Signals,
+    reload: Reload,
 ) -> Result<(), ServeError> {
-    let failed = |address: String| move |source| ServeError::Listen { address, source };
     let config = app.config();
     // Before any client is served: a circuit of the catalog is known as loading, a job of the run before as open.
     preload.into_iter().for_each(|name| circuits::begin_load(&app, name));
+    let (unfinished, unreadable) = sorted(restorable);
     resume::resume(&app, unfinished);
+    tokio::spawn(unreadable::retry(app.clone(), unreadable));
+    let Listening { port, socket, probes } = bind(&config, tls.is_some()).await?;
+    if let Ok(address) = port.local_addr() {
+        app.store.note_address(address)?;
+    }
+    signals.serving();
+    let _probes =
+        probes.map(|probes| probes.start(&app)).transpose().map_err(ServeError::Runtime)?;
+    app.connections.set_limits(&config.limits);
+    tokio::spawn(app.connections.clone().sweep());
+    tokio::spawn(retention::forget(app.clone()));
+    tokio::spawn(callbacks::catch_up(app.clone()));
+    tokio::spawn(notify::watchdog(app.clone()));
+    let (grpc, health) = grpc::router(app.clone());
+    grpc::set_serving(&health, false).await;
+    let watching = tokio::spawn(readiness::watch(app.clone(), health.clone()));
+    let router = routes::router(app.clone()).merge(grpc);
+    let (close, closing) = watch::channel(false);
+    let connections = app.connections.clone();
+    let serving = Serving { app: app.clone(), router, connections, closing };
+    let mut listening = JoinSet::new();
+    if let Some(socket) = socket {
+        listening.spawn(listen::accept(socket, None, serving.clone()));
+    }
+    listening.spawn(listen::accept(port, tls.clone(), serving));
+    let reload = Arc::new(reload);
+    while let Request::Reload = signals.next().await {
+        reload::reload(app.clone(), tls.clone(), reload.clone()).await;
+    }
+    app.stopping.store(true, Ordering::Relaxed);
+    watching.abort();
+    let _ = watching.await;
+    grpc::set_serving(&health, false).await;
+    notify::stopping();
+    drain(&app).await;
+    end_connections(&app, listening, close).await;
+    Ok(())
+}
+
+/// Where the service listens.
+struct Listening {
+    port: TcpListener,
+    socket: Option<Socket>,
+    probes: Option<Probes>,
+}
+
+/// Listens at the port, at the socket and at the address for probes, and says so.
+async fn bind(config: &Config, encrypted: bool) -> Result<Listening, ServeError> {
+    let failed = |address: String| move |source| ServeError::Listen { address, source };
     let address = config.listen.to_string();
-    let listener = TcpListener::bind(config.listen).await.map_err(failed(address.clone()))?;
-    let local = listener.local_addr().map_err(failed(address))?;
+    let port = listen::bind(config.listen).map_err(failed(address.clone()))?;
+    let local = port.local_addr().map_err(failed(address))?;
     let socket = match &config.socket {
         Some(path) => {
             let bound = Socket::bind(path).await;
@@ -109,46 +217,67 @@ async fn run(
         }
         None => None,
     };
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    let probes = match config.listen_health {
+        Some(address) => Some(Probes::bind(address).map_err(failed(address.to_string()))?),
+        None => None,
+    };
+    let scheme = if encrypted { "https" } else { "http" };
     info!("listening at {scheme}://{local}");
     if let Some(path) = &config.socket {
         info!("listening at unix:{}", path.display());
     }
-    notify::ready();
-    tokio::spawn(retention::forget(app.clone()));
-    tokio::spawn(callbacks::catch_up(app.clone()));
-    tokio::spawn(notify::watchdog(app.clone()));
-    let (grpc, health) = grpc::router(app.clone());
-    grpc::set_serving(&health, true).await;
-    let router = routes::router(app.clone()).merge(grpc);
-    let bounds = listen::Bounds::of(&config.limits);
-    let port = listen::tcp(listener, tls, router.clone(), bounds.clone());
-    let local = async {
-        match socket {
-            Some(socket) => listen::unix(socket, router, bounds).await,
-            None => std::future::pending().await,
-        }
-    };
-    // What listens is dropped, and so closed, when the signal comes.
-    tokio::select! {
-        () = port => {}
-        () = local => {}
-        () = signals::signal() => {}
-    }
-    app.stopping.store(true, Ordering::Relaxed);
-    grpc::set_serving(&health, false).await;
-    notify::stopping();
-    info!("draining");
-    let (draining, patience) = (app.clone(), Duration::from_secs(config.limits.drain_seconds));
-    let left = tokio::task::spawn_blocking(move || draining.engine.drain(patience)).await;
-    match left.unwrap_or(0) {
-        0 => info!("stopped"),
-        left => info!(jobs = left, "stopped; the jobs that are left go on at the next start"),
-    }
-    Ok(())
+    Ok(Listening { port, socket, probes })
 }
 
-fn read_key(path: &std::path::Path) -> Result<SealKey, ConfigError> {
+/// Waits for the jobs that are under way, `drain-seconds` at most. Requests are answered meanwhile.
+async fn drain(app: &Arc<App>) {
+    let patience = Duration::from_secs(app.config().limits.drain_seconds);
+    let until = tokio::time::Instant::now() + patience;
+    info!(jobs = app.jobs_under_way(), seconds = patience.as_secs(), "draining");
+    // From now on the engine takes no job either. One that hangs is not waited for.
+    let own = app.clone();
+    let told = tokio::task::spawn_blocking(move || own.engine.drain(Duration::ZERO));
+    let _ = tokio::time::timeout(HEAR.min(patience), told).await;
+    loop {
+        match app.jobs_under_way() {
+            0 => return info!("drained"),
+            left if tokio::time::Instant::now() >= until => {
+                return info!(jobs = left, "jobs that are left go on at the next start");
+            }
+            _ => {}
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Closes the port, and the connections when their requests are answered.
+async fn end_connections(app: &App, mut listening: JoinSet<()>, close: watch::Sender<bool>) {
+    // Who waits for a job that is left hears that the service stops.
+    app.engine.begin_shutdown();
+    listening.shutdown().await;
+    let _ = close.send(true);
+    // Each connection holds a receiver.
+    if tokio::time::timeout(CLOSE, close.closed()).await.is_err() {
+        info!(connections = close.receiver_count(), "connections that were still open are cut off");
+    }
+    info!("stopped");
+}
+
+/// Jobs that can go on, and those whose input cannot be read now. What is lost has ended.
+fn sorted(restorable: Vec<Restorable>) -> (Vec<Unfinished>, Vec<(JobRow, StoreError)>) {
+    let (mut ready, mut unreadable) = (Vec::new(), Vec::new());
+    for job in restorable {
+        match job {
+            Restorable::Ready(job) => ready.push(job),
+            Restorable::Unreadable { row, error } => unreadable.push((*row, error)),
+            Restorable::Lost(_) => {}
+        }
+    }
+    (ready, unreadable)
+}
+
+/// Reads a file of `seal-key`.
+pub fn read_key(path: &std::path::Path) -> Result<SealKey, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
     SealKey::from_hex(&text).ok_or_else(|| ConfigError::Malformed {

@@ -1,15 +1,171 @@
-//! Signals that end the service.
+//! Signals: SIGTERM and SIGINT end the service, SIGHUP has it read its configuration again.
+//!
+//! ```text
+//! starting ── serving() ──► serving ── SIGTERM, SIGINT ──► draining
+//!    └─ SIGTERM, SIGINT: exit 0                               └─ SIGTERM, SIGINT: exit 128 + n
+//! ```
+//!
+//! A thread of their own receives them: a second signal ends the process whatever the rest of it does.
+//! Accepted jobs are in the journal in each of these cases.
 
-/// SIGTERM or SIGINT.
-pub(crate) async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// How far the service is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It takes no connections yet, so there is nothing to drain.
+    Starting,
+    Serving,
+    Draining,
+}
+
+/// What a signal to end leads to.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Drain,
+    Exit(i32),
+}
+
+impl Phase {
+    /// What SIGTERM or SIGINT leads to, by the signal's number.
+    fn end(self, number: i32) -> Step {
+        match self {
+            Phase::Starting => Step::Exit(0),
+            Phase::Serving => Step::Drain,
+            // As shells tell of a process that the signal killed.
+            Phase::Draining => Step::Exit(128 + number),
+        }
+    }
+}
+
+/// The signals that came.
+pub(crate) struct Signals {
+    phase: Arc<Mutex<Phase>>,
+    end: watch::Receiver<bool>,
+    reloads: watch::Receiver<u64>,
+}
+
+impl Signals {
+    /// Installs the handlers; they are in place when this returns.
+    pub(crate) fn install() -> io::Result<Signals> {
+        let phase = Arc::new(Mutex::new(Phase::Starting));
+        let (ending, end) = watch::channel(false);
+        let (reloading, reloads) = watch::channel(0);
+        let (installed, outcome) = std::sync::mpsc::channel();
+        let shared = phase.clone();
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let _ = installed.send(Err(error));
+                    return;
+                }
+            };
+            runtime.block_on(async {
+                match Handlers::install() {
+                    Err(error) => _ = installed.send(Err(error)),
+                    Ok(handlers) => {
+                        let _ = installed.send(Ok(()));
+                        handlers.receive(&shared, &ending, &reloading).await;
+                    }
+                }
+            });
+        })?;
+        let gone = || io::Error::other("the thread for signals ended");
+        outcome.recv().map_err(|_| gone())??;
+        Ok(Signals { phase, end, reloads })
+    }
+
+    /// The service takes connections: from now on the first signal to end drains.
+    pub(crate) fn serving(&self) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Phase::Serving;
+    }
+
+    /// What is asked of the service next.
+    pub(crate) async fn next(&mut self) -> Request {
+        // The thread that sends lives as long as the process.
+        tokio::select! {
+            biased;
+            Ok(_) = self.end.wait_for(|ending| *ending) => Request::End,
+            Ok(()) = self.reloads.changed() => Request::Reload,
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// What a signal asks of a service that takes connections.
+pub(crate) enum Request {
+    /// To drain and end.
+    End,
+    /// To read its configuration again.
+    Reload,
+}
+
+struct Handlers {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Handlers {
+    fn install() -> io::Result<Handlers> {
+        Ok(Handlers {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn receive(
+        mut self,
+        phase: &Mutex<Phase>,
+        ending: &watch::Sender<bool>,
+        reloading: &watch::Sender<u64>,
+    ) {
+        loop {
+            let kind = tokio::select! {
+                _ = self.terminate.recv() => SignalKind::terminate(),
+                _ = self.interrupt.recv() => SignalKind::interrupt(),
+                _ = self.hang_up.recv() => {
+                    reloading.send_modify(|count| *count += 1);
+                    continue;
+                }
+            };
+            let mut phase = phase.lock().unwrap_or_else(PoisonError::into_inner);
+            match phase.end(kind.as_raw_value()) {
+                Step::Drain => {
+                    *phase = Phase::Draining;
+                    let _ = ending.send(true);
+                }
+                Step::Exit(0) => {
+                    info!("stopped before it listened");
+                    std::process::exit(0);
+                }
+                Step::Exit(code) => {
+                    warn!(
+                        "stopped at once by a second signal; jobs that are left go on at the next start"
+                    );
+                    std::process::exit(code);
+                }
             }
         }
-        Err(_) => _ = tokio::signal::ctrl_c().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_drains_and_a_second_one_exits() {
+        assert_eq!(Phase::Starting.end(15), Step::Exit(0));
+        assert_eq!(Phase::Serving.end(2), Step::Drain);
+        assert_eq!(Phase::Draining.end(15), Step::Exit(143));
+        assert_eq!(Phase::Draining.end(2), Step::Exit(130));
     }
 }

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use athanor_engine::{Backend, Catalog, Engine, JobHandle};
+use athanor_engine::{Backend, Catalog, Engine, JobHandle, Status};
 use athanor_store::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::callbacks::Callbacks;
 use crate::config::Config;
+use crate::connections::{self, Connections};
 use crate::locks::NamedLocks;
-use crate::quotas::{Place, Quotas};
+use crate::quotas::{Admission, Quotas};
 use crate::upload::{Allowance, Bounds};
 
 /// Shared by all requests.
@@ -36,12 +37,15 @@ pub(crate) struct App {
     pub(crate) began: Instant,
     pub(crate) stopping: AtomicBool,
     pub(crate) refused: AtomicU64,
+    /// Jobs that wait for their input to become readable.
+    pub(crate) unreadable: AtomicU64,
     pub(crate) metrics: crate::metrics::Metrics,
     /// Memory for inputs.
     pub(crate) inputs: Allowance,
     /// Turns to verify clients' proofs.
     pub(crate) verifying: Arc<Semaphore>,
     pub(crate) callbacks: Callbacks,
+    pub(crate) connections: Arc<Connections>,
 }
 
 /// Verifications at once.
@@ -69,7 +73,7 @@ pub(crate) struct OpenJob {
     pub(crate) callback: bool,
     /// Its part of the counts of open jobs.
     #[allow(dead_code, reason = "held, not read")]
-    pub(crate) place: Place,
+    pub(crate) admission: Admission,
     /// The memory of its input.
     #[allow(dead_code, reason = "held, not read")]
     pub(crate) memory: Option<OwnedSemaphorePermit>,
@@ -85,6 +89,8 @@ impl App {
         inputs: Allowance,
         callbacks: Callbacks,
     ) -> App {
+        let limits = &config.limits;
+        let connections = Arc::new(Connections::new(connections::wanted(limits), limits));
         App {
             engine,
             store,
@@ -99,10 +105,12 @@ impl App {
             began: Instant::now(),
             stopping: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
             metrics: crate::metrics::Metrics::default(),
             inputs,
             verifying: Arc::new(Semaphore::new(VERIFYING)),
             callbacks,
+            connections,
         }
     }
 
@@ -115,6 +123,11 @@ impl App {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Puts another configuration into force.
+    pub(crate) fn replace_config(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
     /// What a client may send in one request.
     pub(crate) fn bounds(&self) -> Bounds {
         let limits = self.config().limits;
@@ -123,6 +136,12 @@ impl App {
 
     pub(crate) fn loading(&self) -> MutexGuard<'_, BTreeMap<String, Loading>> {
         self.loading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Open jobs, less those that wait for a circuit that is not loaded.
+    pub(crate) fn jobs_under_way(&self) -> usize {
+        let waits = |job: &&Arc<OpenJob>| matches!(job.handle.status(), Status::Waiting { .. });
+        self.open().values().filter(|job| !waits(job)).count()
     }
 
     /// Forgets a job that has ended. A revived job of the same id stays.

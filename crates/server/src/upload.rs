@@ -2,8 +2,9 @@
 //!
 //! The bytes of inputs that arrive, or wait with their job, are taken from one allowance
 //! ([`crate::Limits::inputs_mib`]): 2,000 clients with large inputs are told to come back, and do
-//! not take the memory that proofs need. A declared length is reserved before the first byte is read;
-//! without one, room is taken as the bytes come.
+//! not take the memory that proofs need. Room is taken as the bytes come, whatever length was declared:
+//! a body that never comes takes nothing from others. A declared length that there is no room for is
+//! refused before the first byte is read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::problem::{Problem, Reason};
 
 /// Bytes to a permit of the allowance.
 const UNIT: usize = 4096;
+
+/// Room for the first bytes of a body; doubled as more come.
+const FIRST: usize = 64 << 10;
 
 /// The allowance that all inputs share.
 #[derive(Clone)]
@@ -40,10 +44,19 @@ impl Allowance {
             return Err(too_large(self.whole.saturating_mul(UNIT)));
         }
         let units = u32::try_from(units).map_err(|_| too_large(self.whole * UNIT))?;
-        self.free.clone().try_acquire_many_owned(units).map_err(|_| {
-            let message = "the inputs that wait fill the memory for inputs; come back later";
-            Problem::new(Reason::Busy, message)
-        })
+        self.free.clone().try_acquire_many_owned(units).map_err(|_| full())
+    }
+
+    /// Whether there would be room for that many bytes now; takes none.
+    fn check(&self, bytes: usize) -> Result<(), Problem> {
+        let units = bytes.div_ceil(UNIT);
+        if units > self.whole {
+            return Err(too_large(self.whole.saturating_mul(UNIT)));
+        }
+        match units <= self.free.available_permits() {
+            true => Ok(()),
+            false => Err(full()),
+        }
     }
 }
 
@@ -83,12 +96,12 @@ pub(crate) async fn collect<B: AsRef<[u8]>>(
     declared: Option<usize>,
     mut chunks: impl Stream<Item = Result<B, Problem>> + Unpin,
 ) -> Result<Upload, Problem> {
-    let declared = declared.unwrap_or(0);
-    if declared > bounds.bytes {
+    if declared.is_some_and(|declared| declared > bounds.bytes) {
         return Err(too_large(bounds.bytes));
     }
-    let mut room = allowance.take(declared)?;
-    let mut bytes = Vec::with_capacity(declared);
+    allowance.check(declared.unwrap_or(0))?;
+    let mut room = allowance.take(0)?;
+    let mut bytes = Vec::new();
     let all = async {
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;
@@ -98,8 +111,7 @@ pub(crate) async fn collect<B: AsRef<[u8]>>(
                 return Err(too_large(bounds.bytes));
             }
             if length > bytes.capacity() {
-                // Doubled, as the vector is: the room is what it takes, not what it uses.
-                let wanted = length.max(2 * bytes.capacity()).min(bounds.bytes);
+                let wanted = grown(bytes.capacity(), length, declared).min(bounds.bytes);
                 let held = room.num_permits() * UNIT;
                 room.merge(allowance.take(wanted.saturating_sub(held))?);
                 bytes.reserve_exact(wanted - bytes.len());
@@ -118,6 +130,21 @@ pub(crate) async fn collect<B: AsRef<[u8]>>(
     Ok(Upload { bytes, room })
 }
 
+/// The capacity for `length` bytes, after one that was too small: twice that, and no more than was declared
+/// unless more came.
+fn grown(capacity: usize, length: usize, declared: Option<usize>) -> usize {
+    let wanted = length.max(FIRST).max(capacity.saturating_mul(2));
+    match declared {
+        Some(declared) if declared >= length => wanted.min(declared),
+        _ => wanted,
+    }
+}
+
+fn full() -> Problem {
+    let message = "the inputs that wait fill the memory for inputs; come back later";
+    Problem::new(Reason::Busy, message)
+}
+
 fn too_large(limit: usize) -> Problem {
     Problem::new(Reason::TooLarge, format!("a body has at most {limit} bytes here"))
 }
@@ -126,7 +153,17 @@ fn too_large(limit: usize) -> Problem {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { bytes: 10 * UNIT, time: Duration::from_secs(1) };
+    const BOUNDS: Bounds = Bounds { bytes: 10 * FIRST, time: Duration::from_secs(1) };
+
+    /// Room for so many times [`FIRST`].
+    fn allowance(firsts: usize) -> Allowance {
+        Allowance::new((firsts * FIRST) as u64)
+    }
+
+    /// Free bytes, as a multiple of [`FIRST`].
+    fn free(allowance: &Allowance) -> usize {
+        allowance.free.available_permits() * UNIT / FIRST
+    }
 
     async fn send(
         allowance: &Allowance,
@@ -140,34 +177,53 @@ mod tests {
 
     #[tokio::test]
     async fn inputs_share_one_allowance_and_give_it_back() {
-        let all = Allowance::new(8 * UNIT as u64);
-        let first = send(&all, Some(5 * UNIT), &[5 * UNIT]).await.unwrap();
-        assert_eq!(all.free.available_permits(), 3);
-        assert_eq!(send(&all, Some(4 * UNIT), &[]).await.err(), Some(Reason::Busy));
+        let all = allowance(8);
+        let first = send(&all, Some(5 * FIRST), &[FIRST; 5]).await.unwrap();
+        // What was declared, and no more for the doubling.
+        assert_eq!(free(&all), 3);
+        // No room for what is declared: refused before it comes.
+        assert_eq!(send(&all, Some(4 * FIRST), &[]).await.err(), Some(Reason::Busy));
         // Undeclared bytes are counted as they come.
-        assert_eq!(send(&all, None, &[UNIT; 4]).await.err(), Some(Reason::Busy));
-        assert_eq!(all.free.available_permits(), 3);
+        assert_eq!(send(&all, None, &[FIRST; 4]).await.err(), Some(Reason::Busy));
+        assert_eq!(free(&all), 3);
         drop(first);
-        assert_eq!(send(&all, None, &[UNIT; 4]).await.unwrap().bytes.len(), 4 * UNIT);
-        assert_eq!(all.free.available_permits(), 8);
+        assert_eq!(send(&all, None, &[FIRST; 4]).await.unwrap().bytes.len(), 4 * FIRST);
+        assert_eq!(free(&all), 8);
+    }
+
+    #[tokio::test]
+    async fn a_declared_body_that_never_comes_takes_no_room() {
+        let all = allowance(8);
+        let bounds = Bounds { time: Duration::MAX, ..BOUNDS };
+        for (came, taken) in [(0, 0), (1, 1), (2, 2), (3, 4), (5, 8)] {
+            let chunks = (0..came).map(|_| Ok::<_, Problem>(vec![7u8; FIRST]));
+            let chunks = futures_util::stream::iter(chunks).chain(futures_util::stream::pending());
+            let collecting = collect(&all, bounds, Some(8 * FIRST), chunks);
+            let mut collecting = std::pin::pin!(collecting);
+            let polled =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(collecting.as_mut().poll(cx)));
+            assert!(polled.await.is_pending());
+            assert_eq!(free(&all), 8 - taken, "{came}");
+        }
+        assert_eq!(free(&all), 8);
     }
 
     #[tokio::test]
     async fn a_body_beyond_the_limit_is_refused_before_it_is_held() {
-        let all = Allowance::new(100 * UNIT as u64);
-        assert_eq!(send(&all, Some(11 * UNIT), &[]).await.err(), Some(Reason::TooLarge));
-        assert_eq!(send(&all, None, &[UNIT; 11]).await.err(), Some(Reason::TooLarge));
+        let all = allowance(100);
+        assert_eq!(send(&all, Some(11 * FIRST), &[]).await.err(), Some(Reason::TooLarge));
+        assert_eq!(send(&all, None, &[FIRST; 11]).await.err(), Some(Reason::TooLarge));
         // A length that lies does not help.
-        assert_eq!(send(&all, Some(1), &[UNIT; 11]).await.err(), Some(Reason::TooLarge));
-        assert_eq!(all.free.available_permits(), 100);
+        assert_eq!(send(&all, Some(1), &[FIRST; 11]).await.err(), Some(Reason::TooLarge));
+        assert_eq!(free(&all), 100);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_ends_is_left() {
-        let all = Allowance::new(100 * UNIT as u64);
+        let all = allowance(100);
         let never = futures_util::stream::pending::<Result<Vec<u8>, Problem>>();
         let left = collect(&all, BOUNDS, Some(5), never).await.map_err(|problem| problem.reason);
         assert_eq!(left.err(), Some(Reason::Timeout));
-        assert_eq!(all.free.available_permits(), 100);
+        assert_eq!(free(&all), 100);
     }
 }

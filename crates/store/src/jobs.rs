@@ -1,18 +1,17 @@
 //! Rows: written as the engine records them, read as clients ask.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use athanor_engine::{Class, JobId, Outcome, Record, Submission, Unfinished};
+use athanor_engine::{Class, JobId, Outcome, Record, Submission};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use crate::StoreError;
-use crate::blobs::Blobs;
 use crate::row::{Callback, CallbackState, JobRow, JobState, Page};
 
 const COLUMNS: &str = "public, number, tenant, circuit, class, deadline, idempotency_key, \
-    input_kind, input_digest, input_blob, state, code, message, created, ended, callback, \
+    input_kind, input_digest, input_blob, input_seal, state, code, message, created, ended, callback, \
     callback_state";
 
 /// Milliseconds since 1970.
@@ -26,12 +25,23 @@ pub(crate) fn digest(submission: &Submission) -> String {
     blake3::Hash::from_bytes(submission.input.digest()).to_hex().to_string()
 }
 
+/// What is written beside a record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Writing<'a> {
+    /// Inputs of jobs that ended with a result are kept too.
+    pub(crate) keep_inputs: bool,
+    /// Id of the key that seals inputs.
+    pub(crate) seal: Option<&'a str>,
+    /// Milliseconds of service.
+    pub(crate) service_time: i64,
+}
+
 /// Writes a record; a blob that is not needed any more.
 pub(crate) async fn write(
     connection: &mut SqliteConnection,
     record: &Record,
     blob: Option<&str>,
-    keep_inputs: bool,
+    beside: Writing<'_>,
 ) -> Result<Option<String>, StoreError> {
     let number = |job: &JobId| job.0 as i64;
     match record {
@@ -53,8 +63,8 @@ pub(crate) async fn write(
             }
             sqlx::query(
                 "INSERT INTO jobs (public, number, tenant, circuit, class, deadline, \
-                 idempotency_key, input_kind, input_digest, input_blob, state, created, callback, \
-                 callback_state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, ?)",
+                 idempotency_key, input_kind, input_digest, input_blob, input_seal, state, created, \
+                 callback, callback_state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, ?)",
             )
             .bind(public)
             .bind(number(job))
@@ -66,6 +76,7 @@ pub(crate) async fn write(
             .bind(&*submission.input.kind)
             .bind(digest(submission))
             .bind(blob)
+            .bind(beside.seal)
             .bind(millis(SystemTime::now()))
             .bind(submission.callback.as_deref())
             .bind(submission.callback.as_ref().map(|_| CallbackState::Waiting.name()))
@@ -98,10 +109,10 @@ pub(crate) async fn write(
                     .bind(number(job))
                     .fetch_optional(&mut *connection)
                     .await?;
-            let done_with = result.is_some() && !keep_inputs;
+            let done_with = result.is_some() && !beside.keep_inputs;
             let unneeded = row.and_then(|(blob,)| blob).filter(|_| done_with);
             sqlx::query(
-                "UPDATE jobs SET state = ?, code = ?, message = ?, ended = ?, \
+                "UPDATE jobs SET state = ?, code = ?, message = ?, ended = ?, ended_service = ?, \
                  input_blob = CASE WHEN ? THEN NULL ELSE input_blob END \
                  WHERE number = ? AND state = 'accepted'",
             )
@@ -109,6 +120,7 @@ pub(crate) async fn write(
             .bind(code)
             .bind(message)
             .bind(millis(SystemTime::now()))
+            .bind(beside.service_time)
             .bind(done_with)
             .bind(number(job))
             .execute(&mut *connection)
@@ -142,6 +154,7 @@ fn row(row: &SqliteRow) -> Result<JobRow, sqlx::Error> {
         input_kind: text("input_kind")?,
         input_digest: text("input_digest")?,
         input_blob: row.try_get("input_blob")?,
+        input_seal: row.try_get("input_seal")?,
         state: JobState::named(&text("state")?),
         code: row.try_get("code")?,
         message: row.try_get("message")?,
@@ -220,90 +233,52 @@ pub(crate) async fn next_number(pool: &SqlitePool) -> Result<u64, StoreError> {
     Ok(last.map_or(0, |last| last as u64 + 1))
 }
 
-/// Jobs accepted and not ended. One whose input is gone or damaged is reported, and left as it is.
-pub(crate) async fn unfinished(
+/// Rows of the jobs accepted and not ended, in the order of their numbers.
+pub(crate) async fn accepted(pool: &SqlitePool) -> Result<Vec<JobRow>, StoreError> {
+    let query = sqlx::query(select("WHERE state = 'accepted' ORDER BY number"));
+    Ok(query.fetch_all(pool).await?.iter().map(row).collect::<Result<_, _>>()?)
+}
+
+/// One of them; none if it has ended.
+pub(crate) async fn accepted_one(
     pool: &SqlitePool,
-    blobs: &Arc<Blobs>,
-) -> Result<Vec<Unfinished>, StoreError> {
-    let rows = sqlx::query(select("WHERE state = 'accepted' ORDER BY number"));
-    let mut found = Vec::new();
-    for row_found in rows.fetch_all(pool).await? {
-        let job = row(&row_found)?;
-        let bytes = match &job.input_blob {
-            Some(blob) => blobs.get(blob).await,
-            None => Ok(None),
-        };
-        let Ok(Some(bytes)) = bytes else {
-            lose(pool, &job).await?;
-            continue;
-        };
-        let finished: Vec<(i64, Vec<u8>)> =
-            sqlx::query_as("SELECT part, bytes FROM partitions WHERE number = ? ORDER BY part")
-                .bind(job.number.0 as i64)
-                .fetch_all(pool)
-                .await?;
-        let moment = |at: i64| UNIX_EPOCH + Duration::from_millis(at.max(0) as u64);
-        let submission = Submission {
-            circuit: job.circuit,
-            input: athanor_engine::Input::new(&job.input_kind, bytes.to_vec()),
-            tenant: job.tenant,
-            class: job.class,
-            deadline: job.deadline.map(moment),
-            share: false,
-            reference: Some(job.public.into()),
-            idempotency_key: job.idempotency_key.map(Into::into),
-            callback: job.callback.map(|callback| callback.url.into()),
-        };
-        found.push(Unfinished {
-            job: job.number,
-            submission: Arc::new(submission),
-            finished: finished.into_iter().map(|(p, bytes)| (p as u32, bytes.into())).collect(),
-        });
-    }
-    Ok(found)
+    job: JobId,
+) -> Result<Option<JobRow>, StoreError> {
+    let query = sqlx::query(select("WHERE number = ? AND state = 'accepted'"));
+    let found = query.bind(job.0 as i64).fetch_optional(pool).await?;
+    Ok(found.as_ref().map(row).transpose()?)
+}
+
+/// What partitions of a job left.
+pub(crate) async fn partitions(
+    pool: &SqlitePool,
+    job: JobId,
+) -> Result<Vec<(u32, Arc<[u8]>)>, StoreError> {
+    let finished: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT part, bytes FROM partitions WHERE number = ? ORDER BY part")
+            .bind(job.0 as i64)
+            .fetch_all(pool)
+            .await?;
+    Ok(finished.into_iter().map(|(part, bytes)| (part as u32, bytes.into())).collect())
 }
 
 /// A job that cannot go on because its input is not there any more: it ends, and says so.
-async fn lose(pool: &SqlitePool, job: &JobRow) -> Result<(), StoreError> {
+pub(crate) async fn lose(
+    pool: &SqlitePool,
+    job: JobId,
+    service_time: i64,
+) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE jobs SET state = 'failed', code = 'input-lost', ended = ?, \
+        "UPDATE jobs SET state = 'failed', code = 'input-lost', ended = ?, ended_service = ?, \
          message = 'its input was removed or damaged while it waited; submit it again' \
          WHERE number = ? AND state = 'accepted'",
     )
     .bind(millis(SystemTime::now()))
-    .bind(job.number.0 as i64)
+    .bind(service_time)
+    .bind(job.0 as i64)
     .execute(pool)
     .await?;
     Ok(())
-}
-
-/// Forgets ended jobs; how many, and their blobs.
-pub(crate) async fn forget(
-    pool: &SqlitePool,
-    before: i64,
-    most: u32,
-) -> Result<(u64, Vec<String>), StoreError> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
-        "SELECT number, input_blob FROM jobs WHERE state != 'accepted' AND (ended < ? OR \
-         number NOT IN (SELECT number FROM jobs WHERE state != 'accepted' \
-         ORDER BY ended DESC LIMIT ?))",
-    )
-    .bind(before)
-    .bind(i64::from(most))
-    .fetch_all(&mut *transaction)
-    .await?;
-    for (number, _) in &rows {
-        for table in ["results", "partitions", "jobs"] {
-            let delete = format!("DELETE FROM {table} WHERE number = ?");
-            sqlx::query(sqlx::AssertSqlSafe(delete))
-                .bind(number)
-                .execute(&mut *transaction)
-                .await?;
-        }
-    }
-    transaction.commit().await?;
-    Ok((rows.len() as u64, rows.into_iter().filter_map(|(_, blob)| blob).collect()))
 }
 
 /// All blobs that a row names.

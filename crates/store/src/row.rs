@@ -90,6 +90,8 @@ pub struct JobRow {
     pub input_digest: String,
     /// Where the input lies, if it is still kept.
     pub input_blob: Option<String>,
+    /// Id of the key that sealed the input; `unknown` for jobs of older journals.
+    pub input_seal: Option<String>,
     /// How it stands.
     pub state: JobState,
     /// Why it failed: a stable name.

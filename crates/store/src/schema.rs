@@ -5,15 +5,22 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 
-use crate::StoreError;
+use crate::{StoreError, meta};
+
+/// Most bytes of the write-ahead log that stay on disk after a checkpoint.
+const WAL_BYTES: &str = "67108864";
+/// A database up to this size is checked at each start; a larger one if the last stop was not clean.
+const CHECKED_BYTES: i64 = 256 << 20;
 
 /// The version of the tables.
-const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 8] = [
     "CREATE TABLE jobs (
         public TEXT PRIMARY KEY,
         number BIGINT NOT NULL UNIQUE,
@@ -31,12 +38,15 @@ const TABLES: [&str; 6] = [
         created BIGINT NOT NULL,
         ended BIGINT,
         callback TEXT,
-        callback_state TEXT
+        callback_state TEXT,
+        input_seal TEXT,
+        ended_service BIGINT
     )",
     "CREATE UNIQUE INDEX jobs_by_key ON jobs (tenant, idempotency_key)
         WHERE idempotency_key IS NOT NULL",
     "CREATE INDEX jobs_by_tenant ON jobs (tenant, number)",
     "CREATE INDEX jobs_by_state ON jobs (state, ended)",
+    BY_SERVICE_TIME,
     "CREATE TABLE partitions (
         number BIGINT NOT NULL,
         part BIGINT NOT NULL,
@@ -47,12 +57,32 @@ const TABLES: [&str; 6] = [
         number BIGINT PRIMARY KEY,
         bytes BLOB NOT NULL
     )",
+    META,
 ];
 
-/// What makes tables of version 1 those of version 2.
+/// Retention takes the jobs that ended first from it.
+const BY_SERVICE_TIME: &str = "CREATE INDEX jobs_by_service_time ON jobs (ended_service, number)
+    WHERE ended_service IS NOT NULL";
+
+/// Single values: see [`crate::meta`].
+const META: &str = "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
+
+/// From version 1 to version 2.
 const SINCE_1: [&str; 2] = [
     "ALTER TABLE jobs ADD COLUMN callback TEXT",
     "ALTER TABLE jobs ADD COLUMN callback_state TEXT",
+];
+
+/// From version 2 to version 3. Whether the inputs of before are sealed, and with which key, is found out later.
+const SINCE_2: [&str; 6] = [
+    META,
+    "ALTER TABLE jobs ADD COLUMN input_seal TEXT",
+    "ALTER TABLE jobs ADD COLUMN ended_service BIGINT",
+    "UPDATE jobs SET input_seal = 'unknown' WHERE input_blob IS NOT NULL",
+    // Service time begins with this version: what ended before it did so at a time below zero.
+    "UPDATE jobs SET ended_service = MIN(0, COALESCE(ended - CAST(strftime('%s', 'now') AS BIGINT) * 1000, 0))
+        WHERE state != 'accepted'",
+    BY_SERVICE_TIME,
 ];
 
 /// Whether a connection that comes back may be used again.
@@ -75,30 +105,69 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqliteConnection), 
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
+        .pragma("journal_size_limit", WAL_BYTES)
         // A receipt is given after the sync, not after the write.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(10));
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        // It can be chosen before there are tables, and not later; each connection that sets it writes.
+        let first = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+        first.connect().await?.close().await?;
+    }
     let pool = SqlitePoolOptions::new()
         .max_connections(4)
         .after_release(|connection, _| Box::pin(is_between_transactions(connection)))
         .connect_with(options.clone())
         .await?;
     let mut held = options.connect().await?;
-    let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut held).await?.try_get(0)?;
-    let steps: &[&str] = match found {
-        VERSION => return Ok((pool, held)),
-        0 => &TABLES,
-        1 => &SINCE_1,
+    refuse_damage(&mut held, path).await?;
+    migrate(&pool, &mut held).await?;
+    Ok((pool, held))
+}
+
+/// Checks the database before anything in it is changed.
+async fn refuse_damage(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    if meta::stopped_cleanly(connection).await? && bytes(connection).await? > CHECKED_BYTES {
+        return Ok(());
+    }
+    let found: Vec<(String,)> =
+        sqlx::query_as("PRAGMA quick_check(1)").fetch_all(connection).await?;
+    match found.into_iter().map(|(line,)| line).find(|line| line != "ok") {
+        Some(problem) => Err(StoreError::DamagedJournal { path: path.to_owned(), problem }),
+        None => Ok(()),
+    }
+}
+
+/// Size of the database.
+async fn bytes(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let (pages,): (i64,) = sqlx::query_as("PRAGMA page_count").fetch_one(&mut *connection).await?;
+    let (page,): (i64,) = sqlx::query_as("PRAGMA page_size").fetch_one(connection).await?;
+    Ok(pages.saturating_mul(page))
+}
+
+/// Makes the tables, or changes those of an older version.
+async fn migrate(pool: &SqlitePool, held: &mut SqliteConnection) -> Result<(), StoreError> {
+    let found = version(held).await?;
+    let steps: Vec<&str> = match found {
+        VERSION => return Ok(()),
+        0 => TABLES.to_vec(),
+        1 => [&SINCE_1[..], &SINCE_2].concat(),
+        2 => SINCE_2.to_vec(),
         found => return Err(StoreError::Version { found, known: VERSION }),
     };
     let mut transaction = pool.begin().await?;
     for step in steps {
-        sqlx::query(*step).execute(&mut *transaction).await?;
+        sqlx::query(AssertSqlSafe(step)).execute(&mut *transaction).await?;
     }
     let version = format!("PRAGMA user_version = {VERSION}");
     sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await?;
     transaction.commit().await?;
-    Ok((pool, held))
+    Ok(())
+}
+
+/// The version of a database's tables; 0 if it has none.
+pub(crate) async fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    Ok(sqlx::query("PRAGMA user_version").fetch_one(connection).await?.try_get(0)?)
 }
 
 #[cfg(test)]

@@ -35,6 +35,12 @@ impl SealKey {
         XChaCha20Poly1305::new(self.0.as_ref().into())
     }
 
+    /// Identifies the key in the journal and in messages; tells nothing of it.
+    pub fn id(&self) -> String {
+        let keyed = blake3::keyed_hash(&self.0, b"athanor seal key id 1");
+        keyed.to_hex()[..16].to_owned()
+    }
+
     pub(crate) fn close(&self, name: &str, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
         let mut sealed = vec![0; NONCE];
         getrandom::fill(&mut sealed)?;
@@ -75,5 +81,7 @@ mod tests {
         assert!(key.open("a", &sealed[..20]).is_err());
         assert!(SealKey::from_hex("xyz").is_none() && SealKey::from_hex(&"é".repeat(32)).is_none());
         assert!(!format!("{key:?}").contains("15"));
+        assert_ne!(key.id(), SealKey::new([1; 32]).id());
+        assert!(!"0f".repeat(32).contains(&key.id()));
     }
 }

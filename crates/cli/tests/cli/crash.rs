@@ -70,6 +70,11 @@ fn use_it(service: &Service, witness: &[u8]) -> Known {
 
 /// Everything that was promised is kept, by a service on those data.
 fn keeps(place: &Place, data: &Path, witness: &[u8], known: &Known, what: &str) {
+    // What was not synced may be missing, and is no damage.
+    if fs::metadata(data.join("journal.db")).is_ok_and(|file| file.len() > 0) {
+        let checked = place.run(["store", "check", "--data", data.to_str().unwrap()]);
+        assert!(!checked.stderr.contains("log: frame"), "{what}: {}", checked.stderr);
+    }
     let service = Service::run(&mut Service::command_on(place, data));
     let service = service.unwrap_or_else(|| panic!("{what}: it does not start")).ready("tiny");
     for (key, id) in &known.accepted {
@@ -188,6 +193,48 @@ fn a_full_disk_is_told_loses_nothing_and_needs_no_hand() {
     }
     assert!(service.runs());
     assert_eq!(service.get("/v1/jobs").json()["jobs"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn a_clock_that_jumps_thirty_days_ahead_forgets_nothing() {
+    let (place, witness) = place();
+    let root = place.path("root");
+    fs::create_dir(&root).unwrap();
+    // Every job is older than an hour by that clock; those beyond two are forgotten in any case.
+    let config = place.write("serve.toml", "[limits]\nkeep-seconds = 3600\nkeep-jobs = 2\n");
+    let start = || {
+        let mut command = Service::command_on(&place, &root.join("data"));
+        command.arg("--config").arg(&config);
+        layer::under(&mut command, &place, &root, &place.path("log"));
+        Service::run(&mut command).unwrap().ready("tiny")
+    };
+    let service = start();
+    let ids: Vec<String> = (0..3)
+        .map(|_| {
+            let reply = service.submit(&witness, &[]).is(202).json();
+            let id = reply["id"].as_str().unwrap().to_owned();
+            service.result(&id).is(200);
+            id
+        })
+        .collect();
+    assert_eq!(service.terminate(), Some(0));
+    place.write("back", "2592000");
+    let service = start();
+    let until = Instant::now() + PATIENCE;
+    while service.get(&format!("/v1/jobs/{}", ids[0])).status != 404 {
+        assert!(Instant::now() < until, "the oldest job is one too many");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // One pass takes both kinds.
+    let later = service.submit(&witness, &[]).is(202).json()["id"].as_str().unwrap().to_owned();
+    service.result(&later).is(200);
+    let job = |id: &str| service.get(&format!("/v1/jobs/{id}")).is(200).json();
+    let ahead =
+        job(&later)["created"].as_i64().unwrap() - job(&ids[2])["created"].as_i64().unwrap();
+    assert!(ahead > 2_500_000_000, "the clock did jump: {ahead} ms");
+    for id in &ids[1..] {
+        service.result(id).is(200);
+    }
 }
 
 #[test]

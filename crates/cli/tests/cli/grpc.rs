@@ -115,8 +115,12 @@ fn a_job_goes_through_every_verb_of_grpc() {
         let mut health = HealthClient::new(channel);
         let request = |service: &str| HealthCheckRequest { service: service.into() };
         for name in ["", "athanor.v1.Prover"] {
-            let serving = health.check(request(name)).await.unwrap().into_inner().status;
-            assert_eq!(serving, 1, "SERVING");
+            let until = Instant::now() + PATIENCE;
+            // SERVING, as soon as the service has seen that it is ready.
+            while health.check(request(name)).await.unwrap().into_inner().status != 1 {
+                assert!(Instant::now() < until);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         assert_eq!(health.check(request("other")).await.unwrap_err().code(), Code::NotFound);
     });

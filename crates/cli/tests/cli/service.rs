@@ -21,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Service {
     child: Child,
     pub(crate) address: String,
-    /// What it said since it listens, line by line.
+    /// What it said, line by line.
     said: Arc<Mutex<Vec<String>>>,
 }
 
@@ -79,17 +79,19 @@ impl Service {
     pub(crate) fn run(command: &mut Command) -> Option<Service> {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let said = Arc::new(Mutex::new(Vec::new()));
         let address = loop {
             let Some(line) = lines.next() else {
                 let _ = child.wait();
                 return None;
             };
             let line = line.unwrap();
+            said.lock().unwrap().push(line.clone());
             let Some((_, address)) = line.split_once("listening at http") else { continue };
-            break address.split_once("://").unwrap().1.to_owned();
+            // Behind it a JSON line goes on.
+            break address.split_once("://").unwrap().1.split('"').next().unwrap().to_owned();
         };
         // Read to its end: a full pipe would stop it.
-        let said = Arc::new(Mutex::new(Vec::new()));
         let heard = said.clone();
         std::thread::spawn(move || {
             let lines = lines.map_while(Result::ok);
@@ -102,6 +104,10 @@ impl Service {
     pub(crate) fn said(&self, words: &str) -> Vec<String> {
         let said = self.said.lock().unwrap();
         said.iter().filter(|line| line.contains(words)).cloned().collect()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it still runs.
@@ -212,16 +218,45 @@ impl Service {
         }
     }
 
+    /// SIGKILL, while others still talk to it.
+    pub(crate) fn stop(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    }
+
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM, and the exit code.
-    pub(crate) fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(self) -> Option<i32> {
+        self.signal("-TERM");
+        self.ended()
+    }
+
+    /// Sends it a signal, such as `-HUP`.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// The exit code, when it has ended.
+    pub(crate) fn ended(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Waits until it said that many lines with these words in them.
+    pub(crate) fn hear(&self, words: &str, count: usize) -> Vec<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let lines = self.said(words);
+            if lines.len() >= count {
+                return lines;
+            }
+            assert!(Instant::now() < until, "it says {words:?} {} times", lines.len());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -44,6 +44,9 @@ pub enum LoadError {
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
+    /// The engine's own thread is hung.
+    #[error("the engine does not answer: see /health, and try again or restart it")]
+    Unresponsive,
 }
 
 impl Core {
@@ -109,11 +112,6 @@ impl Core {
             self.tell(if pinned { Event::Pin { key } } else { Event::Unpin { key } });
         }
         Ok(())
-    }
-
-    /// Whether all keys of a circuit are in memory.
-    pub(crate) fn is_resident(&self, loaded: &Loaded) -> bool {
-        loaded.keys.iter().all(|&key| self.keys.is_resident(key))
     }
 
     pub(super) fn key_failed(&mut self, key: KeyId, error: &TaskError) {

@@ -126,6 +126,7 @@ impl Core {
         let event = match (read, self.keys.keys.get_mut(&id)) {
             (Ok(payload), Some(key)) => {
                 key.payload = Some(payload);
+                self.registry.set_resident(id, true);
                 Event::Loaded { run }
             }
             (Ok(_), None) => Event::LoadFailed { run },
@@ -149,6 +150,7 @@ impl Core {
     pub(super) fn evict(&mut self, key: KeyId) {
         if let Some(found) = self.keys.keys.get_mut(&key) {
             found.payload = None;
+            self.registry.set_resident(key, false);
             if found.withdrawn {
                 self.keys.keys.remove(&key);
             }

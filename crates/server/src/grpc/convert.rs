@@ -92,6 +92,7 @@ impl From<answers::Status> for proto::Status {
             memory_reserved: status.memory.reserved,
             memory_resident: status.memory.resident,
             jobs_open: status.jobs.open,
+            age_seconds: status.age_seconds,
             circuits: status.circuits.into_iter().map(Into::into).collect(),
         }
     }

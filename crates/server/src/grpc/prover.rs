@@ -16,6 +16,7 @@ use crate::acceptance::{self, SubmitRequest};
 use crate::answers::{self, Event};
 use crate::auth::{Caller, Role};
 use crate::circuits;
+use crate::events;
 use crate::jobs;
 use crate::problem::{Problem, Reason};
 use crate::state::App;
@@ -38,9 +39,7 @@ fn given(text: String) -> Option<String> {
 impl Prover {
     fn caller(&self, metadata: &MetadataMap, role: Role) -> Result<Caller, Problem> {
         let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        let caller = Caller::of(&self.0.config().tokens, authorization)?;
-        caller.may(role)?;
-        Ok(caller)
+        Caller::with(&self.0.config().tokens, authorization, role)
     }
 
     /// Receives an input and submits it.
@@ -62,7 +61,8 @@ impl Prover {
             Ok(_) => Err(malformed("messages after the first have `chunk`")),
             Err(_) => Err(malformed("the upload broke off or is malformed")),
         });
-        let body = upload::collect(&app.inputs, app.bounds(), None, std::pin::pin!(chunks)).await?;
+        let body = upload::collect(&app.inputs, app.bounds(), None, std::pin::pin!(chunks)).await;
+        let body = body.inspect_err(|problem| events::refused(Some(&caller), None, problem))?;
         let kind = given(spec.kind).unwrap_or_else(|| "json".into());
         let deadline = match spec.deadline_seconds {
             0.0 => None,

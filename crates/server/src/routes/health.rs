@@ -12,41 +12,36 @@ use serde_json::json;
 use super::{answer, caller};
 use crate::auth::Role;
 use crate::problem::Problem;
-use crate::state::{App, Loading};
+use crate::readiness;
+use crate::state::App;
 
-/// `GET /health/live`: the process answers.
-pub(super) async fn live() -> Response {
-    answer(StatusCode::OK, &json!({ "live": true }))
+/// `GET /health/live`: the engine's own thread answers.
+pub(super) async fn live(State(app): State<Arc<App>>) -> Response {
+    let engine = readiness::engine(&app);
+    answer(status(engine.live), &json!({ "live": engine.live, "engine": engine }))
 }
 
-/// `GET /health/ready`: it takes jobs; circuits apart.
+/// `GET /health/ready`: it takes jobs; if not, which part is missing.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let stopping = app.stopping.load(Ordering::Relaxed);
-    let devices = app.engine.beats() > 0 || app.began.elapsed().as_secs() < 5;
-    let loading = app.loading();
-    let waiting = loading.values().filter(|state| matches!(state, Loading::Running)).count();
-    let failed = loading.values().filter(|state| matches!(state, Loading::Failed(_))).count();
-    let ready = !stopping && devices;
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer(
-        status,
-        &json!({
-            "ready": ready,
-            "server": !stopping,
-            "device": devices,
-            "circuits": { "loading": waiting, "failed": failed },
-        }),
-    )
+    let readiness = readiness::now(&app).await;
+    answer(status(readiness.ready), &readiness)
 }
 
 /// `GET /health`, as most probes know it.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
-    let stopping = app.stopping.load(Ordering::Relaxed);
-    let (status, word) = match stopping {
-        false => (StatusCode::OK, "healthy"),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+    let engine = readiness::engine(&app);
+    let word = match (app.stopping.load(Ordering::Relaxed), engine.live) {
+        (_, false) => "unhealthy",
+        (true, true) => "stopping",
+        (false, true) => "healthy",
     };
-    answer(status, &json!({ "status": word, "uptime": app.began.elapsed().as_secs() }))
+    let uptime = app.began.elapsed().as_secs();
+    let told = json!({ "status": word, "uptime": uptime, "engine": engine });
+    answer(status(word == "healthy"), &told)
+}
+
+fn status(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 /// `GET /metrics`.
@@ -55,6 +50,11 @@ pub(super) async fn metrics(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller(&app, &headers, Role::Read)?;
+    Ok(figures(&app))
+}
+
+/// The metrics, whoever asks.
+pub(super) fn figures(app: &App) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((StatusCode::OK, kind, crate::metrics::render(&app)).into_response())
+    (StatusCode::OK, kind, crate::metrics::render(app)).into_response()
 }

@@ -11,7 +11,7 @@ mod v1;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Query, Request};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,6 +22,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::auth::{Caller, Role};
+use crate::events;
 use crate::problem::{Problem, Reason};
 use crate::state::App;
 use crate::upload::{self, Upload};
@@ -87,18 +88,30 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// Health and metrics alone. Metrics are told without a token: who reaches them is chosen by the address.
+pub(crate) fn probes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(async |State(app): State<Arc<App>>| health::figures(&app)))
+        .fallback(async || {
+            Problem::new(Reason::NoSuchRoute, "only /health and /metrics are answered here")
+        })
+        .with_state(app)
+}
+
 /// Who asks, if they may.
 fn caller(app: &App, headers: &HeaderMap, role: Role) -> Result<Caller, Problem> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let caller = Caller::of(&app.config().tokens, authorization)?;
-    caller.may(role)?;
-    Ok(caller)
+    Caller::with(&app.config().tokens, authorization, role)
 }
 
 /// A request's body. Ask who the caller is first.
 async fn receive(app: &App, request: Request) -> Result<Upload, Problem> {
     let (parts, body) = request.into_parts();
-    upload::read(&app.inputs, app.bounds(), &parts.headers, body).await
+    let read = upload::read(&app.inputs, app.bounds(), &parts.headers, body).await;
+    read.inspect_err(|problem| events::refused(None, None, problem))
 }
 
 /// What the query says.

@@ -1,0 +1,162 @@
+//! What a connection may ask, and whether the service is at work on it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use athanor_engine::Class;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, HeaderValue, Request, Version, header};
+use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Router};
+use http_body::{Frame, SizeHint};
+use tonic::Status;
+use tower::util::ServiceExt;
+
+use crate::auth::Caller;
+use crate::connections::{Connections, InFlight};
+use crate::places::{Id, Kind, Refusal};
+use crate::problem::{Problem, Reason};
+use crate::state::App;
+
+/// The router behind one connection.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) app: Arc<App>,
+    pub(crate) router: Router,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) connection: Id,
+}
+
+impl Gate {
+    async fn answer(self, request: Request<Body>) -> Response {
+        let health = is_health(request.uri().path());
+        let kind = if health { Kind::Health } else { Kind::Ordinary };
+        let mut begun = self.connections.begin(self.connection, kind);
+        if begun.is_err() && is_critical(&self.app, request.headers()) {
+            begun = self.connections.begin(self.connection, Kind::Critical);
+        }
+        let begun = match begun {
+            Ok(begun) => Some(begun),
+            // It was closed while the request was on its way: this answer still goes out.
+            Err(_) if health => None,
+            Err(refusal) => return busy(refusal, &request),
+        };
+        let attended = !is_open_to_all(request.uri().path());
+        let answered = self.router.oneshot(request).await;
+        let response = answered.unwrap_or_else(|never| match never {});
+        let Some(mut in_flight) = begun else { return response };
+        in_flight.pause();
+        response.map(|inner| Body::new(Answer { inner, in_flight: Some(in_flight), attended }))
+    }
+}
+
+impl<B> tower::Service<Request<B>> for Gate
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let answer = self.clone().answer(request.map(Body::new));
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+/// What is answered beyond the ordinary connections.
+fn is_health(path: &str) -> bool {
+    matches!(path, "/metrics" | "/health" | "/grpc.health.v1.Health/Check")
+        || path.starts_with("/health/")
+}
+
+/// Streams that need no token: one that only stays open keeps no connection from being closed.
+fn is_open_to_all(path: &str) -> bool {
+    path.starts_with("/grpc.health.") || path.starts_with("/grpc.reflection.")
+}
+
+/// Whether the token's highest class is critical. Without tokens nobody stands out.
+fn is_critical(app: &App, headers: &HeaderMap) -> bool {
+    let tokens = &app.config().tokens;
+    let Some(authorization) = headers.get(header::AUTHORIZATION) else { return false };
+    !tokens.is_empty()
+        && Caller::of(tokens, authorization.to_str().ok())
+            .is_ok_and(|caller| caller.class == Class::Critical)
+}
+
+fn busy<B>(refusal: Refusal, request: &Request<B>) -> Response {
+    let message = match refusal {
+        Refusal::Full => "all connections are busy; come back later",
+        Refusal::Client => "all connections of this client are busy; use fewer or come back later",
+    };
+    let problem = Problem::new(Reason::Busy, message);
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        return Status::from(problem).into_http();
+    }
+    let mut response = problem.into_response();
+    if request.version() < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// An answer that says whose turn it is: the service's while it has nothing to give, else the client's.
+struct Answer {
+    inner: Body,
+    in_flight: Option<InFlight>,
+    attended: bool,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        let attended = self.attended;
+        match (&polled, &mut self.in_flight) {
+            (Poll::Pending, Some(in_flight)) if attended => in_flight.resume(),
+            (Poll::Ready(Some(_)), Some(in_flight)) => in_flight.pause(),
+            (Poll::Ready(None), in_flight) => *in_flight = None,
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_are_health_and_nothing_else_is() {
+        for path in
+            ["/health", "/health/live", "/health/ready", "/metrics", "/grpc.health.v1.Health/Check"]
+        {
+            assert!(is_health(path), "{path}");
+        }
+        for path in ["/", "/healthy", "/metrics/x", "/v1/jobs", "/grpc.health.v1.Health/Watch"] {
+            assert!(!is_health(path), "{path}");
+        }
+    }
+}

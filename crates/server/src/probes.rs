@@ -1,0 +1,76 @@
+//! A listener of its own for health and metrics, on threads of its own: it answers while the service's
+//! other threads are at work.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::connections::Connections;
+use crate::listen::{self, Serving};
+use crate::places::Bounds;
+use crate::routes;
+use crate::state::App;
+
+/// Most connections at once.
+const BOUNDS: Bounds = Bounds { ordinary: 32, reserved: 32, per_client: None };
+
+/// Threads: metrics that take long do not delay health.
+const THREADS: usize = 2;
+
+/// Where health and metrics are to be answered.
+pub(crate) struct Probes {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl Probes {
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = listen::bind(address)?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener: listener.into_std()?, address })
+    }
+
+    /// Answers until the result is dropped.
+    pub(crate) fn start(self, app: &Arc<App>) -> io::Result<Answering> {
+        let Self { listener, address } = self;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("health")
+            .enable_all()
+            .build()?;
+        let listener = {
+            let _entered = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+
+        let connections = Arc::new(Connections::new(BOUNDS, &app.config().limits));
+        let (app, router) = (app.clone(), routes::probes(app.clone()));
+        runtime.spawn(connections.clone().sweep());
+        let (open, closing) = watch::channel(false);
+        let serving = Serving { app, router, connections, closing };
+        runtime.spawn(listen::accept(listener, None, serving));
+        info!("health and metrics at http://{address}");
+        Ok(Answering { runtime: Some(runtime), _open: open })
+    }
+}
+
+/// The threads that answer.
+pub(crate) struct Answering {
+    runtime: Option<Runtime>,
+    /// Connections stay open as long as this is here.
+    _open: watch::Sender<bool>,
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        // Without waiting: it may be dropped by a task.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

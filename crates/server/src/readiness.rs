@@ -1,0 +1,105 @@
+//! Whether the service lives and whether it can serve: one answer for HTTP, gRPC and systemd.
+//!
+//! It lives if the engine's own thread answers. It can serve if besides it is not stopping, the journal can write,
+//! and the circuits that it should have are there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tonic_health::server::HealthReporter;
+use tracing::{info, warn};
+
+use crate::circuits::{self, NotReady};
+use crate::state::App;
+use crate::{grpc, notify};
+
+/// What has to hold for the service to take jobs, part by part.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Readiness {
+    pub(crate) ready: bool,
+    /// Whether it is not stopping.
+    server: bool,
+    engine: EngineHealth,
+    journal: JournalHealth,
+    circuits: NotReady,
+}
+
+/// Whether the engine's own thread answers.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct EngineHealth {
+    pub(crate) live: bool,
+    /// Since its last answer.
+    pub(crate) age_seconds: f64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct JournalHealth {
+    can_write: bool,
+}
+
+/// How the engine is. Waits for nothing.
+pub(crate) fn engine(app: &App) -> EngineHealth {
+    EngineHealth {
+        live: app.engine.is_responsive(),
+        age_seconds: app.engine.pulse_age().as_secs_f64(),
+    }
+}
+
+/// Whether it can serve, and if not, why. Takes a second at most.
+pub(crate) async fn now(app: &App) -> Readiness {
+    let can_write = app.store.can_write().await;
+    of(app, can_write)
+}
+
+fn of(app: &App, can_write: bool) -> Readiness {
+    let server = !app.stopping.load(Ordering::Relaxed);
+    let (engine, circuits) = (engine(app), circuits::not_ready(app));
+    let ready = server && engine.live && can_write && circuits.is_empty();
+    Readiness { ready, server, engine, journal: JournalHealth { can_write }, circuits }
+}
+
+/// How often readiness is looked at: the first time, and from then on.
+const FIRST: Duration = Duration::from_millis(50);
+const LATER: Duration = Duration::from_secs(1);
+
+/// How long the journal is believed to be writable while nobody asks: an idle service leaves the disk alone.
+const WRITABLE: Duration = Duration::from_secs(10);
+
+/// Tells gRPC's health service and systemd whether the service is ready, for as long as it runs.
+pub(crate) async fn watch(app: Arc<App>, reporter: HealthReporter) {
+    let (mut last, mut started) = (None, false);
+    let mut extended: Option<Instant> = None;
+    let mut writable: Option<Instant> = None;
+    loop {
+        if writable.is_none_or(|since| since.elapsed() >= WRITABLE) {
+            writable = app.store.can_write().await.then(Instant::now);
+        }
+        let readiness = of(&app, writable.is_some());
+        if last != Some(readiness.ready) {
+            grpc::set_serving(&reporter, readiness.ready).await;
+            tell(&readiness, started);
+            last = Some(readiness.ready);
+        }
+        if readiness.ready && !started {
+            started = true;
+            notify::ready();
+        } else if !started && !readiness.circuits.loading.is_empty() {
+            if extended.is_none_or(|at| at.elapsed() >= LATER) {
+                notify::starting();
+                extended = Some(Instant::now());
+            }
+        }
+        tokio::time::sleep(if started { LATER } else { FIRST }).await;
+    }
+}
+
+fn tell(readiness: &Readiness, started: bool) {
+    let parts = serde_json::to_string(readiness).unwrap_or_default();
+    match (readiness.ready, started) {
+        (true, _) => info!("ready"),
+        (false, true) => warn!("not ready: {parts}"),
+        (false, false) => info!("not ready yet: {parts}"),
+    }
+}

@@ -1,0 +1,95 @@
+//! Accepted jobs whose input cannot be read now: they wait, and are read again with growing pauses.
+//!
+//! One task reads for all of them, one after another: what makes files unreadable, such as too many of them being
+//! open, is not made worse.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use athanor_store::{JobRow, Restorable, StoreError};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::state::App;
+use crate::{callbacks, resume};
+
+/// Pause before the first try, and the longest one.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+/// Jobs of one pass that are logged by name.
+const NAMED: usize = 10;
+
+struct Waiting {
+    row: JobRow,
+    pause: Duration,
+    due: Instant,
+}
+
+impl Waiting {
+    /// After the next pause: between half of it and all of it, so that not all jobs come at once.
+    fn again(row: JobRow, pause: Duration) -> Waiting {
+        let mut random = [0; 2];
+        // Without randomness they do come at once.
+        let _ = getrandom::fill(&mut random);
+        let part = f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
+        let due = Instant::now() + pause.mul_f64(0.5 + 0.5 * part);
+        Waiting { row, pause, due }
+    }
+}
+
+/// Reads jobs again until each is restored, lost or ended.
+pub(crate) async fn retry(app: Arc<App>, unreadable: Vec<(JobRow, StoreError)>) {
+    if unreadable.is_empty() {
+        return;
+    }
+    let failed = unreadable.iter().map(|(row, error)| (&*row.public, error.to_string()));
+    tell(failed.collect());
+    let mut waiting: Vec<Waiting> =
+        unreadable.into_iter().map(|(row, _)| Waiting::again(row, FIRST)).collect();
+    while let Some(due) = waiting.iter().map(|job| job.due).min() {
+        app.unreadable.store(waiting.len() as u64, Ordering::Relaxed);
+        tokio::time::sleep_until(due).await;
+        let now = Instant::now();
+        let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|job| job.due <= now);
+        waiting = later;
+        let mut failed = Vec::new();
+        for Waiting { row, pause, .. } in due {
+            if let Err(error) = read(&app, &row).await {
+                failed.push((row.public.clone(), error.to_string()));
+                waiting.push(Waiting::again(row, (pause * 2).min(LONGEST)));
+            }
+        }
+        tell(failed.iter().map(|(public, error)| (&**public, error.clone())).collect());
+    }
+    app.unreadable.store(0, Ordering::Relaxed);
+}
+
+/// Reads one job; an error if it must wait on.
+async fn read(app: &Arc<App>, row: &JobRow) -> Result<(), StoreError> {
+    match app.store.restorable_one(row.number).await? {
+        Some(Restorable::Ready(job)) => {
+            info!(job = row.public, "the job's input can be read again");
+            let app = app.clone();
+            tokio::task::spawn_blocking(move || resume::resume_one(&app, job));
+        }
+        Some(Restorable::Unreadable { error, .. }) => return Err(error),
+        Some(Restorable::Lost(row)) => {
+            let app = app.clone();
+            tokio::spawn(async move { callbacks::ended(app, &row.public).await });
+        }
+        // Cancelled meanwhile.
+        None => {}
+    }
+    Ok(())
+}
+
+fn tell(failed: Vec<(&str, String)>) {
+    for (job, error) in failed.iter().take(NAMED) {
+        warn!(job, error, "the job's input cannot be read: it waits and is tried again");
+    }
+    if failed.len() > NAMED {
+        let jobs = failed.len() - NAMED;
+        warn!(jobs, "the inputs of more jobs cannot be read: they wait and are tried again");
+    }
+}

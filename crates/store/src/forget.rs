@@ -1,0 +1,101 @@
+//! Ended jobs are forgotten in batches, and the pages they leave are given back.
+
+use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
+
+use crate::StoreError;
+
+/// Most jobs of one transaction: for as long as it takes, submits wait.
+pub(crate) const BATCH: u32 = 250;
+/// Most pages that one step gives back to the file system.
+const VACUUM_PAGES: u32 = 250;
+/// So many free pages are left for what is written next.
+const SPARE_PAGES: i64 = 1000;
+
+/// The jobs that ended first, as [`batch`] reads them.
+pub(crate) const OLDEST: &str = "SELECT number, input_blob, ended_service FROM jobs \
+    WHERE ended_service IS NOT NULL ORDER BY ended_service, number LIMIT ?";
+
+/// How many jobs have ended.
+pub(crate) async fn ended(pool: &SqlitePool) -> Result<u64, StoreError> {
+    let query = "SELECT COUNT(*) FROM jobs WHERE ended_service IS NOT NULL";
+    let (count,): (i64,) = sqlx::query_as(query).fetch_one(pool).await?;
+    Ok(count as u64)
+}
+
+/// What a batch took.
+#[derive(Debug, Default)]
+pub(crate) struct Forgotten {
+    pub(crate) jobs: u64,
+    /// Their inputs, to be deleted now.
+    pub(crate) blobs: Vec<String>,
+}
+
+/// Forgets up to [`BATCH`] jobs: those that ended at `before` (service time) or earlier, and in any case the first
+/// `excess`.
+pub(crate) async fn batch(
+    pool: &SqlitePool,
+    before: i64,
+    excess: u64,
+) -> Result<Forgotten, StoreError> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let oldest: Vec<(i64, Option<String>, i64)> =
+        sqlx::query_as(OLDEST).bind(i64::from(BATCH)).fetch_all(&mut *transaction).await?;
+    let old = oldest.into_iter().zip(0u64..);
+    let old = old.take_while(|((_, _, ended), at)| *at < excess || *ended <= before);
+    let (mut numbers, mut blobs) = (Vec::new(), Vec::new());
+    for ((number, blob, _), _) in old {
+        numbers.push(number.to_string());
+        blobs.extend(blob);
+    }
+    if numbers.is_empty() {
+        return Ok(Forgotten::default());
+    }
+    let listed = numbers.join(",");
+    for table in ["results", "partitions", "jobs"] {
+        let delete = format!("DELETE FROM {table} WHERE number IN ({listed})");
+        let delete = sqlx::query(AssertSqlSafe(delete)).persistent(false);
+        delete.execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(Forgotten { jobs: numbers.len() as u64, blobs })
+}
+
+/// Gives some free pages back; whether there are more.
+pub(crate) async fn vacuum(pool: &SqlitePool) -> Result<bool, StoreError> {
+    let mut connection = pool.acquire().await?;
+    let free = free_pages(&mut connection).await?;
+    if free <= SPARE_PAGES {
+        return Ok(false);
+    }
+    let step = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
+    sqlx::query(AssertSqlSafe(step)).execute(&mut *connection).await?;
+    let left = free_pages(&mut connection).await?;
+    // A database that was made without it has none given back.
+    Ok(left < free && left > SPARE_PAGES)
+}
+
+async fn free_pages(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let query = sqlx::query_as("PRAGMA freelist_count");
+    let (pages,): (i64,) = query.fetch_one(connection).await?;
+    Ok(pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_batch_is_read_off_an_index_without_sorting() {
+        let place = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let path = place.path().join("journal.db");
+            let (_pool, mut held) = crate::schema::open(&path).await.unwrap();
+            let query = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {OLDEST}"));
+            let plan: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(query).bind(1).fetch_all(&mut held).await.unwrap();
+            let plan: Vec<&str> = plan.iter().map(|step| &*step.3).collect();
+            assert_eq!(plan, ["SCAN jobs USING INDEX jobs_by_service_time"]);
+        });
+    }
+}
