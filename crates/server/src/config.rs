@@ -392,7 +392,10 @@ mod tests {
     #[test]
     fn a_reload_changes_what_may_change_and_names_the_rest() {
         let token = |tenant: &str| {
-            format!("[[tokens]]\ntenant = {tenant:?}\nblake3 = '{}'\nrole = 'read'\n", "0".repeat(64))
+            format!(
+                "[[tokens]]\ntenant = {tenant:?}\nblake3 = '{}'\nrole = 'read'\n",
+                "0".repeat(64)
+            )
         };
         let read = |head: &str, rest: &str| -> Config {
             toml::from_str(&format!("{head}\n{}{rest}", token("a"))).unwrap()

@@ -55,11 +55,7 @@ pub(crate) async fn submit(
     submitted.inspect_err(|problem| events::refused(Some(caller), Some(&circuit), problem))
 }
 
-async fn submit_unlogged(
-    app: &Arc<App>,
-    caller: &Caller,
-    asked: Asked,
-) -> Result<String, Problem> {
+async fn submit_unlogged(app: &Arc<App>, caller: &Caller, asked: Asked) -> Result<String, Problem> {
     let class = caller.class(asked.class.as_deref())?;
     if let Some(callback) = &asked.callback {
         app.callbacks.check(callback)?;

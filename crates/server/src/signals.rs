@@ -147,7 +147,9 @@ impl Handlers {
                     std::process::exit(0);
                 }
                 Step::Exit(code) => {
-                    warn!("stopped at once by a second signal; jobs that are left go on at the next start");
+                    warn!(
+                        "stopped at once by a second signal; jobs that are left go on at the next start"
+                    );
                     std::process::exit(code);
                 }
             }

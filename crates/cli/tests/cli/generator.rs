@@ -33,7 +33,8 @@ pub(crate) fn submit(milliseconds: u16) -> String {
 /// Has the circuit of that place prove another input when it is loaded.
 pub(crate) fn warm_up_with(place: &Place, milliseconds: u16) {
     let (old, new) = (input(1), input(milliseconds));
-    let kept = fs::read_dir(place.path("circuits/slow")).unwrap().map(|entry| entry.unwrap().path());
+    let kept =
+        fs::read_dir(place.path("circuits/slow")).unwrap().map(|entry| entry.unwrap().path());
     for path in kept {
         let bytes = fs::read(&path).unwrap();
         if bytes == old.as_bytes() {
@@ -52,7 +53,8 @@ const ORDER: usize = 28;
 const VALUES: usize = 76;
 
 fn wasm(witness: &[u8], told: &str) -> Vec<u8> {
-    let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    let escaped =
+        |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
     let order = escaped(&witness[ORDER..ORDER + 32]);
     let values = escaped(&witness[VALUES..]);
     let count = (witness.len() - VALUES) / 32;

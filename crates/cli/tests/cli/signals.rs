@@ -143,7 +143,8 @@ fn sigterm_while_a_circuit_loads_ends_the_service_soon() {
 /// A token, and what a configuration says of it.
 fn token(place: &Place) -> (String, String) {
     let made = place.run(["config", "token", "a", "--json"]).ok().json();
-    let entry = format!("[[tokens]]\ntenant = \"a\"\nblake3 = {}\nrole = \"admin\"\n", made["blake3"]);
+    let entry =
+        format!("[[tokens]]\ntenant = \"a\"\nblake3 = {}\nrole = \"admin\"\n", made["blake3"]);
     (format!("Bearer {}", made["token"].as_str().unwrap()), entry)
 }
 
