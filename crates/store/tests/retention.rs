@@ -172,6 +172,12 @@ fn a_question_that_is_dropped_at_any_poll_leaves_every_connection_in_order() {
         dropped(store.restorable_one(row.number), polls);
         dropped(store.forget(Duration::MAX, 590 - polls as u32), polls);
     }
+    // What was asked for is still done, once it was asked for.
+    dropped(store.set_callback(&row.public, CallbackState::GivenUp), 1);
+    let until = Instant::now() + Duration::from_secs(30);
+    while number(place.path(), "SELECT COUNT(*) FROM jobs WHERE callback_state = 'given-up'") == 0 {
+        assert!(Instant::now() < until, "a query was given up in the middle");
+    }
     // More at once than there are connections, each of which writes.
     let store = Arc::new(store);
     runtime.block_on(async {
