@@ -224,6 +224,7 @@ fn submits(engine: &Engine, over: &AtomicBool) -> Vec<Duration> {
 
 /// 99,000 jobs are forgotten while others are submitted: for `ATHANOR_LONG_TESTS=1`.
 #[test]
+#[allow(clippy::print_stdout, reason = "the figures")]
 fn submits_are_not_held_up_while_old_jobs_are_forgotten() {
     if std::env::var_os("ATHANOR_LONG_TESTS").is_none() {
         return;
