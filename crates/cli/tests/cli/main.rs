@@ -12,6 +12,7 @@ mod grpc;
 mod interop;
 mod layer;
 mod listen;
+mod places;
 mod remote;
 mod serve;
 mod service;

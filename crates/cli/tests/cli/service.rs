@@ -104,6 +104,11 @@ impl Service {
         said.iter().filter(|line| line.contains(words)).cloned().collect()
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it still runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
