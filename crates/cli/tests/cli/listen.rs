@@ -157,6 +157,9 @@ fn declared_bodies_that_never_come_take_no_memory_for_inputs() {
         .collect();
     std::thread::sleep(Duration::from_millis(200));
     service.submit(&witness, &[]).is(202);
+    // One that needs nearly all of it is read to its end.
+    let large = service.post("/v1/verify", &vec![b' '; 900_000]);
+    large.problem(400, "bad-request");
     drop(silent);
 }
 
