@@ -210,7 +210,8 @@ fn while_all_places_are_busy_health_and_critical_tokens_are_served() {
         (0..20).map(|_| TcpStream::connect(&service.address).unwrap()).collect();
     probes();
     assert!(figure(&service, &normal, EVICTED) >= 10);
-    // What was under way went on, and its places are free again.
+    // What was under way was not closed for them, goes on, and then gives its places back.
+    ask(&normal).problem(503, "busy");
     for stream in &mut held {
         stream.write_all(b"{}").unwrap();
         assert!(answered(stream).starts_with("HTTP/1.1 400"));
