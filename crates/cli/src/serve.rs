@@ -100,7 +100,7 @@ impl From<ServeError> for Failure {
         match error {
             ServeError::Config(error) => error.into(),
             ServeError::Engine(error) => error.into(),
-            ServeError::NoCircuitFits(error) => Self::new(Kind::OutOfMemory, error),
+            ServeError::NoCircuitFits(error) => Self::new(Kind::DoesNotFit, error),
             error => Self::new(Kind::Service, error),
         }
     }

@@ -204,8 +204,8 @@ fn a_machine_that_is_too_small_is_refused_with_what_to_set() {
     ended.fails(25, "memory_from=the configuration");
     ended.fails(25, "threads=2");
     let ended = serve(&place, "", json!({ "memory-mib": 2 }));
-    ended.fails(25, "spent before the first job");
+    ended.fails(32, "spent before the first job");
     // 3 GiB of addresses: less than one sandbox for a witness generator reserves.
     let ended = serve(&place, "ulimit -v 3145728;", json!({}));
-    ended.fails(25, "RLIMIT_AS");
+    ended.fails(32, "RLIMIT_AS");
 }
