@@ -63,7 +63,8 @@ fn targets(text: &str) -> Result<Targets, ConfigError> {
     let wrong = |why: String| ConfigError::Malformed { place: "log.filter".into(), why };
     for part in text.split(',').map(str::trim) {
         // A level that is misspelt would be a target of its own, and silence all others.
-        if !part.contains('=') && part.parse::<LevelFilter>().is_err() {
+        let level = !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+        if !level && !part.contains('=') {
             let levels = "off, error, warn, info, debug or trace";
             return Err(wrong(format!("{part:?} is neither a level ({levels}) nor target=level")));
         }

@@ -113,7 +113,7 @@ impl From<ServeError> for Failure {
             ServeError::Config(error) => error.into(),
             ServeError::Engine(error) => error.into(),
             ServeError::Store(error) if error.is_seal_key() => Self::new(Kind::BadConfig, error),
-            ServeError::NoCircuitFits(error) => Self::new(Kind::OutOfMemory, error),
+            ServeError::NoCircuitFits(error) => Self::new(Kind::DoesNotFit, error),
             error => Self::new(Kind::Service, error),
         }
     }

@@ -1,8 +1,11 @@
 //! What systemd is told, where it started the service (`Type=notify`).
+//!
+//! Its socket takes a few messages and then blocks until they are read, so none is sent from a thread of the network.
 
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::readiness;
 use crate::state::App;
@@ -10,9 +13,15 @@ use crate::state::App;
 /// Time that systemd allows the start to take from now on, in microseconds; said again while circuits load.
 const EXTENSION: u32 = 15_000_000;
 
+fn send(state: NotifyState<'static>) -> JoinHandle<()> {
+    spawn_blocking(move || {
+        let _ = sd_notify::notify(&[state]);
+    })
+}
+
 /// It can serve, for the first time.
 pub(crate) fn ready() {
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    drop(send(NotifyState::Ready));
 }
 
 /// It reads its configuration again; [`ready`] ends that.
@@ -25,12 +34,12 @@ pub(crate) fn reloading() {
 
 /// It is on its way: circuits are being loaded.
 pub(crate) fn starting() {
-    let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(EXTENSION)]);
+    drop(send(NotifyState::ExtendTimeoutUsec(EXTENSION)));
 }
 
 /// It drains.
 pub(crate) fn stopping() {
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    drop(send(NotifyState::Stopping));
 }
 
 /// Says that it lives, twice in each period that systemd allows, by the same rule as `/health/live`: a network that
@@ -39,7 +48,7 @@ pub(crate) async fn watchdog(app: Arc<App>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     loop {
         if readiness::engine(&app).live {
-            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            let _ = send(NotifyState::Watchdog).await;
         }
         tokio::time::sleep(period / 2).await;
     }

@@ -85,11 +85,12 @@ pub(crate) async fn watch(app: Arc<App>, reporter: HealthReporter) {
         if readiness.ready && !started {
             started = true;
             notify::ready();
-        } else if !started && !readiness.circuits.loading.is_empty() {
-            if extended.is_none_or(|at| at.elapsed() >= LATER) {
-                notify::starting();
-                extended = Some(Instant::now());
-            }
+        } else if !started
+            && !readiness.circuits.loading.is_empty()
+            && extended.is_none_or(|at| at.elapsed() >= LATER)
+        {
+            notify::starting();
+            extended = Some(Instant::now());
         }
         tokio::time::sleep(if started { LATER } else { FIRST }).await;
     }

@@ -17,8 +17,9 @@ use crate::{callbacks, resume};
 /// Pause before the first try, and the longest one.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
-/// Jobs of one pass that are logged by name.
+/// Jobs of one pass that are logged by name, and the shortest time between two such passes.
 const NAMED: usize = 10;
+const QUIET: Duration = Duration::from_secs(10);
 
 struct Waiting {
     row: JobRow,
@@ -45,6 +46,7 @@ pub(crate) async fn retry(app: Arc<App>, unreadable: Vec<(JobRow, StoreError)>) 
     }
     let failed = unreadable.iter().map(|(row, error)| (&*row.public, error.to_string()));
     tell(failed.collect());
+    let mut told = Instant::now();
     let mut waiting: Vec<Waiting> =
         unreadable.into_iter().map(|(row, _)| Waiting::again(row, FIRST)).collect();
     while let Some(due) = waiting.iter().map(|job| job.due).min() {
@@ -60,7 +62,11 @@ pub(crate) async fn retry(app: Arc<App>, unreadable: Vec<(JobRow, StoreError)>) 
                 waiting.push(Waiting::again(row, (pause * 2).min(LONGEST)));
             }
         }
-        tell(failed.iter().map(|(public, error)| (&**public, error.clone())).collect());
+        if !failed.is_empty() && told.elapsed() >= QUIET {
+            told = Instant::now();
+            tell(failed.iter().map(|(public, error)| (&**public, error.clone())).collect());
+            info!(jobs = waiting.len(), "jobs wait for inputs that cannot be read");
+        }
     }
     app.unreadable.store(0, Ordering::Relaxed);
 }

@@ -13,31 +13,30 @@ use crate::state::App;
 pub(crate) const MOST: usize = 10_000;
 
 /// A proof and the public signals that it is said to prove, each as JSON.
-pub(crate) struct Claim<'a> {
-    pub(crate) proof: &'a RawValue,
-    pub(crate) public: &'a RawValue,
+pub(crate) struct Claim {
+    pub(crate) proof: Box<RawValue>,
+    pub(crate) public: Box<RawValue>,
 }
 
 /// Whether each claim holds. Many are verified together, which is cheaper.
 pub(crate) async fn verify(
     app: &Arc<App>,
     circuit: &str,
-    claims: &[Claim<'_>],
+    claims: Vec<Claim>,
 ) -> Result<Vec<Verdict>, Problem> {
     if claims.is_empty() || claims.len() > MOST {
         let message = format!("a request has 1 to {MOST} proofs to verify");
         return Err(Problem::new(Reason::BadRequest, message));
     }
-    let bundle = |claim: &Claim<'_>| {
-        format!("{{\"proof\":{},\"publicSignals\":{}}}", claim.proof.get(), claim.public.get())
-            .into_bytes()
-    };
-    let bundles: Vec<Vec<u8>> = claims.iter().map(bundle).collect();
     // Verification runs beside proving: a few at once, so that it takes no more than a share.
     let turn = app.verifying.clone().acquire_owned().await;
     let (app, circuit) = (app.clone(), circuit.to_owned());
     let work = move || {
         let _turn = turn;
+        let bundle = |Claim { proof, public }: Claim| {
+            format!("{{\"proof\":{},\"publicSignals\":{}}}", proof.get(), public.get()).into_bytes()
+        };
+        let bundles: Vec<Vec<u8>> = claims.into_iter().map(bundle).collect();
         let bundles: Vec<&[u8]> = bundles.iter().map(Vec::as_slice).collect();
         app.engine.verify_many(&circuit, &bundles)
     };

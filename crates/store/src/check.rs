@@ -77,12 +77,11 @@ pub fn check(directory: &Path, seal: Option<SealKey>) -> Result<Report, StoreErr
             Some(blobs) => blobs.names().await,
             None => Vec::new(),
         };
-        match of_database(&journal, &mut report, blobs.as_ref(), names).await {
-            Err(error) => match error.of_journal(&journal) {
+        if let Err(error) = of_database(&journal, &mut report, blobs.as_ref(), names).await {
+            match error.of_journal(&journal) {
                 StoreError::DamagedJournal { problem, .. } => report.database.push(problem),
                 error => return Err(error),
-            },
-            Ok(()) => {}
+            }
         }
         Ok(report)
     })

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 use crate::StoreError;
 
 /// Most jobs of one transaction: for as long as it takes, submits wait.
-pub(crate) const BATCH: u32 = 250;
+pub(crate) const BATCH: u32 = 100;
 /// Most pages that one step gives back to the file system.
 const VACUUM_PAGES: u32 = 250;
 /// So many free pages are left for what is written next.
@@ -95,7 +95,9 @@ mod tests {
             let plan: Vec<(i64, i64, i64, String)> =
                 sqlx::query_as(query).bind(1).fetch_all(&mut held).await.unwrap();
             let plan: Vec<&str> = plan.iter().map(|step| &*step.3).collect();
-            assert_eq!(plan, ["SCAN jobs USING INDEX jobs_by_service_time"]);
+            // One step, and none that sorts. Whether it counts as a search depends on how SQLite was built.
+            let [step] = plan[..] else { panic!("{plan:?}") };
+            assert!(step.contains("jobs USING INDEX jobs_by_service_time"), "{step}");
         });
     }
 }

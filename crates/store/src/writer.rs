@@ -1,6 +1,7 @@
 //! The one writer: all that waits goes into one transaction, and one sync pays for all of it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -20,6 +21,9 @@ use crate::{StoreError, jobs, meta};
 
 /// Most records of one transaction.
 const GROUP: usize = 256;
+
+/// One for each kind of error: a full disk first takes the blobs, and then the database.
+type Throttles = HashMap<Discriminant<StoreError>, Throttle>;
 
 enum Message {
     Record(Record, Receipt),
@@ -96,7 +100,7 @@ impl Drop for Writer {
 impl Desk {
     fn serve(self, inbox: &Receiver<Message>) {
         let (mut group, mut chores) = (Vec::new(), VecDeque::new());
-        let mut throttle = Throttle::default();
+        let mut throttles = Throttles::new();
         let mut beat = Instant::now();
         loop {
             let due = HEARTBEAT.saturating_sub(beat.elapsed());
@@ -114,21 +118,21 @@ impl Desk {
                 next = if group.len() < GROUP { inbox.try_recv().ok() } else { None };
             }
             if !group.is_empty() {
-                self.write_group(std::mem::take(&mut group), &mut throttle);
+                self.write_group(std::mem::take(&mut group), &mut throttles);
             }
             if let Some(chore) = chores.pop_front() {
                 self.runtime.block_on(self.run(chore));
             }
             if beat.elapsed() >= HEARTBEAT {
                 beat = Instant::now();
-                self.note(meta::set_service_time(&self.pool, self.clock.now()), &mut throttle);
+                self.note(meta::set_service_time(&self.pool, self.clock.now()), &mut throttles);
             }
         }
-        self.note(meta::set_service_time(&self.pool, self.clock.now()), &mut throttle);
-        self.note(meta::closed(&self.pool), &mut throttle);
+        self.note(meta::set_service_time(&self.pool, self.clock.now()), &mut throttles);
+        self.note(meta::closed(&self.pool), &mut throttles);
     }
 
-    fn write_group(&self, group: Vec<(Record, Receipt)>, throttle: &mut Throttle) {
+    fn write_group(&self, group: Vec<(Record, Receipt)>, throttles: &mut Throttles) {
         let written = self.runtime.block_on(self.write(&group));
         self.probe.written(written.is_ok());
         match written {
@@ -138,7 +142,7 @@ impl Desk {
                 }
             }
             Err(error) => {
-                tell(&error, throttle);
+                tell(&error, throttles);
                 group.into_iter().for_each(|(_, receipt)| receipt.failed());
             }
         }
@@ -156,9 +160,13 @@ impl Desk {
         }
     }
 
-    fn note(&self, writing: impl Future<Output = Result<(), StoreError>>, throttle: &mut Throttle) {
+    fn note(
+        &self,
+        writing: impl Future<Output = Result<(), StoreError>>,
+        throttles: &mut Throttles,
+    ) {
         if let Err(error) = self.runtime.block_on(writing) {
-            tell(&error, throttle);
+            tell(&error, throttles);
         }
     }
 }
@@ -220,7 +228,8 @@ impl Desk {
 }
 
 /// A person must hear of a journal that cannot be written; the engine tries again.
-fn tell(error: &StoreError, throttle: &mut Throttle) {
+fn tell(error: &StoreError, throttles: &mut Throttles) {
+    let throttle = throttles.entry(discriminant(error)).or_default();
     if let Some(suppressed) = throttle.pass(Instant::now()) {
         tracing::error!(%error, suppressed, "the journal cannot be written");
     }

@@ -130,32 +130,59 @@ fn bodies_are_bounded_as_they_come_however_they_come() {
     let mut endless = open("Transfer-Encoding: chunked");
     let chunk = [b"ffff\r\n".as_slice(), &[0; 0xffff], b"\r\n"].concat();
     while endless.write_all(&chunk).is_ok() {}
-    // A body that never comes; its room is given back.
-    let mut silent: Vec<TcpStream> = (0..2).map(|_| open("Content-Length: 900000")).collect();
+    // Bodies that stop half-way hold what came; their room is given back.
+    let mut stopped: Vec<TcpStream> = (0..2).map(|_| open("Content-Length: 900000")).collect();
+    stopped.iter_mut().for_each(|stream| stream.write_all(&[0; 800_000]).unwrap());
     std::thread::sleep(Duration::from_millis(200));
     service.post(path, &vec![0; 900_000]).problem(503, "busy");
-    for stream in &mut silent {
+    for stream in &mut stopped {
         assert_eq!(status(stream).as_deref(), Some("504"));
     }
     service.submit(&witness, &[]).is(202);
 }
 
 #[test]
+fn declared_bodies_that_never_come_take_no_memory_for_inputs() {
+    let (place, witness) = place();
+    let limits = "[limits]\nbody-bytes = 1000000\ninputs-mib = 1\n";
+    let config = place.write("serve.toml", limits);
+    let service = Service::start(&place, Some(&config)).ready("tiny");
+    let head = "POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+    let silent: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&service.address).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    service.submit(&witness, &[]).is(202);
+    // One that needs nearly all of it is read to its end.
+    let large = service.post("/v1/verify", &vec![b' '; 900_000]);
+    large.problem(400, "bad-request");
+    drop(silent);
+}
+
+#[test]
 fn silent_connections_give_their_place_back() {
     let (place, _) = place();
-    let config = place.write("serve.toml", "[limits]\nconnections = 3\nheader-seconds = 1\n");
+    let limits = "[limits]\nconnections = 3\nconnections-reserved = 0\nheader-seconds = 5\n";
+    let config = place.write("serve.toml", limits);
     let service = Service::start(&place, Some(&config));
     let connect = || TcpStream::connect(&service.address).unwrap();
     let mut held: Vec<TcpStream> = (0..3).map(|_| connect()).collect();
     // One says nothing, one sends half a header, one asks and then idles.
     held[1].write_all(b"GET /health HTTP/1.1\r\nHo").unwrap();
     held[2].write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let began = Instant::now();
-    service.get("/health").is(200);
-    assert!(began.elapsed() > Duration::from_millis(500), "all places were taken");
-    for mut stream in held {
+    std::thread::sleep(Duration::from_millis(200));
+    // All places are taken: the oldest is closed for the newest.
+    let text = service.get("/metrics").is(200).body;
+    assert!(text.contains("athanor_connections_closed_total{reason=\"evicted\"} 1\n"), "{text}");
+    for (number, mut stream) in held.into_iter().enumerate() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let began = Instant::now();
         let _ = stream.read_to_end(&mut Vec::new());
+        assert!(number > 0 || began.elapsed() < Duration::from_secs(3), "closed for another");
     }
 }
 

@@ -15,6 +15,7 @@ mod interop;
 mod layer;
 mod listen;
 mod logs;
+mod places;
 mod remote;
 mod serve;
 mod service;

@@ -106,6 +106,7 @@ impl Service {
         said.iter().filter(|line| line.contains(words)).cloned().collect()
     }
 
+    /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

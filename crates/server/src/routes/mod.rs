@@ -114,6 +114,21 @@ async fn receive(app: &App, request: Request) -> Result<Upload, Problem> {
     read.inspect_err(|problem| events::refused(None, None, problem))
 }
 
+/// Largest body that is parsed on the network's threads, in bytes: a larger one takes a while, and others
+/// would wait.
+const PARSED_IN_PLACE: usize = 64 << 10;
+
+/// A body as JSON.
+async fn parse<T: DeserializeOwned + Send + 'static>(bytes: Vec<u8>) -> Result<T, Problem> {
+    let small = bytes.len() <= PARSED_IN_PLACE;
+    let read = move || serde_json::from_slice(&bytes).map_err(|error| bad_json(&error));
+    if small {
+        return read();
+    }
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(|error| Problem::new(Reason::Internal, error.to_string()))?
+}
+
 /// What the query says.
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let read = Query::<T>::try_from_uri(uri);

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{answer, bad_json, caller, receive, v1};
+use super::{answer, bad_json, caller, parse, receive, v1};
 use crate::acceptance::{self, SubmitRequest};
 use crate::auth::{Caller, Role};
 use crate::jobs;
@@ -58,7 +58,7 @@ const PATIENCE: u64 = 60_000;
 async fn submit(app: &Arc<App>, request: Request) -> Result<(Caller, String, Duration), Problem> {
     let caller = caller(app, request.headers(), Role::Submit)?;
     let body = receive(app, request).await?;
-    let asked: Prove = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
+    let asked: Prove = parse(body.bytes).await?;
     let patience = Duration::from_millis(asked.timeout.unwrap_or(PATIENCE));
     let asked = SubmitRequest {
         circuit: asked.circuit,
@@ -173,9 +173,9 @@ pub(super) async fn verify(
 ) -> Result<Response, Failed> {
     caller(&app, request.headers(), Role::Read)?;
     let body = receive(&app, request).await?;
-    let asked: Verify = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
+    let asked: Verify = parse(body.bytes).await?;
     let began = std::time::Instant::now();
-    let claim = Claim { proof: &asked.proof, public: &asked.public };
+    let claim = Claim { proof: asked.proof, public: asked.public };
     let valid = v1::verify::single(&app, &asked.circuit, claim).await?.valid;
     Ok(answer(
         StatusCode::OK,

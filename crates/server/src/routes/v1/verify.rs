@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::super::{answer, bad_json, caller, receive};
+use super::super::{answer, caller, parse, receive};
 use crate::answers::{Verdict, Verdicts};
 use crate::auth::Role;
 use crate::problem::{Problem, Problems, Reason};
 use crate::state::App;
+use crate::upload::Upload;
 use crate::verify::{self, Claim};
 
 /// A proof to verify.
@@ -67,9 +68,9 @@ pub(in crate::routes) async fn one(
     request: Request,
 ) -> Result<Response, Problem> {
     caller(&app, request.headers(), Role::Read)?;
-    let body = receive(&app, request).await?;
-    let asked: Verify = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
-    let claim = Claim { proof: &asked.proof, public: &asked.public };
+    let Upload { bytes, room: _room } = receive(&app, request).await?;
+    let asked: Verify = parse(bytes).await?;
+    let claim = Claim { proof: asked.proof, public: asked.public };
     let verdict = single(&app, &asked.circuit, claim).await?;
     Ok(answer(StatusCode::OK, &verdict))
 }
@@ -78,9 +79,9 @@ pub(in crate::routes) async fn one(
 pub(in crate::routes) async fn single(
     app: &Arc<App>,
     circuit: &str,
-    claim: Claim<'_>,
+    claim: Claim,
 ) -> Result<Verdict, Problem> {
-    let verdicts = verify::verify(app, circuit, &[claim]).await?;
+    let verdicts = verify::verify(app, circuit, vec![claim]).await?;
     verdicts.into_iter().next().ok_or_else(|| Problem::new(Reason::Internal, "no verdict"))
 }
 
@@ -100,11 +101,10 @@ pub(in crate::routes) async fn many(
     request: Request,
 ) -> Result<Response, Problem> {
     caller(&app, request.headers(), Role::Read)?;
-    let body = receive(&app, request).await?;
-    let asked: VerifyMany =
-        serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
-    let claims: Vec<Claim<'_>> =
-        asked.claims.iter().map(|one| Claim { proof: &one.proof, public: &one.public }).collect();
-    let verdicts = verify::verify(&app, &asked.circuit, &claims).await?;
+    let Upload { bytes, room: _room } = receive(&app, request).await?;
+    let asked: VerifyMany = parse(bytes).await?;
+    let claims = asked.claims.into_iter();
+    let claims = claims.map(|one| Claim { proof: one.proof, public: one.public }).collect();
+    let verdicts = verify::verify(&app, &asked.circuit, claims).await?;
     Ok(answer(StatusCode::OK, &Verdicts { verdicts }))
 }
