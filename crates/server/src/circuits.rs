@@ -182,28 +182,32 @@ pub(crate) fn unload(app: &App, name: &str) -> Result<Circuit, Problem> {
 pub(crate) struct NotReady {
     pub(crate) loading: Vec<String>,
     pub(crate) failed: Vec<String>,
-    /// Whether one of those that failed is required: `preload` names it.
+    /// Whether the service waits for one of them: it is loading since the start, or it failed and
+    /// `preload` names it.
     #[serde(skip)]
-    required_failed: bool,
+    required: bool,
 }
 
 impl NotReady {
     /// Whether every required circuit is ready.
     pub(crate) fn is_empty(&self) -> bool {
-        self.loading.is_empty() && !self.required_failed
+        !self.required
     }
 }
 
-/// What is not ready. One that failed is required only if the configuration names it.
+/// What is not ready. A circuit that is loaded later is not waited for.
 pub(crate) fn not_ready(app: &App) -> NotReady {
     let config = app.config();
-    let required = config.preload.as_deref().unwrap_or_default();
-    let mut found = NotReady { loading: Vec::new(), failed: Vec::new(), required_failed: false };
+    let named = config.preload.as_deref().unwrap_or_default();
+    let mut found = NotReady { loading: Vec::new(), failed: Vec::new(), required: false };
     for (name, state) in app.loading().iter() {
         match state {
-            Loading::Running => found.loading.push(name.clone()),
+            Loading::Running => {
+                found.required |= app.preloaded.get().is_some_and(|names| names.contains(name));
+                found.loading.push(name.clone());
+            }
             Loading::Failed(_) => {
-                found.required_failed |= required.contains(name);
+                found.required |= named.contains(name);
                 found.failed.push(name.clone());
             }
         }

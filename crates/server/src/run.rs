@@ -155,6 +155,7 @@ async fn run(
 ) -> Result<(), ServeError> {
     let config = app.config();
     // Before any client is served: a circuit of the catalog is known as loading, a job of the run before as open.
+    let _ = app.preloaded.set(preload.iter().cloned().collect());
     preload.into_iter().for_each(|name| circuits::begin_load(&app, name));
     let (unfinished, unreadable) = sorted(restorable);
     resume::resume(&app, unfinished);

@@ -1,8 +1,8 @@
 //! What every request sees.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use athanor_engine::{Backend, Catalog, Engine, JobHandle, Status};
@@ -32,6 +32,8 @@ pub(crate) struct App {
     pub(crate) locks: NamedLocks,
     /// Circuits that are being loaded, or that failed to, and why.
     pub(crate) loading: Mutex<BTreeMap<String, Loading>>,
+    /// Circuits that are loaded at the start, once that is known.
+    pub(crate) preloaded: OnceLock<BTreeSet<String>>,
     /// Permits to load circuits.
     pub(crate) loads: Semaphore,
     pub(crate) began: Instant,
@@ -101,6 +103,7 @@ impl App {
             quotas: Quotas::default(),
             locks: NamedLocks::default(),
             loading: Mutex::default(),
+            preloaded: OnceLock::new(),
             loads: Semaphore::new(LOADS),
             began: Instant::now(),
             stopping: AtomicBool::new(false),
