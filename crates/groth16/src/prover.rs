@@ -5,6 +5,7 @@
 
 use std::{
     hint::black_box,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -140,7 +141,8 @@ pub struct ProvingKey<C: Curve, D: Device<C>> {
     quotient: athanor_kernels::Quotient,
     domain: D::Domain,
     verifying: VerifyingKey<C>,
-    verifier: Verifier<C>,
+    /// Made when it is first asked for: who verifies elsewhere does not pay for its pairing.
+    verifier: OnceLock<Verifier<C>>,
     beta_g1: C::G1Affine,
     delta_g1: C::G1Affine,
     a: D::Matrix,
@@ -175,6 +177,7 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         if key.layout != layout {
             return Err(ProveError::Layout { key: key.layout, device: layout });
         }
+        Verifier::check(&key.verifying)?;
         let (wires, constraints, native_bytes) = (key.wires(), key.constraints(), key.bytes());
         let matrix_bytes = key.a.bytes() + key.b.bytes();
         // The scalars of H are as good as random in every circuit, and a point of G2 is the dearest; those
@@ -199,7 +202,7 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
             domain_size: key.domain.size(),
             quotient: key.quotient,
             domain: device.prepare_domain(key.domain)?,
-            verifier: Verifier::new(&key.verifying)?,
+            verifier: OnceLock::new(),
             verifying: key.verifying,
             beta_g1: key.beta_g1,
             delta_g1: key.delta_g1,
@@ -246,7 +249,7 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
 
     /// The verifier of this key's proofs.
     pub fn verifier(&self) -> &Verifier<C> {
-        &self.verifier
+        self.verifier.get_or_init(|| Verifier::prepare(&self.verifying))
     }
 
     /// Proves with fresh randomness and verifies the proof before returning it.
@@ -255,7 +258,7 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         let public = witness.public(self.verifying.public_signals()).to_vec();
         let Unverified { proof, mut stages } = self.prove_unverified(witness)?;
         let start = Instant::now();
-        self.verifier.verify(&public, &proof).map_err(|_| ProveError::Unsatisfied)?;
+        self.verifier().verify(&public, &proof).map_err(|_| ProveError::Unsatisfied)?;
         stages.check = start.elapsed();
         Ok(Proved { proof, stages })
     }

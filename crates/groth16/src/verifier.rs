@@ -83,6 +83,12 @@ pub struct Verifier<C: Curve> {
 impl<C: Curve> Verifier<C> {
     /// Checks every point of the key and prepares its pairings.
     pub fn new(key: &VerifyingKey<C>) -> Result<Self, VerifyError> {
+        Self::check(key)?;
+        Ok(Self::prepare(key))
+    }
+
+    /// Checks every point of the key.
+    pub(crate) fn check(key: &VerifyingKey<C>) -> Result<(), VerifyError> {
         let bad = |point| move |fault| VerifyError::BadKey { point, fault };
         check_point(&key.alpha_g1).map_err(bad("alpha"))?;
         check_point(&key.beta_g2).map_err(bad("beta"))?;
@@ -98,12 +104,17 @@ impl<C: Curve> Verifier<C> {
         if key.ic.is_empty() {
             return Err(VerifyError::BadKey { point: "IC[0]", fault: PointFault::Infinity });
         }
-        Ok(Self {
+        Ok(())
+    }
+
+    /// Prepares the pairings of a key that was checked.
+    pub(crate) fn prepare(key: &VerifyingKey<C>) -> Self {
+        Self {
             ic: key.ic.clone(),
             alpha_beta: C::pairing(key.alpha_g1, key.beta_g2),
             minus_gamma: (-key.gamma_g2.into_group()).into_affine().into(),
             minus_delta: (-key.delta_g2.into_group()).into_affine().into(),
-        })
+        }
     }
 
     /// Number of public signals, the constant one left out.

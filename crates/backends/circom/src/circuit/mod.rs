@@ -139,7 +139,8 @@ where
     let (header, key) = keys::outline::<C>(&files.zkey)?;
     let verifier = Verifier::new(&key)
         .map_err(|error| Fault::at(FaultKind::BadKeyPoint, &files.zkey, error))?;
-    let verifying_key = *blake3::hash(json::write_verifying_key::<C>(&key).as_bytes()).as_bytes();
+    let verifying_key = json::write_verifying_key_of(&key, &verifier);
+    let verifying_key = *blake3::hash(verifying_key.as_bytes()).as_bytes();
     let claims = Claims::of(&files, &header, origin.as_ref().map(|(_, manifest)| manifest));
     let (standing, key) = (key.standing(), OnceLock::new());
     let facts = Arc::new(Facts { curve: C::ID, header, claims, standing, key });

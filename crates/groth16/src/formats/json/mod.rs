@@ -23,7 +23,7 @@ use self::{
     points::{G1Json, G2Json, Place, g1_json, g2_json},
 };
 use super::field::DecimalError;
-use crate::{Proof, VerifyingKey};
+use crate::{Proof, Verifier, VerifyingKey};
 
 /// What is wrong with a JSON file.
 #[derive(Debug, thiserror::Error)]
@@ -208,6 +208,15 @@ pub fn parse_verifying_key<C: Curve>(text: &str) -> Result<VerifyingKey<C>, Json
 
 /// Writes `verification_key.json`.
 pub fn write_verifying_key<C: Curve>(key: &VerifyingKey<C>) -> String {
+    write_key(key, &C::pairing(key.alpha_g1, key.beta_g2))
+}
+
+/// The same for a key whose verifier is at hand: it has computed the pairing that the file holds.
+pub fn write_verifying_key_of<C: Curve>(key: &VerifyingKey<C>, verifier: &Verifier<C>) -> String {
+    write_key(key, &verifier.alpha_beta)
+}
+
+fn write_key<C: Curve>(key: &VerifyingKey<C>, alpha_beta: &PairingOutput<C>) -> String {
     write(&KeyJson {
         protocol: "groth16".into(),
         curve: curve_name(C::ID).into(),
@@ -216,7 +225,7 @@ pub fn write_verifying_key<C: Curve>(key: &VerifyingKey<C>) -> String {
         vk_beta_2: g2_json::<C>(&key.beta_g2),
         vk_gamma_2: g2_json::<C>(&key.gamma_g2),
         vk_delta_2: g2_json::<C>(&key.delta_g2),
-        vk_alphabeta_12: alpha_beta::<C>(key),
+        vk_alphabeta_12: alpha_beta_json(alpha_beta),
         ic: key.ic.iter().map(g1_json::<C>).collect(),
     })
 }
@@ -291,9 +300,8 @@ fn curve_name(curve: CurveId) -> &'static str {
 
 /// `e(α, β)` as snarkjs writes it: the tower's coordinates from the top, `Fq12` over `Fq6` over
 /// `Fq2`.
-fn alpha_beta<C: Curve>(key: &VerifyingKey<C>) -> [Fq6Json; 2] {
-    let PairingOutput(value) = C::pairing(key.alpha_g1, key.beta_g2);
-    let mut parts = points::parts(&value);
+fn alpha_beta_json<C: Curve>(PairingOutput(value): &PairingOutput<C>) -> [Fq6Json; 2] {
+    let mut parts = points::parts(value);
     let mut next = || parts.next().expect("an element of Fq12 has twelve parts");
     std::array::from_fn(|_| std::array::from_fn(|_| std::array::from_fn(|_| next())))
 }
