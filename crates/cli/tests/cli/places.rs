@@ -165,12 +165,15 @@ fn tokens(place: &Place) -> (String, [String; 2]) {
     (config, bearers)
 }
 
-/// A request whose body does not come.
+/// A request whose body does not come. Returns when the service waits for the body.
 fn hold(address: &str, bearer: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = format!("POST /v1/verify HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\n");
-    stream.write_all(format!("{head}Content-Length: 2\r\n\r\n").as_bytes()).unwrap();
+    let rest = "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    stream.write_all((head + rest).as_bytes()).unwrap();
+    let answer = answered(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 100 "), "{answer}");
     stream
 }
 
@@ -186,6 +189,7 @@ fn while_all_places_are_busy_health_and_critical_tokens_are_served() {
     let (tokens, [normal, critical]) = tokens(&place);
     let limits = "[limits]\nconnections = 3\nconnections-reserved = 8\n";
     let service = start(&place, &format!("{tokens}{limits}"));
+    until("it is ready", || service.get("/health/ready").status == 200);
     let normal = [("Authorization", normal.as_str())];
     let critical = [("Authorization", critical.as_str())];
     let ask = |headers| service.call("GET", "/v1/status", headers, b"");
@@ -241,7 +245,7 @@ fn over_grpc(address: &str, bearer: &str) {
 fn a_client_has_a_share_of_the_connections_and_leaves_the_rest_to_others() {
     let (place, _) = place();
     let limits = "[limits]\nconnections = 10\nconnections-per-client = 2\nheader-seconds = 60\n";
-    let service = start(&place, limits);
+    let service = start(&place, limits).ready("tiny");
     let held: Vec<TcpStream> = (0..2).map(|_| hold(&service.address, "none")).collect();
     until("the share is taken", || service.get("/v1/status").status == 503);
     assert!(service.get("/v1/status").body.contains("of this client"));
