@@ -11,11 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A job, how it ended, and why if it failed.
+type End = (JobId, Outcome, Option<(&'static str, String)>);
+
 /// Keeps the ends of jobs, after refusing some records.
 #[derive(Default)]
 struct Ends {
     refused: AtomicU32,
-    ends: Mutex<Vec<(JobId, Outcome, Option<(&'static str, String)>)>>,
+    ends: Mutex<Vec<End>>,
 }
 
 impl Journal for Ends {

@@ -162,7 +162,7 @@ fn grpc_request(service: &Service, method: &str, number: u64) -> Request<Body> {
         idempotency_key: format!("k{number}"),
         ..proto::JobSpec::default()
     };
-    let parts = [Part::Request(spec), Part::Chunk(script(number).into_bytes().into())];
+    let parts = [Part::Request(spec), Part::Chunk(script(number).into_bytes())];
     let mut body = Vec::new();
     for part in parts {
         let message = proto::SubmitRequest { part: Some(part) }.encode_to_vec();
