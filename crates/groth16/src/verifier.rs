@@ -87,6 +87,15 @@ impl<C: Curve> Verifier<C> {
         Ok(Self::prepare(key))
     }
 
+    /// Prepares a key that was read from a `.zkey`. Its reader accepts a point of the key only on the curve, in its
+    /// subgroup and not at infinity (in IC it may be there), so that is not checked again.
+    pub fn of_zkey(key: &VerifyingKey<C>) -> Result<Self, VerifyError> {
+        match key.ic.is_empty() {
+            true => Err(VerifyError::BadKey { point: "IC[0]", fault: PointFault::Infinity }),
+            false => Ok(Self::prepare(key)),
+        }
+    }
+
     /// Checks every point of the key.
     pub(crate) fn check(key: &VerifyingKey<C>) -> Result<(), VerifyError> {
         let bad = |point| move |fault| VerifyError::BadKey { point, fault };

@@ -137,7 +137,7 @@ where
     Cpu: Device<C>,
 {
     let (header, key) = keys::outline::<C>(&files.zkey)?;
-    let verifier = Verifier::new(&key)
+    let verifier = Verifier::of_zkey(&key)
         .map_err(|error| Fault::at(FaultKind::BadKeyPoint, &files.zkey, error))?;
     let verifying_key = json::write_verifying_key_of(&key, &verifier);
     let verifying_key = *blake3::hash(verifying_key.as_bytes()).as_bytes();
