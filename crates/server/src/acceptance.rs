@@ -90,12 +90,23 @@ async fn submit_unlogged(
     .await
 }
 
+/// Longest wait for a job to be durable. Acceptance goes on after it.
+const ACCEPT_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Runs work to its end, whether the future returned here is polled to its end or dropped.
 async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    let ended = tokio::spawn(work).await;
-    ended.unwrap_or_else(|error| Err(Problem::new(Reason::Internal, error.to_string())))
+    match tokio::time::timeout(ACCEPT_PATIENCE, tokio::spawn(work)).await {
+        Ok(ended) => {
+            ended.unwrap_or_else(|error| Err(Problem::new(Reason::Internal, error.to_string())))
+        }
+        Err(_) => {
+            let message = "the job is not durable yet and is still being accepted: ask again under the same \
+                           Idempotency-Key, or list the jobs";
+            Err(Problem::new(Reason::Timeout, message))
+        }
+    }
 }
 
 /// Accepts a job under an idempotency key, or finds the one that was.
@@ -170,6 +181,10 @@ async fn accept(
     };
     if app.stopping.load(Ordering::Relaxed) {
         return Err(stopping());
+    }
+    if !app.engine.is_responsive() {
+        let message = "the engine does not answer: see /health, and submit again later";
+        return Err(refused(Problem::new(Reason::Busy, message)));
     }
     let (limits, class) = (app.config().limits, submission.class);
     let admission = app.quotas.enter(&limits, &submission.tenant, &submission.circuit, class);

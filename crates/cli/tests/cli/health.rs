@@ -87,7 +87,10 @@ fn an_engine_that_does_not_answer_fails_every_probe_and_hangs_none_of_them() {
     let circuit = prompt(&service, "/v1/circuits/tiny").is(200).json();
     assert_eq!((&circuit["state"], &circuit["key_resident"]), (&json!("ready"), &json!(true)));
     prompt(&service, "/v1/jobs").is(200);
-    // What changes the engine is refused.
+    // What changes the engine is refused, a job too.
+    let began = Instant::now();
+    service.submit(&witness, &[]).problem(503, "busy");
+    assert!(began.elapsed() < PROMPT);
     let unload = service.post("/v1/circuits/tiny/unload", b"");
     assert!(unload.status >= 400, "{}", unload.body);
     // systemd would restart it: nothing comes for more than twice the period.
