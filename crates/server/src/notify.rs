@@ -14,8 +14,12 @@ use crate::state::App;
 const EXTENSION: u32 = 15_000_000;
 
 fn send(state: NotifyState<'static>) -> JoinHandle<()> {
+    send_all(vec![state])
+}
+
+fn send_all(states: Vec<NotifyState<'static>>) -> JoinHandle<()> {
     spawn_blocking(move || {
-        let _ = sd_notify::notify(&[state]);
+        let _ = sd_notify::notify(&states);
     })
 }
 
@@ -25,10 +29,10 @@ pub(crate) fn ready() {
 }
 
 /// It reads its configuration again; [`ready`] ends that.
-pub(crate) fn reloading() {
+pub(crate) async fn reloading() {
     // Without the time systemd takes no reload.
     if let Ok(now) = NotifyState::monotonic_usec_now() {
-        let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
+        let _ = send_all(vec![NotifyState::Reloading, now]).await;
     }
 }
 

@@ -84,8 +84,10 @@ pub(crate) async fn watch(app: Arc<App>, reporter: HealthReporter) {
         }
         if readiness.ready && !started {
             started = true;
+            app.started.store(true, Ordering::Relaxed);
             notify::ready();
         } else if !started
+            && readiness.engine.live
             && !readiness.circuits.loading.is_empty()
             && extended.is_none_or(|at| at.elapsed() >= LATER)
         {

@@ -3,6 +3,7 @@
 //! All of it is read and checked before any of it is in force: what is malformed changes nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tracing::{error, info, warn};
 
@@ -31,7 +32,11 @@ pub(crate) async fn reload(
     certificates: Option<Arc<Certificates>>,
     how: Arc<Reload>,
 ) {
-    notify::reloading();
+    // A service that was never ready says so when it is.
+    let started = app.started.load(Ordering::Relaxed);
+    if started {
+        notify::reloading().await;
+    }
     // It reads files.
     let work = move || renew(&app, certificates.as_deref(), &how);
     match tokio::task::spawn_blocking(work).await {
@@ -45,7 +50,9 @@ pub(crate) async fn reload(
         }
         Err(error) => error!(%error, "the configuration was not reloaded"),
     }
-    notify::ready();
+    if started {
+        notify::ready();
+    }
 }
 
 /// Puts what may change into force; the names of settings that differ and may not.

@@ -37,6 +37,8 @@ pub(crate) struct App {
     /// Permits to load circuits.
     pub(crate) loads: Semaphore,
     pub(crate) began: Instant,
+    /// Whether it was ready once.
+    pub(crate) started: AtomicBool,
     pub(crate) stopping: AtomicBool,
     pub(crate) refused: AtomicU64,
     /// Jobs that wait for their input to become readable.
@@ -106,6 +108,7 @@ impl App {
             preloaded: OnceLock::new(),
             loads: Semaphore::new(LOADS),
             began: Instant::now(),
+            started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
