@@ -21,7 +21,7 @@ use crate::auth::Caller;
 use crate::callbacks;
 use crate::circuits;
 use crate::events;
-use crate::jobs::row_of;
+use crate::jobs::{job_lock, row_of};
 use crate::problem::{Problem, Reason};
 use crate::state::{App, OpenJob};
 
@@ -127,7 +127,7 @@ async fn accept_under(
         }
         // Cancelled is no outcome to repeat: asking again revives the job.
         Some(row) if row.state == JobState::Cancelled => {
-            let _job = app.locks.hold(format!("job {}", row.public)).await;
+            let _job = app.locks.hold(job_lock(&row.public)).await;
             accept(app, submission, row.public, memory).await
         }
         Some(row) => Ok(row.public),
@@ -144,7 +144,7 @@ pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Resu
     let (app, caller, public) = (app.clone(), caller.clone(), public.to_owned());
     detached(async move {
         // Of two retries of one job the second finds it accepted.
-        let _job = app.locks.hold(format!("job {public}")).await;
+        let _job = app.locks.hold(job_lock(&public)).await;
         let row = row_of(&app, &caller, &public).await?;
         if matches!(row.state, JobState::Accepted | JobState::Complete) {
             let message = format!("the job is {}: there is nothing to retry", row.state.name());

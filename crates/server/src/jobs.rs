@@ -121,9 +121,23 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Cancels a job and waits until that is recorded.
 pub(crate) async fn cancel(app: &App, caller: &Caller, public: &str) -> Result<(), Problem> {
-    let Some(job) = app.open_job(&caller.tenant, public) else {
-        return cancel_closed(app, row_of(app, caller, public).await?).await;
-    };
+    if let Some(job) = app.open_job(&caller.tenant, public) {
+        return cancel_open(&job).await;
+    }
+    // A job whose input becomes readable now is open before this is held, or after its end is recorded.
+    let _job = app.locks.hold(job_lock(public)).await;
+    match app.open_job(&caller.tenant, public) {
+        Some(job) => cancel_open(&job).await,
+        None => cancel_closed(app, row_of(app, caller, public).await?).await,
+    }
+}
+
+/// The name of the lock of who revives, restores or cancels a job that is not open.
+pub(crate) fn job_lock(public: &str) -> String {
+    format!("job {public}")
+}
+
+async fn cancel_open(job: &OpenJob) -> Result<(), Problem> {
     job.handle.cancel();
     match tokio::time::timeout(CANCEL_PATIENCE, job.handle.finished()).await {
         Ok(Err(JobError::Cancelled)) => Ok(()),
@@ -131,7 +145,7 @@ pub(crate) async fn cancel(app: &App, caller: &Caller, public: &str) -> Result<(
         Ok(Err(error)) => Err(error.into()),
         Err(_) => {
             let message =
-                format!("the cancellation of job {public} is under way; ask for it later");
+                format!("the cancellation of job {} is under way; ask for it later", job.id);
             Err(Problem::new(Reason::Timeout, message))
         }
     }

@@ -11,6 +11,7 @@ use athanor_store::{JobRow, Restorable, StoreError};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::jobs::job_lock;
 use crate::state::App;
 use crate::{callbacks, resume};
 
@@ -73,11 +74,13 @@ pub(crate) async fn retry(app: Arc<App>, unreadable: Vec<(JobRow, StoreError)>) 
 
 /// Reads one job; an error if it must wait on.
 async fn read(app: &Arc<App>, row: &JobRow) -> Result<(), StoreError> {
+    // Who cancels it does so before it is read, or once it is open.
+    let _job = app.locks.hold(job_lock(&row.public)).await;
     match app.store.restorable_one(row.number).await? {
         Some(Restorable::Ready(job)) => {
             info!(job = row.public, "the job's input can be read again");
             let app = app.clone();
-            tokio::task::spawn_blocking(move || resume::resume_one(&app, job));
+            let _ = tokio::task::spawn_blocking(move || resume::resume_one(&app, job)).await;
         }
         Some(Restorable::Unreadable { error, .. }) => return Err(error),
         Some(Restorable::Lost(row)) => {

@@ -140,13 +140,25 @@ fn a_job_whose_input_cannot_be_read_waits_is_counted_and_goes_on_by_itself() {
         assert!(Instant::now() < until, "{} of {}", gauge(&service), faults.len());
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(service.get(&format!("/v1/jobs/{job}")).is(200).json()["state"], "accepted");
+    let path = format!("/v1/jobs/{job}");
+    assert_eq!(service.get(&path).is(200).json()["state"], "accepted");
+    // It can be cancelled meanwhile, and stays so.
+    service.call("DELETE", &path, &[], b"").is(204);
+    service.call("DELETE", &path, &[], b"").is(204);
     for (number, blob) in blobs.iter().enumerate() {
         fs::remove_file(blob).unwrap();
         fs::rename(place.path(&format!("aside-{number}")), blob).unwrap();
     }
-    all_complete(&service);
-    assert_eq!(gauge(&service), 0);
+    service.all_ended();
+    let listed = service.get("/v1/jobs?limit=500").is(200).json();
+    for listed in listed["jobs"].as_array().unwrap() {
+        let state = if listed["id"] == *job { "cancelled" } else { "complete" };
+        assert_eq!(listed["state"], state, "{listed}");
+    }
+    while gauge(&service) > 0 {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
