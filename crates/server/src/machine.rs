@@ -42,7 +42,6 @@ pub(crate) fn log(config: &Config, engine: &Engine, threads: u32) {
         memory_from = %budget.source,
         threads,
         threads_from,
-        connections = config.limits.connections,
         "resources"
     );
 }

@@ -174,11 +174,6 @@ impl Store {
         .await
     }
 
-    /// Rows of the jobs accepted and not ended, in the order of their numbers.
-    pub async fn accepted(&self) -> Result<Vec<JobRow>, StoreError> {
-        self.query(|to| async move { jobs::accepted(&to.pool).await }).await
-    }
-
     /// All accepted jobs of the run before, with their inputs, in the order of their numbers. Blocks. To be called
     /// before the engine accepts others.
     pub fn restorable(&self) -> Result<Vec<Restorable>, StoreError> {

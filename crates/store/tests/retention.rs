@@ -168,7 +168,6 @@ fn a_question_that_is_dropped_at_any_poll_leaves_every_connection_in_order() {
         dropped(store.untold(), polls);
         dropped(store.set_callback(&row.public, CallbackState::Told), polls);
         dropped(store.input(&row), polls);
-        dropped(store.accepted(), polls);
         dropped(store.restorable_one(row.number), polls);
         dropped(store.forget(Duration::MAX, 590 - polls as u32), polls);
     }
