@@ -1,10 +1,11 @@
 //! Jobs of circuits that are not loaded, and circuits on their way in.
 
-use std::{path::PathBuf, time::Instant};
+use std::{fs, path::PathBuf, time::Instant};
 
 use serde_json::Value;
 
 use crate::{
+    generator,
     service::{PATIENCE, Service, place},
     support::Place,
 };
@@ -33,31 +34,33 @@ fn job(service: &Service, id: &str) -> Value {
     service.get(&format!("/v1/jobs/{id}")).is(200).json()
 }
 
-/// A service that was killed with open jobs of circuit `other`, and starts again without that circuit.
-fn stranded(place: &Place, witness: &[u8]) -> (Service, Vec<String>) {
-    add(place, &["other"]);
-    let config = config(place, "preload = [\"tiny\"]\n");
-    let service = load(Service::start(place, Some(&config)).ready("tiny"), "other");
-    let path = "/v1/jobs?circuit=other&kind=wtns";
-    let submit = |number: usize| {
-        let key = format!("k{number}");
-        let reply = service.call("POST", path, &[("Idempotency-Key", key.as_str())], witness);
-        reply.is(202).json()["id"].as_str().unwrap().to_owned()
-    };
-    // More than are proven meanwhile.
-    let ids: Vec<String> = (0..48).map(submit).collect();
+/// A service that was killed with four open jobs of circuit `slow`, and starts again without that circuit.
+fn stranded() -> (Place, Vec<u8>, Service, Vec<String>) {
+    let place = generator::place("no");
+    add(&place, &["tiny"]);
+    let config = config(&place, "preload = [\"tiny\"]\n");
+    let service = load(Service::start(&place, Some(&config)).ready("tiny"), "slow");
+    let ids: Vec<String> = (0..4)
+        .map(|number| {
+            let key = format!("k{number}");
+            let input = generator::submit(2000);
+            let key = [("Idempotency-Key", key.as_str())];
+            let reply = service.call("POST", "/v1/jobs", &key, input.as_bytes());
+            reply.is(202).json()["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
     service.kill();
-    let service = Service::start(place, Some(&config)).ready("tiny");
-    let open = |id: &String| job(&service, id)["state"] == "accepted";
-    let open: Vec<String> = ids.into_iter().filter(open).collect();
-    assert!(open.len() >= 3, "{} jobs are left", open.len());
-    (service, open)
+    let service = Service::start(&place, Some(&config)).ready("tiny");
+    for id in &ids {
+        assert_eq!(job(&service, id)["state"], "accepted", "the job outlasts its service");
+    }
+    let witness = fs::read(place.given("witness.wtns")).unwrap();
+    (place, witness, service, ids)
 }
 
 #[test]
 fn jobs_of_a_circuit_that_is_not_loaded_wait_visibly_and_go_on_when_it_is() {
-    let (place, witness) = place();
-    let (service, open) = stranded(&place, &witness);
+    let (_place, witness, service, open) = stranded();
     for id in &open {
         assert_eq!(job(&service, id)["stage"], "waiting-for-circuit");
     }
@@ -70,8 +73,8 @@ fn jobs_of_a_circuit_that_is_not_loaded_wait_visibly_and_go_on_when_it_is() {
     let listed = service.get("/v1/jobs?limit=500").is(200).json();
     let listed = listed["jobs"].as_array().unwrap().iter().find(|job| job["id"] == **last).cloned();
     assert_eq!(listed.unwrap()["stage"], "waiting-for-circuit");
-    let key = [("Idempotency-Key", "k47")];
-    let again = service.call("POST", "/v1/jobs?circuit=other&kind=wtns", &key, &witness);
+    let key = [("Idempotency-Key", "k3")];
+    let again = service.call("POST", "/v1/jobs", &key, generator::submit(2000).as_bytes());
     assert_eq!(again.is(202).json()["id"], **last);
     // One is cancelled while it waits, for good.
     let first = &open[0];
@@ -79,7 +82,7 @@ fn jobs_of_a_circuit_that_is_not_loaded_wait_visibly_and_go_on_when_it_is() {
     assert_eq!(job(&service, first)["state"], "cancelled");
     let events = service.get(&format!("/v1/jobs/{first}/events")).is(200).body;
     assert!(events.contains("event: ended"), "{events}");
-    let service = load(service, "other");
+    let service = load(service, "slow");
     for id in &open[1..] {
         service.result(id).is(200);
     }
@@ -89,10 +92,9 @@ fn jobs_of_a_circuit_that_is_not_loaded_wait_visibly_and_go_on_when_it_is() {
 
 #[test]
 fn jobs_that_wait_for_a_circuit_survive_another_restart() {
-    let (place, witness) = place();
-    let (service, open) = stranded(&place, &witness);
+    let (place, _, service, open) = stranded();
     assert_eq!(service.terminate(), Some(0), "waiting jobs do not hold up the end");
-    let config = config(&place, "preload = [\"tiny\", \"other\"]\n");
+    let config = config(&place, "preload = [\"tiny\", \"slow\"]\n");
     let service = Service::start(&place, Some(&config));
     for id in &open {
         service.result(id).is(200);
@@ -127,26 +129,20 @@ fn a_submit_in_the_first_moments_is_told_to_come_back() {
 
 #[test]
 fn circuits_are_warmed_up_whatever_the_limit_of_jobs_is() {
-    let (place, witness) = place();
+    let place = generator::place("no");
     add(&place, &["b", "c", "d"]);
     let limits = "[limits]\njobs = 1\njobs-critical = 0\n";
     let config = config(&place, limits);
     let mut service = Service::start(&place, Some(&config));
-    for circuit in ["tiny", "b", "c", "d"] {
+    for circuit in ["slow", "b", "c", "d"] {
         service = service.ready(circuit);
     }
     // The limit itself holds, and says which it is.
-    let mut refused = None;
-    for _ in 0..64 {
-        let reply = service.submit(&witness, &[]);
-        if reply.status != 202 {
-            refused = Some(reply);
-            break;
-        }
-    }
-    let refused = refused.expect("one is refused");
+    let submit = || service.post("/v1/jobs", generator::submit(1000).as_bytes());
+    submit().is(202);
+    let refused = submit();
     assert!(refused.body.contains("the limit jobs is 1"), "{}", refused.body);
     refused.problem(503, "busy");
     service.all_ended();
-    service.submit(&witness, &[]).is(202);
+    submit().is(202);
 }
