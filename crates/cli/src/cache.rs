@@ -110,7 +110,7 @@ fn entries(directory: &Path) -> io::Result<Vec<Entry>> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let (path, metadata) = (entry.path(), entry.metadata()?);
-        let known = ["key", "module", "constraints"];
+        let known = ["key", "outline", "module", "constraints"];
         let ours = path.extension().is_some_and(|ending| known.iter().any(|one| ending == *one));
         if metadata.is_file() && ours {
             entries.push(Entry { path, bytes: metadata.len(), used: metadata.modified()? });

@@ -1,40 +1,34 @@
 //! Converted keys on disk: a key is checked and converted once, then read as it lies in memory.
 //!
-//! ```text
-//! prefix, one cache line: magic (16 bytes) | header length (8, least first) | zeros (8) | digest (32)
-//! header (JSON), then sections as it lists them, each padded with zeros to a cache line
-//! ```
-//!
-//! The digest is BLAKE3 of all that follows the prefix, and the header names the digest of the key
-//! that was converted, so a damaged or foreign file is noticed and converted again. The file is read, never mapped: a mapped
-//! file that is cut short kills the process that touches it. It is written under another name and
-//! renamed, so nobody reads half of one.
+//! A [digested file](crate::digested) whose header lists the sections. The header also names the digest of the
+//! key that was converted, so a file that belongs to another key is noticed and the key is converted again.
 
 use std::{
-    fs::File,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use ark_ff::BigInt;
 use athanor_kernels::{
     Bases, Curve, Domain, Group, Matrix, MatrixParts, Quotient, SCALAR_WORDS, ScalarsOf, Slab,
-    SlabError, SlabMut, Words,
+    SlabError, Words,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{NativeKey, Origin, VerifyingKey};
+use crate::{
+    NativeKey, Origin, VerifyingKey,
+    digested::{self, LINE},
+};
 
 const MAGIC: &[u8; 16] = b"athanor key 0001";
-const LINE: usize = 64;
-const MAX_HEADER: usize = 1 << 20;
 
-/// Why a converted key cannot be used. Converting the original again mends every one of these.
+/// Why a converted key or a key's outline cannot be used. Each of these ends when it is made again from the
+/// original key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileError {
     /// The file cannot be read or written.
-    #[error("cannot {action} the converted key {path}: {source}")]
+    #[error("cannot {action} {path} in the key cache: {source}")]
     Io {
         /// What was tried.
         action: &'static str,
@@ -44,7 +38,7 @@ pub enum KeyFileError {
         source: io::Error,
     },
     /// Not a converted key, one of another version, or a damaged one.
-    #[error("the converted key {path} is unusable: {fault}")]
+    #[error("{path} in the key cache is unusable: {fault}")]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -117,65 +111,24 @@ pub fn digest_of(reader: &mut impl Read) -> io::Result<[u8; 32]> {
 impl<C: Curve> NativeKey<C> {
     /// Writes the key, under another name first.
     pub fn store(&self, path: &Path) -> Result<(), KeyFileError> {
-        let io = |action| move |source| KeyFileError::Io { action, path: path.to_owned(), source };
         let damaged = |fault: String| KeyFileError::Damaged { path: path.to_owned(), fault };
         let sections = self.sections().map_err(|error| damaged(error.to_string()))?;
         let header = self.header(&sections);
         let header = serde_json::to_vec(&header).map_err(|error| damaged(error.to_string()))?;
-        let parts = || std::iter::once(&header[..]).chain(sections.iter().map(|(_, s)| s.bytes()));
-        let mut hasher = blake3::Hasher::new();
-        for part in parts() {
-            hasher.update_rayon(part).update(padding(part.len()));
-        }
-        let mut prefix = [0; LINE];
-        prefix[..16].copy_from_slice(MAGIC);
-        prefix[16..24].copy_from_slice(&(header.len() as u64).to_le_bytes());
-        prefix[32..].copy_from_slice(hasher.finalize().as_bytes());
-
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))
-            .map_err(io("write"))?;
-        file.write_all(&prefix).map_err(io("write"))?;
-        for part in parts() {
-            file.write_all(part).map_err(io("write"))?;
-            file.write_all(padding(part.len())).map_err(io("write"))?;
-        }
-        file.as_file().sync_all().map_err(io("write"))?;
-        file.persist(path).map_err(|error| io("rename")(error.error))?;
-        Ok(())
+        let sections: Vec<&[u8]> = sections.iter().map(|(_, section)| section.bytes()).collect();
+        digested::write(path, MAGIC, &header, &sections)
     }
 
     /// Reads a stored key. Its points were checked when it was converted; here the digest is.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
-        let io = |source| KeyFileError::Io { action: "read", path: path.to_owned(), source };
         let damaged =
             |fault: &str| KeyFileError::Damaged { path: path.to_owned(), fault: fault.to_owned() };
-        let mut file = File::open(path).map_err(io)?;
-        let mut prefix = [0; LINE];
-        let bytes = file.metadata().map_err(io)?.len().checked_sub(LINE as u64);
-        let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
-        let bytes = bytes.ok_or_else(|| damaged("it is too short"))?;
-        file.read_exact(&mut prefix).map_err(io)?;
-        let header_bytes = u64::from_le_bytes(prefix[16..24].try_into().expect("eight bytes"));
-        let header_bytes = usize::try_from(header_bytes).unwrap_or(usize::MAX);
-        let ours = prefix[..16] == *MAGIC && prefix[24..32] == [0; 8];
-        if !ours || header_bytes > MAX_HEADER.min(bytes) {
-            return Err(damaged("it is none of this version"));
-        }
-        let mut contents = SlabMut::zeroed(bytes)?;
-        file.read_exact(contents.bytes()).map_err(io)?;
-        let contents = contents.freeze();
-        let digest = blake3::Hasher::new().update_rayon(contents.bytes()).finalize();
-        if digest.as_bytes()[..] != prefix[32..] {
-            return Err(damaged("its digest does not match its contents"));
-        }
-        let header: Header = serde_json::from_slice(&contents.bytes()[..header_bytes])
-            .map_err(|error| damaged(&error.to_string()))?;
+        let (header, sections) = digested::read(path, MAGIC)?;
+        let header: Header =
+            serde_json::from_slice(header.bytes()).map_err(|error| damaged(&error.to_string()))?;
         if header.curve != C::ID.to_string() {
             return Err(damaged("it is for another curve"));
         }
-        let start = header_bytes.next_multiple_of(LINE).min(bytes);
-        let sections = contents.slice(start..bytes)?;
         Self::from_sections(header, &sections).map_err(|fault| damaged(&fault))
     }
 
@@ -317,16 +270,11 @@ fn words_of<F: Words>(value: &F) -> [u64; SCALAR_WORDS] {
     words
 }
 
-/// What brings so many bytes to a cache line.
-fn padding(bytes: usize) -> &'static [u8] {
-    &[0; LINE][..bytes.next_multiple_of(LINE) - bytes]
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
+pub(crate) fn hex(bytes: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*bytes).to_hex().to_string()
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     blake3::Hash::from_hex(text).ok().map(|hash| *hash.as_bytes())
 }
 

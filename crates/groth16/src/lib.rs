@@ -31,6 +31,7 @@
 //! |---|---|
 //! | a `.zkey` of snarkjs's | [`formats::zkey`], then [`NativeKey::from_zkey`]; `examples/embed.rs` goes the whole way |
 //! | a key that starts fast | [`NativeKey::store`] and [`NativeKey::open`] |
+//! | many circuits that start fast | [`KeyOutline`] |
 //! | parameters of bellman's or bellperson's | [`formats::bellman`], then [`NativeKey::from_bellman`] |
 //! | a `.wtns`, `.r1cs`, `.sym`, `.ptau`, JSON | [`formats`] |
 //! | a witness from an input | the crate `athanor-circom` |
@@ -43,12 +44,14 @@
 mod batch;
 pub mod ceremony;
 mod convert;
+mod digested;
 mod endomorphism;
 pub mod evm;
 pub mod formats;
 mod key;
 mod keyfile;
 mod native;
+mod outline;
 mod prover;
 mod r1cs;
 mod setup;
@@ -63,6 +66,7 @@ pub use convert::ConvertError;
 pub use key::{Proof, Standing, VerifyingKey};
 pub use keyfile::{KeyFileError, digest_of};
 pub use native::{NativeKey, Origin, QueryBuilder, RawKey};
+pub use outline::{KeyOutline, OutlineError};
 pub use prover::{ProveError, Proved, ProvingKey, Stages, Unverified};
 pub use r1cs::{R1cs, Rows};
 pub use setup::{SetupError, development_setup, development_setup_on};

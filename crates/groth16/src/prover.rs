@@ -141,8 +141,8 @@ pub struct ProvingKey<C: Curve, D: Device<C>> {
     quotient: athanor_kernels::Quotient,
     domain: D::Domain,
     verifying: VerifyingKey<C>,
-    /// Made when it is first asked for: who verifies elsewhere does not pay for its pairing.
-    verifier: OnceLock<Verifier<C>>,
+    /// Made at the first use: a caller that verifies elsewhere does not pay for its checks and its pairing.
+    verifier: OnceLock<Result<Verifier<C>, VerifyError>>,
     beta_g1: C::G1Affine,
     delta_g1: C::G1Affine,
     a: D::Matrix,
@@ -177,7 +177,6 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         if key.layout != layout {
             return Err(ProveError::Layout { key: key.layout, device: layout });
         }
-        Verifier::check(&key.verifying)?;
         let (wires, constraints, native_bytes) = (key.wires(), key.constraints(), key.bytes());
         let matrix_bytes = key.a.bytes() + key.b.bytes();
         // The scalars of H are as good as random in every circuit, and a point of G2 is the dearest; those
@@ -247,18 +246,23 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         &self.verifying
     }
 
-    /// The verifier of this key's proofs.
-    pub fn verifier(&self) -> &Verifier<C> {
-        self.verifier.get_or_init(|| Verifier::prepare(&self.verifying))
+    /// The verifier of this key's proofs. The first call checks the verifying key.
+    ///
+    /// # Errors
+    /// If a point of the verifying key is bad; see [`Verifier::new`].
+    pub fn verifier(&self) -> Result<&Verifier<C>, VerifyError> {
+        let made = self.verifier.get_or_init(|| Verifier::new(&self.verifying));
+        made.as_ref().map_err(Clone::clone)
     }
 
     /// Proves with fresh randomness and verifies the proof before returning it.
     pub fn prove(&self, witness: Witness<C>) -> Result<Proved<C>, ProveError> {
         self.check_fits(&witness)?;
+        let verifier = self.verifier()?;
         let public = witness.public(self.verifying.public_signals()).to_vec();
         let Unverified { proof, mut stages } = self.prove_unverified(witness)?;
         let start = Instant::now();
-        self.verifier().verify(&public, &proof).map_err(|_| ProveError::Unsatisfied)?;
+        verifier.verify(&public, &proof).map_err(|_| ProveError::Unsatisfied)?;
         stages.check = start.elapsed();
         Ok(Proved { proof, stages })
     }

@@ -97,7 +97,7 @@ impl<C: Curve> Verifier<C> {
     }
 
     /// Checks every point of the key.
-    pub(crate) fn check(key: &VerifyingKey<C>) -> Result<(), VerifyError> {
+    fn check(key: &VerifyingKey<C>) -> Result<(), VerifyError> {
         let bad = |point| move |fault| VerifyError::BadKey { point, fault };
         check_point(&key.alpha_g1).map_err(bad("alpha"))?;
         check_point(&key.beta_g2).map_err(bad("beta"))?;
@@ -117,7 +117,7 @@ impl<C: Curve> Verifier<C> {
     }
 
     /// Prepares the pairings of a key that was checked.
-    pub(crate) fn prepare(key: &VerifyingKey<C>) -> Self {
+    fn prepare(key: &VerifyingKey<C>) -> Self {
         Self {
             ic: key.ic.clone(),
             alpha_beta: C::pairing(key.alpha_g1, key.beta_g2),
@@ -304,6 +304,18 @@ pub(crate) mod tests {
         assert!(refused(|key| key.ic[1].x = key.ic[1].y));
         assert!(refused(|key| key.ic.clear()));
         assert!(!refused(|_| ()));
+    }
+
+    #[test]
+    fn a_proving_key_with_a_bad_verifying_key_gives_no_proof() {
+        let example = dense::<Bn254>(10, 3);
+        let mut raw = development_setup::<Bn254>(&example.r1cs, Quotient::OddCoset).unwrap();
+        raw.verifying.delta_g2 = outside();
+        let key = ProvingKey::load(Cpu, raw.to_native(&Cpu).unwrap()).unwrap();
+        let witness = Witness::new(example.witness).unwrap();
+        let refused = key.prove(witness).map(drop).unwrap_err();
+        let fault = VerifyError::BadKey { point: "delta", fault: PointFault::OutsideSubgroup };
+        assert!(matches!(refused, crate::ProveError::Key(error) if error == fault));
     }
 
     #[test]

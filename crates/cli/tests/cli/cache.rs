@@ -1,6 +1,11 @@
 //! What is kept between runs.
 
-use crate::support::Place;
+use std::{fs, path::PathBuf};
+
+use crate::{
+    service::{self, Service},
+    support::Place,
+};
 
 #[test]
 fn the_cache_is_listed_cleaned_and_kept_within_its_limit() {
@@ -36,4 +41,36 @@ fn the_cache_is_listed_cleaned_and_kept_within_its_limit() {
     assert_eq!(place.run(["cache", "clean", "--part", "nonsense"]).code, 2);
     let ended = place.run_with([("ATHANOR_CACHE_LIMIT", "much")], ["cache", "list"]);
     ended.fails(12, "ATHANOR_CACHE_LIMIT");
+}
+
+#[test]
+fn a_service_reads_the_outline_of_a_key_from_the_cache_and_replaces_a_damaged_one() {
+    let (place, witness) = service::place();
+    let start = || Service::start(&place, None).ready("tiny");
+    start().stop();
+    let listed = place.run(["cache", "list", "--json"]).ok().json();
+    let keys = &listed["parts"]["keys"];
+    let outlines: Vec<&str> = keys["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| entry["name"].as_str())
+        .filter(|name| name.ends_with(".outline"))
+        .collect();
+    assert_eq!(outlines.len(), 1, "{listed}");
+    let path = PathBuf::from(keys["directory"].as_str().unwrap()).join(outlines[0]);
+    let whole = fs::read(&path).unwrap();
+
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let service = start();
+    assert_eq!(service.said(".outline in the key cache is unusable").len(), 1);
+    assert_eq!(fs::read(&path).unwrap(), whole, "it was made again");
+    service.stop();
+
+    let service = start();
+    assert!(service.said(".outline").is_empty());
+    let id = service.submit(&witness, &[]).is(202).json()["id"].as_str().unwrap().to_owned();
+    service::verifies(&place, &service.result(&id).is(200).json());
 }

@@ -8,11 +8,8 @@ use std::{
 };
 
 use athanor_groth16::{
-    ConvertError, KeyFileError, NativeKey, ProvingKey, VerifyingKey, digest_of,
-    formats::{
-        BinFileError, ZkeyError,
-        zkey::{Header, ZkeyFile},
-    },
+    ConvertError, KeyFileError, KeyOutline, NativeKey, OutlineError, ProvingKey, digest_of,
+    formats::{BinFileError, ZkeyError, zkey::ZkeyFile},
 };
 use athanor_kernels::{Curve, CurveId, Device, cpu::Cpu};
 
@@ -65,6 +62,24 @@ pub struct KeyCache {
     pub kept: OnKept,
 }
 
+impl KeyCache {
+    /// Where the outline of the key with this digest lies.
+    fn outline(&self, digest: &[u8; 32]) -> PathBuf {
+        self.directory.join(format!("{}.outline", hex(digest)))
+    }
+
+    /// Keeps the outline of the key with this digest. A cache that cannot be written costs only time.
+    pub(crate) fn keep_outline<C: Curve>(&self, outline: &KeyOutline<C>, digest: &[u8; 32]) {
+        if let Err(error) = outline.store(&self.outline(digest), digest) {
+            (self.warn)(&error.to_string());
+        }
+    }
+}
+
+fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What is told of a conversion's file, and whether it was there or was made.
 pub type OnKept = Arc<dyn Fn(&Path, KeySource) + Send + Sync>;
 
@@ -86,8 +101,7 @@ where
     let KeyCache { directory, warn, kept } = cache;
     let tables = usize::try_from(tables).unwrap_or(usize::MAX);
     let layout = Device::<C>::layout(&Cpu).name;
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let cached = directory.join(format!("{hex}.{layout}.key"));
+    let cached = directory.join(format!("{}.{layout}.key", hex(&digest)));
     match NativeKey::<C>::open(&cached) {
         Ok(native) if native.source == digest && native.layout == layout => {
             kept(&cached, KeySource::Cached);
@@ -126,13 +140,35 @@ where
     })
 }
 
-/// What a key says of itself before it is read: numbers, and the key that verifies its proofs.
-pub(crate) fn outline<C: Curve>(path: &Path) -> Result<(Header, VerifyingKey<C>), Fault> {
+/// The outline of a key: from the cache, if `digest` says which file was added, or else from the file.
+///
+/// Returns with it whether it came from the cache.
+pub(crate) fn outline<C: Curve>(
+    path: &Path,
+    cache: &KeyCache,
+    digest: Option<&[u8; 32]>,
+) -> Result<(KeyOutline<C>, KeySource), Fault> {
     let bad = |error| bad_zkey(path, error);
     let zkey = ZkeyFile::open(open(path)?).map_err(bad)?;
-    let header = *zkey.header();
+    if let Some(digest) = digest {
+        let cached = cache.outline(digest);
+        match KeyOutline::open(&cached, digest) {
+            Ok(outline) if outline.header == *zkey.header() => {
+                return Ok((outline, KeySource::Cached));
+            }
+            // The file was replaced since; loading the key says so.
+            Ok(_) => {}
+            Err(KeyFileError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => (cache.warn)(&format!("{error}; reading {}", path.display())),
+        }
+    }
     let mut zkey = zkey.read_as::<C>().map_err(bad)?;
-    Ok((header, zkey.verifying_key().map_err(bad)?))
+    let outline = KeyOutline::from_zkey(&mut zkey).map_err(|error| match error {
+        OutlineError::Zkey(error) => bad_zkey(path, error),
+        OutlineError::VerifyingKey(error) => Fault::at(FaultKind::BadKeyPoint, path, error),
+    })?;
+    Ok((outline, KeySource::Converted))
 }
 
 /// A proving key that is not what it should be.

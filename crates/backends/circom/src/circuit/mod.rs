@@ -23,10 +23,8 @@ use athanor_engine::{
     Manifest, Memory, OpenError, Payload, Plan, PlannedPartition, Shape, Step, Stop, TaskError,
 };
 use athanor_groth16::{
-    Proof, ProveError, ProvingKey, Standing, Unverified, Verifier, VerifyError, Witness,
-    development_setup,
-    formats::{json, zkey::Header},
-    synthetic,
+    KeyOutline, Proof, ProveError, ProvingKey, Standing, Unverified, VerifyError, Witness,
+    development_setup, formats::zkey::Header, synthetic,
 };
 use athanor_kernels::{
     Bls12_381, Bn254, Curve, CurveId, Device, DeviceError, Quotient, Scalars, cpu::Cpu,
@@ -136,21 +134,22 @@ fn open_as<C: Curve>(
 where
     Cpu: Device<C>,
 {
-    let (header, key) = keys::outline::<C>(&files.zkey)?;
-    let verifier = Verifier::of_zkey(&key)
-        .map_err(|error| Fault::at(FaultKind::BadKeyPoint, &files.zkey, error))?;
-    let verifying_key = json::write_verifying_key_of(&key, &verifier);
-    let verifying_key = *blake3::hash(verifying_key.as_bytes()).as_bytes();
-    let claims = Claims::of(&files, &header, origin.as_ref().map(|(_, manifest)| manifest));
-    let (standing, key) = (key.standing(), OnceLock::new());
+    let manifest = origin.as_ref().map(|(_, manifest)| manifest);
+    let digest = manifest.and_then(|manifest| manifest.files.get("zkey"));
+    let digest = digest.and_then(|file| blake3::Hash::from_hex(&file.blake3).ok());
+    let digest = digest.map(|digest| *digest.as_bytes());
+    let (outline, source) = keys::outline::<C>(&files.zkey, &settings.keys, digest.as_ref())?;
+    let (header, standing) = (outline.header, outline.verifying_key.standing());
+    let claims = Claims::of(&files, &header, manifest);
+    let key = OnceLock::new();
     let facts = Arc::new(Facts { curve: C::ID, header, claims, standing, key });
     let circuit = Arc::new(CircomCircuit {
         files,
         origin,
         settings,
         claims,
-        verifying_key,
-        verifier,
+        unkept: digest.filter(|_| source == KeySource::Converted),
+        outline,
         generator: OnceLock::new(),
         known_answer: OnceLock::new(),
         facts: facts.clone(),
@@ -167,8 +166,9 @@ where
     origin: Option<(PathBuf, Manifest)>,
     settings: Settings,
     claims: Claims,
-    verifying_key: [u8; 32],
-    verifier: Verifier<C>,
+    outline: KeyOutline<C>,
+    /// The digest of the key, if its outline is not in the cache and is to be kept there.
+    unkept: Option<[u8; 32]>,
     generator: OnceLock<Result<WitnessCalculator, Fault>>,
     /// A small key and a witness, for lanes that must prove themselves.
     known_answer: OnceLock<Result<KnownAnswer<C>, Fault>>,
@@ -280,7 +280,7 @@ where
         About {
             proof_system: "groth16".into(),
             curve: C::ID.to_string(),
-            verifying_key: self.verifying_key,
+            verifying_key: self.outline.verifying_key_digest,
         }
     }
 
@@ -364,6 +364,12 @@ where
             let Settings { keys, tables, .. } = &self.settings;
             keys::load::<C>(&self.files.zkey, keys, *tables, expected)
         })??;
+        // The key's file has the digest that was expected. Its outline was read earlier, from what the file was then.
+        if let Some(digest) = self.unkept
+            && *loaded.key.verifying_key() == self.outline.verifying_key
+        {
+            self.settings.keys.keep_outline(&self.outline, &digest);
+        }
         let (bytes, constraints) = (loaded.key.bytes(), loaded.key.constraints());
         let took = began.elapsed();
         let _ = self.facts.key.set(KeyFacts { source: loaded.source, bytes, constraints, took });
@@ -379,8 +385,8 @@ where
 
     fn check(&self, call: &Call) -> Result<Vec<u8>, TaskError> {
         let Proven { witness, proof } = call.from::<Proven<C>>()?;
-        let public = witness.public(self.verifier.public_signals());
-        match self.verifier.verify(public, proof) {
+        let public = witness.public(self.outline.verifier.public_signals());
+        match self.outline.verifier.verify(public, proof) {
             Ok(()) => Ok(ProofBundle::new::<C>(proof, public).to_bytes()),
             Err(VerifyError::Invalid | VerifyError::BadProofPoint { .. }) => {
                 Err(self.refuse(call, witness))
@@ -390,11 +396,11 @@ where
     }
 
     fn verify(&self, result: &[u8]) -> Result<(), TaskError> {
-        result::verify(&self.verifier, result)
+        result::verify(&self.outline.verifier, result)
     }
 
     fn verify_many(&self, results: &[&[u8]]) -> Vec<Result<(), TaskError>> {
-        result::verify_many(&self.verifier, results)
+        result::verify_many(&self.outline.verifier, results)
     }
 
     fn self_test(&self, lane: &Lane) -> Result<(), TaskError> {
