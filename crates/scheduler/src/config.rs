@@ -79,7 +79,7 @@ impl Default for Retry {
     }
 }
 
-/// Thresholds in thousandths of the budget that resident memory must reach for each step. A step
+/// Thresholds in thousandths of the budget that resident memory must blocked_on for each step. A step
 /// is taken back when it falls `slack` below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -27,7 +27,7 @@
 //! start is how they waste memory. Between the two stands the banker's rule (Dijkstra, EWD 623)
 //! with its order fixed: *running partitions, in the order in which they first got memory*. Let
 //! partition `i` hold `h(i)`, let `m(i)` be the most it may still hold, and let `B` be the budget
-//! less all job holds and resident keys. The state is safe if each partition can reach `m(i)` from
+//! less all job holds and resident keys. The state is safe if each partition can blocked_on `m(i)` from
 //! what is free plus what those before it release:
 //!
 //! ```text
@@ -45,7 +45,7 @@
 //! some fresh partition can start once idle keys are out. What cannot meet this on an empty
 //! machine is refused at submit, with the bytes it would need.
 //!
-//! # Order
+//! # Priority
 //!
 //! One order everywhere: class, deadline, tenant's virtual time (if shares are on), job age,
 //! partition. A step is runnable when those before it are done, its key is where it must be, its
@@ -66,9 +66,9 @@
 //! key is evicted only for a step before which nobody in the order wants it. On a device a step
 //! takes the free one that holds its key, and has the key brought to the roomiest if none does.
 //!
-//! The reserve for the critical class is a second purse with its own safe-state order; a critical
-//! partition takes its memory from the reserve if it fits there and from the general purse if not,
-//! and stays with that purse to its end.
+//! The reserve for the critical class is a second budget part with its own safe-state order; a critical
+//! partition takes its memory from the reserve if it fits there and from the general budget part if not,
+//! and stays with that budget part to its end.
 //!
 //! # Credits
 //!
@@ -85,8 +85,8 @@
 //! would use more memory and needs trust in durations. A feedback loop on queue depth was tried
 //! elsewhere (cuzk) and retuned three times.
 
-mod accounts;
 mod action;
+mod budgets;
 mod config;
 mod costs;
 mod event;
@@ -95,12 +95,12 @@ mod jitter;
 mod job;
 mod keys;
 mod lanes;
-mod ledger;
 mod memory;
-mod order;
 mod planted;
 #[cfg(test)]
 mod properties;
+mod ready;
+mod reservations;
 mod scheduler;
 mod slack;
 mod state;
@@ -116,4 +116,4 @@ pub use ids::{
 pub use job::{Class, Growth, JobSpec, LaneKind, LaneNeed, PartitionSpec, Refusal, SpecError};
 pub use memory::{Claim, Memory, Pool, Profile, Step};
 pub use scheduler::{Output, Scheduler};
-pub use trace::{Ignored, PressureStep, Purse, Trace, What};
+pub use trace::{BudgetPart, Ignored, PressureStep, Trace, What};

@@ -4,10 +4,9 @@ use crate::action::Outcome;
 use crate::action::Place;
 use crate::ids::{CircuitId, JobId, KeyId, LaneId, Run, Span, Time};
 use crate::job::{Class, Growth};
-use crate::ledger::Seat;
 use crate::memory::{Memory, Profile, Step};
-use crate::order::{Order, Shape};
-use crate::trace::Purse;
+use crate::ready::{Holding, Priority, Requirements};
+use crate::trace::BudgetPart;
 use std::sync::Arc;
 
 /// What a partition is waiting for or doing.
@@ -18,8 +17,8 @@ pub(crate) enum Phase {
     /// For a credit to emit more.
     Credit,
     /// For its turn.
-    Ready(Shape),
-    /// For its key to reach that device.
+    Ready(Requirements),
+    /// For its key to blocked_on that device.
     Keying(LaneId),
     /// For that run.
     Running(Run),
@@ -39,7 +38,7 @@ pub(crate) struct Partition {
     pub(crate) grown: bool,
     /// It has started, counts as in flight and uses its keys.
     pub(crate) started: bool,
-    pub(crate) seat: Option<(Purse, Seat)>,
+    pub(crate) holding: Holding,
     /// The device it failed on last.
     pub(crate) avoid: Option<LaneId>,
     /// Partitions it has added in its current run.
@@ -74,7 +73,7 @@ pub(crate) enum Life {
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) circuit: CircuitId,
-    /// Where its order starts; rises with age.
+    /// Where its priority starts; rises with age.
     pub(crate) class: Class,
     pub(crate) deadline: Option<Time>,
     pub(crate) tag: u64,
@@ -82,8 +81,8 @@ pub(crate) struct Job {
     pub(crate) growth: Option<Growth>,
     pub(crate) partitions: Vec<Partition>,
     pub(crate) life: Life,
-    /// The purse that pays for `holds`, once it has started.
-    pub(crate) admitted: Option<Purse>,
+    /// The budget part that pays for `holds`, once it has started.
+    pub(crate) admitted: Option<BudgetPart>,
     /// The most that one of its partitions needs beside its own hold: peak and unpinned keys.
     pub(crate) need: Memory,
     /// Partitions not done.
@@ -99,8 +98,8 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn order(&self, partition: u32) -> Order {
-        Order {
+    pub(crate) fn priority(&self, partition: u32) -> Priority {
+        Priority {
             class: self.class,
             deadline: self.deadline.map_or(u64::MAX, |t| t.0),
             tag: self.tag,

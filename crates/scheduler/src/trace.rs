@@ -24,7 +24,7 @@ pub struct Trace {
 /// Which part of the budget a partition's memory comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Purse {
+pub enum BudgetPart {
     /// What everyone shares.
     General,
     /// What is kept for the critical class.
@@ -121,7 +121,8 @@ pub enum What {
         /// Threads it may use; zero on a device.
         threads: u32,
         /// Where its memory comes from.
-        purse: Purse,
+        #[serde(rename = "purse")]
+        budget_part: BudgetPart,
         /// What its partition holds from now on.
         holds: Memory,
         /// What its job came to hold besides, if this was the job's first start.

@@ -1,7 +1,7 @@
 //! A small story for the tests: one job of two partitions on one CPU lane and one device.
 
 use athanor_scheduler::{
-    CircuitId, Class, DeviceClass, Failure, JobId, LaneId, LaneKind, Memory, Outcome, Purse, Run,
+    CircuitId, Class, DeviceClass, Failure, JobId, LaneId, LaneKind, Memory, Outcome, BudgetPart, Run,
     Span, StageId, TaskId, TenantId, Ticket, Time, Trace, What,
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn started(run: u64, task: TaskId, stage: StageId, lane: LaneId) -> W
         stage,
         lane,
         threads: 1,
-        purse: Purse::General,
+        budget_part: BudgetPart::General,
         holds: Memory::ZERO,
         job_holds: Memory::ZERO,
     }

@@ -7,7 +7,7 @@ use super::rules::{self, Verdict, Walk};
 use crate::ids::{JobId, LaneId, RecordId, Run, TaskId, Time};
 use crate::job::{Class, LaneKind, LaneNeed};
 use crate::memory::Memory;
-use crate::trace::{Purse, Trace, What};
+use crate::trace::{BudgetPart, Trace, What};
 use crate::{Action, Config, Event, Output, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,7 +95,7 @@ impl Checker {
         now: Time,
         event: &Event,
         out: &Output,
-        ledger: Memory,
+        scheduler_reserved: Memory,
     ) -> Checked {
         self.model.told(now, event);
         self.submitted += u64::from(matches!(event, Event::Submit { .. }));
@@ -105,9 +105,9 @@ impl Checker {
         }
         self.actions_match(out)?;
         let reserved = self.model.reserved();
-        hold(Property::WithinBudget, reserved == ledger, || {
+        hold(Property::WithinBudget, reserved == scheduler_reserved, || {
             format!(
-                "the ledger says {ledger:?}, claims add up to {reserved:?} after {event:?}: {out:?}"
+                "the scheduler_reserved says {scheduler_reserved:?}, claims add up to {reserved:?} after {event:?}: {out:?}"
             )
         })?;
         hold(Property::WithinBudget, reserved.fits(self.model.config.budget), || {
@@ -133,11 +133,11 @@ impl Checker {
 
     fn judge(&mut self, what: &What) -> Checked {
         match what {
-            What::Started { run, task, lane, threads, purse, holds, job_holds, .. } => {
+            What::Started { run, task, lane, threads, budget_part, holds, job_holds, .. } => {
                 self.starts += 1;
                 hold(Property::RightPlace, self.runs.insert(*run), || format!("{run} again"))?;
                 self.may_start(*task, *lane, *threads)?;
-                self.memory_right(*task, *purse, *holds, *job_holds)?;
+                self.memory_right(*task, *budget_part, *holds, *job_holds)?;
                 self.first_in_order(*task, |v| v == Verdict::Runs)
             }
             What::Loading { key, place: Place::Shared, on_behalf, .. } => {
@@ -203,7 +203,7 @@ impl Checker {
             What::Reserved { memory } => {
                 let ours = self.model.reserved();
                 hold(Property::WithinBudget, ours == *memory, || {
-                    format!("the ledger says {memory:?}, claims add up to {ours:?}")
+                    format!("the scheduler_reserved says {memory:?}, claims add up to {ours:?}")
                 })
             }
             _ => Ok(()),
@@ -263,7 +263,7 @@ impl Checker {
     fn memory_right(
         &self,
         task: TaskId,
-        purse: Purse,
+        budget_part: BudgetPart,
         holds: Memory,
         job_holds: Memory,
     ) -> Checked {
@@ -273,22 +273,23 @@ impl Checker {
         let right = holds == part.current().claim.peak
             && job_holds == if joins { view.spec.holds } else { Memory::ZERO };
         hold(Property::WithinBudget, right, || format!("{task} holds {holds:?} + {job_holds:?}"))?;
-        let fair = purse == Purse::General || view.class == Class::Critical;
+        let fair = budget_part == BudgetPart::General || view.class == Class::Critical;
         hold(Property::ReserveForCritical, fair, || format!("{task} of {:?}", view.class))?;
-        let mut seats = self.model.seats[purse as usize].clone();
-        let own = seats.iter_mut().find(|s| (s.job, s.partition) == (task.job, task.partition));
+        let mut reservations = self.model.reservations[budget_part as usize].clone();
+        let own =
+            reservations.iter_mut().find(|s| (s.job, s.partition) == (task.job, task.partition));
         let most = part.profile.peak_from(part.step);
         match own {
-            Some(seat) => (seat.holds, seat.most) = (holds, most),
+            Some(reservation) => (reservation.holds, reservation.most) = (holds, most),
             None if part.profile.peak().is_zero() => {}
             None => {
                 let (job, partition) = (task.job, task.partition);
-                seats.push(super::model::SeatView { job, partition, holds, most });
+                reservations.push(super::model::ReservationView { job, partition, holds, most });
             }
         }
-        let outright = self.model.outright(purse) + job_holds;
-        let safe = rules::safe(self.model.budget(purse), outright, &seats);
-        hold(Property::SafeGrants, safe, || format!("{task}: {outright:?} and {seats:?}"))?;
+        let fixed = self.model.fixed(budget_part) + job_holds;
+        let safe = rules::safe(self.model.budget(budget_part), fixed, &reservations);
+        hold(Property::SafeGrants, safe, || format!("{task}: {fixed:?} and {reservations:?}"))?;
         let admitted = !joins || rules::admits(&self.model, view);
         hold(Property::SafeGrants, admitted, || format!("{task}: no room for job {}", task.job))
     }

@@ -1,11 +1,11 @@
 //! How the model follows what the trace says.
 
-use super::model::{JobView, KeyView, LaneView, Model, Part, SeatView, State};
+use super::model::{JobView, KeyView, LaneView, Model, Part, ReservationView, State};
 use crate::Place;
 use crate::ids::*;
 use crate::job::{Class, LaneNeed};
 use crate::memory::Memory;
-use crate::trace::{Purse, What};
+use crate::trace::{BudgetPart, What};
 use std::collections::BTreeSet;
 
 impl Model {
@@ -82,8 +82,8 @@ impl Model {
                 let added = std::mem::take(&mut self.growing);
                 self.job(job).parts.extend(added.iter().map(|p| part(p, true)));
             }
-            What::Started { run, task, lane, purse, job_holds, .. } => {
-                self.started(*run, task, *lane, *purse, *job_holds);
+            What::Started { run, task, lane, budget_part, job_holds, .. } => {
+                self.started(*run, task, *lane, *budget_part, *job_holds);
             }
             What::Finished { run, task, stage, lane, took, .. } => {
                 self.free(*lane, *run);
@@ -93,8 +93,8 @@ impl Model {
                 part.state = State::Waiting;
                 let keeps = part.current().claim.keeps;
                 let ahead = part.profile.peak_from(part.step + 1);
-                if let Some(seat) = self.seat(task.job, task.partition) {
-                    (seat.holds, seat.most) = (keeps, ahead.max(keeps));
+                if let Some(reservation) = self.reservation(task.job, task.partition) {
+                    (reservation.holds, reservation.most) = (keeps, ahead.max(keeps));
                 }
                 // Whether a producer goes on is seen from what follows: `Ready` or `PartitionDone`.
                 let part = self.part(task);
@@ -124,12 +124,19 @@ impl Model {
         }
     }
 
-    fn started(&mut self, run: Run, task: &TaskId, lane: LaneId, purse: Purse, job_holds: Memory) {
+    fn started(
+        &mut self,
+        run: Run,
+        task: &TaskId,
+        lane: LaneId,
+        budget_part: BudgetPart,
+        job_holds: Memory,
+    ) {
         self.lanes.get_mut(&lane).into_iter().for_each(|l| l.busy = Some(run));
         let view = self.job(&task.job);
         let tag = view.tag;
         if view.admitted.is_none() {
-            view.admitted = Some(purse);
+            view.admitted = Some(budget_part);
             assert_eq!(job_holds, view.spec.holds);
         }
         self.shares.started(tag);
@@ -140,10 +147,10 @@ impl Model {
         let (most, whole) = (part.profile.peak_from(part.step), part.profile.peak());
         let (job, partition) = (task.job, task.partition);
         if first && !whole.is_zero() {
-            let seat = SeatView { job, partition, holds, most };
-            self.seats[purse as usize].push(seat);
-        } else if let Some(seat) = self.seat(job, partition) {
-            (seat.holds, seat.most) = (holds, most);
+            let reservation = ReservationView { job, partition, holds, most };
+            self.reservations[budget_part as usize].push(reservation);
+        } else if let Some(reservation) = self.reservation(job, partition) {
+            (reservation.holds, reservation.most) = (holds, most);
         }
     }
 
@@ -164,8 +171,8 @@ impl Model {
         if failure == crate::Failure::BadResult && again.is_some() {
             part.step = 0;
             self.vacate(task.job, task.partition);
-        } else if let Some(seat) = self.seat(task.job, task.partition) {
-            (seat.holds, seat.most) = (input, ahead);
+        } else if let Some(reservation) = self.reservation(task.job, task.partition) {
+            (reservation.holds, reservation.most) = (input, ahead);
         }
     }
 

@@ -5,7 +5,7 @@ use super::shares::Shares;
 use crate::ids::*;
 use crate::job::{Class, JobSpec, LaneKind, LaneNeed};
 use crate::memory::{Memory, Profile, Step};
-use crate::trace::{PressureStep, Purse};
+use crate::trace::{BudgetPart, PressureStep};
 use crate::{Config, Event, KeySpec, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(crate) struct JobView {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) end_recorded: bool,
     pub(crate) answered: bool,
-    pub(crate) admitted: Option<Purse>,
+    pub(crate) admitted: Option<BudgetPart>,
     pub(crate) released: bool,
     /// When it rises by a class, if it waits that long.
     pub(crate) rises: Option<Time>,
@@ -84,9 +84,9 @@ pub(crate) struct KeyView {
     pub(crate) withdrawn: bool,
 }
 
-/// A running partition's place in a purse, in grant order.
+/// A running partition's place in a budget part, in grant order.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SeatView {
+pub(crate) struct ReservationView {
     pub(crate) job: JobId,
     pub(crate) partition: u32,
     pub(crate) holds: Memory,
@@ -103,7 +103,7 @@ pub(crate) struct Model {
     pub(crate) jobs: BTreeMap<JobId, JobView>,
     pub(crate) lanes: BTreeMap<LaneId, LaneView>,
     pub(crate) keys: BTreeMap<KeyId, KeyView>,
-    pub(crate) seats: [Vec<SeatView>; 2],
+    pub(crate) reservations: [Vec<ReservationView>; 2],
     pub(crate) pressure: PressureStep,
     pub(crate) waiting_submits: BTreeMap<Ticket, JobSpec>,
     pub(crate) growing: Vec<crate::PartitionSpec>,
@@ -121,7 +121,7 @@ impl Model {
             jobs: BTreeMap::new(),
             lanes: BTreeMap::new(),
             keys: BTreeMap::new(),
-            seats: [Vec::new(), Vec::new()],
+            reservations: [Vec::new(), Vec::new()],
             pressure: PressureStep::None,
             waiting_submits: BTreeMap::new(),
             growing: Vec::new(),
@@ -161,30 +161,34 @@ impl Model {
         }
     }
 
-    pub(crate) fn budget(&self, purse: Purse) -> Memory {
+    pub(crate) fn budget(&self, budget_part: BudgetPart) -> Memory {
         let general = self.config.budget.saturating_sub(self.config.reserve);
-        match purse {
-            Purse::General => general,
-            Purse::Reserve => self.config.budget - general,
+        match budget_part {
+            BudgetPart::General => general,
+            BudgetPart::Reserve => self.config.budget - general,
         }
     }
 
-    /// Job holds and keys paid by a purse.
-    pub(crate) fn outright(&self, purse: Purse) -> Memory {
-        let jobs = self.jobs.values().filter(|j| j.admitted == Some(purse) && !j.released);
+    /// Job holds and keys paid by a budget part.
+    pub(crate) fn fixed(&self, budget_part: BudgetPart) -> Memory {
+        let jobs = self.jobs.values().filter(|j| j.admitted == Some(budget_part) && !j.released);
         let holds = jobs.fold(Memory::ZERO, |sum, j| sum + j.spec.holds);
         let keys = self.keys.values().filter(|k| k.resident || k.loading);
-        match purse {
-            Purse::General => keys.fold(holds, |sum, k| sum + k.spec.shared),
-            Purse::Reserve => holds,
+        match budget_part {
+            BudgetPart::General => keys.fold(holds, |sum, k| sum + k.spec.shared),
+            BudgetPart::Reserve => holds,
         }
     }
 
     pub(crate) fn reserved(&self) -> Memory {
-        [Purse::General, Purse::Reserve].into_iter().fold(Memory::ZERO, |sum, purse| {
-            let seats = self.seats[purse as usize].iter();
-            seats.fold(sum + self.outright(purse), |sum, seat| sum + seat.holds)
-        })
+        [BudgetPart::General, BudgetPart::Reserve].into_iter().fold(
+            Memory::ZERO,
+            |sum, budget_part| {
+                let reservations = self.reservations[budget_part as usize].iter();
+                reservations
+                    .fold(sum + self.fixed(budget_part), |sum, reservation| sum + reservation.holds)
+            },
+        )
     }
 
     pub(crate) fn place(&self, job: JobId, partition: u32) -> Place5 {
@@ -233,14 +237,18 @@ impl Model {
         parts.filter(|p| p.started && !p.profile.emits()).count() as u32
     }
 
-    pub(crate) fn seat(&mut self, job: JobId, partition: u32) -> Option<&mut SeatView> {
-        let seats = self.seats.iter_mut().flatten();
-        seats.into_iter().find(|s| s.job == job && s.partition == partition)
+    pub(crate) fn reservation(
+        &mut self,
+        job: JobId,
+        partition: u32,
+    ) -> Option<&mut ReservationView> {
+        let reservations = self.reservations.iter_mut().flatten();
+        reservations.into_iter().find(|s| s.job == job && s.partition == partition)
     }
 
     pub(crate) fn vacate(&mut self, job: JobId, partition: u32) {
-        for seats in &mut self.seats {
-            seats.retain(|s| (s.job, s.partition) != (job, partition));
+        for reservations in &mut self.reservations {
+            reservations.retain(|s| (s.job, s.partition) != (job, partition));
         }
         if let Some(view) = self.jobs.get_mut(&job) {
             view.parts[partition as usize].started = false;

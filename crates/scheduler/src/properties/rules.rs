@@ -1,22 +1,22 @@
 //! The Laws as an onlooker would judge them: by definition, over plain lists, one decision at a
 //! time.
 
-use super::model::{JobView, Model, Part, Place5, SeatView};
-use crate::accounts::pools_of;
+use super::model::{JobView, Model, Part, Place5, ReservationView};
+use crate::budgets::pools_of;
 use crate::ids::{KeyId, LaneId};
 use crate::job::{Class, LaneKind, LaneNeed};
 use crate::memory::Memory;
-use crate::trace::{PressureStep, Purse};
+use crate::trace::{BudgetPart, PressureStep};
 
-/// Taking the running partitions in grant order, each can reach its peak from what is free plus
+/// Taking the running partitions in grant order, each can blocked_on its peak from what is free plus
 /// what those before it release.
-pub(crate) fn safe(budget: Memory, outright: Memory, seats: &[SeatView]) -> bool {
+pub(crate) fn safe(budget: Memory, fixed: Memory, reservations: &[ReservationView]) -> bool {
     (0..2).all(|pool| {
-        let held: u64 = seats.iter().map(|s| s.holds[pool]).sum();
-        let Some(mut free) = budget[pool].checked_sub(outright[pool] + held) else { return false };
-        seats.iter().all(|seat| {
-            let fits = seat.most[pool] <= seat.holds[pool] + free;
-            free += seat.holds[pool];
+        let held: u64 = reservations.iter().map(|s| s.holds[pool]).sum();
+        let Some(mut free) = budget[pool].checked_sub(fixed[pool] + held) else { return false };
+        reservations.iter().all(|reservation| {
+            let fits = reservation.most[pool] <= reservation.holds[pool] + free;
+            free += reservation.holds[pool];
             fits
         })
     })
@@ -25,7 +25,7 @@ pub(crate) fn safe(budget: Memory, outright: Memory, seats: &[SeatView]) -> bool
 /// What a ready partition could do at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Start, from that purse.
+    /// Start, from that budget part.
     Runs,
     /// Have its key loaded into shared memory.
     Loads(KeyId),
@@ -40,7 +40,7 @@ pub(crate) enum Verdict {
 /// For whom a blocked elder waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
-    /// The first so many seats.
+    /// The first so many reservations.
     Seats(usize),
     Running,
     Admitted,
@@ -48,7 +48,7 @@ enum Waits {
 
 #[derive(Debug, Clone, Copy)]
 struct Closing {
-    purse: Purse,
+    budget_part: BudgetPart,
     takes: u8,
     waits: Waits,
 }
@@ -128,34 +128,34 @@ impl Walk {
 
     fn judge_growth(&mut self, model: &Model, asker: &Asker) -> Verdict {
         let (.., job, partition) = asker.place;
-        for purse in [Purse::General, Purse::Reserve] {
-            let seats = &model.seats[purse as usize];
-            let found = seats.iter().position(|s| (s.job, s.partition) == (job, partition));
+        for budget_part in [BudgetPart::General, BudgetPart::Reserve] {
+            let reservations = &model.reservations[budget_part as usize];
+            let found = reservations.iter().position(|s| (s.job, s.partition) == (job, partition));
             let Some(at) = found else { continue };
             let barred = self.closings.iter().any(|c| {
                 let passes = match c.waits {
                     Waits::Seats(n) => at < n,
                     Waits::Running | Waits::Admitted => true,
                 };
-                c.purse == purse && c.takes & asker.takes != 0 && !passes
+                c.budget_part == budget_part && c.takes & asker.takes != 0 && !passes
             });
             if barred {
                 return Verdict::Barred;
             }
-            let mut after = seats.clone();
+            let mut after = reservations.clone();
             let step = asker.part.step;
             after[at].holds = asker.part.current().claim.peak;
             after[at].most = asker.part.profile.peak_from(step);
-            let (budget, outright) = (model.budget(purse), model.outright(purse));
-            if safe(budget, outright, &after) {
+            let (budget, fixed) = (model.budget(budget_part), model.fixed(budget_part));
+            if safe(budget, fixed, &after) {
                 return Verdict::Runs;
             }
-            let spared = outright - self.evictable(model, purse, asker.place);
+            let spared = fixed - self.evictable(model, budget_part, asker.place);
             if safe(budget, spared, &after) {
                 return Verdict::Runs;
             }
             let n = (0..=at).find(|&n| safe(budget, spared, &after[n..])).unwrap_or(at);
-            self.closings.push(Closing { purse, takes: asker.takes, waits: Waits::Seats(n) });
+            self.closings.push(Closing { budget_part, takes: asker.takes, waits: Waits::Seats(n) });
             return Verdict::Blocked;
         }
         Verdict::Runs
@@ -166,38 +166,43 @@ impl Walk {
         if !has_credit(model, class) {
             return Verdict::Waits;
         }
-        let purses = purses(class);
-        let open: Vec<Purse> = purses.iter().copied().filter(|&p| !self.bars(p, asker)).collect();
+        let budget_parts = budget_parts(class);
+        let open: Vec<BudgetPart> =
+            budget_parts.iter().copied().filter(|&p| !self.bars(p, asker)).collect();
         if open.is_empty() {
             return Verdict::Barred;
         }
         if asker.joins && !admits(model, asker.job) {
-            self.close(purses, asker, |_| Waits::Admitted);
+            self.close(budget_parts, asker, |_| Waits::Admitted);
             self.for_jobs.push((asker.place, asker.takes));
             return Verdict::Blocked;
         }
-        let newcomer = SeatView {
+        let newcomer = ReservationView {
             job: asker.place.3,
             partition: asker.place.4,
             holds: asker.part.current().claim.peak,
             most: asker.part.profile.peak(),
         };
-        let fits = |purse: Purse, evicted: Memory, gone: usize| {
-            let mut seats = model.seats[purse as usize][gone..].to_vec();
-            seats.push(newcomer);
-            safe(model.budget(purse), model.outright(purse) + asker.holds - evicted, &seats)
+        let fits = |budget_part: BudgetPart, evicted: Memory, gone: usize| {
+            let mut reservations = model.reservations[budget_part as usize][gone..].to_vec();
+            reservations.push(newcomer);
+            safe(
+                model.budget(budget_part),
+                model.fixed(budget_part) + asker.holds - evicted,
+                &reservations,
+            )
         };
-        if open.iter().any(|&purse| fits(purse, Memory::ZERO, 0)) {
+        if open.iter().any(|&budget_part| fits(budget_part, Memory::ZERO, 0)) {
             return Verdict::Runs;
         }
-        let evictable = self.evictable(model, Purse::General, asker.place);
-        if open.contains(&Purse::General) && fits(Purse::General, evictable, 0) {
+        let evictable = self.evictable(model, BudgetPart::General, asker.place);
+        if open.contains(&BudgetPart::General) && fits(BudgetPart::General, evictable, 0) {
             return Verdict::Runs;
         }
-        self.close(&open, asker, |purse| {
-            let len = model.seats[purse as usize].len();
-            let spare = if purse == Purse::General { evictable } else { Memory::ZERO };
-            let n = (0..=len).find(|&n| fits(purse, spare, n));
+        self.close(&open, asker, |budget_part| {
+            let len = model.reservations[budget_part as usize].len();
+            let spare = if budget_part == BudgetPart::General { evictable } else { Memory::ZERO };
+            let n = (0..=len).find(|&n| fits(budget_part, spare, n));
             n.map_or(Waits::Running, Waits::Seats)
         });
         Verdict::Blocked
@@ -219,59 +224,68 @@ impl Walk {
             }
             self.keyless.push(need);
         }
-        if self.bars(Purse::General, asker) {
+        if self.bars(BudgetPart::General, asker) {
             return Verdict::Barred;
         }
-        let general = &[Purse::General];
+        let general = &[BudgetPart::General];
         if asker.joins && !admits(model, asker.job) {
-            self.close(purses(asker.place.0), asker, |_| Waits::Admitted);
+            self.close(budget_parts(asker.place.0), asker, |_| Waits::Admitted);
             self.for_jobs.push((asker.place, asker.takes));
             return Verdict::Blocked;
         }
         if waits {
             return Verdict::Waits;
         }
-        let (budget, outright) = (model.budget(Purse::General), model.outright(Purse::General));
+        let (budget, fixed) = (model.budget(BudgetPart::General), model.fixed(BudgetPart::General));
         let lacking = asker.part.profile.keys().map(|k| &model.keys[&k]).filter(|k| !k.resident);
         let lacking = lacking.fold(Memory::ZERO, |sum, k| sum + k.spec.shared);
         let alone = asker.part.profile.peak() + asker.holds + lacking;
-        let seats = &model.seats[Purse::General as usize];
+        let reservations = &model.reservations[BudgetPart::General as usize];
         let fits = |evicted: Memory, gone: usize| {
-            safe(budget, outright + view.spec.shared - evicted, &seats[gone..])
-                && (alone + outright - evicted).fits(budget)
+            safe(budget, fixed + view.spec.shared - evicted, &reservations[gone..])
+                && (alone + fixed - evicted).fits(budget)
         };
-        let evictable = self.evictable(model, Purse::General, asker.place);
+        let evictable = self.evictable(model, BudgetPart::General, asker.place);
         if fits(Memory::ZERO, 0) || fits(evictable, 0) {
             return Verdict::Loads(key);
         }
         self.close(general, asker, |_| {
-            let n = (0..=seats.len()).find(|&n| fits(evictable, n));
+            let n = (0..=reservations.len()).find(|&n| fits(evictable, n));
             n.map_or(Waits::Running, Waits::Seats)
         });
         Verdict::Blocked
     }
 
-    fn close(&mut self, purses: &[Purse], asker: &Asker, waits: impl Fn(Purse) -> Waits) {
-        for &purse in purses {
-            self.closings.push(Closing { purse, takes: asker.takes, waits: waits(purse) });
+    fn close(
+        &mut self,
+        budget_parts: &[BudgetPart],
+        asker: &Asker,
+        waits: impl Fn(BudgetPart) -> Waits,
+    ) {
+        for &budget_part in budget_parts {
+            self.closings.push(Closing {
+                budget_part,
+                takes: asker.takes,
+                waits: waits(budget_part),
+            });
         }
     }
 
-    fn bars(&self, purse: Purse, asker: &Asker) -> bool {
-        self.bars_newcomer(purse, asker.takes, asker.joins)
+    fn bars(&self, budget_part: BudgetPart, asker: &Asker) -> bool {
+        self.bars_newcomer(budget_part, asker.takes, asker.joins)
     }
 
-    fn bars_newcomer(&self, purse: Purse, takes: u8, joins: bool) -> bool {
+    fn bars_newcomer(&self, budget_part: BudgetPart, takes: u8, joins: bool) -> bool {
         self.closings.iter().any(|c| {
             let passes = c.waits == Waits::Admitted && !joins;
-            c.purse == purse && c.takes & takes != 0 && !passes
+            c.budget_part == budget_part && c.takes & takes != 0 && !passes
         })
     }
 
     /// Keys that could make room: resident, unpinned, unused, and wanted neither by this partition
     /// nor by one before it.
-    fn evictable(&self, model: &Model, purse: Purse, by: Place5) -> Memory {
-        if purse == Purse::Reserve {
+    fn evictable(&self, model: &Model, budget_part: BudgetPart, by: Place5) -> Memory {
+        if budget_part == BudgetPart::Reserve {
             return Memory::ZERO;
         }
         let idle = model.keys.iter().filter(|(key, k)| {
@@ -303,10 +317,10 @@ fn fresh_takes(model: &Model, part: &Part, holds: Memory) -> u8 {
     keys.fold(pools_of(part.profile.peak()) | pools_of(holds), |all, pools| all | pools)
 }
 
-pub(crate) fn purses(class: Class) -> &'static [Purse] {
+pub(crate) fn budget_parts(class: Class) -> &'static [BudgetPart] {
     match class {
-        Class::Critical => &[Purse::Reserve, Purse::General],
-        _ => &[Purse::General],
+        Class::Critical => &[BudgetPart::Reserve, BudgetPart::General],
+        _ => &[BudgetPart::General],
     }
 }
 
@@ -344,13 +358,13 @@ pub(crate) fn admits(model: &Model, job: &JobView) -> bool {
     let mut holds = job.spec.holds;
     for other in holding {
         most = most.max(need(model, other));
-        if other.admitted == Some(Purse::General) {
+        if other.admitted == Some(BudgetPart::General) {
             holds += other.spec.holds;
         }
     }
     let pinned = model.keys.values().filter(|k| k.pinned);
     let pinned = pinned.fold(Memory::ZERO, |sum, k| sum + k.spec.shared);
-    (holds + most + pinned).fits(model.budget(Purse::General))
+    (holds + most + pinned).fits(model.budget(BudgetPart::General))
 }
 
 fn missing_key(model: &Model, part: &Part) -> Option<KeyId> {
@@ -362,9 +376,9 @@ fn missing_key(model: &Model, part: &Part) -> Option<KeyId> {
 }
 
 fn held(model: &Model, place: Place5) -> Memory {
-    let mut seats = model.seats.iter().flatten();
-    let seat = seats.find(|s| (s.job, s.partition) == (place.3, place.4));
-    seat.map_or(Memory::ZERO, |s| s.holds)
+    let mut reservations = model.reservations.iter().flatten();
+    let reservation = reservations.find(|s| (s.job, s.partition) == (place.3, place.4));
+    reservation.map_or(Memory::ZERO, |s| s.holds)
 }
 
 /// The kind of lane that a partition's current step needs: CPU threads, or a class and bytes.

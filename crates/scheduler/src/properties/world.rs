@@ -159,7 +159,7 @@ impl World {
             let Output { actions: _, trace } = &self.out;
             violation.how += &format!(
                 "\nat {:?} after {event:?}\ndecided {trace:?}\nseats {:?}\nlanes {:?}\nkeys {:?}\nunder {:?}",
-                self.now, model.seats, model.lanes, model.keys, model.config
+                self.now, model.reservations, model.lanes, model.keys, model.config
             );
             violation
         })
@@ -178,7 +178,7 @@ impl World {
             What::Loaded { .. } => "key brought to a device",
             What::Evicted { place: Place::Shared, .. } => "key evicted",
             What::Evicted { .. } => "key evicted from a device",
-            What::Started { purse: Purse::Reserve, .. } => "started from the reserve",
+            What::Started { budget_part: BudgetPart::Reserve, .. } => "started from the reserve",
             What::Quarantined { .. } => "quarantined",
             What::Pressure { to: PressureStep::Shrink(_), .. } => "shrunk",
             What::Ended { outcome: Outcome::Complete, .. } => "complete",

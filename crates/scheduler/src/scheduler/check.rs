@@ -36,7 +36,7 @@ impl Scheduler {
         }
         let need = self.need(partitions, spec.growth.as_ref());
         let all = spec.holds + need;
-        let room = self.accounts.room(self.accounts.pinned);
+        let room = self.budgets.capacity(self.budgets.pinned);
         match (0..Pool::SHARED.len()).find(|&pool| all[pool] > room[pool]) {
             Some(at) => {
                 let pool = Pool::SHARED[at];
@@ -135,7 +135,7 @@ impl Scheduler {
                 failures: 0,
                 grown: from > 0,
                 started: false,
-                seat: None,
+                holding: None,
                 avoid: None,
                 emitted: 0,
                 before: Vec::new(),
@@ -166,7 +166,7 @@ impl Scheduler {
     }
 }
 
-/// Profiles without most repetitions (partitions of one shape are declared side by side).
+/// Profiles without most repetitions (partitions of one requirements are declared side by side).
 fn distinct(partitions: &[Partition]) -> impl Iterator<Item = &Arc<Profile>> {
     let mut last: Option<&Arc<Profile>> = None;
     partitions.iter().map(|p| &p.profile).filter(move |&profile| {

@@ -1,70 +1,74 @@
-//! What starts now: one pass over the free lanes in the one order.
+//! What starts now: one scan over the free lanes in the one priority.
 
 use super::Scheduler;
-use super::grant::Ask;
-use super::pass::{Head, Pass};
+use super::grant::MemoryRequest;
+use super::scan::{Candidate, Scan};
 use crate::action::Action;
 use crate::ids::{JobId, KeyId, LaneId, Run, TaskId};
 use crate::job::{Class, LaneKind, LaneNeed};
-use crate::ledger::Reach;
 use crate::memory::Memory;
-use crate::order::{Grip, Order, Shape, Spot};
 use crate::planted::Bug;
+use crate::ready::{Holding, MinWorker, Priority, Requirements};
+use crate::reservations::BlockedOn;
 use crate::state::{Phase, Work};
-use crate::trace::{PressureStep, Purse, What};
+use crate::trace::{BudgetPart, PressureStep, What};
 
 /// What became of the first in line.
-pub(super) enum Tried {
+pub(super) enum Attempt {
     /// It started, or its key is on its way.
-    Went,
-    /// Not now; the next of its shape may.
-    Not,
+    Started,
+    /// Not now; the next of its requirements may.
+    NotNow,
 }
 
 impl Scheduler {
-    /// Starts everything that can start: the heads of all shapes are looked at in the one order,
+    /// Starts everything that can start: the heads of all queues are looked at in the one priority,
     /// and again from the first one when a start may have changed what was concluded before it.
     pub(super) fn dispatch(&mut self) {
         self.evict_withdrawn();
-        let mut pass = self.line_up();
+        let mut scan = self.new_scan();
         while self.lanes.any_free_at_all() || self.keys.loading < self.config.loads {
-            let Some(head) = pass.next(&self.queues) else { break };
-            let Head { shape, order, grip, .. } = head;
-            let missing = self.missing(shape.keys);
-            if shape.fresh && !self.has_credit(order.class) {
+            let Some(candidate) = scan.next(&self.queues) else { break };
+            let Candidate { requirements, priority, holding, .. } = candidate;
+            let missing = self.missing_key(requirements.keys);
+            if requirements.fresh && !self.has_credit(priority.class) {
                 continue;
             }
-            let barred = match shape.fresh {
-                true => self.bars_fresh(shape, missing, order.class, &pass),
-                false => self.bars(shape, grip, &pass),
+            let closed = match requirements.fresh {
+                true => self.closed_to_fresh(requirements, missing, priority.class, &scan),
+                false => self.closed_to_started(requirements, holding, &scan),
             };
             match missing {
                 Some(key) if !self.can_load(key) => {
-                    if !barred && self.queues.leads(shape, order) {
-                        self.await_jobs(&head, &mut pass);
+                    if !closed && self.queues.is_head(requirements, priority) {
+                        self.protect_if_waiting_for_jobs(&candidate, &mut scan);
                     }
                     continue;
                 }
-                None if !self.spot_free(shape.spot) => {
-                    if pass.first_seen(shape.spot) && !barred {
-                        self.look_ahead(&head, &mut pass);
+                None if !self.has_free_worker(requirements.min_worker) => {
+                    if scan.first_look_at(requirements.min_worker) && !closed {
+                        self.protect_first_in_line(&candidate, &mut scan);
                     }
                     continue;
                 }
                 _ => {}
             }
-            let tried = match missing {
-                _ if barred => Tried::Not,
-                Some(key) => self.attempt_load(key, shape, order, &mut pass),
-                None => self.attempt(shape, order, grip, &mut pass),
+            let attempt = match missing {
+                _ if closed => Attempt::NotNow,
+                Some(key) => self.try_load(key, requirements, priority, &mut scan),
+                None => self.try_start(requirements, priority, holding, &mut scan),
             };
-            pass.concluded |= matches!(tried, Tried::Not);
-            match tried {
-                Tried::Went if pass.concluded || shape.joins => pass = self.line_up(),
-                Tried::Not if self.planted.is(Bug::HeadOfLine) => break,
-                // Behind a barred newcomer stand only younger ones of the same shape.
-                Tried::Not if barred && shape.fresh => {}
-                Tried::Went | Tried::Not => self.offer_behind(shape, order, &mut pass),
+            scan.concluded |= matches!(attempt, Attempt::NotNow);
+            match attempt {
+                Attempt::Started if scan.concluded || requirements.first_of_job => {
+                    scan = self.new_scan()
+                }
+                Attempt::NotNow if self.planted.is(Bug::HeadOfLine) => break,
+                // Behind a closed newcomer stand only younger ones of the same requirements.
+                Attempt::NotNow if closed && requirements.fresh => {}
+                Attempt::Started | Attempt::NotNow => {
+                    self.add_next_candidate(requirements, priority, &mut scan)
+                }
             }
         }
         if self.pressure >= PressureStep::EvictIdle {
@@ -72,67 +76,78 @@ impl Scheduler {
         }
     }
 
-    fn line_up(&self) -> Pass {
+    fn new_scan(&self) -> Scan {
         let (youngest, unranked) =
             (self.planted.is(Bug::YoungestFirst), self.planted.is(Bug::OrderInFirstStageOnly));
         if !youngest && !unranked {
-            return Pass::default();
+            return Scan::default();
         }
-        Pass::over(self.queues.line(None).filter_map(|(order, shape, grip)| {
-            let first = Some((order, grip));
-            let (order, grip) = if youngest { self.queues.last(shape) } else { first }?;
-            Some(self.head(order, shape, grip))
+        Scan::over(self.queues.heads(None).filter_map(|(priority, requirements, holding)| {
+            let first = Some((priority, holding));
+            let (priority, holding) =
+                if youngest { self.queues.last(requirements) } else { first }?;
+            Some(self.candidate(priority, requirements, holding))
         }))
     }
 
-    /// Of the steps of a shape behind that one, the first that no blocked elder bars is looked at
+    /// Of the steps of a requirements behind that one, the first that no blocked elder bars is looked at
     /// too; of fresh ones simply the first, for an elder that bars it bars all behind it.
-    fn offer_behind(&self, shape: Shape, order: Order, pass: &mut Pass) {
-        let mut behind = self.queues.beyond(shape, order);
-        let next = match shape.fresh {
+    fn add_next_candidate(&self, requirements: Requirements, priority: Priority, scan: &mut Scan) {
+        let mut behind = self.queues.after(requirements, priority);
+        let next = match requirements.fresh {
             true => behind.next(),
-            false => behind.find(|&(_, &grip)| !self.bars(shape, grip, pass)),
+            false => {
+                behind.find(|&(_, &holding)| !self.closed_to_started(requirements, holding, scan))
+            }
         };
-        if let Some((&order, &grip)) = next
-            && !pass.comes_to(&self.queues, order, shape)
+        if let Some((&priority, &holding)) = next
+            && !scan.will_reach(&self.queues, priority, requirements)
         {
-            pass.offer(self.head(order, shape, grip));
+            scan.add(self.candidate(priority, requirements, holding));
         }
     }
 
-    fn head(&self, order: Order, shape: Shape, grip: Grip) -> Head {
+    fn candidate(
+        &self,
+        priority: Priority,
+        requirements: Requirements,
+        holding: Holding,
+    ) -> Candidate {
         let rank = match self.planted.is(Bug::OrderInFirstStageOnly) {
-            true => (shape.fresh, order.partition),
+            true => (requirements.fresh, priority.partition),
             false => (false, 0),
         };
-        Head { rank, order, shape, grip }
+        Candidate { rank, priority, requirements, holding }
     }
 
     /// If a step that is first in line for a busy lane lacks memory as well, younger work must not
     /// take it.
-    fn look_ahead(&mut self, head: &Head, pass: &mut Pass) {
-        let Head { shape, order, grip, .. } = *head;
-        let Some(job) = self.jobs.get(&order.job) else { return };
-        let part = &job.partitions[order.partition as usize];
-        let ask = Ask { real: false, ..self.ask(job, part, shape, order) };
-        self.grant(ask, grip, shape.joins, pass);
-        pass.concluded = true;
+    fn protect_first_in_line(&mut self, candidate: &Candidate, scan: &mut Scan) {
+        let Candidate { requirements, priority, holding, .. } = *candidate;
+        let Some(job) = self.jobs.get(&priority.job) else { return };
+        let part = &job.partitions[priority.partition as usize];
+        let request = MemoryRequest {
+            may_evict: false,
+            ..self.memory_request(job, part, requirements, priority)
+        };
+        self.grant(request, holding, requirements.first_of_job, scan);
+        scan.concluded = true;
     }
 
     /// The first in line for a key that is not here yet waits for other jobs to end all the same,
     /// if its own may not take its hold before.
-    fn await_jobs(&self, head: &Head, pass: &mut Pass) {
-        let Head { shape, order, .. } = *head;
-        let Some(job) = self.jobs.get(&order.job) else { return };
-        if shape.joins && !self.accounts.admits(job.holds, job.need) {
-            self.wait_for_jobs(order, shape.takes, pass);
+    fn protect_if_waiting_for_jobs(&self, candidate: &Candidate, scan: &mut Scan) {
+        let Candidate { requirements, priority, .. } = *candidate;
+        let Some(job) = self.jobs.get(&priority.job) else { return };
+        if requirements.first_of_job && !self.budgets.admits(job.holds, job.need) {
+            self.close_until_jobs_end(priority, requirements.pools, scan);
         }
     }
 
-    fn spot_free(&self, spot: Spot) -> bool {
-        match spot {
-            Spot::Cpu(least) => self.lanes.any_free(None, u64::from(least)),
-            Spot::Device(class, least) => self.lanes.any_free(Some(class), least),
+    fn has_free_worker(&self, min_worker: MinWorker) -> bool {
+        match min_worker {
+            MinWorker::Cpu(least) => self.lanes.any_free(None, u64::from(least)),
+            MinWorker::Device(class, least) => self.lanes.any_free(Some(class), least),
         }
     }
 
@@ -149,61 +164,81 @@ impl Scheduler {
     }
 
     /// Whether blocked elders bar a fresh partition of that class.
-    fn bars_fresh(&self, shape: Shape, missing: Option<KeyId>, class: Class, pass: &Pass) -> bool {
-        let passes = |reach| reach == Reach::Admitted && !shape.joins;
-        let purses = match missing {
-            Some(_) => &[Purse::General],
-            None => self.purses(class),
+    fn closed_to_fresh(
+        &self,
+        requirements: Requirements,
+        missing: Option<KeyId>,
+        class: Class,
+        scan: &Scan,
+    ) -> bool {
+        let passes =
+            |blocked_on| blocked_on == BlockedOn::AdmittedJobs && !requirements.first_of_job;
+        let budget_parts = match missing {
+            Some(_) => &[BudgetPart::General],
+            None => self.budget_parts(class),
         };
-        purses.iter().all(|&purse| pass.closed.bars(purse, shape.takes, passes))
-    }
-
-    /// Whether a blocked elder bars a running partition.
-    fn bars(&self, shape: Shape, grip: Grip, pass: &Pass) -> bool {
-        grip.is_some_and(|(purse, seat)| {
-            pass.closed.bars(purse, shape.takes, |reach| Reach::Seat(seat) <= reach)
+        budget_parts.iter().all(|&budget_part| {
+            scan.closed_pools.closed_to(budget_part, requirements.pools, passes)
         })
     }
 
-    fn attempt(&mut self, shape: Shape, order: Order, grip: Grip, pass: &mut Pass) -> Tried {
-        let (id, index) = (order.job, order.partition);
-        let Some(job) = self.jobs.get(&id) else { return Tried::Not };
+    /// Whether a blocked elder bars a running partition.
+    fn closed_to_started(&self, requirements: Requirements, holding: Holding, scan: &Scan) -> bool {
+        holding.is_some_and(|(budget_part, reservation)| {
+            scan.closed_pools.closed_to(budget_part, requirements.pools, |blocked_on| {
+                BlockedOn::UpTo(reservation) <= blocked_on
+            })
+        })
+    }
+
+    fn try_start(
+        &mut self,
+        requirements: Requirements,
+        priority: Priority,
+        holding: Holding,
+        scan: &mut Scan,
+    ) -> Attempt {
+        let (id, index) = (priority.job, priority.partition);
+        let Some(job) = self.jobs.get(&id) else { return Attempt::NotNow };
         let part = &job.partitions[index as usize];
         let step = part.current();
         let key = step.key.filter(|&key| self.keys.get(key).is_some_and(|k| k.spec.device > 0));
         let (device, avoid) = (step.claim.device, part.avoid);
-        let (lane, keyed) = match (step.lane, shape.spot) {
+        let (lane, keyed) = match (step.lane, requirements.min_worker) {
             (LaneNeed::Cpu { least, most }, _) => match self.lanes.pick_cpu(least, most) {
                 Some(lane) => (lane, true),
-                None => return Tried::Not,
+                None => return Attempt::NotNow,
             },
-            (LaneNeed::Device { class }, Spot::Device(_, least)) => {
-                let forgets = self.planted.is(Bug::ForgetHolders);
-                let sought = if forgets { key.map(|_| KeyId(u64::MAX)) } else { key };
+            (LaneNeed::Device { class }, MinWorker::Device(_, least)) => {
+                let ignores_holders = self.planted.is(Bug::ForgetHolders);
+                let sought = if ignores_holders { key.map(|_| KeyId(u64::MAX)) } else { key };
                 match self.lanes.pick_device(class, least, sought, avoid) {
                     Some(pick) => (pick.lane, pick.keyed),
-                    None => return Tried::Not,
+                    None => return Attempt::NotNow,
                 }
             }
-            _ => return Tried::Not,
+            _ => return Attempt::NotNow,
         };
-        let ask = self.ask(job, part, shape, order);
-        let Some(purse) = self.grant(ask, grip, shape.joins, pass) else { return Tried::Not };
+        let request = self.memory_request(job, part, requirements, priority);
+        let Some(budget_part) = self.grant(request, holding, requirements.first_of_job, scan)
+        else {
+            return Attempt::NotNow;
+        };
         let absent = key.filter(|_| !keyed);
         let copy = absent.and_then(|key| self.keys.get(key)).map_or(0, |k| k.spec.device);
         self.make_room(lane, key, device + copy);
         if let Some(key) = absent {
             self.bring_key(key, lane, id, index);
         } else {
-            self.start(id, index, lane, purse);
+            self.start(id, index, lane, budget_part);
         }
-        Tried::Went
+        Attempt::Started
     }
 
     /// Starts a step.
-    fn start(&mut self, id: JobId, index: u32, lane: LaneId, purse: Purse) {
+    fn start(&mut self, id: JobId, index: u32, lane: LaneId, budget_part: BudgetPart) {
         self.dequeue(id, index);
-        let job_holds = self.admit(id, purse);
+        let job_holds = self.admit(id, budget_part);
         let job = self.jobs.get_mut(&id).expect("it was in the queues");
         let part = &mut job.partitions[index as usize];
         let step = usize::from(part.step);
@@ -217,15 +252,20 @@ impl Scheduler {
                 self.keys.take(key);
             }
             if !part.profile.peak().is_zero() {
-                let seat = self.accounts.purse_mut(purse).sit(part.profile.peak());
-                part.seat = Some((purse, seat));
+                let reservation =
+                    self.budgets.reservations_mut(budget_part).open(part.profile.peak());
+                part.holding = Some((budget_part, reservation));
             }
         }
         let peak = part.current().claim.peak;
-        if let Some((purse, seat)) = part.seat {
-            self.accounts.purse_mut(purse).change(seat, peak, part.profile.peak_from(step));
+        if let Some((budget_part, reservation)) = part.holding {
+            self.budgets.reservations_mut(budget_part).resize(
+                reservation,
+                peak,
+                part.profile.peak_from(step),
+            );
         }
-        let purse = part.seat.map_or(purse, |seat| seat.0);
+        let budget_part = part.holding.map_or(budget_part, |reservation| reservation.0);
         let run = Run(self.next_run);
         part.phase = Phase::Running(run);
         part.emitted = 0;
@@ -239,19 +279,28 @@ impl Scheduler {
         let task = TaskId { job: id, partition: index, step: step as u16 };
         self.embark(Work::Task { job: id, partition: index, lane });
         self.occupy(lane, run);
-        self.note(What::Started { run, task, stage, lane, threads, purse, holds: peak, job_holds });
+        self.note(What::Started {
+            run,
+            task,
+            stage,
+            lane,
+            threads,
+            budget_part,
+            holds: peak,
+            job_holds,
+        });
         self.act(Action::Start { run, task, lane, threads });
     }
 
-    /// A job's first start takes the job's own hold.
-    fn admit(&mut self, id: JobId, purse: Purse) -> Memory {
+    /// A job's first start pools the job's own hold.
+    fn admit(&mut self, id: JobId, budget_part: BudgetPart) -> Memory {
         let Some(job) = self.jobs.get(&id) else { return Memory::ZERO };
         if job.admitted.is_some() {
             return Memory::ZERO;
         }
         let holds = job.holds;
-        self.accounts.admit(purse, holds, job.need);
-        self.refile(id, |job| job.admitted = Some(purse));
+        self.budgets.admit_job(budget_part, holds, job.need);
+        self.refile(id, |job| job.admitted = Some(budget_part));
         holds
     }
 }

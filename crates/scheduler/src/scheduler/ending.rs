@@ -113,8 +113,8 @@ impl Scheduler {
         }
         let admitted = job.admitted.take();
         let (holds, need) = (job.holds, job.need);
-        if let Some(purse) = admitted {
-            self.accounts.dismiss(purse, holds, need);
+        if let Some(budget_part) = admitted {
+            self.budgets.release_job(budget_part, holds, need);
         }
         self.note(What::Released { job: id });
         let Some(job) = self.jobs.get(&id) else { return };

@@ -1,16 +1,16 @@
 //! Keys on their way: into shared memory, onto devices, and out again.
 
-use super::dispatch::Tried;
-use super::grant::Ask;
-use super::pass::Pass;
+use super::dispatch::Attempt;
+use super::grant::MemoryRequest;
+use super::scan::Scan;
 use super::{Due, Scheduler};
 use crate::action::{Action, Place, Reason};
 use crate::ids::{JobId, KeyId, LaneId, Run};
 use crate::keys::Copy;
 use crate::memory::Memory;
-use crate::order::{Order, Shape};
+use crate::ready::{Priority, Requirements};
 use crate::state::{Job, Phase, Work, backoff};
-use crate::trace::{Ignored, PressureStep, Purse, What};
+use crate::trace::{BudgetPart, Ignored, PressureStep, What};
 
 impl Scheduler {
     /// The loader is free for that key.
@@ -20,33 +20,33 @@ impl Scheduler {
     }
 
     /// Begins to load a key into shared memory, if it and what needs it fit.
-    pub(super) fn attempt_load(
+    pub(super) fn try_load(
         &mut self,
         key: KeyId,
-        shape: Shape,
-        order: Order,
-        pass: &mut Pass,
-    ) -> Tried {
-        let Some(job) = self.jobs.get(&order.job) else { return Tried::Not };
-        let part = &job.partitions[order.partition as usize];
+        requirements: Requirements,
+        priority: Priority,
+        scan: &mut Scan,
+    ) -> Attempt {
+        let Some(job) = self.jobs.get(&priority.job) else { return Attempt::NotNow };
+        let part = &job.partitions[priority.partition as usize];
         let shared = self.keys.get(key).map_or(Memory::ZERO, |k| k.spec.shared);
         let lacking = part.profile.keys().filter_map(|key| self.keys.get(key));
         let lacking = lacking.filter(|k| k.missing()).map(|k| k.spec.shared);
-        let partition = self.ask(job, part, shape, order);
-        let alone = lacking.fold(partition.alone, Memory::add_up);
-        let ask = Ask { extra: shared, alone, ..partition };
-        if !self.grant_load(ask, shape.joins, pass) {
-            return Tried::Not;
+        let partition = self.memory_request(job, part, requirements, priority);
+        let total = lacking.fold(partition.total, Memory::add_up);
+        let request = MemoryRequest { extra: shared, total, ..partition };
+        if !self.grant_load(request, requirements.first_of_job, scan) {
+            return Attempt::NotNow;
         }
-        self.accounts.purse_mut(Purse::General).take_outright(shared);
+        self.budgets.reservations_mut(BudgetPart::General).take_fixed(shared);
         let place = Place::Shared;
-        let (job, partition) = (order.job, order.partition);
+        let (job, partition) = (priority.job, priority.partition);
         let run = self.embark(Work::Load { key, place, job, partition });
         self.keys.change(key, |k| k.copy = Copy::Loading(run));
         self.keys.loading += 1;
         self.note(What::Loading { run, key, place, holds: shared, on_behalf: (job, partition) });
         self.act(Action::Load { run, key, place });
-        Tried::Went
+        Attempt::Started
     }
 
     /// Evicts copies on a device until the key (unless it is there) and the step's memory fit.
@@ -121,7 +121,7 @@ impl Scheduler {
         });
         let failures = failures.unwrap_or(0);
         let shared = self.keys.get(key).map_or(Memory::ZERO, |k| k.spec.shared);
-        self.accounts.purse_mut(Purse::General).return_outright(shared);
+        self.budgets.reservations_mut(BudgetPart::General).return_fixed(shared);
         let wait = backoff(&retry, failures, &mut self.jitter);
         let hopeless = self.keys.get(key).is_none_or(|k| k.withdrawn);
         let again = (failures < retry.attempts && !hopeless).then_some(self.now + wait);
@@ -217,7 +217,7 @@ impl Scheduler {
 
     fn set_pin(&mut self, key: KeyId, pinned: bool) {
         self.keys.change(key, |k| k.pinned = pinned);
-        self.accounts.pinned = self.keys.pinned();
+        self.budgets.pinned = self.keys.pinned();
         let ids: Vec<JobId> = self.jobs.keys().copied().collect();
         for id in ids {
             let job = &self.jobs[&id];
@@ -225,23 +225,24 @@ impl Scheduler {
             if let Some(job) = self.jobs.get_mut(&id) {
                 let before = std::mem::replace(&mut job.need, need);
                 if job.admitted.is_some() {
-                    self.accounts.rate(before, need);
+                    self.budgets.replace_need(before, need);
                 }
             }
         }
     }
 
     fn pins_fit(&self) -> bool {
-        let room = self.accounts.room(self.accounts.pinned);
+        let room = self.budgets.capacity(self.budgets.pinned);
         let each = self.jobs.values().all(|job| job.holds.add_up(job.need).fits(room));
-        each && self.accounts.admits(Memory::ZERO, Memory::ZERO)
+        each && self.budgets.admits(Memory::ZERO, Memory::ZERO)
     }
 
     /// Under memory pressure: every idle key goes that nobody is waiting to use.
     pub(super) fn evict_idle(&mut self) {
         debug_assert!(self.pressure >= PressureStep::EvictIdle);
         let idle = self.keys.idle().map(|(key, _)| key);
-        let idle: Vec<KeyId> = idle.filter(|&key| self.queues.wanting(key).count() == 0).collect();
+        let idle: Vec<KeyId> =
+            idle.filter(|&key| self.queues.waiting_for_key(key).count() == 0).collect();
         for key in idle {
             self.evict(key);
         }

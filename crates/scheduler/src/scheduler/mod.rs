@@ -1,7 +1,7 @@
 //! The state machine: what it keeps, how an event goes in, and what is shared by its parts.
 //!
 //! Data flows one way: an event changes the state ([`admit`], [`progress`], [`ending`], [`world`]),
-//! then one pass over the free lanes decides what starts ([`dispatch`], [`grant`]).
+//! then one scan over the free lanes decides what starts ([`dispatch`], [`grant`]).
 
 mod admit;
 mod check;
@@ -9,13 +9,13 @@ mod dispatch;
 mod ending;
 mod grant;
 mod loads;
-mod pass;
 mod progress;
 mod queueing;
+mod scan;
 mod world;
 
-use crate::accounts::Accounts;
 use crate::action::{Action, Entry};
+use crate::budgets::Budgets;
 use crate::config::Config;
 use crate::costs::Costs;
 use crate::event::Event;
@@ -24,8 +24,8 @@ use crate::jitter::Jitter;
 use crate::keys::Keys;
 use crate::lanes::Lanes;
 use crate::memory::Memory;
-use crate::order::Queues;
 use crate::planted::Planted;
+use crate::ready::ReadyQueues;
 use crate::state::{Errand, Job, Work};
 use crate::trace::{Ignored, PressureStep, Trace, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,9 +34,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// calls; the scheduler only appends.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Output {
-    /// To be carried out in this order.
+    /// To be carried out in this priority.
     pub actions: Vec<Action>,
-    /// What was decided, in order.
+    /// What was decided, in priority.
     pub trace: Vec<Trace>,
 }
 
@@ -74,11 +74,11 @@ pub struct Scheduler {
     records: BTreeMap<RecordId, Entry>,
     next_record: u64,
     due: BTreeSet<(Time, Due)>,
-    queues: Queues,
+    queues: ReadyQueues,
     lanes: Lanes,
     keys: Keys,
     costs: Costs,
-    accounts: Accounts,
+    budgets: Budgets,
     in_flight: u32,
     pressure: PressureStep,
     /// Virtual time of fair shares: the tag of the job that started last.
@@ -94,7 +94,7 @@ impl Scheduler {
     /// A scheduler without lanes, keys or jobs. The seed feeds the jitter of retries and nothing
     /// else.
     pub fn new(config: Config, seed: u64) -> Scheduler {
-        let accounts = Accounts::new(config.budget, config.reserve);
+        let budgets = Budgets::new(config.budget, config.reserve);
         Scheduler {
             config,
             now: Time::ZERO,
@@ -107,11 +107,11 @@ impl Scheduler {
             records: BTreeMap::new(),
             next_record: 0,
             due: BTreeSet::new(),
-            queues: Queues::new(),
+            queues: ReadyQueues::new(),
             lanes: Lanes::default(),
             keys: Keys::default(),
             costs: Costs::default(),
-            accounts,
+            budgets,
             in_flight: 0,
             pressure: PressureStep::None,
             shares_now: 0,
@@ -127,7 +127,7 @@ impl Scheduler {
         self.now = self.now.max(now);
         std::mem::swap(&mut self.out, out);
         self.come_due();
-        self.take_in(event);
+        self.apply(event);
         // A backoff may have been drawn as no wait at all.
         self.come_due();
         self.dispatch();
@@ -152,7 +152,7 @@ impl Scheduler {
 
     /// What the ledger holds now: jobs, partitions and keys together.
     pub fn reserved(&self) -> Memory {
-        self.accounts.reserved()
+        self.budgets.reserved()
     }
 
     /// The configuration it runs under.
@@ -176,7 +176,7 @@ impl Scheduler {
         (learned != Span(u64::MAX)).then_some(learned)
     }
 
-    fn take_in(&mut self, event: Event) {
+    fn apply(&mut self, event: Event) {
         match event {
             Event::Submit { ticket, spec } => self.submit(ticket, spec),
             Event::Restore { job, spec, finished } => self.restore(job, spec, &finished),

@@ -52,10 +52,10 @@ impl Scheduler {
         let repeat = again && step.emits > 0;
         let last = at + 1 == part.profile.steps().len() && !repeat;
         let (holds, ahead) = (step.claim.keeps, part.profile.peak_from(at + 1));
-        if let Some((purse, seat)) = part.seat
+        if let Some((budget_part, reservation)) = part.holding
             && !repeat
         {
-            self.accounts.purse_mut(purse).change(seat, holds, ahead);
+            self.budgets.reservations_mut(budget_part).resize(reservation, holds, ahead);
         }
         self.costs.learn(circuit, step.stage, ended.took, peak);
         let exceeded = peak.filter(|peak| !peak.fits(step.claim.peak));
@@ -129,7 +129,7 @@ impl Scheduler {
         self.setback(ended, failure);
     }
 
-    /// A partition could not finish a step: it tries again, alone, or its job fails.
+    /// A partition could not finish a step: it tries again, total, or its job fails.
     pub(super) fn setback(&mut self, ended: Ended, failure: Failure) {
         let Some(job) = self.jobs.get_mut(&ended.job) else { return };
         if !job.open() {
@@ -185,8 +185,8 @@ impl Scheduler {
         let part = self.partition(id, index);
         let step = usize::from(part.step);
         let (input, ahead) = (part.profile.input_of(step), part.profile.peak_from(step));
-        if let Some((purse, seat)) = part.seat {
-            self.accounts.purse_mut(purse).change(seat, input, ahead);
+        if let Some((budget_part, reservation)) = part.holding {
+            self.budgets.reservations_mut(budget_part).resize(reservation, input, ahead);
         }
     }
 
@@ -200,16 +200,16 @@ impl Scheduler {
         self.act(Action::Discard { job: id, partition: index });
     }
 
-    /// A started partition gives up its seat, its keys and its credit.
+    /// A started partition gives up its reservation, its keys and its credit.
     pub(super) fn vacate(&mut self, id: JobId, index: u32) {
         let part = self.partition(id, index);
         if !std::mem::take(&mut part.started) {
             return;
         }
-        let seat = part.seat.take();
+        let reservation = part.holding.take();
         let profile = part.profile.clone();
-        if let Some((purse, seat)) = seat {
-            self.accounts.purse_mut(purse).leave(seat);
+        if let Some((budget_part, reservation)) = reservation {
+            self.budgets.reservations_mut(budget_part).close(reservation);
         }
         for key in profile.keys() {
             self.keys.give_back(key);
@@ -230,7 +230,7 @@ impl Scheduler {
         let Some(ended) = self.end_run(run) else { return };
         self.release_lane(ended.lane);
         if self.jobs.get(&ended.job).is_some_and(Job::open) {
-            // Nobody asked it to stop: it is tried again like any other failure.
+            // Nobody asked it to stop: it is attempt again like any other failure.
             return self.setback(ended, Failure::Transient);
         }
         self.stopped_late(ended);

@@ -1,13 +1,13 @@
 //! In and out of the queues: what a step that is about to wait for its turn needs besides.
 
 use super::Scheduler;
-use crate::accounts::pools_of;
 use crate::action::{Outcome, Reason};
+use crate::budgets::pools_of;
 use crate::ids::{JobId, KeyId, TaskId};
 use crate::job::{Class, LaneNeed};
 use crate::memory::Memory;
-use crate::order::{KeySet, Shape, Spot};
 use crate::planted::Bug;
+use crate::ready::{KeySetId, MinWorker, Requirements};
 use crate::state::{Job, Partition, Phase};
 use crate::trace::What;
 
@@ -39,57 +39,59 @@ impl Scheduler {
         if let Some(key) = lost {
             return self.fail(id, index, Reason::Key(key));
         }
-        let (order, grip) = (job.order(index), part.seat);
-        let mut set = KeySet::NONE;
+        let (priority, holding) = (job.priority(index), part.holding);
+        let mut set = KeySetId::NONE;
         if !part.started {
-            set = self.queues.set_of(part.profile.keys());
+            set = self.queues.key_set_id(part.profile.keys());
         }
-        let shape = self.shape(job, part, set);
-        self.queues.insert(shape, order, grip);
-        self.partition(id, index).phase = Phase::Ready(shape);
+        let requirements = self.requirements(job, part, set);
+        self.queues.insert(requirements, priority, holding);
+        self.partition(id, index).phase = Phase::Ready(requirements);
     }
 
     /// Takes a ready step out of the queues, if it is in one; it is then nowhere.
     pub(super) fn dequeue(&mut self, id: JobId, index: u32) {
         let Some(job) = self.jobs.get(&id) else { return };
         let part = &job.partitions[index as usize];
-        let Phase::Ready(shape) = part.phase else { return };
-        let order = job.order(index);
-        self.queues.remove(shape, &order);
+        let Phase::Ready(requirements) = part.phase else { return };
+        let priority = job.priority(index);
+        self.queues.remove(requirements, &priority);
         self.partition(id, index).phase = Phase::After(0);
     }
 
-    fn shape(&self, job: &Job, part: &Partition, keys: KeySet) -> Shape {
+    fn requirements(&self, job: &Job, part: &Partition, keys: KeySetId) -> Requirements {
         let step = part.current();
         let fresh = !part.started;
-        let joins = job.admitted.is_none();
-        let takes = if fresh {
-            let holds = if joins { job.holds } else { Memory::ZERO };
+        let first_of_job = job.admitted.is_none();
+        let pools = if fresh {
+            let holds = if first_of_job { job.holds } else { Memory::ZERO };
             let copy = |key| self.keys.get(key).map_or(0, |k| pools_of(k.spec.shared));
             let keys = part.profile.keys().fold(0, |pools, key| pools | copy(key));
             pools_of(part.profile.peak()) | pools_of(holds) | keys
         } else {
             pools_of(step.claim.peak.saturating_sub(self.held_by(part)))
         };
-        let spot = match step.lane {
-            LaneNeed::Cpu { least, .. } => Spot::Cpu(least),
+        let min_worker = match step.lane {
+            LaneNeed::Cpu { least, .. } => MinWorker::Cpu(least),
             LaneNeed::Device { class } => {
                 let key = step.key.and_then(|key| self.keys.get(key)).map_or(0, |k| k.spec.device);
-                Spot::Device(class, step.claim.device.saturating_add(key))
+                MinWorker::Device(class, step.claim.device.saturating_add(key))
             }
         };
-        Shape { spot, keys, fresh, joins, takes }
+        Requirements { min_worker, keys, fresh, first_of_job, pools }
     }
 
     /// The first key of a set whose shared copy is not there.
-    pub(super) fn missing(&self, set: KeySet) -> Option<KeyId> {
+    pub(super) fn missing_key(&self, set: KeySetId) -> Option<KeyId> {
         let missing = |key: &KeyId| self.keys.get(*key).is_none_or(|k| k.missing());
         self.queues.keys(set).iter().copied().find(missing)
     }
 
-    /// What a partition's seat holds.
+    /// What a partition's reservation holds.
     pub(super) fn held_by(&self, part: &Partition) -> Memory {
-        part.seat.map_or(Memory::ZERO, |(purse, seat)| self.accounts.purse(purse).holds(seat))
+        part.holding.map_or(Memory::ZERO, |(budget_part, reservation)| {
+            self.budgets.reservations(budget_part).holds(reservation)
+        })
     }
 
     /// A partition of a job that is here.
@@ -98,7 +100,7 @@ impl Scheduler {
         &mut job.partitions[index as usize]
     }
 
-    /// Ready steps of a job are filed anew, because its order or its purse changed.
+    /// Ready steps of a job are filed anew, because its priority or its budget part changed.
     pub(super) fn refile(&mut self, id: JobId, change: impl FnOnce(&mut Job)) {
         let Some(job) = self.jobs.get(&id) else { return };
         let waiting: Vec<u32> = (0..)

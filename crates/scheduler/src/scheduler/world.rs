@@ -125,7 +125,7 @@ impl Scheduler {
         }
     }
 
-    /// Compares what is really resident with the budget and takes, or takes back, a step.
+    /// Compares what is really resident with the budget and pools, or pools back, a step.
     pub(super) fn resident(&mut self, resident: Memory) {
         let full = self.fullness(resident);
         let limits = self.config.pressure;
