@@ -33,14 +33,14 @@ impl Watcher {
     pub(crate) fn observer(&self) -> Observer {
         let own = self.clone();
         Box::new(move |trace| {
-            use athanor_telemetry::What;
-            match trace.what {
-                What::Started { .. } => {
+            use athanor_telemetry::TraceEvent;
+            match trace.event {
+                TraceEvent::Started { .. } => {
                     let resident = status("VmRSS:");
                     own.state(|state| state.base = resident);
                     reset_peak();
                 }
-                What::Finished { stage, took, .. } => {
+                TraceEvent::Finished { stage, took, .. } => {
                     let peak = status("VmHWM:");
                     own.state(|state| {
                         let above =

@@ -9,7 +9,7 @@
 use crate::input::{Input, InputError};
 use crate::lane::Lane;
 use crate::stop::Stop;
-use athanor_scheduler::{Claim, Failure, JobId, LaneNeed, Memory};
+use athanor_scheduler::{Claim, Failure, JobId, Memory, WorkerNeed};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +115,7 @@ pub struct Step {
     /// The stage's name, in lower case: `witness`, `prove`.
     pub stage: String,
     /// Where it runs.
-    pub lane: LaneNeed,
+    pub lane: WorkerNeed,
     /// What it claims.
     pub claim: Claim,
     /// The key it needs, as an index into [`Circuit::keys`].

@@ -2,8 +2,8 @@
 
 use crate::backend::{About, Circuit, Plan, Shape};
 use athanor_scheduler::{
-    CircuitId, Claim, JobSpec, KeyId, LaneNeed, PartitionSpec, Profile, Span, SpecError, StageId,
-    Step, TenantId, Time,
+    CircuitId, Claim, JobSpec, KeyId, PartitionSpec, Profile, Span, SpecError, StageId, Step,
+    TenantId, Time, WorkerNeed,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,7 +100,7 @@ fn profile(
 ) -> Result<Profile, SpecError> {
     let step = |step: &crate::Step, stage: StageId| Step {
         stage,
-        lane: step.lane,
+        worker: step.lane,
         claim: step.claim,
         key: step.key.and_then(|key| keys.get(key).copied()),
         estimate: Span(u64::try_from(step.estimate.as_nanos()).unwrap_or(u64::MAX)),
@@ -109,7 +109,7 @@ fn profile(
     let mut steps: Vec<Step> = shape.steps.iter().map(|s| step(s, stage(&s.stage))).collect();
     steps.push(Step {
         stage: stage(CHECK),
-        lane: LaneNeed::Cpu { least: 1, most: 1 },
+        worker: WorkerNeed::Cpu { least: 1, most: 1 },
         claim: Claim { peak: shape.check_peak, ..Claim::default() },
         key: None,
         estimate: Span(u64::try_from(shape.check_estimate.as_nanos()).unwrap_or(u64::MAX)),

@@ -13,7 +13,7 @@ use crate::memory::{self, Budget};
 use crate::message::{Message, Planned};
 use crate::metrics::Counters;
 use crate::pulse::Pulse;
-use athanor_scheduler::Ticket;
+use athanor_scheduler::SubmitId;
 use athanor_telemetry::{Labels, Stats};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -290,7 +290,7 @@ impl Engine {
     }
 
     fn new_state(&self) -> crate::sync::Arc<JobState> {
-        JobState::new(Ticket(self.tickets.fetch_add(1, Ordering::Relaxed)))
+        JobState::new(SubmitId(self.tickets.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Goes on with a job that the journal knows as accepted and not ended. Until its circuit is

@@ -3,7 +3,7 @@
 use crate::input::{Input, InputError};
 use crate::message::Message;
 use crate::sync::{Arc, Condvar, Mutex};
-use athanor_scheduler::{Class, JobId, Outcome, Reason, Refusal, Ticket};
+use athanor_scheduler::{Class, FailureReason, JobId, Outcome, Refusal, SubmitId};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc::Sender;
@@ -120,7 +120,7 @@ impl JobError {
             Outcome::DeadlineMissed => JobError::DeadlineMissed,
             Outcome::Complete => JobError::internal("complete, and without a result"),
             Outcome::Failed { why, .. } => {
-                let retry = !matches!(why, Reason::Permanent);
+                let retry = !matches!(why, FailureReason::Permanent);
                 let (code, message) = last.unwrap_or(("failed", outcome.to_string()));
                 JobError::Failed { code: code.into(), message, retry }
             }
@@ -157,7 +157,7 @@ pub enum Status {
 #[derive(Debug)]
 pub(crate) struct JobState {
     /// The engine's name for it before it has a number.
-    pub(crate) ticket: Ticket,
+    pub(crate) ticket: SubmitId,
     standing: Mutex<Standing>,
     changed: Condvar,
 }
@@ -182,7 +182,7 @@ impl Standing {
 }
 
 impl JobState {
-    pub(crate) fn new(ticket: Ticket) -> Arc<JobState> {
+    pub(crate) fn new(ticket: SubmitId) -> Arc<JobState> {
         let standing =
             Standing { status: Status::Entering, accepted: false, version: 0, wakers: Vec::new() };
         Arc::new(JobState { ticket, standing: Mutex::new(standing), changed: Condvar::new() })
@@ -372,7 +372,7 @@ mod loom_tests {
     #[test]
     fn loom_nobody_who_waits_misses_the_end() {
         loom::model(|| {
-            let state = JobState::new(Ticket(1));
+            let state = JobState::new(SubmitId(1));
             let waiter = thread::spawn({
                 let state = state.clone();
                 move || state.wait()
@@ -391,7 +391,7 @@ mod loom_tests {
     #[test]
     fn loom_the_first_end_stays() {
         loom::model(|| {
-            let state = JobState::new(Ticket(1));
+            let state = JobState::new(SubmitId(1));
             let other = thread::spawn({
                 let state = state.clone();
                 move || state.set(Status::Ended(Err(JobError::Cancelled)))
@@ -406,7 +406,7 @@ mod loom_tests {
     #[test]
     fn loom_a_future_that_was_polled_is_woken() {
         loom::model(|| {
-            let state = JobState::new(Ticket(1));
+            let state = JobState::new(SubmitId(1));
             let ender = thread::spawn({
                 let state = state.clone();
                 move || state.set(finished())

@@ -4,7 +4,7 @@ use crate::backend::{Call, Circuit, Payload, TaskError};
 use crate::message::{Ended, Made, Message};
 use crate::stop::Stop;
 use crate::worker::Children;
-use athanor_scheduler::{Failure, LaneId, Run};
+use athanor_scheduler::{Failure, RunId, WorkerId};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,26 +13,26 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The number of the lanes that read keys, which are none of the scheduler's.
-pub(crate) const LOADER: LaneId = LaneId(u32::MAX);
+pub(crate) const LOADER: WorkerId = WorkerId(u32::MAX);
 
 /// A lane as a step sees it.
 #[derive(Clone)]
 pub struct Lane(Arc<Inner>);
 
 struct Inner {
-    id: LaneId,
+    id: WorkerId,
     device: Option<String>,
     threads: u32,
     pool: OnceLock<rayon::ThreadPool>,
 }
 
 impl Lane {
-    pub(crate) fn new(id: LaneId, device: Option<String>, threads: u32) -> Lane {
+    pub(crate) fn new(id: WorkerId, device: Option<String>, threads: u32) -> Lane {
         Lane(Arc::new(Inner { id, device, threads: threads.max(1), pool: OnceLock::new() }))
     }
 
     /// Its number.
-    pub fn id(&self) -> LaneId {
+    pub fn id(&self) -> WorkerId {
         self.0.id
     }
 
@@ -76,9 +76,9 @@ impl std::fmt::Debug for Lane {
 /// What a lane is told to do.
 pub(crate) enum Work {
     /// Run a step, or the check after the last one.
-    Step { run: Run, circuit: Arc<dyn Circuit>, call: Box<Call>, check: bool },
+    Step { run: RunId, circuit: Arc<dyn Circuit>, call: Box<Call>, check: bool },
     /// Find out whether the lane can still compute.
-    Test { run: Run, circuits: Vec<Arc<dyn Circuit>> },
+    Test { run: RunId, circuits: Vec<Arc<dyn Circuit>> },
 }
 
 /// The engine's end of a lane.

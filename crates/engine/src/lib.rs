@@ -43,8 +43,8 @@ mod sync;
 pub mod worker;
 
 pub use athanor_scheduler::{
-    Claim, Class, Config as Policy, DeviceClass, Failure, JobId, LaneNeed, Memory, Outcome,
-    Refusal, Retry, Span, Trace,
+    Claim, Class, Config as Policy, DeviceClass, Failure, JobId, Memory, Outcome, Refusal, Retry,
+    Span, Trace, WorkerNeed,
 };
 pub use backend::{
     About, Backend, Call, Circuit, Done, Isolation, KeyShape, OpenError, Payload, Plan,

@@ -4,7 +4,7 @@ use crate::backend::{Done, Payload, Plan, TaskError};
 use crate::circuits::Loaded;
 use crate::core::Core;
 use crate::job::{JobState, Submission};
-use athanor_scheduler::{RecordId, Run, Ticket};
+use athanor_scheduler::{RecordId, RunId, SubmitId};
 use std::sync::Arc;
 
 /// What a run made.
@@ -17,7 +17,7 @@ pub(crate) enum Made {
 
 /// A run is over.
 pub(crate) struct Ended {
-    pub(crate) run: Run,
+    pub(crate) run: RunId,
     pub(crate) made: Result<Made, TaskError>,
 }
 
@@ -33,14 +33,14 @@ pub(crate) struct Planned {
 
 pub(crate) enum Message {
     Submit(Box<Planned>),
-    Cancel(Ticket),
+    Cancel(SubmitId),
     Ended(Ended),
     Probed {
-        run: Run,
+        run: RunId,
         passed: bool,
     },
     KeyRead {
-        run: Run,
+        run: RunId,
         read: Result<Payload, TaskError>,
     },
     Recorded {

@@ -1,7 +1,7 @@
 //! Counters that nothing else in the trace gives.
 
 use crate::backend::TaskError;
-use athanor_scheduler::{Failure, What};
+use athanor_scheduler::{Failure, TraceEvent};
 
 /// What happened since the engine began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -34,11 +34,11 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn see(&mut self, what: &What) {
+    pub(crate) fn see(&mut self, what: &TraceEvent) {
         match what {
-            What::Quarantined { .. } => self.quarantines += 1,
-            What::Loaded { .. } => self.key_loads += 1,
-            What::Evicted { .. } => self.key_evictions += 1,
+            TraceEvent::Quarantined { .. } => self.quarantines += 1,
+            TraceEvent::Loaded { .. } => self.key_loads += 1,
+            TraceEvent::Evicted { .. } => self.key_evictions += 1,
             _ => {}
         }
     }

@@ -13,7 +13,7 @@ use crate::input::{Input, InputError};
 use crate::lane::Lane;
 use crate::manifest::Manifest;
 use crate::stop::Stop;
-use athanor_scheduler::{Claim, Failure, JobId, LaneNeed, Memory};
+use athanor_scheduler::{Claim, Failure, JobId, Memory, WorkerNeed};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -234,14 +234,14 @@ impl Circuit for Modelled {
         };
         let prove = Shape {
             steps: vec![
-                step("witness", LaneNeed::Cpu { least: 1, most: 1 }),
-                step("prove", LaneNeed::Device { class: CPU }),
+                step("witness", WorkerNeed::Cpu { least: 1, most: 1 }),
+                step("prove", WorkerNeed::Device { class: CPU }),
             ],
             check_peak: keeps,
             check_estimate: self.step_time,
         };
         let assemble = Shape {
-            steps: vec![step("assemble", LaneNeed::Cpu { least: 1, most: 1 })],
+            steps: vec![step("assemble", WorkerNeed::Cpu { least: 1, most: 1 })],
             ..prove.clone()
         };
         vec![prove, assemble]

@@ -433,7 +433,7 @@ fn critical() {
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = order.clone();
     config.observer = Some(Box::new(move |trace| {
-        if let athanor_scheduler::What::Started { task, .. } = trace.what {
+        if let athanor_scheduler::TraceEvent::Started { task, .. } = trace.event {
             seen.lock().unwrap().push((task.job, task.step));
         }
     }));

@@ -4,7 +4,7 @@
 //!
 //! For each size the queue is filled with jobs of mixed circuits and classes, then kept at that size
 //! (a job in for each job out) while runs finish, and the CPU time per event is printed. The
-//! machine has 64 CPU lanes and 16 devices and memory for about a hundred partitions, so that
+//! machine has 64 CPU workers and 16 devices and memory for about a hundred partitions, so that
 //! elders block, younger work passes, and keys move.
 
 use athanor_scheduler::*;
@@ -26,11 +26,11 @@ impl Lcg {
 
 fn profile(circuit: u32) -> Arc<Profile> {
     let unit = GIB / 4 * u64::from(1 + circuit % 8);
-    let cpu = |least, most| LaneNeed::Cpu { least, most };
-    let device = LaneNeed::Device { class: DeviceClass(0) };
-    let step = |stage, lane, peak, keeps, device, key| Step {
+    let cpu = |least, most| WorkerNeed::Cpu { least, most };
+    let device = WorkerNeed::Device { class: DeviceClass(0) };
+    let step = |stage, worker, peak, keeps, device, key| Step {
         stage: StageId(stage),
-        lane,
+        worker,
         claim: Claim { peak: Memory::host(peak), keeps: Memory::host(keeps), device },
         key,
         estimate: Span::from_secs(1),
@@ -82,12 +82,12 @@ impl Driver {
             let spec = KeySpec { shared: Memory::host(GIB), device: 4 * GIB };
             driver.tell(Event::KeyDeclared { key: KeyId(u64::from(key)), spec });
         }
-        for lane in 0..80 {
-            let kind = match lane {
-                0..64 => LaneKind::Cpu { threads: 1 + lane % 4 },
-                _ => LaneKind::Device { class: DeviceClass(0), memory: 24 * GIB },
+        for worker in 0..80 {
+            let kind = match worker {
+                0..64 => WorkerKind::Cpu { threads: 1 + worker % 4 },
+                _ => WorkerKind::Device { class: DeviceClass(0), memory: 24 * GIB },
             };
-            driver.tell(Event::LaneJoined { lane: LaneId(lane), kind });
+            driver.tell(Event::WorkerJoined { worker: WorkerId(worker), kind });
         }
         driver
     }
@@ -106,9 +106,9 @@ impl Driver {
             partitions: vec![partition; 1 + self.rng.below(4) as usize],
             growth: None,
         };
-        let ticket = Ticket(self.next_ticket);
+        let submit_id = SubmitId(self.next_ticket);
         self.next_ticket += 1;
-        self.tell(Event::Submit { ticket, spec });
+        self.tell(Event::Submit { submit_id, spec });
     }
 
     fn tell(&mut self, event: Event) {
@@ -160,7 +160,7 @@ fn main() {
             }
         };
         fill(&mut driver);
-        // First the fill is acknowledged and the lanes and keys warm up.
+        // First the fill is acknowledged and the workers and keys warm up.
         for _ in 0..20_000 + open as u64 {
             driver.advance();
             fill(&mut driver);

@@ -5,7 +5,7 @@
 //! are back. All others are begun and answered by an event.
 
 use crate::event::Failure;
-use crate::ids::{JobId, KeyId, LaneId, RecordId, Run, TaskId, Ticket};
+use crate::ids::{JobId, KeyId, RecordId, RunId, SubmitId, TaskId, WorkerId};
 use crate::job::Refusal;
 use crate::memory::Pool;
 use serde::{Deserialize, Serialize};
@@ -19,39 +19,43 @@ pub enum Action {
         /// To be named in the answer.
         record: RecordId,
         /// What to write.
-        entry: Entry,
+        entry: JournalEntry,
     },
     /// Tell the client that its job is accepted and will not be lost.
     Acknowledge {
         /// Of its submit.
-        ticket: Ticket,
+        #[serde(rename = "ticket")]
+        submit_id: SubmitId,
         /// The job's number.
         job: JobId,
     },
     /// Tell the client that its job is not taken, and why.
     Refuse {
         /// Of its submit.
-        ticket: Ticket,
+        #[serde(rename = "ticket")]
+        submit_id: SubmitId,
         /// Why, and what to change.
         why: Refusal,
     },
     /// Run a step; answered by `Finished`, `Failed`, or, after a `Stop`, by `Stopped`.
     Start {
         /// To be named in the answer.
-        run: Run,
+        run: RunId,
         /// What to run.
         task: TaskId,
         /// Where.
-        lane: LaneId,
-        /// Threads it may use, at most those of the lane; zero on a device.
+        #[serde(rename = "lane")]
+        worker: WorkerId,
+        /// Threads it may use, at most those of the worker; zero on a device.
         threads: u32,
     },
     /// Make a run end soon; it still answers, by any of the three.
     Stop {
         /// The run.
-        run: Run,
+        run: RunId,
         /// Where it runs.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
     },
     /// Free what this partition left behind: nobody will ask for it. Immediate.
     Discard {
@@ -63,30 +67,34 @@ pub enum Action {
     /// Bring a key to a place; answered by `Loaded` or `LoadFailed`.
     Load {
         /// To be named in the answer.
-        run: Run,
+        run: RunId,
         /// The key.
         key: KeyId,
         /// Where to.
-        place: Place,
+        #[serde(rename = "place")]
+        location: KeyLocation,
     },
     /// Free a key's copy that nobody uses. Immediate.
     Evict {
         /// The key.
         key: KeyId,
         /// Where.
-        place: Place,
+        #[serde(rename = "place")]
+        location: KeyLocation,
     },
     /// Give a quarantined device work with a known answer; answered by `Probed`.
     Probe {
         /// To be named in the answer.
-        run: Run,
+        run: RunId,
         /// The device.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
     },
-    /// A draining lane has nothing left to do and will get nothing more.
+    /// A draining worker has nothing left to do and will get nothing more.
     Close {
-        /// The lane.
-        lane: LaneId,
+        /// The worker.
+        #[serde(rename = "lane")]
+        worker: WorkerId,
     },
     /// Tell the client how its job ended; recorded durably before.
     Answer {
@@ -100,21 +108,22 @@ pub enum Action {
 /// Where a copy of a key lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum KeyLocation {
     /// In the shared pools of the machine.
     Shared,
     /// On a device.
-    Device(LaneId),
+    Device(WorkerId),
 }
 
 /// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Entry {
+pub enum JournalEntry {
     /// The job is accepted. The driver adds the input it kept under the ticket.
     Accepted {
         /// Of its submit.
-        ticket: Ticket,
+        #[serde(rename = "ticket")]
+        submit_id: SubmitId,
         /// Its number.
         job: JobId,
     },
@@ -149,7 +158,7 @@ pub enum Outcome {
         /// Its step.
         step: u16,
         /// Why.
-        why: Reason,
+        why: FailureReason,
     },
     /// The client cancelled it.
     #[error("cancelled")]
@@ -162,7 +171,7 @@ pub enum Outcome {
 /// Why a partition failed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
+pub enum FailureReason {
     /// A run said that it can never succeed.
     #[error("it can never succeed")]
     Permanent,

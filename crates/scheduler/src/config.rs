@@ -117,7 +117,7 @@ impl Default for Learning {
     }
 }
 
-/// Weighted fair shares of lane time between tenants (start-time fair queueing: Goyal, Vin and
+/// Weighted fair shares of worker time between tenants (start-time fair queueing: Goyal, Vin and
 /// Cheng, 1996), job by job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]

@@ -5,7 +5,7 @@
 
 use crate::config::Learning;
 use crate::ids::{CircuitId, DeviceClass, Span, StageId};
-use crate::job::LaneNeed;
+use crate::job::WorkerNeed;
 use crate::memory::{Memory, Profile, Step};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Costs {
     /// Steps were accepted, or are to be done again.
     pub(crate) fn opened(&mut self, circuit: CircuitId, steps: &[Step]) {
         for step in steps {
-            let open = self.open.entry((circuit, step.stage, class(step.lane))).or_default();
+            let open = self.open.entry((circuit, step.stage, class(step.worker))).or_default();
             *open = (open.0 + 1, step.estimate);
         }
         self.steps += steps.len() as u64;
@@ -102,7 +102,7 @@ impl Costs {
     /// Steps are done or dropped.
     pub(crate) fn closed(&mut self, circuit: CircuitId, steps: &[Step]) {
         for step in steps {
-            let at = (circuit, step.stage, class(step.lane));
+            let at = (circuit, step.stage, class(step.worker));
             if let Some(open) = self.open.get_mut(&at) {
                 open.0 -= 1;
                 if open.0 == 0 {
@@ -118,21 +118,21 @@ impl Costs {
         self.steps
     }
 
-    /// How long the busiest kind of lane needs for all open steps.
-    pub(crate) fn drain(&self, lanes: impl Fn(Class) -> usize) -> Span {
+    /// How long the busiest kind of worker needs for all open steps.
+    pub(crate) fn drain_time(&self, workers: impl Fn(Class) -> usize) -> Span {
         let mut work: BTreeMap<Class, u128> = BTreeMap::new();
         for (&(circuit, stage, class), &(count, estimate)) in &self.open {
             let each = self.duration(circuit, stage, estimate);
             *work.entry(class).or_default() += u128::from(each.0) * u128::from(count);
         }
-        let spans = work.into_iter().map(|(class, sum)| sum / lanes(class).max(1) as u128);
+        let spans = work.into_iter().map(|(class, sum)| sum / workers(class).max(1) as u128);
         Span(u64::try_from(spans.max().unwrap_or(0)).unwrap_or(u64::MAX))
     }
 }
 
-fn class(need: LaneNeed) -> Class {
+fn class(need: WorkerNeed) -> Class {
     match need {
-        LaneNeed::Cpu { .. } => None,
-        LaneNeed::Device { class } => Some(class),
+        WorkerNeed::Cpu { .. } => None,
+        WorkerNeed::Device { class } => Some(class),
     }
 }

@@ -3,8 +3,8 @@
 //! Every report about work carries its [`Run`]; a report about a run that is over is ignored and
 //! traced, so that a late worker can never touch the state of the work that took its place.
 
-use crate::ids::{JobId, KeyId, LaneId, RecordId, Run, Ticket};
-use crate::job::{JobSpec, LaneKind, PartitionSpec};
+use crate::ids::{JobId, KeyId, RecordId, RunId, SubmitId, WorkerId};
+use crate::job::{JobSpec, PartitionSpec, WorkerKind};
 use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,8 @@ pub enum Event {
     /// [`Action::Answer`]: crate::Action::Answer
     Submit {
         /// Echoed in the acknowledgement or the refusal.
-        ticket: Ticket,
+        #[serde(rename = "ticket")]
+        submit_id: SubmitId,
         /// The job.
         spec: JobSpec,
     },
@@ -53,14 +54,14 @@ pub enum Event {
     /// the partitions the job has.
     Grow {
         /// The run of the emitting step.
-        run: Run,
+        run: RunId,
         /// What is added.
         partitions: Vec<PartitionSpec>,
     },
     /// A run is done and its result is where the next step finds it.
     Finished {
         /// The run.
-        run: Run,
+        run: RunId,
         /// The most it was seen to hold, its input included; `None` if nobody measured.
         peak: Option<Memory>,
         /// The step wants to run again (a producer that has more to emit).
@@ -69,7 +70,7 @@ pub enum Event {
     /// A run failed, and whatever it allocated beyond its input is free again.
     Failed {
         /// The run.
-        run: Run,
+        run: RunId,
         /// How.
         failure: Failure,
     },
@@ -78,29 +79,35 @@ pub enum Event {
     /// [`Action::Stop`]: crate::Action::Stop
     Stopped {
         /// The run.
-        run: Run,
+        run: RunId,
     },
-    /// A lane is ready for work.
-    LaneJoined {
+    /// A worker is ready for work.
+    #[serde(rename = "lane_joined")]
+    WorkerJoined {
         /// Its number, never used before.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
         /// What it is.
-        kind: LaneKind,
+        kind: WorkerKind,
     },
-    /// A lane finishes what it runs and then leaves.
-    LaneDraining {
-        /// The lane.
-        lane: LaneId,
+    /// A worker finishes what it runs and then leaves.
+    #[serde(rename = "lane_draining")]
+    WorkerDraining {
+        /// The worker.
+        #[serde(rename = "lane")]
+        worker: WorkerId,
     },
-    /// A lane is gone, and what ran on it, and the keys that lay there.
-    LaneLost {
-        /// The lane.
-        lane: LaneId,
+    /// A worker is gone, and what ran on it, and the keys that lay there.
+    #[serde(rename = "lane_lost")]
+    WorkerLost {
+        /// The worker.
+        #[serde(rename = "lane")]
+        worker: WorkerId,
     },
     /// The known-answer test of a quarantined device ended.
     Probed {
         /// The run of the test.
-        run: Run,
+        run: RunId,
         /// Whether the answer was right.
         passed: bool,
     },
@@ -131,12 +138,12 @@ pub enum Event {
     /// A key load is done.
     Loaded {
         /// The run of the load.
-        run: Run,
+        run: RunId,
     },
     /// A key load failed, and what it had allocated is free again.
     LoadFailed {
         /// The run of the load.
-        run: Run,
+        run: RunId,
     },
     /// How much memory the process really holds, to be compared with the ledger.
     Resident {

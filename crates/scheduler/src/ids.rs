@@ -25,13 +25,13 @@ macro_rules! id {
 id!(/// A job, numbered in the order of acceptance: a smaller number is an older job.
     JobId(u64));
 id!(/// One attempt at one piece of work; never used twice.
-    Run(u64));
+    RunId(u64));
 id!(/// The caller's correlation number for one submit; echoed, never used as a key.
-    Ticket(u64));
+    SubmitId(u64));
 id!(/// One record handed to the journal.
     RecordId(u64));
-id!(/// A lane: one pool of threads, or one device. Chosen by the engine, never reused for another.
-    LaneId(u32));
+id!(/// A worker: one pool of threads, or one device. Chosen by the engine, never reused for another.
+    WorkerId(u32));
 id!(/// A kind of device whose members can stand in for each other.
     DeviceClass(u16));
 id!(/// A proving key or any other large read-only thing that work needs resident.

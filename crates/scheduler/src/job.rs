@@ -3,7 +3,7 @@
 //! The general form would be any graph of tasks with claims on each. It is cut in two on purpose:
 //! *inside* a partition steps follow each other and hand on memory; *between* partitions there are
 //! only "after" edges, and a partition holds nothing before all that it comes after is done. So a
-//! partition that holds memory waits for memory, a lane or a key, never for another partition, and
+//! partition that holds memory waits for memory, a worker or a key, never for another partition, and
 //! that is what makes the safe-state argument of the crate docs go through.
 
 use crate::ids::{CircuitId, DeviceClass, KeyId, Span, TenantId, Time};
@@ -51,8 +51,8 @@ impl Class {
 /// Where a step can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LaneNeed {
-    /// A CPU lane of at least `least` threads; more than `most` are of no use to it.
+pub enum WorkerNeed {
+    /// A CPU worker of at least `least` threads; more than `most` are of no use to it.
     Cpu {
         /// Fewest threads, at least one.
         least: u32,
@@ -66,10 +66,10 @@ pub enum LaneNeed {
     },
 }
 
-/// What a lane is.
+/// What a worker is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LaneKind {
+pub enum WorkerKind {
     /// A pool of threads that runs one task at a time.
     Cpu {
         /// Its threads.
@@ -175,7 +175,7 @@ pub enum SpecError {
         most: u32,
     },
     /// Device memory needs a device.
-    #[error("step {step} runs on a CPU lane and claims device memory")]
+    #[error("step {step} runs on a CPU worker and claims device memory")]
     DeviceMemoryOnCpu {
         /// The step's index.
         step: usize,
@@ -223,11 +223,12 @@ pub enum Refusal {
         /// The most that can ever be free for it.
         has: u64,
     },
-    /// No lane that is here could run one of its steps.
-    #[error("no lane here can run it: {need:?}")]
-    NoLane {
+    /// No worker that is here could run one of its steps.
+    #[error("no worker here can run it: {need:?}")]
+    #[serde(rename = "NoLane")]
+    NoWorker {
         /// What the step wants.
-        need: LaneNeed,
+        need: WorkerNeed,
     },
     /// A step names a key nobody declared.
     #[error("key {key} is not known: declare it first")]

@@ -1,17 +1,17 @@
 //! Keys in shared memory: which are there, who uses them, which may go.
 
 use crate::event::KeySpec;
-use crate::ids::{KeyId, Run, Time};
+use crate::ids::{KeyId, RunId, Time};
 use crate::memory::Memory;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a key's shared copy is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Copy {
+pub(crate) enum SharedCopy {
     /// Not there.
     Absent,
     /// Being read.
-    Loading(Run),
+    Loading(RunId),
     /// Not there; the last load failed and the next waits till then.
     Backoff(Time),
     /// There.
@@ -21,7 +21,7 @@ pub(crate) enum Copy {
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) spec: KeySpec,
-    pub(crate) copy: Copy,
+    pub(crate) copy: SharedCopy,
     pub(crate) pinned: bool,
     pub(crate) withdrawn: bool,
     /// Loads failed in a row.
@@ -34,7 +34,7 @@ pub(crate) struct Key {
 impl Key {
     /// A shared copy is needed and is not there.
     pub(crate) fn missing(&self) -> bool {
-        self.copy != Copy::Resident && !self.spec.shared.is_zero()
+        self.copy != SharedCopy::Resident && !self.spec.shared.is_zero()
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Keys {
     /// Resident, unpinned and unused, by last use.
     idle: BTreeSet<(u64, KeyId)>,
     /// Withdrawn, and perhaps still there.
-    leaving: BTreeSet<KeyId>,
+    withdrawn_keys: BTreeSet<KeyId>,
     uses: u64,
     pub(crate) loading: u32,
 }
@@ -59,7 +59,7 @@ impl Keys {
     pub(crate) fn declare(&mut self, key: KeyId, spec: KeySpec) {
         let new = Key {
             spec,
-            copy: Copy::Absent,
+            copy: SharedCopy::Absent,
             pinned: false,
             withdrawn: false,
             failures: 0,
@@ -67,26 +67,27 @@ impl Keys {
             used: 0,
         };
         self.keys.entry(key).or_insert(new).withdrawn = false;
-        self.leaving.remove(&key);
+        self.withdrawn_keys.remove(&key);
     }
 
     /// From now on it can no longer be loaded, and its copy goes when nobody uses it.
     pub(crate) fn withdraw(&mut self, key: KeyId) -> bool {
         let known = self.change(key, |k| k.withdrawn = true).is_some();
         if known {
-            self.leaving.insert(key);
+            self.withdrawn_keys.insert(key);
         }
         known
     }
 
     /// Withdrawn keys whose shared copy is there and idle; they are not asked for again.
-    pub(crate) fn take_leaving(&mut self) -> Vec<KeyId> {
+    pub(crate) fn take_withdrawn_idle(&mut self) -> Vec<KeyId> {
         let (keys, idle) = (&self.keys, &self.idle);
         let is_idle = |id: &KeyId| keys.get(id).is_some_and(|k| idle.contains(&(k.used, *id)));
-        let gone: Vec<KeyId> = self.leaving.iter().copied().filter(is_idle).collect();
-        self.leaving.retain(|id| {
+        let gone: Vec<KeyId> = self.withdrawn_keys.iter().copied().filter(is_idle).collect();
+        self.withdrawn_keys.retain(|id| {
             let copy = keys.get(id).map(|k| k.copy);
-            matches!(copy, Some(Copy::Resident | Copy::Loading(_))) && !gone.contains(id)
+            matches!(copy, Some(SharedCopy::Resident | SharedCopy::Loading(_)))
+                && !gone.contains(id)
         });
         gone
     }
@@ -96,14 +97,14 @@ impl Keys {
         let key = self.keys.get_mut(&id)?;
         self.idle.remove(&(key.used, id));
         let result = with(key);
-        if key.users == 0 && !key.pinned && key.copy == Copy::Resident {
+        if key.users == 0 && !key.pinned && key.copy == SharedCopy::Resident {
             self.idle.insert((key.used, id));
         }
         Some(result)
     }
 
     /// A partition that needs it has started.
-    pub(crate) fn take(&mut self, id: KeyId) {
+    pub(crate) fn add_user(&mut self, id: KeyId) {
         self.uses += 1;
         let now = self.uses;
         self.change(id, |key| {
@@ -113,7 +114,7 @@ impl Keys {
     }
 
     /// That partition is over.
-    pub(crate) fn give_back(&mut self, id: KeyId) {
+    pub(crate) fn remove_user(&mut self, id: KeyId) {
         self.uses += 1;
         let now = self.uses;
         self.change(id, |key| {

@@ -39,7 +39,7 @@
 //! and names the last partition that stands in the way, in logarithmic time.
 //!
 //! *No deadlock.* The first in the order has nobody before it, so its growth is always safe: it can
-//! always go on to its end, with the lane and key it needs, and then the next is first. When none
+//! always go on to its end, with the worker and key it needs, and then the next is first. When none
 //! runs, only job holds and idle keys are left; a job may take its hold only if beside all job
 //! holds together there is room for the largest partition, with its keys, of any of those jobs; so
 //! some fresh partition can start once idle keys are out. What cannot meet this on an empty
@@ -49,11 +49,11 @@
 //!
 //! One order everywhere: class, deadline, tenant's virtual time (if shares are on), job age,
 //! partition. A step is runnable when those before it are done, its key is where it must be, its
-//! claim is grantable and there is a credit for it. Whenever a lane is free, the first runnable step
+//! claim is grantable and there is a credit for it. Whenever a worker is free, the first runnable step
 //! in that order that suits it starts.
 //!
 //! An *elder* is a step that lacks memory and nothing else, or that is first in line for a kind of
-//! lane that is all busy and lacks memory besides. It waits for the partitions up to and including
+//! worker that is all busy and lacks memory besides. It waits for the partitions up to and including
 //! the last one that stands in its way once every idle key that it may evict is counted as free.
 //! Work younger than it passes only if it takes nothing from the pools that the elder's claim is in,
 //! or if it is itself one of those partitions, whose way to the end is the elder's own. So a pass
@@ -94,7 +94,6 @@ mod ids;
 mod jitter;
 mod job;
 mod keys;
-mod lanes;
 mod memory;
 mod planted;
 #[cfg(test)]
@@ -105,15 +104,16 @@ mod scheduler;
 mod slack;
 mod state;
 mod trace;
+mod workers;
 
-pub use action::{Action, Entry, Outcome, Place, Reason};
+pub use action::{Action, FailureReason, JournalEntry, KeyLocation, Outcome};
 pub use config::{Config, Learning, Pressure, Retry, Shares};
 pub use event::{Event, Failure, KeySpec};
 pub use ids::{
-    CircuitId, DeviceClass, JobId, KeyId, LaneId, RecordId, Run, Span, StageId, TaskId, TenantId,
-    Ticket, Time,
+    CircuitId, DeviceClass, JobId, KeyId, RecordId, RunId, Span, StageId, SubmitId, TaskId,
+    TenantId, Time, WorkerId,
 };
-pub use job::{Class, Growth, JobSpec, LaneKind, LaneNeed, PartitionSpec, Refusal, SpecError};
+pub use job::{Class, Growth, JobSpec, PartitionSpec, Refusal, SpecError, WorkerKind, WorkerNeed};
 pub use memory::{Claim, Memory, Pool, Profile, Step};
 pub use scheduler::{Output, Scheduler};
-pub use trace::{BudgetPart, Ignored, PressureStep, Trace, What};
+pub use trace::{BudgetPart, Ignored, PressureStep, Trace, TraceEvent};

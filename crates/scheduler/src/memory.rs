@@ -7,7 +7,7 @@
 //! and kernel one step.)
 
 use crate::ids::{KeyId, Span, StageId};
-use crate::job::{LaneNeed, SpecError};
+use crate::job::{SpecError, WorkerNeed};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, AddAssign, Index, IndexMut, Sub, SubAssign};
@@ -85,7 +85,7 @@ impl Memory {
     }
 
     /// Pool by pool, staying at the top where a sum leaves 64 bits.
-    pub fn add_up(self, other: Memory) -> Memory {
+    pub fn saturating_add(self, other: Memory) -> Memory {
         Memory {
             host: self.host.saturating_add(other.host),
             pinned: self.pinned.saturating_add(other.pinned),
@@ -155,7 +155,7 @@ pub struct Claim {
     ///
     /// [`JobSpec::holds`]: crate::JobSpec::holds
     pub keeps: Memory,
-    /// Bytes of device memory while the step runs, its key's copy not included; zero on a CPU lane.
+    /// Bytes of device memory while the step runs, its key's copy not included; zero on a CPU worker.
     pub device: u64,
 }
 
@@ -165,7 +165,8 @@ pub struct Step {
     /// The stage, for costs, trace and pictures.
     pub stage: StageId,
     /// Where it can run.
-    pub lane: LaneNeed,
+    #[serde(rename = "lane")]
+    pub worker: WorkerNeed,
     /// What it claims.
     #[serde(default)]
     pub claim: Claim,
@@ -192,7 +193,7 @@ pub struct Profile {
 
 impl Profile {
     /// Checks the steps: at least one, at most 65,535; `keeps` within `peak`, and within the
-    /// next `peak`; nothing kept after the last; device memory only on device lanes; a step that emits claims nothing of its own.
+    /// next `peak`; nothing kept after the last; device memory only on device workers; a step that emits claims nothing of its own.
     pub fn new(steps: Vec<Step>) -> Result<Profile, SpecError> {
         let last = match steps.len() {
             0 => return Err(SpecError::NoSteps),
@@ -211,8 +212,8 @@ impl Profile {
             if at == last && !keeps.is_zero() {
                 return Err(SpecError::KeepsAfterLast);
             }
-            match step.lane {
-                LaneNeed::Cpu { least, most } => {
+            match step.worker {
+                WorkerNeed::Cpu { least, most } => {
                     if least == 0 || most < least {
                         return Err(SpecError::Threads { step: at, least, most });
                     }
@@ -220,7 +221,7 @@ impl Profile {
                         return Err(SpecError::DeviceMemoryOnCpu { step: at });
                     }
                 }
-                LaneNeed::Device { .. } => {}
+                WorkerNeed::Device { .. } => {}
             }
             if emits && !peak.is_zero() {
                 return Err(SpecError::EmitterClaims { step: at });
@@ -262,11 +263,11 @@ impl Profile {
 
     /// The keys that its steps need, each once.
     pub fn keys(&self) -> impl Iterator<Item = KeyId> + '_ {
-        let keyed = |upto: usize, key| self.steps[..upto].iter().any(|s| s.key == Some(key));
+        let used_before = |upto: usize, key| self.steps[..upto].iter().any(|s| s.key == Some(key));
         self.steps
             .iter()
             .enumerate()
-            .filter_map(move |(at, s)| s.key.filter(|&key| !keyed(at, key)))
+            .filter_map(move |(at, s)| s.key.filter(|&key| !used_before(at, key)))
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Priority {
 /// Where a step could go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum MinWorker {
-    /// It needs a CPU lane of at least so many threads.
+    /// It needs a CPU worker of at least so many threads.
     Cpu(u32),
     /// It needs a device of that class with at least so many bytes.
     Device(DeviceClass, u64),

@@ -1,8 +1,8 @@
 //! What is kept of a job and its partitions.
 
+use crate::action::KeyLocation;
 use crate::action::Outcome;
-use crate::action::Place;
-use crate::ids::{CircuitId, JobId, KeyId, LaneId, Run, Span, Time};
+use crate::ids::{CircuitId, JobId, KeyId, RunId, Span, Time, WorkerId};
 use crate::job::{Class, Growth};
 use crate::memory::{Memory, Profile, Step};
 use crate::ready::{Holding, Priority, Requirements};
@@ -11,17 +11,17 @@ use std::sync::Arc;
 
 /// What a partition is waiting for or doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum PartitionState {
     /// For so many partitions before it.
-    After(u32),
+    WaitsForPartitions(u32),
     /// For a credit to emit more.
-    Credit,
+    WaitsForCredit,
     /// For its turn.
     Ready(Requirements),
     /// For its key to blocked_on that device.
-    Keying(LaneId),
+    LoadingKey(WorkerId),
     /// For that run.
-    Running(Run),
+    Running(RunId),
     /// For its next try.
     Backoff(Time),
     /// For nothing: done or dropped.
@@ -32,7 +32,7 @@ pub(crate) enum Phase {
 pub(crate) struct Partition {
     pub(crate) profile: Arc<Profile>,
     pub(crate) step: u16,
-    pub(crate) phase: Phase,
+    pub(crate) state: PartitionState,
     pub(crate) failures: u32,
     /// Added while the job ran.
     pub(crate) grown: bool,
@@ -40,11 +40,11 @@ pub(crate) struct Partition {
     pub(crate) started: bool,
     pub(crate) holding: Holding,
     /// The device it failed on last.
-    pub(crate) avoid: Option<LaneId>,
+    pub(crate) avoid: Option<WorkerId>,
     /// Partitions it has added in its current run.
     pub(crate) emitted: u32,
     /// Partitions that come after it.
-    pub(crate) before: Vec<u32>,
+    pub(crate) successors: Vec<u32>,
 }
 
 impl Partition {
@@ -53,16 +53,16 @@ impl Partition {
     }
 
     /// Its steps that are not done.
-    pub(crate) fn rest(&self) -> &[Step] {
+    pub(crate) fn remaining_steps(&self) -> &[Step] {
         &self.profile.steps()[usize::from(self.step)..]
     }
 }
 
-/// Where a job is in its life.
+/// Where a job is in its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Life {
+pub(crate) enum JobState {
     /// Its acceptance is being written down.
-    Entering,
+    Accepting,
     /// It runs.
     Open,
     /// Its end is decided, and perhaps written down.
@@ -80,20 +80,20 @@ pub(crate) struct Job {
     pub(crate) holds: Memory,
     pub(crate) growth: Option<Growth>,
     pub(crate) partitions: Vec<Partition>,
-    pub(crate) life: Life,
+    pub(crate) state: JobState,
     /// The budget part that pays for `holds`, once it has started.
     pub(crate) admitted: Option<BudgetPart>,
     /// The most that one of its partitions needs beside its own hold: peak and unpinned keys.
     pub(crate) need: Memory,
     /// Partitions not done.
-    pub(crate) left: u32,
+    pub(crate) unfinished: u32,
     /// Runs not over.
     pub(crate) running: u32,
     /// Partitions added, and those of them not done.
     pub(crate) grown: u32,
-    pub(crate) grown_left: u32,
+    pub(crate) grown_unfinished: u32,
     /// Cancelled before its acceptance was durable.
-    pub(crate) early_end: Option<Outcome>,
+    pub(crate) pending_outcome: Option<Outcome>,
     pub(crate) age_timer: Option<Time>,
 }
 
@@ -109,25 +109,25 @@ impl Job {
     }
 
     pub(crate) fn open(&self) -> bool {
-        self.life == Life::Open
+        self.state == JobState::Open
     }
 }
 
 /// Something under way outside.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Errand {
+pub(crate) struct ActiveRun {
     pub(crate) since: Time,
-    pub(crate) what: Work,
+    pub(crate) work: Work,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// A step of a partition on a lane.
-    Task { job: JobId, partition: u32, lane: LaneId },
+    /// A step of a partition on a worker.
+    Task { job: JobId, partition: u32, worker: WorkerId },
     /// A key on its way to a place, with the partition it was fetched for.
-    Load { key: KeyId, place: Place, job: JobId, partition: u32 },
+    Load { key: KeyId, location: KeyLocation, job: JobId, partition: u32 },
     /// A known-answer test.
-    Test { lane: LaneId },
+    Test { worker: WorkerId },
 }
 
 /// Full jitter: evenly from nothing to the doubled bound.

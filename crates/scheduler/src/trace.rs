@@ -3,12 +3,13 @@
 //!
 //! Records come in the order in which things were decided; records of one event share its time.
 
-use crate::action::{Outcome, Place};
+use crate::action::{KeyLocation, Outcome};
 use crate::event::Failure;
 use crate::ids::{
-    CircuitId, JobId, KeyId, LaneId, RecordId, Run, Span, StageId, TaskId, TenantId, Ticket, Time,
+    CircuitId, JobId, KeyId, RecordId, RunId, Span, StageId, SubmitId, TaskId, TenantId, Time,
+    WorkerId,
 };
-use crate::job::{Class, LaneKind, Refusal};
+use crate::job::{Class, Refusal, WorkerKind};
 use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,8 @@ pub struct Trace {
     /// When.
     pub at: Time,
     /// What.
-    pub what: What,
+    #[serde(rename = "what")]
+    pub event: TraceEvent,
 }
 
 /// Which part of the budget a partition's memory comes from.
@@ -34,11 +36,12 @@ pub enum BudgetPart {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum TraceEvent {
     /// A submit was refused.
     Refused {
         /// Its ticket.
-        ticket: Ticket,
+        #[serde(rename = "ticket")]
+        submit_id: SubmitId,
         /// Why.
         why: Refusal,
     },
@@ -46,7 +49,8 @@ pub enum What {
     /// shares.
     Accepted {
         /// Its ticket; none if it was restored after a restart.
-        ticket: Option<Ticket>,
+        #[serde(rename = "ticket")]
+        submit_id: Option<SubmitId>,
         /// Its number from now on.
         job: JobId,
         /// Its circuit.
@@ -81,7 +85,8 @@ pub enum What {
     /// A client was told that its job is accepted.
     Acknowledged {
         /// Its ticket.
-        ticket: Ticket,
+        #[serde(rename = "ticket")]
+        submit_id: SubmitId,
         /// The job.
         job: JobId,
     },
@@ -101,7 +106,7 @@ pub enum What {
         /// How many.
         count: u32,
     },
-    /// A step waits for nothing but a lane, its claim, its key and its credit.
+    /// A step waits for nothing but a worker, its claim, its key and its credit.
     Ready {
         /// The step.
         task: TaskId,
@@ -111,13 +116,14 @@ pub enum What {
     /// A step was started.
     Started {
         /// This attempt.
-        run: Run,
+        run: RunId,
         /// The step.
         task: TaskId,
         /// Its stage.
         stage: StageId,
         /// Where.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
         /// Threads it may use; zero on a device.
         threads: u32,
         /// Where its memory comes from.
@@ -131,13 +137,14 @@ pub enum What {
     /// A step is done.
     Finished {
         /// This attempt.
-        run: Run,
+        run: RunId,
         /// The step.
         task: TaskId,
         /// Its stage.
         stage: StageId,
         /// Where it ran.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
         /// How long.
         took: Span,
         /// What its partition holds from now on.
@@ -149,13 +156,14 @@ pub enum What {
     /// start; `None` if it is not.
     Failed {
         /// This attempt.
-        run: Run,
+        run: RunId,
         /// The step.
         task: TaskId,
         /// Its stage.
         stage: StageId,
         /// Where it ran.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
         /// How.
         failure: Failure,
         /// Failures of this partition so far.
@@ -166,22 +174,24 @@ pub enum What {
     /// A run was told to stop.
     Stopping {
         /// This attempt.
-        run: Run,
+        run: RunId,
         /// The step.
         task: TaskId,
         /// Where it runs.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
     },
     /// A run that was told to stop is over; its partition holds nothing.
     Stopped {
         /// This attempt.
-        run: Run,
+        run: RunId,
         /// The step.
         task: TaskId,
         /// Its stage.
         stage: StageId,
         /// Where it ran.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
         /// How long.
         took: Span,
     },
@@ -221,11 +231,12 @@ pub enum What {
     /// A key is being brought to a place; `holds` is what it takes there of the shared pools.
     Loading {
         /// The load.
-        run: Run,
+        run: RunId,
         /// The key.
         key: KeyId,
         /// Where to.
-        place: Place,
+        #[serde(rename = "place")]
+        location: KeyLocation,
         /// Shared memory taken.
         holds: Memory,
         /// The partition (job, index) whose place in the order it has.
@@ -234,22 +245,24 @@ pub enum What {
     /// A key is resident.
     Loaded {
         /// The load.
-        run: Run,
+        run: RunId,
         /// The key.
         key: KeyId,
         /// Where.
-        place: Place,
+        #[serde(rename = "place")]
+        location: KeyLocation,
         /// How long it took.
         took: Span,
     },
     /// A key load failed; its memory is free again.
     LoadFailed {
         /// The load.
-        run: Run,
+        run: RunId,
         /// The key.
         key: KeyId,
         /// Where to.
-        place: Place,
+        #[serde(rename = "place")]
+        location: KeyLocation,
         /// When it may be tried again; `None` if it has failed for good.
         again: Option<Time>,
     },
@@ -258,7 +271,8 @@ pub enum What {
         /// The key.
         key: KeyId,
         /// Where it lay.
-        place: Place,
+        #[serde(rename = "place")]
+        location: KeyLocation,
     },
     /// A key was pinned, unpinned, or its pin refused.
     Pin {
@@ -269,38 +283,45 @@ pub enum What {
         /// Whether that is what was asked for.
         granted: bool,
     },
-    /// A lane is ready for work.
-    LaneJoined {
-        /// The lane.
-        lane: LaneId,
+    /// A worker is ready for work.
+    #[serde(rename = "lane_joined")]
+    WorkerJoined {
+        /// The worker.
+        #[serde(rename = "lane")]
+        worker: WorkerId,
         /// What it is.
-        kind: LaneKind,
+        kind: WorkerKind,
     },
-    /// A lane has left.
-    LaneLeft {
-        /// The lane.
-        lane: LaneId,
+    /// A worker has left.
+    #[serde(rename = "lane_left")]
+    WorkerLeft {
+        /// The worker.
+        #[serde(rename = "lane")]
+        worker: WorkerId,
         /// Whether it was lost with what it ran, rather than drained.
         lost: bool,
     },
     /// A device erred and serves nobody until a known answer passes.
     Quarantined {
         /// The device.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
     },
     /// A known-answer test began.
     Probing {
         /// The test.
-        run: Run,
+        run: RunId,
         /// The device.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
     },
     /// A known-answer test ended; a device that passed serves again.
     Probed {
         /// The test.
-        run: Run,
+        run: RunId,
         /// The device.
-        lane: LaneId,
+        #[serde(rename = "lane")]
+        worker: WorkerId,
         /// Whether the answer was right.
         passed: bool,
     },
@@ -349,13 +370,14 @@ pub enum PressureStep {
 #[serde(rename_all = "snake_case")]
 pub enum Ignored {
     /// A run that is over or never was.
-    Run(Run),
+    Run(RunId),
     /// A job that is over or never was.
     Job(JobId),
     /// A record nobody waits for.
     Record(RecordId),
-    /// A lane that is not here, or one that already is.
-    Lane(LaneId),
+    /// A worker that is not here, or one that already is.
+    #[serde(rename = "lane")]
+    Worker(WorkerId),
     /// A key that was not declared.
     Key(KeyId),
 }

@@ -39,20 +39,20 @@ impl Desk {
 
     fn submit(&mut self, spec: JobSpec) -> Output {
         self.tickets += 1;
-        self.tell(Event::Submit { ticket: Ticket(self.tickets), spec })
+        self.tell(Event::Submit { submit_id: SubmitId(self.tickets), spec })
     }
 
-    fn cpu(&mut self, lane: u32) {
-        let kind = LaneKind::Cpu { threads: 4 };
-        self.tell(Event::LaneJoined { lane: LaneId(lane), kind });
+    fn cpu(&mut self, worker: u32) {
+        let kind = WorkerKind::Cpu { threads: 4 };
+        self.tell(Event::WorkerJoined { worker: WorkerId(worker), kind });
     }
 
-    fn device(&mut self, lane: u32) {
-        let kind = LaneKind::Device { class: DEVICES, memory: 100 };
-        self.tell(Event::LaneJoined { lane: LaneId(lane), kind });
+    fn device(&mut self, worker: u32) {
+        let kind = WorkerKind::Device { class: DEVICES, memory: 100 };
+        self.tell(Event::WorkerJoined { worker: WorkerId(worker), kind });
     }
 
-    fn finish(&mut self, run: Run, peak: Option<Memory>) -> Output {
+    fn finish(&mut self, run: RunId, peak: Option<Memory>) -> Output {
         self.tell(Event::Finished { run, peak, again: false })
     }
 }
@@ -64,7 +64,7 @@ fn config(host: u64) -> Config {
 fn step(peak: u64, keeps: u64) -> Step {
     Step {
         stage: StageId(0),
-        lane: LaneNeed::Cpu { least: 1, most: 4 },
+        worker: WorkerNeed::Cpu { least: 1, most: 4 },
         claim: Claim { peak: Memory::host(peak), keeps: Memory::host(keeps), device: 0 },
         key: None,
         estimate: Span::from_secs(10),
@@ -73,8 +73,8 @@ fn step(peak: u64, keeps: u64) -> Step {
 }
 
 fn device_step(key: u64) -> Step {
-    let lane = LaneNeed::Device { class: DEVICES };
-    Step { lane, key: Some(KeyId(key)), ..step(0, 0) }
+    let worker = WorkerNeed::Device { class: DEVICES };
+    Step { worker, key: Some(KeyId(key)), ..step(0, 0) }
 }
 
 fn job(steps: Vec<Step>, partitions: usize) -> JobSpec {
@@ -90,9 +90,9 @@ fn job(steps: Vec<Step>, partitions: usize) -> JobSpec {
     }
 }
 
-fn starts(out: &Output) -> Vec<(Run, TaskId, LaneId)> {
+fn starts(out: &Output) -> Vec<(RunId, TaskId, WorkerId)> {
     let starts = out.actions.iter().filter_map(|action| match *action {
-        Action::Start { run, task, lane, .. } => Some((run, task, lane)),
+        Action::Start { run, task, worker, .. } => Some((run, task, worker)),
         _ => None,
     });
     starts.collect()
@@ -113,10 +113,10 @@ fn what_never_fits_is_refused_with_the_bytes_it_would_need() {
     spec.holds = Memory::host(30);
     let expected = Refusal::NeverFits { pool: Pool::Host, needs: 110, has: 100 };
     assert_eq!(refusal(&desk.submit(spec)), Some(expected));
-    let need = LaneNeed::Device { class: DEVICES };
+    let need = WorkerNeed::Device { class: DEVICES };
     desk.tell(Event::KeyDeclared { key: KeyId(1), spec: key(0, 0) });
     let why = refusal(&desk.submit(job(vec![device_step(1)], 1)));
-    assert_eq!(why, Some(Refusal::NoLane { need }));
+    assert_eq!(why, Some(Refusal::NoWorker { need }));
 }
 
 fn key(shared: u64, device: u64) -> KeySpec {
@@ -132,7 +132,7 @@ fn busy_tells_when_to_come_back_from_learned_costs() {
         desk.submit(job(vec![step(1, 0)], 1));
     }
     let busy = |desk: &mut Desk| refusal(&desk.submit(job(vec![step(1, 0)], 1)));
-    // The manifest says ten seconds a step, and one lane does them one by one.
+    // The manifest says ten seconds a step, and one worker does them one by one.
     let retry_after = Span::from_secs(10);
     assert_eq!(busy(&mut desk), Some(Refusal::Busy { retry_after }));
     for _ in 0..3 {
@@ -209,22 +209,22 @@ fn a_step_goes_to_the_device_that_holds_its_key() {
     let out = desk.submit(job(vec![device_step(1)], 1));
     let load = |out: &Output| {
         out.actions.iter().find_map(|action| match *action {
-            Action::Load { run, place, .. } => Some((run, place)),
+            Action::Load { run, location, .. } => Some((run, location)),
             _ => None,
         })
     };
-    let (run, place) = load(&out).expect("into shared memory first");
-    assert_eq!(place, Place::Shared);
+    let (run, location) = load(&out).expect("into shared memory first");
+    assert_eq!(location, KeyLocation::Shared);
     let out = desk.tell(Event::Loaded { run });
-    let (run, place) = load(&out).expect("then to a device");
+    let (run, location) = load(&out).expect("then to a device");
     let out = desk.tell(Event::Loaded { run });
-    let (run, _, lane) = starts(&out)[0];
-    assert_eq!(place, Place::Device(lane));
+    let (run, _, worker) = starts(&out)[0];
+    assert_eq!(location, KeyLocation::Device(worker));
     desk.finish(run, None);
     for _ in 0..3 {
         let out = desk.submit(job(vec![device_step(1)], 1));
         assert_eq!(load(&out), None);
-        assert_eq!(starts(&out)[0].2, lane);
+        assert_eq!(starts(&out)[0].2, worker);
         desk.finish(starts(&out)[0].0, None);
     }
 }
@@ -244,7 +244,7 @@ fn a_withdrawn_key_goes_when_its_last_user_is_done_even_if_it_was_pinned() {
     let out = desk.tell(Event::KeyWithdrawn { key: KeyId(1) });
     assert!(!out.actions.iter().any(|action| matches!(action, Action::Evict { .. })));
     let out = desk.finish(run, None);
-    let evict = Action::Evict { key: KeyId(1), place: Place::Shared };
+    let evict = Action::Evict { key: KeyId(1), location: KeyLocation::Shared };
     assert!(out.actions.contains(&evict), "{:?}", out.actions);
     assert_eq!(desk.scheduler.reserved(), Memory::ZERO);
 }
@@ -285,7 +285,7 @@ fn retries_are_bounded_and_wait_within_the_doubling_bound() {
         run = starts(&desk.tell(Event::Tick))[0].0;
     }
     let out = desk.tell(Event::Failed { run, failure: Failure::Transient });
-    let why = Reason::TooOften(Failure::Transient);
+    let why = FailureReason::TooOften(Failure::Transient);
     let outcome = Outcome::Failed { partition: 0, step: 0, why };
     assert!(out.actions.contains(&Action::Answer { job: JobId(0), outcome }));
 }
@@ -297,8 +297,8 @@ fn pressure_steps_show_in_the_trace_and_bind() {
     desk.cpu(1);
     desk.submit(job(vec![step(1, 0)], 1));
     let steps = |out: &Output| -> Vec<PressureStep> {
-        let steps = out.trace.iter().filter_map(|trace| match trace.what {
-            What::Pressure { to, .. } => Some(to),
+        let steps = out.trace.iter().filter_map(|trace| match trace.event {
+            TraceEvent::Pressure { to, .. } => Some(to),
             _ => None,
         });
         steps.collect()

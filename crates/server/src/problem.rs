@@ -248,7 +248,7 @@ impl From<JobError> for Problem {
             JobError::Refused(Refusal::DeadlinePassed) | JobError::DeadlineMissed => {
                 Reason::Timeout
             }
-            JobError::Refused(Refusal::NeverFits { .. } | Refusal::NoLane { .. }) => {
+            JobError::Refused(Refusal::NeverFits { .. } | Refusal::NoWorker { .. }) => {
                 Reason::DoesNotFit
             }
             JobError::Refused(_) => Reason::Internal,

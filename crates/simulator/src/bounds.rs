@@ -11,7 +11,7 @@
 
 use crate::model::{Model, ModelCircuit, ModelStage};
 use crate::scenario::Scenario;
-use athanor_scheduler::{DeviceClass, LaneKind, LaneNeed, StageId};
+use athanor_scheduler::{DeviceClass, StageId, WorkerKind, WorkerNeed};
 use athanor_telemetry::{LaneGroup, Part};
 use std::fmt;
 
@@ -148,14 +148,14 @@ impl View<'_> {
         self.mix.iter().zip(&self.m.circuits).map(|(share, c)| share * of(c)).sum()
     }
 
-    fn lanes(&self, which: impl Fn(&LaneKind) -> bool) -> f64 {
+    fn lanes(&self, which: impl Fn(&WorkerKind) -> bool) -> f64 {
         self.m.lanes.iter().filter(|l| which(l)).count() as f64
     }
 
-    fn lanes_for(&self, need: LaneNeed) -> f64 {
+    fn lanes_for(&self, need: WorkerNeed) -> f64 {
         self.lanes(|lane| match (lane, need) {
-            (LaneKind::Cpu { threads }, LaneNeed::Cpu { least, .. }) => *threads >= least,
-            (LaneKind::Device { class, .. }, LaneNeed::Device { class: wanted }) => {
+            (WorkerKind::Cpu { threads }, WorkerNeed::Cpu { least, .. }) => *threads >= least,
+            (WorkerKind::Device { class, .. }, WorkerNeed::Device { class: wanted }) => {
                 *class == wanted
             }
             _ => false,
@@ -163,14 +163,14 @@ impl View<'_> {
     }
 
     fn device(&self, class: DeviceClass) -> Option<f64> {
-        let lanes = self.lanes(|l| matches!(l, LaneKind::Device { class: c, .. } if *c == class));
-        let on = |s: &ModelStage| s.lane == LaneNeed::Device { class };
+        let lanes = self.lanes(|l| matches!(l, WorkerKind::Device { class: c, .. } if *c == class));
+        let on = |s: &ModelStage| s.lane == WorkerNeed::Device { class };
         (lanes > 0.0).then(|| self.mean(|c| work(c, on)) / lanes)
     }
 
     fn cpu(&self) -> Option<f64> {
-        let lanes = self.lanes(|l| matches!(l, LaneKind::Cpu { .. }));
-        let on = |s: &ModelStage| matches!(s.lane, LaneNeed::Cpu { .. });
+        let lanes = self.lanes(|l| matches!(l, WorkerKind::Cpu { .. }));
+        let on = |s: &ModelStage| matches!(s.lane, WorkerNeed::Cpu { .. });
         (lanes > 0.0).then(|| self.mean(|c| work(c, on)) / lanes)
     }
 

@@ -6,7 +6,7 @@
 //! speed, one clock per kind that runs at that speed orders their ends, and a change costs a clock
 //! update, not a walk over the runs.
 
-use athanor_scheduler::{Run, Span, Time};
+use athanor_scheduler::{RunId, Span, Time};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashSet};
 
@@ -34,7 +34,7 @@ struct Kind {
     /// Work done since the beginning by a run that was there all the time, in seconds alone.
     clock: f64,
     /// The clock reading at which each run is done.
-    ends: BinaryHeap<Reverse<(Reading, Run)>>,
+    ends: BinaryHeap<Reverse<(Reading, RunId)>>,
 }
 
 /// All runs that count together.
@@ -43,7 +43,7 @@ pub(crate) struct Crowd {
     kinds: Vec<Kind>,
     here: usize,
     at: Time,
-    gone: HashSet<Run>,
+    gone: HashSet<RunId>,
     /// Changes with everyone who joins or leaves: an announced end holds only for its own number.
     pub(crate) version: u64,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Crowd {
 pub(crate) struct NextEnd {
     pub(crate) at: Time,
     pub(crate) kind: usize,
-    pub(crate) run: Run,
+    pub(crate) run: RunId,
 }
 
 impl Crowd {
@@ -64,7 +64,7 @@ impl Crowd {
     }
 
     /// A run joins with that much work, in seconds alone.
-    pub(crate) fn join(&mut self, now: Time, kind: usize, run: Run, work: f64) {
+    pub(crate) fn join(&mut self, now: Time, kind: usize, run: RunId, work: f64) {
         self.advance(now);
         self.here += 1;
         self.version += 1;
@@ -73,7 +73,7 @@ impl Crowd {
     }
 
     /// A run leaves before it is done.
-    pub(crate) fn leave(&mut self, now: Time, run: Run) {
+    pub(crate) fn leave(&mut self, now: Time, run: RunId) {
         self.advance(now);
         self.here -= 1;
         self.version += 1;
@@ -158,7 +158,7 @@ mod tests {
         for n in 1..=3u64 {
             let mut crowd = Crowd::default();
             let kind = crowd.add_kind(curve.clone());
-            (0..n).for_each(|r| crowd.join(Time::ZERO, kind, Run(r), 10.0));
+            (0..n).for_each(|r| crowd.join(Time::ZERO, kind, RunId(r), 10.0));
             let ends = drain(&mut crowd);
             assert!(ends.iter().all(|(_, t)| close(*t, curve[n as usize - 1])), "{n}: {ends:?}");
         }
@@ -168,8 +168,8 @@ mod tests {
     fn a_late_comer_slows_the_rest_of_the_others_only() {
         let mut crowd = Crowd::default();
         let kind = crowd.add_kind(vec![10.0, 20.0]);
-        crowd.join(Time::ZERO, kind, Run(1), 10.0);
-        crowd.join(secs(4.0), kind, Run(2), 10.0);
+        crowd.join(Time::ZERO, kind, RunId(1), 10.0);
+        crowd.join(secs(4.0), kind, RunId(2), 10.0);
         // Run 1 has 6 s of work left at half speed: done at 16; run 2 then has 4 s left alone.
         let ends = drain(&mut crowd);
         assert!(ends[0].0 == 1 && close(ends[0].1, 16.0), "{ends:?}");
@@ -180,9 +180,9 @@ mod tests {
     fn who_leaves_early_gives_its_share_back_and_never_ends() {
         let mut crowd = Crowd::default();
         let kind = crowd.add_kind(vec![10.0, 20.0]);
-        crowd.join(Time::ZERO, kind, Run(1), 10.0);
-        crowd.join(Time::ZERO, kind, Run(2), 10.0);
-        crowd.leave(secs(10.0), Run(1));
+        crowd.join(Time::ZERO, kind, RunId(1), 10.0);
+        crowd.join(Time::ZERO, kind, RunId(2), 10.0);
+        crowd.leave(secs(10.0), RunId(1));
         let ends = drain(&mut crowd);
         assert_eq!(ends.len(), 1);
         assert!(ends[0].0 == 2 && close(ends[0].1, 15.0), "{ends:?}");
@@ -193,8 +193,8 @@ mod tests {
         let mut crowd = Crowd::default();
         let a = crowd.add_kind(vec![10.0, 20.0]);
         let b = crowd.add_kind(vec![3.0, 3.0]);
-        crowd.join(Time::ZERO, a, Run(1), 10.0);
-        crowd.join(Time::ZERO, b, Run(2), 3.0);
+        crowd.join(Time::ZERO, a, RunId(1), 10.0);
+        crowd.join(Time::ZERO, b, RunId(2), 3.0);
         // Kind b does not mind; kind a does 1.5 s of work in b's 3 s and the other 8.5 s alone.
         let ends = drain(&mut crowd);
         assert!(close(ends[0].1, 3.0) && close(ends[1].1, 11.5), "{ends:?}");

@@ -3,8 +3,8 @@
 use crate::curve::Curve;
 use crate::scenario::{Circuit, Scenario, ScenarioError, Stage, check, curve};
 use athanor_scheduler::{
-    CircuitId, Claim, Config, DeviceClass, JobSpec, KeyId, KeySpec, LaneKind, LaneNeed, Memory,
-    PartitionSpec, Profile, Span, StageId, Step, TenantId, Time,
+    CircuitId, Claim, Config, DeviceClass, JobSpec, KeyId, KeySpec, Memory, PartitionSpec, Profile,
+    Span, StageId, Step, TenantId, Time, WorkerKind, WorkerNeed,
 };
 use athanor_telemetry::Labels;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct ModelStage {
     pub(crate) stage: StageId,
-    pub(crate) lane: LaneNeed,
+    pub(crate) lane: WorkerNeed,
     pub(crate) claim: Claim,
     pub(crate) curve: Curve,
     /// Seconds alone.
@@ -64,7 +64,7 @@ pub(crate) type CrowdKinds = Vec<Vec<f64>>;
 pub(crate) struct Model {
     pub(crate) labels: Labels,
     pub(crate) config: Config,
-    pub(crate) lanes: Vec<LaneKind>,
+    pub(crate) lanes: Vec<WorkerKind>,
     pub(crate) keys: Vec<ModelKey>,
     pub(crate) circuits: Vec<ModelCircuit>,
     /// By crowd: the stage that crowds itself, and its kinds.
@@ -168,13 +168,13 @@ fn config(s: &Scenario, jobs: u64, tasks: u64) -> Config {
     }
 }
 
-fn lanes(s: &Scenario) -> Vec<LaneKind> {
+fn lanes(s: &Scenario) -> Vec<WorkerKind> {
     let devices = s.device.iter().enumerate().flat_map(|(class, d)| {
         let class = DeviceClass(class as u16);
-        (0..d.count).map(move |_| LaneKind::Device { class, memory: d.memory.0 })
+        (0..d.count).map(move |_| WorkerKind::Device { class, memory: d.memory.0 })
     });
     let cpus = s.cpu.iter().flat_map(|c| {
-        let kind = LaneKind::Cpu { threads: c.threads };
+        let kind = WorkerKind::Cpu { threads: c.threads };
         (0..c.lanes).map(move |_| kind)
     });
     devices.chain(cpus).collect()
@@ -193,7 +193,7 @@ fn circuit(s: &Scenario, c: &Circuit, labels: &mut Labels) -> Result<ModelCircui
     let profile = |stages: &[ModelStage], written: &[Stage]| {
         let steps = stages.iter().zip(written).map(|(stage, w)| Step {
             stage: stage.stage,
-            lane: stage.lane,
+            worker: stage.lane,
             claim: stage.claim,
             key: w.key.as_ref().map(|k| KeyId(position(s.key.iter().map(|k| &k.name), k) as u64)),
             estimate: Span::from_secs_f64(stage.alone),
@@ -233,11 +233,11 @@ fn stage(
     let key = || format!("circuit.{}.{}.seconds", c.name, w.name);
     let curve = curve(w).map_err(|why| ScenarioError::Curve { key: key(), why })?;
     let lane = match (&w.threads, &w.device) {
-        (Some(t), _) => LaneNeed::Cpu { least: t.least(), most: t.most() },
+        (Some(t), _) => WorkerNeed::Cpu { least: t.least(), most: t.most() },
         (None, class) => {
             let name = class.as_deref().unwrap_or_default();
             let at = position(s.device.iter().map(|d| d.class.as_str()), name);
-            LaneNeed::Device { class: DeviceClass(at as u16) }
+            WorkerNeed::Device { class: DeviceClass(at as u16) }
         }
     };
     let at = labels.stages.iter().position(|n| *n == w.name).unwrap_or_else(|| {

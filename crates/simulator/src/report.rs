@@ -8,7 +8,7 @@ use crate::bounds::{Bound, binding, bounds};
 use crate::model::Model;
 use crate::scenario::Scenario;
 use crate::world::Ran;
-use athanor_scheduler::{DeviceClass, LaneKind, LaneNeed, StageId};
+use athanor_scheduler::{DeviceClass, StageId, WorkerKind, WorkerNeed};
 use athanor_telemetry::{Histogram, Labels, LaneGroup, Part, Stats, Timeline, svg};
 use serde::{Serialize, Serializer};
 
@@ -271,7 +271,7 @@ fn lanes(m: &Model, over: &Part) -> Vec<LaneLine> {
     let groups = over.sums.groups.iter().map(|g| {
         let (name, count) = match g.group {
             LaneGroup::Cpu => {
-                let count = m.lanes.iter().filter(|l| matches!(l, LaneKind::Cpu { .. })).count();
+                let count = m.lanes.iter().filter(|l| matches!(l, WorkerKind::Cpu { .. })).count();
                 ("cpu".to_owned(), count)
             }
             LaneGroup::Device(class) => (m.labels.class(class), devices(m, class)),
@@ -282,7 +282,7 @@ fn lanes(m: &Model, over: &Part) -> Vec<LaneLine> {
 }
 
 fn devices(m: &Model, class: DeviceClass) -> usize {
-    let of = |l: &&LaneKind| matches!(l, LaneKind::Device { class: c, .. } if *c == class);
+    let of = |l: &&WorkerKind| matches!(l, WorkerKind::Device { class: c, .. } if *c == class);
     m.lanes.iter().filter(of).count()
 }
 
@@ -319,9 +319,9 @@ fn inputs(m: &Model) -> Vec<Input> {
     let of_circuit = |c: &crate::model::ModelCircuit| {
         let line = |(s, runs): (&crate::model::ModelStage, f64)| {
             let most = match s.lane {
-                LaneNeed::Device { class } => devices(m, class),
-                LaneNeed::Cpu { .. } => {
-                    m.lanes.iter().filter(|l| matches!(l, LaneKind::Cpu { .. })).count()
+                WorkerNeed::Device { class } => devices(m, class),
+                WorkerNeed::Cpu { .. } => {
+                    m.lanes.iter().filter(|l| matches!(l, WorkerKind::Cpu { .. })).count()
                 }
             };
             Input {
@@ -331,9 +331,9 @@ fn inputs(m: &Model) -> Vec<Input> {
                 seconds: s.alone,
                 crowded_seconds: s.curve.table(most.max(1))[most.max(1) - 1],
                 lane: match s.lane {
-                    LaneNeed::Cpu { least, most } if least == most => format!("cpu, {least} thr"),
-                    LaneNeed::Cpu { least, most } => format!("cpu, {least}-{most} thr"),
-                    LaneNeed::Device { class } => m.labels.class(class),
+                    WorkerNeed::Cpu { least, most } if least == most => format!("cpu, {least} thr"),
+                    WorkerNeed::Cpu { least, most } => format!("cpu, {least}-{most} thr"),
+                    WorkerNeed::Device { class } => m.labels.class(class),
                 },
                 peak_bytes: s.claim.peak.host + s.claim.peak.pinned,
                 keeps_bytes: s.claim.keeps.host + s.claim.keeps.pinned,

@@ -9,8 +9,8 @@ use crate::model::{Model, ModelStage};
 use crate::rng::unit;
 use crate::scenario::Scenario;
 use athanor_scheduler::{
-    Action, Entry, Event, Failure, JobId, KeyId, LaneId, Output, RecordId, Refusal, Run, Scheduler,
-    Span, TaskId, Ticket, Time, Trace,
+    Action, Event, Failure, JobId, JournalEntry, KeyId, Output, RecordId, Refusal, RunId,
+    Scheduler, Span, SubmitId, TaskId, Time, Trace, WorkerId,
 };
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -46,12 +46,12 @@ enum Happening {
     Arrival(usize),
     /// A refused job is sent again under its ticket.
     Again(u64),
-    End(Run),
+    End(RunId),
     /// The announced end in a crowd, if nobody joined or left since.
     CrowdEnd(usize, u64),
-    Stopped(Run),
-    Loaded(Run),
-    Probed(Run),
+    Stopped(RunId),
+    Loaded(RunId),
+    Probed(RunId),
     Persisted(RecordId),
     Tick,
 }
@@ -79,7 +79,7 @@ pub(crate) struct World<'a> {
     queue: BinaryHeap<Reverse<(Time, u64, Happening)>>,
     order: u64,
     tick: Option<Time>,
-    running: HashMap<Run, Running>,
+    running: HashMap<RunId, Running>,
     crowds: Vec<Crowd>,
     /// By crowd: who is done next, and the crowd's version when that was found.
     announced: Vec<(u64, Option<NextEnd>)>,
@@ -135,8 +135,8 @@ impl<'a> World<'a> {
             }
         }
         for (at, kind) in self.model.lanes.iter().enumerate() {
-            let lane = LaneId(at as u32);
-            self.tell(Event::LaneJoined { lane, kind: *kind }, &mut out, &mut sink);
+            let lane = WorkerId(at as u32);
+            self.tell(Event::WorkerJoined { worker: lane, kind: *kind }, &mut out, &mut sink);
         }
         for of in 0..self.scenario.jobs.len() {
             self.first_arrivals(of);
@@ -208,10 +208,10 @@ impl<'a> World<'a> {
     fn submit(&mut self, ticket: u64) -> Option<Event> {
         let &(of, arrived) = self.tickets.get(&ticket)?;
         let spec = self.model.job(self.scenario, of, arrived);
-        Some(Event::Submit { ticket: Ticket(ticket), spec })
+        Some(Event::Submit { submit_id: SubmitId(ticket), spec })
     }
 
-    fn end(&mut self, run: Run) -> Option<Event> {
+    fn end(&mut self, run: RunId) -> Option<Event> {
         let running = self.running.remove(&run)?;
         Some(match running.fails {
             true => Event::Failed { run, failure: Failure::Transient },
@@ -222,7 +222,7 @@ impl<'a> World<'a> {
     fn carry_out(&mut self, action: &Action) {
         match action {
             Action::Persist { record, entry } => {
-                if let Entry::Accepted { ticket, job } = entry
+                if let JournalEntry::Accepted { submit_id: ticket, job } = entry
                     && let Some(&(of, _)) = self.tickets.get(&ticket.0)
                 {
                     self.jobs.insert(*job, of);
@@ -230,8 +230,8 @@ impl<'a> World<'a> {
                 let after = Span::from_secs_f64(self.scenario.machine.journal_seconds);
                 self.at(self.now + after, Happening::Persisted(*record));
             }
-            Action::Acknowledge { ticket, .. } => _ = self.tickets.remove(&ticket.0),
-            Action::Refuse { ticket, why } => self.refused(ticket.0, why),
+            Action::Acknowledge { submit_id: ticket, .. } => _ = self.tickets.remove(&ticket.0),
+            Action::Refuse { submit_id: ticket, why } => self.refused(ticket.0, why),
             Action::Start { run, task, threads, .. } => self.start(*run, *task, *threads),
             Action::Stop { run, .. } => self.stop(*run),
             Action::Load { run, key, .. } => {
@@ -249,7 +249,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn start(&mut self, run: Run, task: TaskId, threads: u32) {
+    fn start(&mut self, run: RunId, task: TaskId, threads: u32) {
         let Some(&of) = self.jobs.get(&task.job) else { return };
         let model = self.model;
         let circuit = &model.circuits[model.circuit_of[of]];
@@ -269,13 +269,13 @@ impl<'a> World<'a> {
     }
 
     /// Seconds of work, as if alone.
-    fn work(&self, stage: &ModelStage, run: Run, threads: u32) -> f64 {
+    fn work(&self, stage: &ModelStage, run: RunId, threads: u32) -> f64 {
         let spread = match stage.spread {
             0.0 => 1.0,
             s => 1.0 + s * (2.0 * unit(self.scenario.seed, SPREAD, run.0) - 1.0),
         };
         let slower = match stage.lane {
-            athanor_scheduler::LaneNeed::Cpu { most, .. } if threads > 0 && threads < most => {
+            athanor_scheduler::WorkerNeed::Cpu { most, .. } if threads > 0 && threads < most => {
                 f64::from(most) / f64::from(threads)
             }
             _ => 1.0,
@@ -284,7 +284,7 @@ impl<'a> World<'a> {
     }
 
     /// Stopping takes no time here; the end that was on its way finds its run gone.
-    fn stop(&mut self, run: Run) {
+    fn stop(&mut self, run: RunId) {
         let Some(running) = self.running.remove(&run) else { return };
         if let Some(crowd) = running.crowd {
             self.crowds[crowd].leave(self.now, run);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use athanor_scheduler::What;
+use athanor_scheduler::TraceEvent;
 use athanor_simulator::{Report, Scenario, simulate_with};
 use common::{report, scenario, text, within};
 
@@ -21,12 +21,12 @@ fn the_ledger_never_passes_the_budget_and_every_job_is_answered_once() {
     for name in ALL {
         let s = scenario(name, &[]);
         let (mut answers, mut worst, mut last) = (0, 0, None);
-        let r = simulate_with(&s, |trace| match trace.what {
-            What::Reserved { memory } => {
+        let r = simulate_with(&s, |trace| match trace.event {
+            TraceEvent::Reserved { memory } => {
                 worst = worst.max(memory.host + memory.pinned);
                 last = Some(memory);
             }
-            What::Answered { .. } => answers += 1,
+            TraceEvent::Answered { .. } => answers += 1,
             _ => {}
         })
         .unwrap();

@@ -5,7 +5,7 @@
 
 use crate::labels::Labels;
 use crate::timeline::{Segment, SegmentKind, Timeline};
-use athanor_scheduler::{LaneKind, Time};
+use athanor_scheduler::{Time, WorkerKind};
 use std::fmt::Write;
 
 /// Lanes are rows of this process.
@@ -20,8 +20,8 @@ pub fn render(timeline: &Timeline, labels: &Labels) -> String {
     events.name("process_name", JOBS, 0, "jobs");
     for (id, lane) in &timeline.lanes {
         let name = match lane.kind {
-            LaneKind::Cpu { threads } => format!("cpu lane {id} ({threads} threads)"),
-            LaneKind::Device { class, .. } => format!("{} {id}", labels.class(class)),
+            WorkerKind::Cpu { threads } => format!("cpu lane {id} ({threads} threads)"),
+            WorkerKind::Device { class, .. } => format!("{} {id}", labels.class(class)),
         };
         events.name("thread_name", LANES, id.0, &name);
         for segment in &lane.segments {

@@ -22,7 +22,7 @@ pub mod svg;
 mod testing;
 mod timeline;
 
-pub use athanor_scheduler::{Time, Trace, What};
+pub use athanor_scheduler::{Time, Trace, TraceEvent};
 pub use histogram::Histogram;
 pub use labels::Labels;
 pub use stats::{Counts, GroupSums, LaneGroup, Part, StageSums, Stats, Sums};

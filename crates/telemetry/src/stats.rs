@@ -17,7 +17,7 @@ pub use sums::{Counts, GroupSums, LaneGroup, Part, StageSums, Sums};
 
 use crate::histogram::Histogram;
 use athanor_scheduler::{
-    JobId, LaneId, LaneKind, Memory, Outcome, Run, StageId, TaskId, Time, Trace, What,
+    JobId, Memory, Outcome, RunId, StageId, TaskId, Time, Trace, TraceEvent, WorkerId, WorkerKind,
 };
 use level::Level;
 use std::collections::{HashMap, HashSet};
@@ -54,7 +54,7 @@ struct GroupLevels {
 #[derive(Debug, Clone, Copy)]
 struct Open {
     stage: StageId,
-    lane: LaneId,
+    lane: WorkerId,
     from: Time,
     holds: Memory,
 }
@@ -74,12 +74,12 @@ pub struct Stats {
     counts: Counts,
     stages: Vec<StageLevels>,
     groups: Vec<GroupLevels>,
-    lanes: HashMap<LaneId, usize>,
+    lanes: HashMap<WorkerId, usize>,
     host: Level,
     pinned: Level,
     peak: Memory,
     peak_bytes: u64,
-    running: HashMap<Run, Open>,
+    running: HashMap<RunId, Open>,
     waiting: HashMap<TaskId, (StageId, Time)>,
     /// Accepted and not answered.
     jobs: HashMap<JobId, OpenJob>,
@@ -112,20 +112,20 @@ impl Stats {
         let at = trace.at;
         self.first.get_or_insert(at);
         self.last = self.last.max(at);
-        match &trace.what {
-            What::Refused { .. } => self.counts.refused += 1,
-            What::Accepted { job, partitions, .. } => {
+        match &trace.event {
+            TraceEvent::Refused { .. } => self.counts.refused += 1,
+            TraceEvent::Accepted { job, partitions, .. } => {
                 self.counts.accepted += 1;
                 let partitions = *partitions;
                 let open = OpenJob { since: at, started: false, partitions, done: 0.0 };
                 self.jobs.insert(*job, open);
             }
-            What::Grew { job, count, .. } => {
+            TraceEvent::Grew { job, count, .. } => {
                 if let Some(open) = self.jobs.get_mut(job) {
                     open.partitions += count;
                 }
             }
-            What::PartitionDone { job, .. } => {
+            TraceEvent::PartitionDone { job, .. } => {
                 if let Some(open) = self.jobs.get_mut(job) {
                     let part = 1.0 / f64::from(open.partitions.max(1));
                     // What a growing job is short of, its end makes up.
@@ -134,11 +134,11 @@ impl Stats {
                     self.work += part;
                 }
             }
-            What::Ready { task, stage } => {
+            TraceEvent::Ready { task, stage } => {
                 self.stage(*stage).waiting.change(at, 1);
                 self.waiting.insert(*task, (*stage, at));
             }
-            What::Started { run, task, stage, lane, holds, .. } => {
+            TraceEvent::Started { run, task, stage, worker: lane, holds, .. } => {
                 self.end_wait(at, *task);
                 if let Some(open) = self.jobs.get_mut(&task.job) {
                     open.started = true;
@@ -153,28 +153,28 @@ impl Stats {
                 let open = Open { stage: *stage, lane: *lane, from: at, holds: *holds };
                 self.running.insert(*run, open);
             }
-            What::Finished { run, .. } => self.end_run(at, *run, true),
-            What::Failed { run, again, .. } => {
+            TraceEvent::Finished { run, .. } => self.end_run(at, *run, true),
+            TraceEvent::Failed { run, again, .. } => {
                 self.counts.failures += 1;
                 self.counts.retries += u64::from(again.is_some());
                 self.end_run(at, *run, false);
             }
-            What::Stopped { run, .. } => self.end_run(at, *run, false),
-            What::Dropped { job, partition } => {
+            TraceEvent::Stopped { run, .. } => self.end_run(at, *run, false),
+            TraceEvent::Dropped { job, partition } => {
                 for step in 0..u16::try_from(self.stages.len()).unwrap_or(u16::MAX) {
                     self.end_wait(at, TaskId { job: *job, partition: *partition, step });
                 }
             }
-            What::Answered { job, outcome } => self.answered(at, *job, outcome),
-            What::LaneJoined { lane, kind } => self.joined(at, *lane, *kind),
-            What::LaneLeft { lane, .. } => {
+            TraceEvent::Answered { job, outcome } => self.answered(at, *job, outcome),
+            TraceEvent::WorkerJoined { worker: lane, kind } => self.joined(at, *lane, *kind),
+            TraceEvent::WorkerLeft { worker: lane, .. } => {
                 if let Some(group) = self.lanes.remove(lane) {
                     self.groups[group].present.change(at, -1);
                 }
             }
-            What::Loaded { .. } => self.counts.key_loads += 1,
-            What::Evicted { .. } => self.counts.evictions += 1,
-            What::Reserved { memory } => {
+            TraceEvent::Loaded { .. } => self.counts.key_loads += 1,
+            TraceEvent::Evicted { .. } => self.counts.evictions += 1,
+            TraceEvent::Reserved { memory } => {
                 self.host.set(at, memory.host);
                 self.pinned.set(at, memory.pinned);
                 self.peak = self.peak.max(*memory);
@@ -255,10 +255,10 @@ impl Stats {
         &mut self.stages[at]
     }
 
-    fn joined(&mut self, at: Time, lane: LaneId, kind: LaneKind) {
+    fn joined(&mut self, at: Time, lane: WorkerId, kind: WorkerKind) {
         let group = match kind {
-            LaneKind::Cpu { .. } => LaneGroup::Cpu,
-            LaneKind::Device { class, .. } => LaneGroup::Device(class),
+            WorkerKind::Cpu { .. } => LaneGroup::Cpu,
+            WorkerKind::Device { class, .. } => LaneGroup::Device(class),
         };
         let index = self.groups.iter().position(|g| g.group == group).unwrap_or_else(|| {
             let (busy, present) = (Level::default(), Level::default());
@@ -278,7 +278,7 @@ impl Stats {
         self.note(Of::Wait(stage), (at - since).0);
     }
 
-    fn end_run(&mut self, at: Time, run: Run, well: bool) {
+    fn end_run(&mut self, at: Time, run: RunId, well: bool) {
         let Some(open) = self.running.remove(&run) else { return };
         if let Some(&group) = self.lanes.get(&open.lane) {
             self.groups[group].busy.change(at, -1);

@@ -8,7 +8,7 @@ mod paper;
 
 use crate::labels::Labels;
 use crate::timeline::{LaneRow, Row, Segment, SegmentKind, Timeline};
-use athanor_scheduler::{LaneId, LaneKind, StageId};
+use athanor_scheduler::{StageId, WorkerId, WorkerKind};
 use axis::{byte_unit, number, seconds, step, time_unit};
 use paper::Paper;
 use std::collections::BTreeSet;
@@ -147,8 +147,8 @@ impl View<'_> {
     }
 
     fn lanes(&mut self, timeline: &Timeline) {
-        let mut lanes: Vec<(&LaneId, &LaneRow)> = timeline.lanes.iter().collect();
-        lanes.sort_by_key(|(id, row)| (matches!(row.kind, LaneKind::Cpu { .. }), **id));
+        let mut lanes: Vec<(&WorkerId, &LaneRow)> = timeline.lanes.iter().collect();
+        lanes.sort_by_key(|(id, row)| (matches!(row.kind, WorkerKind::Cpu { .. }), **id));
         let more = match lanes.len().saturating_sub(LANES) {
             0 => String::new(),
             n => format!(" ({n} more not drawn)"),
@@ -162,8 +162,10 @@ impl View<'_> {
             if y - labelled >= 10.0 {
                 labelled = y;
                 let name = match row.kind {
-                    LaneKind::Cpu { threads } => format!("cpu {id} ({threads} thr)"),
-                    LaneKind::Device { class, .. } => format!("{} {id}", self.labels.class(class)),
+                    WorkerKind::Cpu { threads } => format!("cpu {id} ({threads} thr)"),
+                    WorkerKind::Device { class, .. } => {
+                        format!("{} {id}", self.labels.class(class))
+                    }
                 };
                 self.paper.text(LEFT - 8.0, y + height.min(10.0) - 0.5, "t e", name);
             }

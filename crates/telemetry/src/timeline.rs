@@ -1,7 +1,8 @@
 //! The trace as rows of segments: what a waterfall shows.
 
 use athanor_scheduler::{
-    JobId, KeyId, LaneId, LaneKind, Memory, Place, Run, StageId, TaskId, Time, Trace, What,
+    JobId, KeyId, KeyLocation, Memory, RunId, StageId, TaskId, Time, Trace, TraceEvent, WorkerId,
+    WorkerKind,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,14 +19,14 @@ pub enum SegmentKind {
         /// The stage.
         stage: StageId,
         /// Where.
-        lane: LaneId,
+        lane: WorkerId,
     },
     /// A run that failed, or that was told to stop.
     Lost {
         /// The stage.
         stage: StageId,
         /// Where.
-        lane: LaneId,
+        lane: WorkerId,
     },
     /// A key is brought to a device or into memory.
     Load {
@@ -63,7 +64,7 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneRow {
     /// What it is.
-    pub kind: LaneKind,
+    pub kind: WorkerKind,
     /// What it did, in order of time.
     pub segments: Vec<Segment>,
 }
@@ -74,11 +75,11 @@ pub struct Timeline {
     limit: usize,
     rows: Vec<Row>,
     by_partition: HashMap<(JobId, u32), usize>,
-    running: HashMap<Run, (TaskId, StageId, LaneId, Time)>,
+    running: HashMap<RunId, (TaskId, StageId, WorkerId, Time)>,
     waiting: HashMap<(JobId, u32), (StageId, Time)>,
-    loading: HashMap<Run, (KeyId, Place, Time)>,
+    loading: HashMap<RunId, (KeyId, KeyLocation, Time)>,
     /// The lanes.
-    pub lanes: BTreeMap<LaneId, LaneRow>,
+    pub lanes: BTreeMap<WorkerId, LaneRow>,
     /// What the ledger held, at each change.
     pub memory: Vec<(Time, Memory)>,
     /// When each job was answered.
@@ -130,43 +131,47 @@ impl Timeline {
     pub fn push(&mut self, trace: &Trace) {
         let at = trace.at;
         if self.is_full() {
-            if let What::Ready { task, .. } = trace.what
+            if let TraceEvent::Ready { task, .. } = trace.event
                 && task.step == 0
             {
                 self.left_out += 1;
             }
             return;
         }
-        match trace.what {
-            What::Ready { task, stage } => self.ready(at, task, stage),
-            What::Started { run, task, stage, lane, .. } => {
+        match trace.event {
+            TraceEvent::Ready { task, stage } => self.ready(at, task, stage),
+            TraceEvent::Started { run, task, stage, worker: lane, .. } => {
                 self.end_wait(at, task);
                 self.running.insert(run, (task, stage, lane, at));
             }
-            What::Finished { run, .. } => self.end_run(at, run, true),
-            What::Failed { run, .. } | What::Stopped { run, .. } => self.end_run(at, run, false),
-            What::PartitionDone { job, partition } => {
+            TraceEvent::Finished { run, .. } => self.end_run(at, run, true),
+            TraceEvent::Failed { run, .. } | TraceEvent::Stopped { run, .. } => {
+                self.end_run(at, run, false)
+            }
+            TraceEvent::PartitionDone { job, partition } => {
                 if let Some(row) = self.by_partition.remove(&(job, partition)) {
                     self.rows[row].done = Some(at);
                     self.end = self.end.max(at);
                 }
             }
-            What::Dropped { job, partition } => {
+            TraceEvent::Dropped { job, partition } => {
                 self.end_wait(at, TaskId { job, partition, step: 0 });
                 self.by_partition.remove(&(job, partition));
             }
-            What::Answered { job, .. } => self.answers.push((at, job)),
-            What::LaneJoined { lane, kind } => {
+            TraceEvent::Answered { job, .. } => self.answers.push((at, job)),
+            TraceEvent::WorkerJoined { worker: lane, kind } => {
                 self.lanes.insert(lane, LaneRow { kind, segments: Vec::new() });
             }
-            What::Reserved { memory } => match self.memory.last_mut() {
+            TraceEvent::Reserved { memory } => match self.memory.last_mut() {
                 Some((last, value)) if *last == at => *value = memory,
                 _ => self.memory.push((at, memory)),
             },
-            What::Loading { run, key, place, .. } => {
+            TraceEvent::Loading { run, key, location: place, .. } => {
                 self.loading.insert(run, (key, place, at));
             }
-            What::Loaded { run, .. } | What::LoadFailed { run, .. } => self.end_load(at, run),
+            TraceEvent::Loaded { run, .. } | TraceEvent::LoadFailed { run, .. } => {
+                self.end_load(at, run)
+            }
             _ => {}
         }
     }
@@ -198,7 +203,7 @@ impl Timeline {
         }
     }
 
-    fn end_run(&mut self, at: Time, run: Run, well: bool) {
+    fn end_run(&mut self, at: Time, run: RunId, well: bool) {
         let Some((task, stage, lane, from)) = self.running.remove(&run) else { return };
         let kind =
             if well { SegmentKind::Run { stage, lane } } else { SegmentKind::Lost { stage, lane } };
@@ -209,9 +214,9 @@ impl Timeline {
         }
     }
 
-    fn end_load(&mut self, at: Time, run: Run) {
+    fn end_load(&mut self, at: Time, run: RunId) {
         let Some((key, place, from)) = self.loading.remove(&run) else { return };
-        if let Place::Device(lane) = place
+        if let KeyLocation::Device(lane) = place
             && let Some(row) = self.lanes.get_mut(&lane)
         {
             row.segments.push(Segment { from, to: at, kind: SegmentKind::Load { key } });

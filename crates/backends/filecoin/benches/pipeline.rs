@@ -16,7 +16,7 @@ use std::{
 use athanor_engine::{Circuit, Config, Engine, Input, MemoryJournal, Submission, memory};
 use athanor_filecoin::{SealProof, open};
 use athanor_simulator::Scenario;
-use athanor_telemetry::{Stats, Time, Timeline, Trace, What, svg};
+use athanor_telemetry::{Stats, Time, Timeline, Trace, TraceEvent, svg};
 use common::cpu_seconds;
 
 fn argument(name: &str) -> Option<String> {
@@ -100,13 +100,13 @@ fn idle(all: &[Trace], counted: usize, stages: &[String]) {
     let (mut busy, mut ready, mut since) = (false, 0, None);
     let (mut waited, mut longest) = (0.0, 0.0f64);
     for trace in all.iter().skip(counted) {
-        match &trace.what {
-            What::Ready { stage, .. } if usize::from(stage.0) == prove => ready += 1,
-            What::Started { stage, .. } if usize::from(stage.0) == prove => {
+        match &trace.event {
+            TraceEvent::Ready { stage, .. } if usize::from(stage.0) == prove => ready += 1,
+            TraceEvent::Started { stage, .. } if usize::from(stage.0) == prove => {
                 ready -= 1;
                 busy = true;
             }
-            What::Finished { stage, .. } if usize::from(stage.0) == prove => busy = false,
+            TraceEvent::Finished { stage, .. } if usize::from(stage.0) == prove => busy = false,
             _ => {}
         }
         let at = trace.at.0 as f64 * 1e-6;
@@ -149,8 +149,8 @@ fn predict(
     );
     for step in &shape.steps {
         let on = match step.lane {
-            athanor_engine::LaneNeed::Cpu { .. } => "threads = 1",
-            athanor_engine::LaneNeed::Device { .. } => "device = \"cpu\"\nkey = \"key\"",
+            athanor_engine::WorkerNeed::Cpu { .. } => "threads = 1",
+            athanor_engine::WorkerNeed::Device { .. } => "device = \"cpu\"\nkey = \"key\"",
         };
         text += &format!(
             "[[circuit.stage]]\nname = \"{}\"\n{on}\nseconds = {:.6}\npeak = {}\nkeeps = {}\n",
@@ -174,10 +174,10 @@ fn draw(all: &[Trace], counted: usize, standing: &athanor_engine::Standing, path
     let (mut timeline, mut stats) = (Timeline::new(200), Stats::new());
     let began = all[counted].at.0;
     for (at, trace) in all.iter().enumerate() {
-        let joined = matches!(trace.what, What::LaneJoined { .. });
+        let joined = matches!(trace.event, TraceEvent::WorkerJoined { .. });
         if at >= counted || joined {
             let at = Time(trace.at.0.saturating_sub(began));
-            let shifted = Trace { at, what: trace.what.clone() };
+            let shifted = Trace { at, event: trace.event.clone() };
             timeline.push(&shifted);
             stats.push(&shifted);
         }

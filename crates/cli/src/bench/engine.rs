@@ -14,7 +14,7 @@ use athanor_groth16::{
 };
 use athanor_kernels::{Bn254, Curve, Quotient, Scalars};
 use athanor_simulator::Scenario;
-use athanor_telemetry::{LaneGroup, Stats, Timeline, Trace, What, chrome, svg};
+use athanor_telemetry::{LaneGroup, Stats, Timeline, Trace, TraceEvent, chrome, svg};
 use serde_json::json;
 
 use super::{cpu_name, cpu_time};
@@ -215,8 +215,8 @@ fn predict(
         let shape = &bench.circuit.shapes()[0];
         for step in &shape.steps {
             let lane = match step.lane {
-                athanor_engine::LaneNeed::Cpu { .. } => "threads = 1".to_owned(),
-                athanor_engine::LaneNeed::Device { .. } => {
+                athanor_engine::WorkerNeed::Cpu { .. } => "threads = 1".to_owned(),
+                athanor_engine::WorkerNeed::Device { .. } => {
                     format!("device = \"cpu\"\nkey = \"{name}\"")
                 }
             };
@@ -347,7 +347,7 @@ impl Recorder {
 impl Recording {
     fn see(&mut self, trace: &Trace) {
         if !self.on {
-            if let What::LaneJoined { .. } = trace.what {
+            if let TraceEvent::WorkerJoined { .. } = trace.event {
                 self.lanes.push(trace.clone());
             }
             return;
@@ -357,14 +357,14 @@ impl Recording {
             let (mut stats, mut timeline) = (Stats::new(), Timeline::new(ROWS));
             for lane in &self.lanes {
                 // Lanes that were there before count from the beginning.
-                let lane = Trace { at: athanor_telemetry::Time(0), what: lane.what.clone() };
+                let lane = Trace { at: athanor_telemetry::Time(0), event: lane.event.clone() };
                 stats.push(&lane);
                 timeline.push(&lane);
             }
             (stats, timeline)
         });
         let at = athanor_telemetry::Time(trace.at.0.saturating_sub(began.0));
-        let shifted = Trace { at, what: trace.what.clone() };
+        let shifted = Trace { at, event: trace.event.clone() };
         stats.push(&shifted);
         timeline.push(&shifted);
     }

@@ -16,7 +16,7 @@ use athanor_engine::{
 use athanor_filecoin::{Porep, Sector, params};
 use athanor_groth16::{development_setup, synthetic};
 use athanor_kernels::{Bn254, Quotient, Scalars};
-use athanor_telemetry::What;
+use athanor_telemetry::TraceEvent;
 
 use crate::Place;
 
@@ -60,7 +60,7 @@ fn a_critical_circom_job_starts_at_the_next_free_slot_of_each_stage() {
     let seen = traces.clone();
     let observer = move |trace: &Trace| {
         // The first step of a partition is its witness, the second its proof.
-        if matches!(&trace.what, What::Started { task, .. } if task.step == 1) {
+        if matches!(&trace.event, TraceEvent::Started { task, .. } if task.step == 1) {
             let _ = proving.send(());
         }
         seen.lock().unwrap().push(trace.clone());
@@ -79,18 +79,18 @@ fn a_critical_circom_job_starts_at_the_next_free_slot_of_each_stage() {
     sector.wait().unwrap();
 
     let traces = traces.lock().unwrap();
-    let job = traces.iter().find_map(|trace| match trace.what {
-        What::Accepted { job, class: Class::Critical, .. } => Some(job),
+    let job = traces.iter().find_map(|trace| match trace.event {
+        TraceEvent::Accepted { job, class: Class::Critical, .. } => Some(job),
         _ => None,
     });
     let mut steps = 0;
     for (at, trace) in traces.iter().enumerate() {
-        let What::Ready { task, stage } = trace.what else { continue };
+        let TraceEvent::Ready { task, stage } = trace.event else { continue };
         if Some(task.job) != job {
             continue;
         }
-        let next = traces[at..].iter().find_map(|trace| match trace.what {
-            What::Started { task, stage: of, .. } if of == stage => Some(task),
+        let next = traces[at..].iter().find_map(|trace| match trace.event {
+            TraceEvent::Started { task, stage: of, .. } if of == stage => Some(task),
             _ => None,
         });
         assert_eq!(next, Some(task), "what starts first in stage {stage:?}");

@@ -6,7 +6,7 @@
 
 use crate::circuits::Loaded;
 use crate::job::{Finished, Submission};
-use athanor_scheduler::{Class, Ticket};
+use athanor_scheduler::{Class, SubmitId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,12 +17,12 @@ pub(super) struct FlightKey([u8; 32]);
 
 /// What a request can share.
 pub(super) enum Joined {
-    Flight(Ticket),
+    Flight(SubmitId),
     Cached(Arc<Finished>),
 }
 
 struct Flight {
-    leader: Ticket,
+    leader: SubmitId,
     class: Class,
     deadline: Option<SystemTime>,
 }
@@ -72,13 +72,18 @@ impl Flights {
     }
 
     /// A request that others may share is under way; the first of its kind stays the one.
-    pub(super) fn begin(&mut self, key: FlightKey, leader: Ticket, submission: &Submission) {
+    pub(super) fn begin(&mut self, key: FlightKey, leader: SubmitId, submission: &Submission) {
         let (class, deadline) = (submission.class, submission.deadline);
         self.under_way.entry(key).or_insert(Flight { leader, class, deadline });
     }
 
     /// It has ended; its verified result may serve others.
-    pub(super) fn end(&mut self, key: &FlightKey, leader: Ticket, finished: Option<Arc<Finished>>) {
+    pub(super) fn end(
+        &mut self,
+        key: &FlightKey,
+        leader: SubmitId,
+        finished: Option<Arc<Finished>>,
+    ) {
         if self.under_way.get(key).is_some_and(|flight| flight.leader == leader) {
             self.under_way.remove(key);
         }

@@ -8,7 +8,7 @@ use crate::job::{Finished, JobError, JobState, Status, Submission};
 use crate::journal::{Record, Unfinished};
 use crate::message::Planned;
 use crate::sync::Arc as Shared;
-use athanor_scheduler::{Event, JobId, JobSpec, Outcome, Refusal, TenantId, Ticket};
+use athanor_scheduler::{Event, JobId, JobSpec, Outcome, Refusal, SubmitId, TenantId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct Job {
     /// Whether the journal keeps it.
     pub(super) journaled: bool,
     /// What it was submitted under.
-    ticket: Ticket,
+    ticket: SubmitId,
     /// Clients who want it. Who gives up is taken off; the last one stays, to be told how it ends.
     clients: Vec<Shared<JobState>>,
     flight: Option<FlightKey>,
@@ -47,10 +47,10 @@ pub(super) struct Partition {
 #[derive(Default)]
 pub(super) struct Jobs {
     /// Submitted, not yet numbered.
-    entering: HashMap<Ticket, Job>,
+    entering: HashMap<SubmitId, Job>,
     open: HashMap<JobId, Job>,
     /// Of every client of an open job.
-    by_ticket: HashMap<Ticket, JobId>,
+    by_ticket: HashMap<SubmitId, JobId>,
     tenants: BTreeMap<String, TenantId>,
 }
 
@@ -120,7 +120,7 @@ impl Jobs {
     }
 
     /// A submitted job got its number.
-    pub(super) fn number(&mut self, ticket: Ticket, id: JobId) -> Option<&Job> {
+    pub(super) fn number(&mut self, ticket: SubmitId, id: JobId) -> Option<&Job> {
         let job = self.entering.remove(&ticket)?;
         self.by_ticket.insert(ticket, id);
         for client in &job.clients {
@@ -139,7 +139,7 @@ impl Jobs {
     }
 
     /// The job that a client's ticket leads to; before it has a number, by its first ticket.
-    fn of(&mut self, ticket: Ticket) -> (Option<JobId>, Option<&mut Job>) {
+    fn of(&mut self, ticket: SubmitId) -> (Option<JobId>, Option<&mut Job>) {
         match self.by_ticket.get(&ticket) {
             Some(&id) => (Some(id), self.open.get_mut(&id)),
             None => (None, self.entering.get_mut(&ticket)),
@@ -203,12 +203,12 @@ impl Core {
             self.flights.begin(flight.clone(), ticket, &submission);
         }
         self.jobs.entering.insert(ticket, Job::new(planned, flight));
-        self.tell(Event::Submit { ticket, spec });
+        self.tell(Event::Submit { submit_id: ticket, spec });
         Ok(())
     }
 
     /// Lets a client share a job that is under way.
-    fn join_flight(&mut self, leader: Ticket, state: Shared<JobState>) -> Result<(), JobError> {
+    fn join_flight(&mut self, leader: SubmitId, state: Shared<JobState>) -> Result<(), JobError> {
         let most = self.scheduler.config().max_jobs;
         let (id, job) = self.jobs.of(leader);
         let Some(job) = job else {
@@ -262,7 +262,7 @@ impl Core {
     }
 
     /// A client gives up. The job ends if it was the last one.
-    pub(super) fn cancel(&mut self, ticket: Ticket) {
+    pub(super) fn cancel(&mut self, ticket: SubmitId) {
         if let Some(waiting) = self.waiting.of(ticket) {
             return self.cancel_waiting(waiting);
         }
@@ -281,7 +281,7 @@ impl Core {
     }
 
     /// The scheduler does not take a job.
-    pub(super) fn refuse(&mut self, ticket: Ticket, why: Refusal) {
+    pub(super) fn refuse(&mut self, ticket: SubmitId, why: Refusal) {
         let job = match self.jobs.by_ticket.get(&ticket) {
             Some(&id) => self.jobs.take(id),
             None => self.jobs.entering.remove(&ticket),

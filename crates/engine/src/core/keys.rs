@@ -5,7 +5,7 @@ use crate::backend::{Circuit, Payload, TaskError};
 use crate::lane::{LOADER, Lane, read_key};
 use crate::message::Message;
 use crate::stop::Stop;
-use athanor_scheduler::{Event, Failure, KeyId, KeySpec, Memory, Run};
+use athanor_scheduler::{Event, Failure, KeyId, KeySpec, Memory, RunId};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 pub(super) struct Keys {
     keys: BTreeMap<KeyId, Key>,
-    loading: BTreeMap<Run, KeyId>,
+    loading: BTreeMap<RunId, KeyId>,
     orders: Sender<Order>,
     threads: Vec<JoinHandle<()>>,
     stop: Stop,
@@ -29,7 +29,7 @@ struct Key {
 }
 
 struct Order {
-    run: Run,
+    run: RunId,
     circuit: Arc<dyn Circuit>,
     index: usize,
 }
@@ -111,7 +111,7 @@ fn read(inbox: &Mutex<Receiver<Order>>, lane: &Lane, core: &Sender<Message>, sto
 
 impl Core {
     /// Has a key read into memory.
-    pub(super) fn load(&mut self, run: Run, key: KeyId) {
+    pub(super) fn load(&mut self, run: RunId, key: KeyId) {
         let Some(found) = self.keys.keys.get(&key) else {
             return self.next.push_back(Event::LoadFailed { run });
         };
@@ -121,7 +121,7 @@ impl Core {
     }
 
     /// A loader reports.
-    pub(super) fn key_read(&mut self, run: Run, read: Result<Payload, TaskError>) {
+    pub(super) fn key_read(&mut self, run: RunId, read: Result<Payload, TaskError>) {
         let Some(id) = self.keys.loading.remove(&run) else { return };
         let event = match (read, self.keys.keys.get_mut(&id)) {
             (Ok(payload), Some(key)) => {

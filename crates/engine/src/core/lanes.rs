@@ -6,7 +6,7 @@ use crate::config::DeviceConfig;
 use crate::lane::{Lane, LaneThread, Work, join_within};
 use crate::stop::Stop;
 use crate::worker::Children;
-use athanor_scheduler::{Event, LaneId, LaneKind, Run, TaskId};
+use athanor_scheduler::{Event, RunId, TaskId, WorkerId, WorkerKind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(super) struct Lanes {
-    threads: BTreeMap<LaneId, (LaneThread, LaneKind)>,
-    running: BTreeMap<Run, Running>,
+    threads: BTreeMap<WorkerId, (LaneThread, WorkerKind)>,
+    running: BTreeMap<RunId, Running>,
     next: u32,
     worker: Option<(PathBuf, Vec<OsString>)>,
     /// Threads of lanes that are gone, to be waited for at the end.
@@ -26,7 +26,7 @@ pub(super) struct Lanes {
 /// A run that has begun and not ended.
 pub(super) struct Running {
     pub(super) task: TaskId,
-    pub(super) lane: LaneId,
+    pub(super) lane: WorkerId,
     pub(super) stop: Stop,
     pub(super) began: Instant,
     /// The timer that is set for it.
@@ -44,11 +44,11 @@ impl Lanes {
         }
     }
 
-    pub(super) fn lane(&self, id: LaneId) -> Option<Lane> {
+    pub(super) fn lane(&self, id: WorkerId) -> Option<Lane> {
         self.threads.get(&id).map(|(thread, _)| thread.lane.clone())
     }
 
-    pub(super) fn give(&self, lane: LaneId, work: Work) {
+    pub(super) fn give(&self, lane: WorkerId, work: Work) {
         if let Some((thread, _)) = self.threads.get(&lane) {
             thread.give(work);
         }
@@ -72,37 +72,37 @@ impl Lanes {
 }
 
 impl Core {
-    pub(crate) fn add_lane(&mut self, threads: u32) -> std::io::Result<LaneId> {
-        self.join(LaneKind::Cpu { threads }, None, threads)
+    pub(crate) fn add_lane(&mut self, threads: u32) -> std::io::Result<WorkerId> {
+        self.join(WorkerKind::Cpu { threads }, None, threads)
     }
 
-    pub(crate) fn add_device(&mut self, device: &DeviceConfig) -> std::io::Result<LaneId> {
-        let kind = LaneKind::Device { class: device.class, memory: device.memory };
+    pub(crate) fn add_device(&mut self, device: &DeviceConfig) -> std::io::Result<WorkerId> {
+        let kind = WorkerKind::Device { class: device.class, memory: device.memory };
         self.join(kind, Some(device.name.clone()), device.threads)
     }
 
     fn join(
         &mut self,
-        kind: LaneKind,
+        kind: WorkerKind,
         device: Option<String>,
         threads: u32,
-    ) -> std::io::Result<LaneId> {
-        let id = LaneId(self.lanes.next);
+    ) -> std::io::Result<WorkerId> {
+        let id = WorkerId(self.lanes.next);
         self.lanes.next += 1;
         let children = Arc::new(Children::new(self.lanes.worker.clone()));
         let lane = Lane::new(id, device, threads);
         let thread = LaneThread::start(lane, children, self.own.clone())?;
         self.lanes.threads.insert(id, (thread, kind));
-        self.tell(Event::LaneJoined { lane: id, kind });
+        self.tell(Event::WorkerJoined { worker: id, kind });
         Ok(id)
     }
 
     /// A run begins; after `limit` it counts as hung.
     pub(super) fn begin(
         &mut self,
-        run: Run,
+        run: RunId,
         task: TaskId,
-        lane: LaneId,
+        lane: WorkerId,
         limit: Option<Duration>,
     ) -> Stop {
         let (stop, began) = (Stop::new(), Instant::now());
@@ -117,7 +117,7 @@ impl Core {
     }
 
     /// A run is over; nothing if it was given up before.
-    pub(super) fn finish(&mut self, run: Run) -> Option<Running> {
+    pub(super) fn finish(&mut self, run: RunId) -> Option<Running> {
         let running = self.lanes.running.remove(&run)?;
         if let Some((at, due)) = running.timer {
             self.timers.unset(at, due);
@@ -126,7 +126,7 @@ impl Core {
     }
 
     /// Tells a run to stop, and waits for it only so long.
-    pub(super) fn stop_run(&mut self, run: Run) {
+    pub(super) fn stop_run(&mut self, run: RunId) {
         let Some(running) = self.lanes.running.get_mut(&run) else { return };
         running.stop.set();
         let at = Instant::now() + self.grace;
@@ -142,7 +142,7 @@ impl Core {
     }
 
     /// A step took longer than its circuit allows.
-    pub(super) fn over_limit(&mut self, run: Run) {
+    pub(super) fn over_limit(&mut self, run: RunId) {
         self.counters.over_limit += 1;
         if let Some(running) = self.lanes.running.get_mut(&run) {
             running.timer = None;
@@ -152,20 +152,20 @@ impl Core {
 
     /// A run that does not stop: its lane is lost with it, and another takes its place. The thread
     /// cannot be ended from outside; what it still reports is ignored.
-    pub(super) fn hung(&mut self, run: Run) {
+    pub(super) fn hung(&mut self, run: RunId) {
         let Some(mut running) = self.lanes.running.remove(&run) else { return };
         running.timer = None;
         let Some((thread, kind)) = self.lanes.threads.remove(&running.lane) else { return };
         self.counters.lanes_lost += 1;
         let (device, threads) = (thread.lane.device().map(str::to_owned), thread.lane.threads());
         self.lanes.gone.push(thread.close());
-        self.tell(Event::LaneLost { lane: running.lane });
+        self.tell(Event::WorkerLost { worker: running.lane });
         // Without a thread for it there is a lane fewer; the scheduler refuses what needs it.
         let _ = self.join(kind, device, threads as u32);
     }
 
     /// A lane that was drained.
-    pub(super) fn close_lane(&mut self, lane: LaneId) {
+    pub(super) fn close_lane(&mut self, lane: WorkerId) {
         if let Some((thread, _)) = self.lanes.threads.remove(&lane) {
             self.lanes.gone.push(thread.close());
         }

@@ -146,7 +146,7 @@ impl Core {
             self.scheduler.handle(now, event, &mut out);
             self.counters.events += 1;
             for record in &out.trace {
-                self.counters.see(&record.what);
+                self.counters.see(&record.event);
                 self.stats.push(record);
                 if let Some(observer) = &mut self.observer {
                     observer(record);

@@ -7,8 +7,8 @@ use crate::journal::{Receipt, Record};
 use crate::lane::Work;
 use crate::message::{Ended, Made, Message};
 use athanor_scheduler::{
-    Action, Entry, Event, Failure, JobId, LaneId, Memory, Outcome, Place, Reason, RecordId, Run,
-    TaskId,
+    Action, Event, Failure, FailureReason, JobId, JournalEntry, KeyLocation, Memory, Outcome,
+    RecordId, RunId, TaskId, WorkerId,
 };
 use std::sync::Arc;
 
@@ -21,40 +21,42 @@ impl Core {
                     found.tell_progress(job, None);
                 }
             }
-            Action::Refuse { ticket, why } => self.refuse(ticket, why),
-            Action::Start { run, task, lane, .. } => self.start(run, task, lane),
+            Action::Refuse { submit_id: ticket, why } => self.refuse(ticket, why),
+            Action::Start { run, task, worker: lane, .. } => self.start(run, task, lane),
             Action::Stop { run, .. } => self.stop_run(run),
             Action::Discard { job, partition } => self.discard(job, partition),
-            Action::Load { run, key, place: Place::Shared } => self.load(run, key),
+            Action::Load { run, key, location: KeyLocation::Shared } => self.load(run, key),
             // A device that keeps copies of its own brings them in with its steps.
             Action::Load { run, .. } => self.next.push_back(Event::Loaded { run }),
-            Action::Evict { key, place: Place::Shared } => self.evict(key),
+            Action::Evict { key, location: KeyLocation::Shared } => self.evict(key),
             Action::Evict { .. } => {}
-            Action::Probe { run, lane } => {
+            Action::Probe { run, worker: lane } => {
                 let circuits = self.registry.all().iter().map(|c| c.circuit.clone()).collect();
                 self.lanes.give(lane, Work::Test { run, circuits });
             }
-            Action::Close { lane } => self.close_lane(lane),
+            Action::Close { worker: lane } => self.close_lane(lane),
             Action::Answer { job, outcome } => self.answer(job, &outcome),
         }
     }
 
-    fn persist(&mut self, record: RecordId, entry: Entry) {
+    fn persist(&mut self, record: RecordId, entry: JournalEntry) {
         let own = self.own.clone();
         let receipt = Receipt::new(move |durable| {
             let _ = own.send(Message::Recorded { record, durable });
         });
         let what = match entry {
-            Entry::Accepted { ticket, job } => self
+            JournalEntry::Accepted { submit_id: ticket, job } => self
                 .jobs
                 .number(ticket, job)
                 .map(|found| Record::Accepted { job, submission: found.submission.clone() }),
-            Entry::PartitionDone { job, partition } => self.jobs.get(job).and_then(|found| {
-                let left = found.partitions.get(partition as usize)?.left.clone()?;
-                Some(Record::PartitionDone { job, partition, left })
-            }),
-            Entry::Ended { job, outcome } => {
-                if let Outcome::Failed { why: Reason::Key(key), .. } = outcome
+            JournalEntry::PartitionDone { job, partition } => {
+                self.jobs.get(job).and_then(|found| {
+                    let left = found.partitions.get(partition as usize)?.left.clone()?;
+                    Some(Record::PartitionDone { job, partition, left })
+                })
+            }
+            JournalEntry::Ended { job, outcome } => {
+                if let Outcome::Failed { why: FailureReason::Key(key), .. } = outcome
                     && let Some(failure) = self.key_failure(key)
                     && let Some(found) = self.jobs.get_mut(job)
                 {
@@ -76,7 +78,7 @@ impl Core {
         }
     }
 
-    fn start(&mut self, run: Run, task: TaskId, lane: LaneId) {
+    fn start(&mut self, run: RunId, task: TaskId, lane: WorkerId) {
         match self.call(task, lane) {
             Some((call, circuit, check)) => {
                 let limit = circuit.limit(call.shape, call.step);
@@ -101,7 +103,7 @@ impl Core {
     fn call(
         &mut self,
         task: TaskId,
-        lane: LaneId,
+        lane: WorkerId,
     ) -> Option<(Call, Arc<crate::circuits::Loaded>, bool)> {
         let lane = self.lanes.lane(lane)?;
         let job = self.jobs.get(task.job)?;

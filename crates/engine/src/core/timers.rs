@@ -1,16 +1,16 @@
 //! What comes due besides the scheduler's own: runs that take too long, and waiting jobs.
 
 use super::Core;
-use athanor_scheduler::{JobId, Run};
+use athanor_scheduler::{JobId, RunId};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
     /// The step's own limit.
-    Limit(Run),
+    Limit(RunId),
     /// It was told to stop long ago.
-    Grace(Run),
+    Grace(RunId),
     /// The deadline of a job that waits for its circuit.
     Deadline(JobId),
     /// The end of such a job is recorded again.

@@ -16,7 +16,7 @@ use crate::job::{JobError, JobState, Status};
 use crate::journal::{Receipt, Record, Unfinished};
 use crate::message::Message;
 use crate::sync::Arc as Shared;
-use athanor_scheduler::{JobId, Outcome, Reason, Ticket};
+use athanor_scheduler::{FailureReason, JobId, Outcome, SubmitId};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -41,7 +41,7 @@ struct WaitingJob {
 #[derive(Default)]
 pub(super) struct Waiting {
     jobs: BTreeMap<JobId, WaitingJob>,
-    by_ticket: HashMap<Ticket, JobId>,
+    by_ticket: HashMap<SubmitId, JobId>,
 }
 
 impl Waiting {
@@ -58,7 +58,7 @@ impl Waiting {
         Some(job)
     }
 
-    pub(super) fn of(&self, ticket: Ticket) -> Option<JobId> {
+    pub(super) fn of(&self, ticket: SubmitId) -> Option<JobId> {
         self.by_ticket.get(&ticket).copied()
     }
 
@@ -116,7 +116,7 @@ impl Core {
 
     /// Ends a restored job whose input the circuit does not take.
     pub(crate) fn fail_restored(&mut self, restored: Restored, error: JobError) {
-        let outcome = Outcome::Failed { partition: 0, step: 0, why: Reason::Permanent };
+        let outcome = Outcome::Failed { partition: 0, step: 0, why: FailureReason::Permanent };
         let id = self.keep_waiting(restored);
         self.end_waiting(id, outcome, error);
     }

@@ -6,7 +6,7 @@ use crate::input::Input;
 use crate::lane::Lane;
 use crate::manifest::Manifest;
 use crate::stop::Stop;
-use athanor_scheduler::{JobId, LaneId};
+use athanor_scheduler::{JobId, WorkerId};
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -102,7 +102,7 @@ impl Server<'_> {
     }
 
     fn lane(&mut self, order: &Order) -> Lane {
-        let fresh = || Lane::new(LaneId(order.lane), order.device.clone(), order.threads);
+        let fresh = || Lane::new(WorkerId(order.lane), order.device.clone(), order.threads);
         self.lane.get_or_insert_with(fresh).clone()
     }
 }

@@ -1,4 +1,4 @@
-//! Random machines and random jobs, small enough that memory, lanes, keys and credits all bind.
+//! Random machines and random jobs, small enough that memory, workers, keys and credits all bind.
 
 use crate::jitter::Jitter;
 use crate::*;
@@ -26,19 +26,19 @@ pub(crate) fn config(rng: &mut Jitter) -> Config {
     }
 }
 
-pub(crate) fn lane(rng: &mut Jitter) -> LaneKind {
+pub(crate) fn worker(rng: &mut Jitter) -> WorkerKind {
     if rng.below(2) == 0 {
-        LaneKind::Cpu { threads: 1 + rng.below(8) as u32 }
+        WorkerKind::Cpu { threads: 1 + rng.below(8) as u32 }
     } else {
         let class = DeviceClass(rng.below(u64::from(CLASSES)) as u16);
-        LaneKind::Device { class, memory: 60 + rng.below(60) }
+        WorkerKind::Device { class, memory: 60 + rng.below(60) }
     }
 }
 
-/// Lanes on which every generated step can run.
-pub(crate) fn ample_lanes() -> Vec<LaneKind> {
-    let device = |class| LaneKind::Device { class: DeviceClass(class), memory: 120 };
-    (0..CLASSES).map(device).chain([LaneKind::Cpu { threads: 8 }]).collect()
+/// Workers on which every generated step can run.
+pub(crate) fn ample_workers() -> Vec<WorkerKind> {
+    let device = |class| WorkerKind::Device { class: DeviceClass(class), memory: 120 };
+    (0..CLASSES).map(device).chain([WorkerKind::Cpu { threads: 8 }]).collect()
 }
 
 pub(crate) fn key(rng: &mut Jitter) -> KeySpec {
@@ -60,10 +60,10 @@ fn step(rng: &mut Jitter, keys: bool, input: Memory) -> Step {
     let keeps = Memory { host: rng.below(peak.host + 1), pinned: rng.below(peak.pinned + 1) };
     Step {
         stage: StageId(rng.below(4) as u16),
-        lane: if device {
-            LaneNeed::Device { class: DeviceClass(rng.below(u64::from(CLASSES)) as u16) }
+        worker: if device {
+            WorkerNeed::Device { class: DeviceClass(rng.below(u64::from(CLASSES)) as u16) }
         } else {
-            LaneNeed::Cpu { least, most: least + rng.below(4) as u32 }
+            WorkerNeed::Cpu { least, most: least + rng.below(4) as u32 }
         },
         claim: Claim { peak, keeps, device: if device { rng.below(50) } else { 0 } },
         key: (keys && rng.below(3) == 0).then(|| KeyId(rng.below(KEYS))),
@@ -83,9 +83,9 @@ pub(crate) fn profile(rng: &mut Jitter, keys: bool) -> Arc<Profile> {
 }
 
 fn producer(emits: u32) -> Arc<Profile> {
-    let lane = LaneNeed::Cpu { least: 1, most: 1 };
+    let worker = WorkerNeed::Cpu { least: 1, most: 1 };
     let (stage, claim, estimate) = (StageId(9), Claim::default(), Span(5));
-    let step = Step { stage, lane, claim, key: None, estimate, emits };
+    let step = Step { stage, worker, claim, key: None, estimate, emits };
     Arc::new(Profile::new(vec![step]).expect("well formed"))
 }
 

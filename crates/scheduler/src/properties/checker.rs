@@ -4,11 +4,11 @@
 use super::follow::next_class;
 use super::model::{Model, State};
 use super::rules::{self, Verdict, Walk};
-use crate::ids::{JobId, LaneId, RecordId, Run, TaskId, Time};
-use crate::job::{Class, LaneKind, LaneNeed};
+use crate::ids::{JobId, RecordId, RunId, TaskId, Time, WorkerId};
+use crate::job::{Class, WorkerKind, WorkerNeed};
 use crate::memory::Memory;
-use crate::trace::{BudgetPart, Trace, What};
-use crate::{Action, Config, Event, Output, Place};
+use crate::trace::{BudgetPart, Trace, TraceEvent};
+use crate::{Action, Config, Event, KeyLocation, Output};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What must hold.
@@ -30,7 +30,7 @@ pub(crate) enum Property {
     PriorityInEveryStage,
     /// Younger work takes no memory that a blocked elder waits for.
     NoElderDelayed,
-    /// A free lane with a runnable step is not left free.
+    /// A free worker with a runnable step is not left free.
     WorkConserving,
     /// Nothing is acknowledged or answered before the journal has it.
     DurableFirst,
@@ -66,9 +66,9 @@ fn hold(property: Property, holds: bool, how: impl FnOnce() -> String) -> Checke
 pub(crate) struct Checker {
     pub(crate) model: Model,
     records: BTreeMap<RecordId, JobId>,
-    runs: BTreeSet<Run>,
+    runs: BTreeSet<RunId>,
     /// Tickets that were told something, jobs that were answered.
-    told: BTreeSet<crate::Ticket>,
+    told: BTreeSet<crate::SubmitId>,
     pub(crate) submitted: u64,
     pub(crate) refused: u64,
     pub(crate) starts: u64,
@@ -99,7 +99,7 @@ impl Checker {
     ) -> Checked {
         self.model.told(now, event);
         self.submitted += u64::from(matches!(event, Event::Submit { .. }));
-        for Trace { what, .. } in &out.trace {
+        for Trace { event: what, .. } in &out.trace {
             self.judge(what)?;
             self.model.follow(what);
         }
@@ -118,12 +118,12 @@ impl Checker {
             hold(Property::Ageing, !late, || format!("{job} should have risen by now"))?;
         }
         let mut walk = Walk::new(&self.model);
-        for place in walk.queue() {
-            let verdict = walk.judge(&self.model, place);
+        for location in walk.queue() {
+            let verdict = walk.judge(&self.model, location);
             let idle = matches!(verdict, Verdict::Runs | Verdict::Loads(_));
             hold(Property::WorkConserving, !idle, || {
                 format!(
-                    "{place:?} could go on ({verdict:?}) at {:?} after {event:?}",
+                    "{location:?} could go on ({verdict:?}) at {:?} after {event:?}",
                     self.model.now
                 )
             })?;
@@ -131,76 +131,91 @@ impl Checker {
         Ok(())
     }
 
-    fn judge(&mut self, what: &What) -> Checked {
+    fn judge(&mut self, what: &TraceEvent) -> Checked {
         match what {
-            What::Started { run, task, lane, threads, budget_part, holds, job_holds, .. } => {
+            TraceEvent::Started {
+                run,
+                task,
+                worker,
+                threads,
+                budget_part,
+                holds,
+                job_holds,
+                ..
+            } => {
                 self.starts += 1;
                 hold(Property::RightPlace, self.runs.insert(*run), || format!("{run} again"))?;
-                self.may_start(*task, *lane, *threads)?;
+                self.may_start(*task, *worker, *threads)?;
                 self.memory_right(*task, *budget_part, *holds, *job_holds)?;
                 self.first_in_order(*task, |v| v == Verdict::Runs)
             }
-            What::Loading { key, place: Place::Shared, on_behalf, .. } => {
+            TraceEvent::Loading { key, location: KeyLocation::Shared, on_behalf, .. } => {
                 let task = TaskId { job: on_behalf.0, partition: on_behalf.1, step: 0 };
                 self.first_in_order(task, |v| v == Verdict::Loads(*key))
             }
-            What::Loading { key, place: Place::Device(lane), on_behalf, .. } => {
+            TraceEvent::Loading {
+                key, location: KeyLocation::Device(worker), on_behalf, ..
+            } => {
                 let task = TaskId { job: on_behalf.0, partition: on_behalf.1, step: 0 };
-                self.lane_right(task, *lane)?;
+                self.worker_right(task, *worker)?;
                 let part = &self.model.jobs[&task.job].parts[task.partition as usize];
-                let there = |l: &LaneId| self.model.lanes[l].keys.contains(key);
+                let there = |l: &WorkerId| self.model.workers[l].keys.contains(key);
                 let needless = rules::suitable(&self.model, part).iter().any(there);
                 hold(Property::RightPlace, !needless, || format!("{key} is on a free device"))?;
                 self.first_in_order(task, |v| v == Verdict::Runs)
             }
-            What::Evicted { key, place: Place::Shared } => {
+            TraceEvent::Evicted { key, location: KeyLocation::Shared } => {
                 let used = self.model.users(*key) > 0 || self.model.keys[key].pinned;
                 hold(Property::RightPlace, !used, || format!("key {key} evicted in use"))
             }
-            What::Accepted { tenant, tag, .. } => {
+            TraceEvent::Accepted { tenant, tag, .. } => {
                 let fair = self.model.shares.tag(*tenant);
                 hold(Property::FairShares, *tag == fair, || format!("tag {tag}, fair is {fair}"))
             }
-            What::Promoted { job, class } => {
+            TraceEvent::Promoted { job, class } => {
                 let view = &self.model.jobs[job];
                 let due = view.rises.is_some_and(|at| at <= self.model.now)
                     && next_class(view.class) == Some(*class);
                 hold(Property::Ageing, due, || format!("{job} rises to {class:?}"))
             }
-            What::Recording { record, job } => {
+            TraceEvent::Recording { record, job } => {
                 self.records.insert(*record, *job);
                 Ok(())
             }
-            What::Refused { ticket, .. } => {
+            TraceEvent::Refused { submit_id, .. } => {
                 self.refused += 1;
-                hold(Property::AnsweredOnce, self.told.insert(*ticket), || format!("{ticket}"))
+                hold(Property::AnsweredOnce, self.told.insert(*submit_id), || {
+                    format!("{submit_id}")
+                })
             }
-            What::Acknowledged { ticket, job } => {
+            TraceEvent::Acknowledged { submit_id, job } => {
                 let durable = self.model.jobs[job].recorded;
                 hold(Property::DurableFirst, durable, || format!("{job} acknowledged"))?;
-                hold(Property::AnsweredOnce, self.told.insert(*ticket), || format!("{ticket}"))
+                hold(Property::AnsweredOnce, self.told.insert(*submit_id), || {
+                    format!("{submit_id}")
+                })
             }
-            What::Answered { job, .. } => {
+            TraceEvent::Answered { job, .. } => {
                 let view = &self.model.jobs[job];
                 hold(Property::DurableFirst, view.end_recorded, || format!("{job} answered"))?;
                 hold(Property::AnsweredOnce, !view.answered, || format!("{job} answered again"))
             }
-            What::Ended { job, .. } => {
+            TraceEvent::Ended { job, .. } => {
                 let ended = self.model.jobs[job].outcome.is_some();
                 hold(Property::AnsweredOnce, !ended, || format!("{job} ends again"))
             }
-            What::Grew { job, count, .. } => {
+            TraceEvent::Grew { job, count, .. } => {
                 let view = &self.model.jobs[job];
                 let live = view.spec.growth.as_ref().map_or(0, |g| g.live);
                 let fits = view.grown_left() + count <= live;
                 hold(Property::GrowthBound, fits, || format!("{job} grew by {count}"))
             }
-            What::Failed { lane, failure: crate::Failure::Permanent, .. } => {
+            TraceEvent::Failed { worker, failure: crate::Failure::Permanent, .. } => {
                 // A bound that was passed shows as a failure of the job.
-                let _ = lane;
+                let _ = worker;
                 Ok(())
             }
-            What::Reserved { memory } => {
+            TraceEvent::Reserved { memory } => {
                 let ours = self.model.reserved();
                 hold(Property::WithinBudget, ours == *memory, || {
                     format!("the scheduler_reserved says {memory:?}, claims add up to {ours:?}")
@@ -210,7 +225,7 @@ impl Checker {
         }
     }
 
-    fn may_start(&self, task: TaskId, lane: LaneId, threads: u32) -> Checked {
+    fn may_start(&self, task: TaskId, worker: WorkerId, threads: u32) -> Checked {
         let view = &self.model.jobs[&task.job];
         hold(Property::NoStartAfterEnd, view.open(), || {
             format!("{task} of a job that is not open: {:?}", view.outcome)
@@ -223,9 +238,9 @@ impl Checker {
         hold(Property::RightPlace, ready && part.step == usize::from(task.step), || {
             format!("{task} is not ready: {:?} at {}", part.state, part.step)
         })?;
-        self.lane_right(task, lane)?;
+        self.worker_right(task, worker)?;
         let keyed = match self.model.device_key(part.current()) {
-            Some((key, _)) => self.model.lanes[&lane].keys.contains(&key),
+            Some((key, _)) => self.model.workers[&worker].keys.contains(&key),
             None => true,
         };
         let shared = |key| {
@@ -235,8 +250,8 @@ impl Checker {
         hold(Property::RightPlace, keyed && part.profile.keys().all(shared), || {
             format!("{task} started without its key")
         })?;
-        let right = match (part.current().lane, self.model.lanes[&lane].kind) {
-            (LaneNeed::Cpu { most, .. }, LaneKind::Cpu { threads: has }) => {
+        let right = match (part.current().worker, self.model.workers[&worker].kind) {
+            (WorkerNeed::Cpu { most, .. }, WorkerKind::Cpu { threads: has }) => {
                 threads == most.min(has)
             }
             _ => threads == 0,
@@ -244,20 +259,22 @@ impl Checker {
         hold(Property::RightPlace, right, || format!("{task} was given {threads} threads"))
     }
 
-    fn lane_right(&self, task: TaskId, lane: LaneId) -> Checked {
+    fn worker_right(&self, task: TaskId, worker: WorkerId) -> Checked {
         let part = &self.model.jobs[&task.job].parts[task.partition as usize];
-        let view = self.model.lanes.get(&lane);
+        let view = self.model.workers.get(&worker);
         let suspect = view.is_some_and(|l| l.suspect);
-        hold(Property::Quarantine, !suspect, || format!("{task} on suspect lane {lane}"))?;
-        let suits = rules::suitable(&self.model, part).contains(&lane);
-        hold(Property::RightPlace, suits, || format!("{task} cannot run on {lane}: {view:?}"))?;
-        let LaneKind::Device { memory, .. } = self.model.lanes[&lane].kind else { return Ok(()) };
+        hold(Property::Quarantine, !suspect, || format!("{task} on suspect worker {worker}"))?;
+        let suits = rules::suitable(&self.model, part).contains(&worker);
+        hold(Property::RightPlace, suits, || format!("{task} cannot run on {worker}: {view:?}"))?;
+        let WorkerKind::Device { memory, .. } = self.model.workers[&worker].kind else {
+            return Ok(());
+        };
         let own = self.model.device_key(part.current());
         let keys =
-            self.model.lanes[&lane].keys.iter().filter(|key| own.is_none_or(|o| o.0 != **key));
+            self.model.workers[&worker].keys.iter().filter(|key| own.is_none_or(|o| o.0 != **key));
         let keys: u64 = keys.map(|key| self.model.keys[key].spec.device).sum();
         let all = keys + own.map_or(0, |o| o.1) + part.current().claim.device;
-        hold(Property::WithinBudget, all <= memory, || format!("{all} bytes on device {lane}"))
+        hold(Property::WithinBudget, all <= memory, || format!("{all} bytes on device {worker}"))
     }
 
     fn memory_right(
@@ -296,15 +313,15 @@ impl Checker {
 
     /// Nobody before it in the order could have gone on, and no elder waits for what it takes.
     fn first_in_order(&mut self, task: TaskId, expected: impl Fn(Verdict) -> bool) -> Checked {
-        let own = self.model.place(task.job, task.partition);
+        let own = self.model.location(task.job, task.partition);
         let mut walk = Walk::new(&self.model);
         let mut blocked = None;
-        for place in walk.queue().into_iter().filter(|place| *place < own) {
-            let verdict = walk.judge(&self.model, place);
-            blocked = blocked.or((verdict == Verdict::Blocked).then_some(place));
+        for location in walk.queue().into_iter().filter(|location| *location < own) {
+            let verdict = walk.judge(&self.model, location);
+            blocked = blocked.or((verdict == Verdict::Blocked).then_some(location));
             let idle = matches!(verdict, Verdict::Runs | Verdict::Loads(_));
             hold(Property::PriorityInEveryStage, !idle, || {
-                format!("{task} went before {place:?}, which could go on ({verdict:?})")
+                format!("{task} went before {location:?}, which could go on ({verdict:?})")
             })?;
         }
         self.passes += u64::from(blocked.is_some());
@@ -322,20 +339,20 @@ impl Checker {
             Action::Start { run, .. } | Action::Load { run, .. } | Action::Probe { run, .. } => {
                 Some((Some(*run), None, None))
             }
-            Action::Acknowledge { ticket, .. } | Action::Refuse { ticket, .. } => {
-                Some((None, Some(*ticket), None))
+            Action::Acknowledge { submit_id, .. } | Action::Refuse { submit_id, .. } => {
+                Some((None, Some(*submit_id), None))
             }
             Action::Answer { job, .. } => Some((None, None, Some(*job))),
             _ => None,
         });
-        let traced = out.trace.iter().filter_map(|t| match &t.what {
-            What::Started { run, .. } | What::Loading { run, .. } | What::Probing { run, .. } => {
-                Some((Some(*run), None, None))
+        let traced = out.trace.iter().filter_map(|t| match &t.event {
+            TraceEvent::Started { run, .. }
+            | TraceEvent::Loading { run, .. }
+            | TraceEvent::Probing { run, .. } => Some((Some(*run), None, None)),
+            TraceEvent::Acknowledged { submit_id, .. } | TraceEvent::Refused { submit_id, .. } => {
+                Some((None, Some(*submit_id), None))
             }
-            What::Acknowledged { ticket, .. } | What::Refused { ticket, .. } => {
-                Some((None, Some(*ticket), None))
-            }
-            What::Answered { job, .. } => Some((None, None, Some(*job))),
+            TraceEvent::Answered { job, .. } => Some((None, None, Some(*job))),
             _ => None,
         });
         hold(Property::RightPlace, acted.eq(traced), || "actions and trace differ".into())

@@ -1,11 +1,11 @@
 //! How the model follows what the trace says.
 
-use super::model::{JobView, KeyView, LaneView, Model, Part, ReservationView, State};
-use crate::Place;
+use super::model::{JobView, KeyView, Model, Part, ReservationView, State, WorkerView};
+use crate::KeyLocation;
 use crate::ids::*;
-use crate::job::{Class, LaneNeed};
+use crate::job::{Class, WorkerNeed};
 use crate::memory::Memory;
-use crate::trace::{BudgetPart, What};
+use crate::trace::{BudgetPart, TraceEvent};
 use std::collections::BTreeSet;
 
 impl Model {
@@ -14,22 +14,22 @@ impl Model {
         &mut view.parts[task.partition as usize]
     }
 
-    fn free(&mut self, lane: LaneId, run: Run) {
-        if let Some(lane) = self.lanes.get_mut(&lane)
-            && lane.busy == Some(run)
+    fn free(&mut self, worker: WorkerId, run: RunId) {
+        if let Some(worker) = self.workers.get_mut(&worker)
+            && worker.busy == Some(run)
         {
-            lane.busy = None;
+            worker.busy = None;
         }
     }
 
     /// Follows one record (already checked).
-    pub(crate) fn follow(&mut self, what: &What) {
+    pub(crate) fn follow(&mut self, what: &TraceEvent) {
         match what {
-            What::Refused { ticket, .. } => {
-                self.waiting_submits.remove(ticket);
+            TraceEvent::Refused { submit_id, .. } => {
+                self.waiting_submits.remove(submit_id);
             }
-            What::Accepted { ticket, job, class, tag, partitions, .. } => {
-                let submitted = ticket.and_then(|t| self.waiting_submits.remove(&t));
+            TraceEvent::Accepted { submit_id, job, class, tag, partitions, .. } => {
+                let submitted = submit_id.and_then(|t| self.waiting_submits.remove(&t));
                 let restored = submitted.is_none().then(|| self.restoring.take()).flatten();
                 let (spec, finished) = submitted
                     .map(|spec| (spec, Vec::new()))
@@ -44,7 +44,7 @@ impl Model {
                 }
                 let steps = parts.iter().flat_map(|p| p.profile.steps());
                 self.shares.accepted(spec.tenant, spec.circuit, *tag, steps);
-                let restored = ticket.is_none();
+                let restored = submit_id.is_none();
                 let view = JobView {
                     rises: None,
                     spec,
@@ -64,29 +64,29 @@ impl Model {
                     self.await_rise(job);
                 }
             }
-            What::Recorded { job, durable: true, .. } => {
+            TraceEvent::Recorded { job, durable: true, .. } => {
                 if let Some(view) = self.jobs.get_mut(job) {
                     view.end_recorded |= view.outcome.is_some();
                     view.recorded = true;
                 }
             }
-            What::Acknowledged { job, .. } => {
+            TraceEvent::Acknowledged { job, .. } => {
                 self.job(job).acknowledged = true;
                 self.await_rise(job);
             }
-            What::Promoted { job, class } => {
+            TraceEvent::Promoted { job, class } => {
                 self.job(job).class = *class;
                 self.await_rise(job);
             }
-            What::Grew { job, .. } => {
+            TraceEvent::Grew { job, .. } => {
                 let added = std::mem::take(&mut self.growing);
                 self.job(job).parts.extend(added.iter().map(|p| part(p, true)));
             }
-            What::Started { run, task, lane, budget_part, job_holds, .. } => {
-                self.started(*run, task, *lane, *budget_part, *job_holds);
+            TraceEvent::Started { run, task, worker, budget_part, job_holds, .. } => {
+                self.started(*run, task, *worker, *budget_part, *job_holds);
             }
-            What::Finished { run, task, stage, lane, took, .. } => {
-                self.free(*lane, *run);
+            TraceEvent::Finished { run, task, stage, worker, took, .. } => {
+                self.free(*worker, *run);
                 let circuit = self.job(&task.job).spec.circuit;
                 self.shares.finished(circuit, *stage, *took);
                 let part = self.part(task);
@@ -102,37 +102,37 @@ impl Model {
                     part.step += 1;
                 }
             }
-            What::Failed { run, task, lane, failure, again, .. } => {
-                self.free(*lane, *run);
-                self.set_back(task, *lane, *failure, *again);
+            TraceEvent::Failed { run, task, worker, failure, again, .. } => {
+                self.free(*worker, *run);
+                self.set_back(task, *worker, *failure, *again);
             }
-            What::Stopped { run, lane, .. } => self.free(*lane, *run),
-            What::PartitionDone { job, partition } => {
+            TraceEvent::Stopped { run, worker, .. } => self.free(*worker, *run),
+            TraceEvent::PartitionDone { job, partition } => {
                 self.vacate(*job, *partition);
                 let part = &mut self.job(job).parts[*partition as usize];
                 (part.done, part.state) = (true, State::Over);
             }
-            What::Dropped { job, partition } => {
+            TraceEvent::Dropped { job, partition } => {
                 self.vacate(*job, *partition);
                 self.job(job).parts[*partition as usize].state = State::Over;
             }
-            What::Ended { job, outcome } => self.job(job).outcome = Some(outcome.clone()),
-            What::Released { job } => self.job(job).released = true,
-            What::Answered { job, .. } => self.job(job).answered = true,
-            What::Pressure { to, .. } => self.pressure = *to,
+            TraceEvent::Ended { job, outcome } => self.job(job).outcome = Some(outcome.clone()),
+            TraceEvent::Released { job } => self.job(job).released = true,
+            TraceEvent::Answered { job, .. } => self.job(job).answered = true,
+            TraceEvent::Pressure { to, .. } => self.pressure = *to,
             _ => self.follow_world(what),
         }
     }
 
     fn started(
         &mut self,
-        run: Run,
+        run: RunId,
         task: &TaskId,
-        lane: LaneId,
+        worker: WorkerId,
         budget_part: BudgetPart,
         job_holds: Memory,
     ) {
-        self.lanes.get_mut(&lane).into_iter().for_each(|l| l.busy = Some(run));
+        self.workers.get_mut(&worker).into_iter().for_each(|l| l.busy = Some(run));
         let view = self.job(&task.job);
         let tag = view.tag;
         if view.admitted.is_none() {
@@ -157,14 +157,14 @@ impl Model {
     fn set_back(
         &mut self,
         task: &TaskId,
-        lane: LaneId,
+        worker: WorkerId,
         failure: crate::Failure,
         again: Option<Time>,
     ) {
         let part = self.part(task);
-        let device = matches!(part.current().lane, LaneNeed::Device { .. });
+        let device = matches!(part.current().worker, WorkerNeed::Device { .. });
         if failure == crate::Failure::Device && device {
-            part.avoid = Some(lane);
+            part.avoid = Some(worker);
         }
         part.state = again.map_or(State::Over, State::Backoff);
         let (input, ahead) = (part.profile.input_of(part.step), part.profile.peak_from(part.step));
@@ -190,77 +190,78 @@ impl Model {
         self.keys.get_mut(key).expect("traced key is known")
     }
 
-    fn follow_world(&mut self, what: &What) {
+    fn follow_world(&mut self, what: &TraceEvent) {
         match what {
-            What::Loading { run, key, place, on_behalf, .. } => match place {
-                Place::Shared => self.key(key).loading = true,
-                Place::Device(lane) => {
-                    let view = self.lanes.get_mut(lane).expect("traced lane is known");
+            TraceEvent::Loading { run, key, location, on_behalf, .. } => match location {
+                KeyLocation::Shared => self.key(key).loading = true,
+                KeyLocation::Device(worker) => {
+                    let view = self.workers.get_mut(worker).expect("traced worker is known");
                     view.busy = Some(*run);
                     view.keys.insert(*key);
                     let task = TaskId { job: on_behalf.0, partition: on_behalf.1, step: 0 };
-                    self.part(&task).state = State::Keying(*lane);
+                    self.part(&task).state = State::Keying(*worker);
                 }
             },
-            What::Loaded { run, key, place, .. } => match place {
-                Place::Shared => {
+            TraceEvent::Loaded { run, key, location, .. } => match location {
+                KeyLocation::Shared => {
                     let key = self.key(key);
                     (key.loading, key.resident) = (false, true);
                 }
-                Place::Device(lane) => {
-                    self.free(*lane, *run);
-                    self.end_keying(*lane);
+                KeyLocation::Device(worker) => {
+                    self.free(*worker, *run);
+                    self.end_keying(*worker);
                 }
             },
-            What::LoadFailed { run, key, place, again } => match place {
-                Place::Shared => {
+            TraceEvent::LoadFailed { run, key, location, again } => match location {
+                KeyLocation::Shared => {
                     let key = self.key(key);
                     (key.loading, key.backoff) = (false, *again);
                 }
-                Place::Device(lane) => {
-                    self.free(*lane, *run);
-                    let behalf = self.end_keying(*lane);
-                    if let Some(view) = self.lanes.get_mut(lane) {
+                KeyLocation::Device(worker) => {
+                    self.free(*worker, *run);
+                    let behalf = self.end_keying(*worker);
+                    if let Some(view) = self.workers.get_mut(worker) {
                         view.keys.remove(key);
-                        behalf.into_iter().for_each(|task| self.part(&task).avoid = Some(*lane));
+                        behalf.into_iter().for_each(|task| self.part(&task).avoid = Some(*worker));
                     }
                 }
             },
-            What::Evicted { key, place } => match place {
-                Place::Shared => self.key(key).resident = false,
-                Place::Device(lane) => {
-                    self.lanes.get_mut(lane).into_iter().for_each(|l| {
+            TraceEvent::Evicted { key, location } => match location {
+                KeyLocation::Shared => self.key(key).resident = false,
+                KeyLocation::Device(worker) => {
+                    self.workers.get_mut(worker).into_iter().for_each(|l| {
                         l.keys.remove(key);
                     });
                 }
             },
-            What::Pin { key, pinned, .. } => self.key(key).pinned = *pinned,
-            What::LaneJoined { lane, kind } => {
+            TraceEvent::Pin { key, pinned, .. } => self.key(key).pinned = *pinned,
+            TraceEvent::WorkerJoined { worker, kind } => {
                 let keys = BTreeSet::new();
                 let (busy, suspect, draining) = (None, false, false);
-                self.lanes.insert(*lane, LaneView { kind: *kind, busy, suspect, draining, keys });
+                self.workers
+                    .insert(*worker, WorkerView { kind: *kind, busy, suspect, draining, keys });
             }
-            What::LaneLeft { lane, .. } => {
-                self.lanes.remove(lane);
+            TraceEvent::WorkerLeft { worker, .. } => {
+                self.workers.remove(worker);
             }
-            What::Quarantined { lane } => {
-                self.lanes.get_mut(lane).into_iter().for_each(|l| l.suspect = true);
+            TraceEvent::Quarantined { worker } => {
+                self.workers.get_mut(worker).into_iter().for_each(|l| l.suspect = true);
             }
-            What::Probing { run, lane } => {
-                self.lanes.get_mut(lane).into_iter().for_each(|l| l.busy = Some(*run));
+            TraceEvent::Probing { run, worker } => {
+                self.workers.get_mut(worker).into_iter().for_each(|l| l.busy = Some(*run));
             }
-            What::Probed { run, lane, passed } => {
-                self.free(*lane, *run);
-                self.lanes.get_mut(lane).into_iter().for_each(|l| l.suspect = !passed);
+            TraceEvent::Probed { run, worker, passed } => {
+                self.free(*worker, *run);
+                self.workers.get_mut(worker).into_iter().for_each(|l| l.suspect = !passed);
             }
             _ => {}
         }
     }
 
-    fn end_keying(&mut self, lane: LaneId) -> Option<TaskId> {
+    fn end_keying(&mut self, worker: WorkerId) -> Option<TaskId> {
         for (&job, view) in &mut self.jobs {
             for (partition, part) in (0..).zip(&mut view.parts) {
-                if part.state == State::Keying(lane) {
+                if part.state == State::Keying(worker) {
                     part.state = State::Waiting;
                     return Some(TaskId { job, partition, step: 0 });
                 }

@@ -3,7 +3,7 @@
 
 use super::shares::Shares;
 use crate::ids::*;
-use crate::job::{Class, JobSpec, LaneKind, LaneNeed};
+use crate::job::{Class, JobSpec, WorkerKind, WorkerNeed};
 use crate::memory::{Memory, Profile, Step};
 use crate::trace::{BudgetPart, PressureStep};
 use crate::{Config, Event, KeySpec, Outcome};
@@ -15,8 +15,8 @@ pub(crate) enum State {
     /// Waits for other partitions, or for its turn: see [`Model::ready`].
     Waiting,
     Backoff(Time),
-    Keying(LaneId),
-    Running(Run),
+    Keying(WorkerId),
+    Running(RunId),
     Over,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Part {
     pub(crate) step: usize,
     pub(crate) state: State,
     pub(crate) started: bool,
-    pub(crate) avoid: Option<LaneId>,
+    pub(crate) avoid: Option<WorkerId>,
     pub(crate) done: bool,
 }
 
@@ -66,9 +66,9 @@ impl JobView {
 }
 
 #[derive(Debug)]
-pub(crate) struct LaneView {
-    pub(crate) kind: LaneKind,
-    pub(crate) busy: Option<Run>,
+pub(crate) struct WorkerView {
+    pub(crate) kind: WorkerKind,
+    pub(crate) busy: Option<RunId>,
     pub(crate) suspect: bool,
     pub(crate) draining: bool,
     pub(crate) keys: BTreeSet<KeyId>,
@@ -101,11 +101,11 @@ pub(crate) struct Model {
     pub(crate) config: Config,
     pub(crate) now: Time,
     pub(crate) jobs: BTreeMap<JobId, JobView>,
-    pub(crate) lanes: BTreeMap<LaneId, LaneView>,
+    pub(crate) workers: BTreeMap<WorkerId, WorkerView>,
     pub(crate) keys: BTreeMap<KeyId, KeyView>,
     pub(crate) reservations: [Vec<ReservationView>; 2],
     pub(crate) pressure: PressureStep,
-    pub(crate) waiting_submits: BTreeMap<Ticket, JobSpec>,
+    pub(crate) waiting_submits: BTreeMap<SubmitId, JobSpec>,
     pub(crate) growing: Vec<crate::PartitionSpec>,
     /// A job from before a restart, and which of its partitions were done.
     pub(crate) restoring: Option<(JobSpec, Vec<u32>)>,
@@ -119,7 +119,7 @@ impl Model {
             config,
             now: Time::ZERO,
             jobs: BTreeMap::new(),
-            lanes: BTreeMap::new(),
+            workers: BTreeMap::new(),
             keys: BTreeMap::new(),
             reservations: [Vec::new(), Vec::new()],
             pressure: PressureStep::None,
@@ -133,8 +133,8 @@ impl Model {
     pub(crate) fn told(&mut self, now: Time, event: &Event) {
         self.now = self.now.max(now);
         match event {
-            Event::Submit { ticket, spec } => {
-                self.waiting_submits.insert(*ticket, spec.clone());
+            Event::Submit { submit_id, spec } => {
+                self.waiting_submits.insert(*submit_id, spec.clone());
             }
             Event::KeyDeclared { key, spec } => {
                 let new = KeyView {
@@ -150,8 +150,8 @@ impl Model {
             Event::KeyWithdrawn { key } => {
                 self.keys.get_mut(key).into_iter().for_each(|k| k.withdrawn = true);
             }
-            Event::LaneDraining { lane } => {
-                self.lanes.get_mut(lane).into_iter().for_each(|l| l.draining = true);
+            Event::WorkerDraining { worker } => {
+                self.workers.get_mut(worker).into_iter().for_each(|l| l.draining = true);
             }
             Event::Grow { partitions, .. } => self.growing = partitions.clone(),
             Event::Restore { spec, finished, .. } => {
@@ -191,13 +191,13 @@ impl Model {
         )
     }
 
-    pub(crate) fn place(&self, job: JobId, partition: u32) -> Place5 {
+    pub(crate) fn location(&self, job: JobId, partition: u32) -> Place5 {
         let view = &self.jobs[&job];
         let deadline = view.spec.deadline.map_or(u64::MAX, |t| t.0);
         (view.class, deadline, view.tag, job, partition)
     }
 
-    /// Whether a partition waits for nothing but lane, memory, key and machine credit.
+    /// Whether a partition waits for nothing but worker, memory, key and machine credit.
     pub(crate) fn ready(&self, job: JobId, partition: u32) -> bool {
         let view = &self.jobs[&job];
         let part = &view.parts[partition as usize];
@@ -221,7 +221,7 @@ impl Model {
             jobs.flat_map(|(&job, view)| (0..view.parts.len() as u32).map(move |p| (job, p)));
         let mut queue: Vec<Place5> = parts
             .filter(|&(job, partition)| self.ready(job, partition))
-            .map(|(job, partition)| self.place(job, partition))
+            .map(|(job, partition)| self.location(job, partition))
             .collect();
         queue.sort_unstable();
         queue
@@ -257,7 +257,7 @@ impl Model {
 
     /// A device copy that a step needs, with its bytes.
     pub(crate) fn device_key(&self, step: &Step) -> Option<(KeyId, u64)> {
-        let key = step.key.filter(|_| matches!(step.lane, LaneNeed::Device { .. }))?;
+        let key = step.key.filter(|_| matches!(step.worker, WorkerNeed::Device { .. }))?;
         Some((key, self.keys[&key].spec.device)).filter(|(_, bytes)| *bytes > 0)
     }
 }

@@ -3,8 +3,8 @@
 
 use super::model::{JobView, Model, Part, Place5, ReservationView};
 use crate::budgets::pools_of;
-use crate::ids::{KeyId, LaneId};
-use crate::job::{Class, LaneKind, LaneNeed};
+use crate::ids::{KeyId, WorkerId};
+use crate::job::{Class, WorkerKind, WorkerNeed};
 use crate::memory::Memory;
 use crate::trace::{BudgetPart, PressureStep};
 
@@ -33,7 +33,7 @@ pub(crate) enum Verdict {
     Blocked,
     /// Nothing: an elder waits for the memory it would take.
     Barred,
-    /// Nothing: no lane, no loader, no credit.
+    /// Nothing: no worker, no loader, no credit.
     Waits,
 }
 
@@ -59,17 +59,17 @@ pub(crate) struct Walk {
     closings: Vec<Closing>,
     /// Who waits for other jobs to end, and the pools they close.
     for_jobs: Vec<(Place5, u8)>,
-    /// Kinds of busy lanes whose first in line was judged.
-    seen: Vec<(LaneNeed, u64)>,
+    /// Kinds of busy workers whose first in line was judged.
+    seen: Vec<(WorkerNeed, u64)>,
     /// What those need that wait for a key which cannot be loaded now, once its first was judged.
-    keyless: Vec<((LaneNeed, u64), Vec<KeyId>, u8)>,
+    keyless: Vec<((WorkerNeed, u64), Vec<KeyId>, u8)>,
     queue: Vec<Place5>,
 }
 
 struct Asker<'m> {
     job: &'m JobView,
     part: &'m Part,
-    place: Place5,
+    location: Place5,
     takes: u8,
     joins: bool,
     holds: Memory,
@@ -85,16 +85,16 @@ impl Walk {
     }
 
     /// Judges the next in line; those before it must have been judged.
-    pub(crate) fn judge(&mut self, model: &Model, place: Place5) -> Verdict {
-        let (.., job, partition) = place;
+    pub(crate) fn judge(&mut self, model: &Model, location: Place5) -> Verdict {
+        let (.., job, partition) = location;
         let view = &model.jobs[&job];
         let part = &view.parts[partition as usize];
         let missing = missing_key(model, part);
         let joins = view.admitted.is_none();
         let holds = if joins && !part.started { view.spec.holds } else { Memory::ZERO };
-        let extra = part.current().claim.peak.saturating_sub(held(model, place));
+        let extra = part.current().claim.peak.saturating_sub(held(model, location));
         let takes = if part.started { pools_of(extra) } else { fresh_takes(model, part, holds) };
-        let asker = Asker { job: view, part, place, takes, joins, holds };
+        let asker = Asker { job: view, part, location, takes, joins, holds };
         match missing {
             Some(key) => self.judge_load(model, &asker, key),
             None if any_free(model, part) => match suitable(model, part).is_empty() {
@@ -112,10 +112,10 @@ impl Walk {
         }
     }
 
-    /// All lanes of its kind are busy: only the first in line for them can lack memory besides.
+    /// All workers of its kind are busy: only the first in line for them can lack memory besides.
     fn judge_in_line(&mut self, model: &Model, asker: &Asker) -> Verdict {
         let spot = spot(model, asker.part);
-        let waits = asker.part.started || has_credit(model, asker.place.0);
+        let waits = asker.part.started || has_credit(model, asker.location.0);
         if !waits || self.seen.contains(&spot) {
             return Verdict::Waits;
         }
@@ -127,7 +127,7 @@ impl Walk {
     }
 
     fn judge_growth(&mut self, model: &Model, asker: &Asker) -> Verdict {
-        let (.., job, partition) = asker.place;
+        let (.., job, partition) = asker.location;
         for budget_part in [BudgetPart::General, BudgetPart::Reserve] {
             let reservations = &model.reservations[budget_part as usize];
             let found = reservations.iter().position(|s| (s.job, s.partition) == (job, partition));
@@ -150,7 +150,7 @@ impl Walk {
             if safe(budget, fixed, &after) {
                 return Verdict::Runs;
             }
-            let spared = fixed - self.evictable(model, budget_part, asker.place);
+            let spared = fixed - self.evictable(model, budget_part, asker.location);
             if safe(budget, spared, &after) {
                 return Verdict::Runs;
             }
@@ -162,7 +162,7 @@ impl Walk {
     }
 
     fn judge_newcomer(&mut self, model: &Model, asker: &Asker) -> Verdict {
-        let class = asker.place.0;
+        let class = asker.location.0;
         if !has_credit(model, class) {
             return Verdict::Waits;
         }
@@ -174,12 +174,12 @@ impl Walk {
         }
         if asker.joins && !admits(model, asker.job) {
             self.close(budget_parts, asker, |_| Waits::Admitted);
-            self.for_jobs.push((asker.place, asker.takes));
+            self.for_jobs.push((asker.location, asker.takes));
             return Verdict::Blocked;
         }
         let newcomer = ReservationView {
-            job: asker.place.3,
-            partition: asker.place.4,
+            job: asker.location.3,
+            partition: asker.location.4,
             holds: asker.part.current().claim.peak,
             most: asker.part.profile.peak(),
         };
@@ -195,7 +195,7 @@ impl Walk {
         if open.iter().any(|&budget_part| fits(budget_part, Memory::ZERO, 0)) {
             return Verdict::Runs;
         }
-        let evictable = self.evictable(model, BudgetPart::General, asker.place);
+        let evictable = self.evictable(model, BudgetPart::General, asker.location);
         if open.contains(&BudgetPart::General) && fits(BudgetPart::General, evictable, 0) {
             return Verdict::Runs;
         }
@@ -212,7 +212,7 @@ impl Walk {
         let view = &model.keys[&key];
         let busy = model.keys.values().filter(|k| k.loading).count() as u32;
         let later = view.backoff.is_some_and(|till| till > model.now);
-        if !has_credit(model, asker.place.0) {
+        if !has_credit(model, asker.location.0) {
             return Verdict::Waits;
         }
         let waits = view.loading || later || busy >= model.config.loads;
@@ -229,8 +229,8 @@ impl Walk {
         }
         let general = &[BudgetPart::General];
         if asker.joins && !admits(model, asker.job) {
-            self.close(budget_parts(asker.place.0), asker, |_| Waits::Admitted);
-            self.for_jobs.push((asker.place, asker.takes));
+            self.close(budget_parts(asker.location.0), asker, |_| Waits::Admitted);
+            self.for_jobs.push((asker.location, asker.takes));
             return Verdict::Blocked;
         }
         if waits {
@@ -245,7 +245,7 @@ impl Walk {
             safe(budget, fixed + view.spec.shared - evicted, &reservations[gone..])
                 && (alone + fixed - evicted).fits(budget)
         };
-        let evictable = self.evictable(model, BudgetPart::General, asker.place);
+        let evictable = self.evictable(model, BudgetPart::General, asker.location);
         if fits(Memory::ZERO, 0) || fits(evictable, 0) {
             return Verdict::Loads(key);
         }
@@ -295,18 +295,18 @@ impl Walk {
     }
 
     fn spares(&self, model: &Model, key: KeyId, by: Place5) -> bool {
-        self.queue.iter().any(|&place| {
-            let view = &model.jobs[&place.3];
-            let part = &view.parts[place.4 as usize];
-            let before =
-                place == by || (place < by && !self.waits_for_jobs(model, place, view, part));
+        self.queue.iter().any(|&location| {
+            let view = &model.jobs[&location.3];
+            let part = &view.parts[location.4 as usize];
+            let before = location == by
+                || (location < by && !self.waits_for_jobs(model, location, view, part));
             before && !part.started && part.profile.keys().any(|k| k == key)
         })
     }
 
-    fn waits_for_jobs(&self, model: &Model, place: Place5, view: &JobView, part: &Part) -> bool {
+    fn waits_for_jobs(&self, model: &Model, location: Place5, view: &JobView, part: &Part) -> bool {
         let takes = fresh_takes(model, part, view.spec.holds);
-        let behind = |&(first, closed): &(Place5, u8)| first <= place && closed & takes != 0;
+        let behind = |&(first, closed): &(Place5, u8)| first <= location && closed & takes != 0;
         view.admitted.is_none() && self.for_jobs.iter().any(behind)
     }
 }
@@ -375,43 +375,45 @@ fn missing_key(model: &Model, part: &Part) -> Option<KeyId> {
     part.profile.keys().find(|key| !part.started && lacks(key))
 }
 
-fn held(model: &Model, place: Place5) -> Memory {
+fn held(model: &Model, location: Place5) -> Memory {
     let mut reservations = model.reservations.iter().flatten();
-    let reservation = reservations.find(|s| (s.job, s.partition) == (place.3, place.4));
+    let reservation = reservations.find(|s| (s.job, s.partition) == (location.3, location.4));
     reservation.map_or(Memory::ZERO, |s| s.holds)
 }
 
-/// The kind of lane that a partition's current step needs: CPU threads, or a class and bytes.
-fn spot(model: &Model, part: &Part) -> (LaneNeed, u64) {
+/// The kind of worker that a partition's current step needs: CPU threads, or a class and bytes.
+fn spot(model: &Model, part: &Part) -> (WorkerNeed, u64) {
     let step = part.current();
-    match step.lane {
-        LaneNeed::Cpu { least, .. } => (LaneNeed::Cpu { least, most: least }, 0),
+    match step.worker {
+        WorkerNeed::Cpu { least, .. } => (WorkerNeed::Cpu { least, most: least }, 0),
         device => (device, step.claim.device + model.device_key(step).map_or(0, |k| k.1)),
     }
 }
 
-fn suits(model: &Model, part: &Part, kind: LaneKind) -> bool {
+fn suits(model: &Model, part: &Part, kind: WorkerKind) -> bool {
     match (spot(model, part), kind) {
-        ((LaneNeed::Cpu { least, .. }, _), LaneKind::Cpu { threads }) => threads >= least,
-        ((LaneNeed::Device { class: want }, bytes), LaneKind::Device { class, memory }) => {
+        ((WorkerNeed::Cpu { least, .. }, _), WorkerKind::Cpu { threads }) => threads >= least,
+        ((WorkerNeed::Device { class: want }, bytes), WorkerKind::Device { class, memory }) => {
             want == class && memory >= bytes
         }
         _ => false,
     }
 }
 
-/// Whether any lane of the right kind is free, be it one to avoid.
+/// Whether any worker of the right kind is free, be it one to avoid.
 fn any_free(model: &Model, part: &Part) -> bool {
-    let free = |l: &super::model::LaneView| l.busy.is_none() && !l.suspect && !l.draining;
-    model.lanes.values().any(|l| free(l) && suits(model, part, l.kind))
+    let free = |l: &super::model::WorkerView| l.busy.is_none() && !l.suspect && !l.draining;
+    model.workers.values().any(|l| free(l) && suits(model, part, l.kind))
 }
 
-/// Free lanes on which a partition's current step could run, its key there or not.
-pub(crate) fn suitable(model: &Model, part: &Part) -> Vec<LaneId> {
-    let serving: Vec<_> = (model.lanes.iter())
+/// Free workers on which a partition's current step could run, its key there or not.
+pub(crate) fn suitable(model: &Model, part: &Part) -> Vec<WorkerId> {
+    let serving: Vec<_> = (model.workers.iter())
         .filter(|(_, l)| suits(model, part, l.kind) && !l.suspect && !l.draining)
         .collect();
-    let elsewhere = serving.iter().any(|(lane, _)| part.avoid != Some(**lane));
+    let elsewhere = serving.iter().any(|(worker, _)| part.avoid != Some(**worker));
     let free = serving.into_iter().filter(|(_, l)| l.busy.is_none());
-    free.map(|(lane, _)| *lane).filter(|lane| !elsewhere || part.avoid != Some(*lane)).collect()
+    free.map(|(worker, _)| *worker)
+        .filter(|worker| !elsewhere || part.avoid != Some(*worker))
+        .collect()
 }

@@ -1,5 +1,5 @@
 //! What an onlooker knows of tenants' shares: start-time fair queueing (Goyal, Vin and Cheng, 1996)
-//! over the lane time that jobs are expected to take.
+//! over the worker time that jobs are expected to take.
 
 use crate::ids::{CircuitId, Span, StageId, TenantId};
 use crate::memory::Step;

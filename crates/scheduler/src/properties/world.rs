@@ -17,9 +17,9 @@ pub(crate) struct World {
     agenda: BTreeMap<(Time, u64), Event>,
     sequence: u64,
     /// Runs of steps that were started and not reported: their task.
-    running: BTreeMap<Run, TaskId>,
-    lanes: BTreeSet<LaneId>,
-    next_lane: u32,
+    running: BTreeMap<RunId, TaskId>,
+    workers: BTreeSet<WorkerId>,
+    next_worker: u32,
     next_ticket: u64,
     jobs: Vec<JobId>,
     trouble: bool,
@@ -43,8 +43,8 @@ impl World {
             agenda: BTreeMap::new(),
             sequence: 0,
             running: BTreeMap::new(),
-            lanes: BTreeSet::new(),
-            next_lane: 0,
+            workers: BTreeSet::new(),
+            next_worker: 0,
             next_ticket: 0,
             jobs: Vec::new(),
             trouble: true,
@@ -61,11 +61,11 @@ impl World {
             let spec = chance::key(&mut self.rng);
             self.tell(Event::KeyDeclared { key: KeyId(key), spec })?;
         }
-        for kind in chance::ample_lanes() {
+        for kind in chance::ample_workers() {
             self.join(kind)?;
         }
         for _ in 0..self.rng.below(6) {
-            let kind = chance::lane(&mut self.rng);
+            let kind = chance::worker(&mut self.rng);
             self.join(kind)?;
         }
         for job in 0..self.rng.below(4) {
@@ -86,10 +86,10 @@ impl World {
         self.settle()
     }
 
-    /// No more trouble: lanes for everything, no pressure, and time until nothing happens.
+    /// No more trouble: workers for everything, no pressure, and time until nothing happens.
     fn settle(&mut self) -> Result<(), Violation> {
         self.trouble = false;
-        for kind in chance::ample_lanes() {
+        for kind in chance::ample_workers() {
             self.join(kind)?;
         }
         self.tell(Event::Resident { memory: Memory::ZERO })?;
@@ -102,11 +102,11 @@ impl World {
         Err(Violation { property: Property::EverySubmitEnds, how })
     }
 
-    fn join(&mut self, kind: LaneKind) -> Result<(), Violation> {
-        let lane = LaneId(self.next_lane);
-        self.next_lane += 1;
-        self.lanes.insert(lane);
-        self.tell(Event::LaneJoined { lane, kind })
+    fn join(&mut self, kind: WorkerKind) -> Result<(), Violation> {
+        let worker = WorkerId(self.next_worker);
+        self.next_worker += 1;
+        self.workers.insert(worker);
+        self.tell(Event::WorkerJoined { worker, kind })
     }
 
     /// Takes the next thing on the agenda, or the scheduler's own wake-up if that is earlier.
@@ -147,7 +147,7 @@ impl World {
         self.scheduler.handle(self.now, event.clone(), &mut out);
         for trace in &out.trace {
             format!("{trace:?}").hash(&mut self.digest);
-            self.note(&trace.what);
+            self.note(&trace.event);
         }
         let checked = self.checker.observe(self.now, &event, &out, self.scheduler.reserved());
         for action in &out.actions {
@@ -159,41 +159,45 @@ impl World {
             let Output { actions: _, trace } = &self.out;
             violation.how += &format!(
                 "\nat {:?} after {event:?}\ndecided {trace:?}\nseats {:?}\nlanes {:?}\nkeys {:?}\nunder {:?}",
-                self.now, model.reservations, model.lanes, model.keys, model.config
+                self.now, model.reservations, model.workers, model.keys, model.config
             );
             violation
         })
     }
 
-    fn note(&mut self, what: &What) {
+    fn note(&mut self, what: &TraceEvent) {
         let name = match what {
-            What::Refused { why: Refusal::Busy { .. }, .. } => "busy",
-            What::Refused { why: Refusal::NeverFits { .. }, .. } => "never fits",
-            What::Accepted { ticket: None, .. } => "restored",
-            What::Grew { .. } => "grew",
-            What::Promoted { .. } => "promoted",
-            What::Failed { failure: Failure::BadResult, again: Some(_), .. } => "started over",
-            What::Failed { again: Some(_), .. } => "retried",
-            What::Loaded { place: Place::Shared, .. } => "key loaded",
-            What::Loaded { .. } => "key brought to a device",
-            What::Evicted { place: Place::Shared, .. } => "key evicted",
-            What::Evicted { .. } => "key evicted from a device",
-            What::Started { budget_part: BudgetPart::Reserve, .. } => "started from the reserve",
-            What::Quarantined { .. } => "quarantined",
-            What::Pressure { to: PressureStep::Shrink(_), .. } => "shrunk",
-            What::Ended { outcome: Outcome::Complete, .. } => "complete",
-            What::Ended { outcome: Outcome::Failed { .. }, .. } => "failed",
-            What::Ended { outcome: Outcome::Cancelled, .. } => "cancelled",
-            What::Ended { outcome: Outcome::DeadlineMissed, .. } => "deadline missed",
-            What::Stopped { .. } => "stopped",
-            What::Ignored { .. } => "ignored",
+            TraceEvent::Refused { why: Refusal::Busy { .. }, .. } => "busy",
+            TraceEvent::Refused { why: Refusal::NeverFits { .. }, .. } => "never fits",
+            TraceEvent::Accepted { submit_id: None, .. } => "restored",
+            TraceEvent::Grew { .. } => "grew",
+            TraceEvent::Promoted { .. } => "promoted",
+            TraceEvent::Failed { failure: Failure::BadResult, again: Some(_), .. } => {
+                "started over"
+            }
+            TraceEvent::Failed { again: Some(_), .. } => "retried",
+            TraceEvent::Loaded { location: KeyLocation::Shared, .. } => "key loaded",
+            TraceEvent::Loaded { .. } => "key brought to a device",
+            TraceEvent::Evicted { location: KeyLocation::Shared, .. } => "key evicted",
+            TraceEvent::Evicted { .. } => "key evicted from a device",
+            TraceEvent::Started { budget_part: BudgetPart::Reserve, .. } => {
+                "started from the reserve"
+            }
+            TraceEvent::Quarantined { .. } => "quarantined",
+            TraceEvent::Pressure { to: PressureStep::Shrink(_), .. } => "shrunk",
+            TraceEvent::Ended { outcome: Outcome::Complete, .. } => "complete",
+            TraceEvent::Ended { outcome: Outcome::Failed { .. }, .. } => "failed",
+            TraceEvent::Ended { outcome: Outcome::Cancelled, .. } => "cancelled",
+            TraceEvent::Ended { outcome: Outcome::DeadlineMissed, .. } => "deadline missed",
+            TraceEvent::Stopped { .. } => "stopped",
+            TraceEvent::Ignored { .. } => "ignored",
             _ => return,
         };
         *self.seen.entry(name).or_default() += 1;
     }
 
     /// A producer about to finish may emit, and may want to go on.
-    fn emit(&mut self, run: Run, task: TaskId) -> Result<bool, Violation> {
+    fn emit(&mut self, run: RunId, task: TaskId) -> Result<bool, Violation> {
         let Some(view) = self.checker.model.jobs.get(&task.job) else { return Ok(false) };
         let part = &view.parts[task.partition as usize];
         let Some(growth) = view.spec.growth.as_ref().filter(|_| view.open()) else {
@@ -244,8 +248,8 @@ impl World {
                 let passed = chance > 40;
                 self.later(20, Event::Probed { run, passed });
             }
-            Action::Close { lane } => {
-                self.lanes.remove(&lane);
+            Action::Close { worker } => {
+                self.workers.remove(&worker);
             }
             _ => {}
         }
@@ -255,19 +259,19 @@ impl World {
         let pick = self.rng.below(1000);
         match pick {
             0..150 => {
-                let ticket = Ticket(self.next_ticket);
+                let submit_id = SubmitId(self.next_ticket);
                 self.next_ticket += 1;
                 let spec = chance::job(&mut self.rng, self.now);
-                self.tell(Event::Submit { ticket, spec })
+                self.tell(Event::Submit { submit_id, spec })
             }
             150..160 if !self.jobs.is_empty() => {
                 let job = self.jobs[self.rng.below(self.jobs.len() as u64) as usize];
                 self.tell(Event::Cancel { job })
             }
-            160..164 => self.lose_lane(),
+            160..164 => self.lose_worker(),
             164..172 => {
-                let kind = chance::lane(&mut self.rng);
-                if self.lanes.len() < 12 { self.join(kind) } else { Ok(()) }
+                let kind = chance::worker(&mut self.rng);
+                if self.workers.len() < 12 { self.join(kind) } else { Ok(()) }
             }
             172..180 => {
                 let full = self.scheduler.config().budget;
@@ -288,7 +292,7 @@ impl World {
             }
             // A report about something long over.
             185..190 => {
-                let run = Run(self.rng.below(1 + self.events / 4));
+                let run = RunId(self.rng.below(1 + self.events / 4));
                 if self.running.contains_key(&run) {
                     return Ok(());
                 }
@@ -298,16 +302,16 @@ impl World {
         }
     }
 
-    fn lose_lane(&mut self) -> Result<(), Violation> {
-        // The first three run everything and stay, so that nothing is refused for want of a lane.
-        let count = self.lanes.len() as u64;
-        let pick = self.lanes.iter().nth(self.rng.below(count.max(1)) as usize).copied();
-        let Some(lane) = pick.filter(|lane| lane.0 >= 3) else { return Ok(()) };
+    fn lose_worker(&mut self) -> Result<(), Violation> {
+        // The first three run everything and stay, so that nothing is refused for want of a worker.
+        let count = self.workers.len() as u64;
+        let pick = self.workers.iter().nth(self.rng.below(count.max(1)) as usize).copied();
+        let Some(worker) = pick.filter(|worker| worker.0 >= 3) else { return Ok(()) };
         if self.rng.below(2) == 0 {
-            self.tell(Event::LaneDraining { lane })
+            self.tell(Event::WorkerDraining { worker })
         } else {
-            self.lanes.remove(&lane);
-            self.tell(Event::LaneLost { lane })
+            self.workers.remove(&worker);
+            self.tell(Event::WorkerLost { worker })
         }
     }
 

@@ -1,17 +1,17 @@
-//! What starts now: one scan over the free lanes in the one priority.
+//! What starts now: one scan over the free workers in the one priority.
 
 use super::Scheduler;
 use super::grant::MemoryRequest;
 use super::scan::{Candidate, Scan};
 use crate::action::Action;
-use crate::ids::{JobId, KeyId, LaneId, Run, TaskId};
-use crate::job::{Class, LaneKind, LaneNeed};
+use crate::ids::{JobId, KeyId, RunId, TaskId, WorkerId};
+use crate::job::{Class, WorkerKind, WorkerNeed};
 use crate::memory::Memory;
 use crate::planted::Bug;
 use crate::ready::{Holding, MinWorker, Priority, Requirements};
 use crate::reservations::BlockedOn;
-use crate::state::{Phase, Work};
-use crate::trace::{BudgetPart, PressureStep, What};
+use crate::state::{PartitionState, Work};
+use crate::trace::{BudgetPart, PressureStep, TraceEvent};
 
 /// What became of the first in line.
 pub(super) enum Attempt {
@@ -27,7 +27,7 @@ impl Scheduler {
     pub(super) fn dispatch(&mut self) {
         self.evict_withdrawn();
         let mut scan = self.new_scan();
-        while self.lanes.any_free_at_all() || self.keys.loading < self.config.loads {
+        while self.workers.any_free_at_all() || self.keys.loading < self.config.loads {
             let Some(candidate) = scan.next(&self.queues) else { break };
             let Candidate { requirements, priority, holding, .. } = candidate;
             let missing = self.missing_key(requirements.keys);
@@ -120,7 +120,7 @@ impl Scheduler {
         Candidate { rank, priority, requirements, holding }
     }
 
-    /// If a step that is first in line for a busy lane lacks memory as well, younger work must not
+    /// If a step that is first in line for a busy worker lacks memory as well, younger work must not
     /// take it.
     fn protect_first_in_line(&mut self, candidate: &Candidate, scan: &mut Scan) {
         let Candidate { requirements, priority, holding, .. } = *candidate;
@@ -146,8 +146,8 @@ impl Scheduler {
 
     fn has_free_worker(&self, min_worker: MinWorker) -> bool {
         match min_worker {
-            MinWorker::Cpu(least) => self.lanes.any_free(None, u64::from(least)),
-            MinWorker::Device(class, least) => self.lanes.any_free(Some(class), least),
+            MinWorker::Cpu(least) => self.workers.any_free(None, u64::from(least)),
+            MinWorker::Device(class, least) => self.workers.any_free(Some(class), least),
         }
     }
 
@@ -204,16 +204,16 @@ impl Scheduler {
         let step = part.current();
         let key = step.key.filter(|&key| self.keys.get(key).is_some_and(|k| k.spec.device > 0));
         let (device, avoid) = (step.claim.device, part.avoid);
-        let (lane, keyed) = match (step.lane, requirements.min_worker) {
-            (LaneNeed::Cpu { least, most }, _) => match self.lanes.pick_cpu(least, most) {
-                Some(lane) => (lane, true),
+        let (worker, has_key) = match (step.worker, requirements.min_worker) {
+            (WorkerNeed::Cpu { least, most }, _) => match self.workers.pick_cpu(least, most) {
+                Some(worker) => (worker, true),
                 None => return Attempt::NotNow,
             },
-            (LaneNeed::Device { class }, MinWorker::Device(_, least)) => {
+            (WorkerNeed::Device { class }, MinWorker::Device(_, least)) => {
                 let ignores_holders = self.planted.is(Bug::ForgetHolders);
                 let sought = if ignores_holders { key.map(|_| KeyId(u64::MAX)) } else { key };
-                match self.lanes.pick_device(class, least, sought, avoid) {
-                    Some(pick) => (pick.lane, pick.keyed),
+                match self.workers.pick_device(class, least, sought, avoid) {
+                    Some(choice) => (choice.worker, choice.has_key),
                     None => return Attempt::NotNow,
                 }
             }
@@ -224,19 +224,19 @@ impl Scheduler {
         else {
             return Attempt::NotNow;
         };
-        let absent = key.filter(|_| !keyed);
+        let absent = key.filter(|_| !has_key);
         let copy = absent.and_then(|key| self.keys.get(key)).map_or(0, |k| k.spec.device);
-        self.make_room(lane, key, device + copy);
+        self.make_room(worker, key, device + copy);
         if let Some(key) = absent {
-            self.bring_key(key, lane, id, index);
+            self.load_to_device(key, worker, id, index);
         } else {
-            self.start(id, index, lane, budget_part);
+            self.start(id, index, worker, budget_part);
         }
         Attempt::Started
     }
 
     /// Starts a step.
-    fn start(&mut self, id: JobId, index: u32, lane: LaneId, budget_part: BudgetPart) {
+    fn start(&mut self, id: JobId, index: u32, worker: WorkerId, budget_part: BudgetPart) {
         self.dequeue(id, index);
         let job_holds = self.admit(id, budget_part);
         let job = self.jobs.get_mut(&id).expect("it was in the queues");
@@ -249,7 +249,7 @@ impl Scheduler {
                 self.in_flight += 1;
             }
             for key in part.profile.keys() {
-                self.keys.take(key);
+                self.keys.add_user(key);
             }
             if !part.profile.peak().is_zero() {
                 let reservation =
@@ -266,30 +266,30 @@ impl Scheduler {
             );
         }
         let budget_part = part.holding.map_or(budget_part, |reservation| reservation.0);
-        let run = Run(self.next_run);
-        part.phase = Phase::Running(run);
+        let run = RunId(self.next_run);
+        part.state = PartitionState::Running(run);
         part.emitted = 0;
         job.running += 1;
         self.shares_now = self.shares_now.max(job.tag);
-        let (need, stage) = (part.current().lane, part.current().stage);
-        let threads = match (need, self.lanes.get(lane).map(|l| l.kind)) {
-            (LaneNeed::Cpu { most, .. }, Some(LaneKind::Cpu { threads })) => most.min(threads),
+        let (need, stage) = (part.current().worker, part.current().stage);
+        let threads = match (need, self.workers.get(worker).map(|l| l.kind)) {
+            (WorkerNeed::Cpu { most, .. }, Some(WorkerKind::Cpu { threads })) => most.min(threads),
             _ => 0,
         };
         let task = TaskId { job: id, partition: index, step: step as u16 };
-        self.embark(Work::Task { job: id, partition: index, lane });
-        self.occupy(lane, run);
-        self.note(What::Started {
+        self.begin_run(Work::Task { job: id, partition: index, worker });
+        self.mark_busy(worker, run);
+        self.push_trace(TraceEvent::Started {
             run,
             task,
             stage,
-            lane,
+            worker,
             threads,
             budget_part,
             holds: peak,
             job_holds,
         });
-        self.act(Action::Start { run, task, lane, threads });
+        self.push_action(Action::Start { run, task, worker, threads });
     }
 
     /// A job's first start pools the job's own hold.
@@ -300,7 +300,7 @@ impl Scheduler {
         }
         let holds = job.holds;
         self.budgets.admit_job(budget_part, holds, job.need);
-        self.refile(id, |job| job.admitted = Some(budget_part));
+        self.requeue_ready_steps(id, |job| job.admitted = Some(budget_part));
         holds
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Scheduler;
 use super::scan::Scan;
-use crate::action::{Action, Place};
+use crate::action::{Action, KeyLocation};
 use crate::ids::KeyId;
 use crate::job::Class;
 use crate::memory::Memory;
@@ -10,7 +10,7 @@ use crate::planted::Bug;
 use crate::ready::{Holding, KeySetId, Priority, Requirements};
 use crate::reservations::{BlockedOn, ReservationId};
 use crate::state::{Job, Partition};
-use crate::trace::{BudgetPart, What};
+use crate::trace::{BudgetPart, TraceEvent};
 
 /// A request for memory.
 #[derive(Debug, Clone, Copy)]
@@ -61,8 +61,15 @@ impl Scheduler {
         }
         let first_of_job = job.admitted.is_none();
         let holds = if first_of_job { job.holds } else { Memory::ZERO };
-        let total = part.profile.peak().add_up(holds);
-        MemoryRequest { priority, keys, pools, extra: peak.add_up(holds), total, may_evict: true }
+        let total = part.profile.peak().saturating_add(holds);
+        MemoryRequest {
+            priority,
+            keys,
+            pools,
+            extra: peak.saturating_add(holds),
+            total,
+            may_evict: true,
+        }
     }
 
     /// Whether the memory can be had now, from which budget part; idle keys are evicted for it if that is
@@ -274,12 +281,12 @@ impl Scheduler {
     /// Gives an idle key's shared memory back.
     pub(super) fn evict(&mut self, key: KeyId) {
         let freed = self.keys.change(key, |k| {
-            k.copy = crate::keys::Copy::Absent;
+            k.copy = crate::keys::SharedCopy::Absent;
             k.spec.shared
         });
-        let place = Place::Shared;
+        let location = KeyLocation::Shared;
         self.budgets.reservations_mut(BudgetPart::General).return_fixed(freed.unwrap_or_default());
-        self.note(What::Evicted { key, place });
-        self.act(Action::Evict { key, place });
+        self.push_trace(TraceEvent::Evicted { key, location });
+        self.push_action(Action::Evict { key, location });
     }
 }

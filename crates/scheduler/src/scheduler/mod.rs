@@ -1,33 +1,33 @@
 //! The state machine: what it keeps, how an event goes in, and what is shared by its parts.
 //!
-//! Data flows one way: an event changes the state ([`admit`], [`progress`], [`ending`], [`world`]),
-//! then one scan over the free lanes decides what starts ([`dispatch`], [`grant`]).
+//! Data flows one way: an event changes the state ([`admit`], [`progress`], [`ending`], [`worker_events`]),
+//! then one scan over the free workers decides what starts ([`dispatch`], [`grant`]).
 
-mod admit;
-mod check;
+mod acceptance;
 mod dispatch;
-mod ending;
 mod grant;
-mod loads;
-mod progress;
+mod job_end;
+mod key_loading;
 mod queueing;
+mod run_end;
 mod scan;
-mod world;
+mod validation;
+mod worker_events;
 
-use crate::action::{Action, Entry};
+use crate::action::{Action, JournalEntry};
 use crate::budgets::Budgets;
 use crate::config::Config;
 use crate::costs::Costs;
 use crate::event::Event;
-use crate::ids::{JobId, KeyId, LaneId, RecordId, Run, Span, TenantId, Time};
+use crate::ids::{JobId, KeyId, RecordId, RunId, Span, TenantId, Time, WorkerId};
 use crate::jitter::Jitter;
 use crate::keys::Keys;
-use crate::lanes::Lanes;
 use crate::memory::Memory;
 use crate::planted::Planted;
 use crate::ready::ReadyQueues;
-use crate::state::{Errand, Job, Work};
-use crate::trace::{Ignored, PressureStep, Trace, What};
+use crate::state::{ActiveRun, Job, Work};
+use crate::trace::{Ignored, PressureStep, Trace, TraceEvent};
+use crate::workers::Workers;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What one call of [`Scheduler::handle`] leads to. The driver owns it and empties it between
@@ -50,11 +50,11 @@ impl Output {
 
 /// Something that comes due by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+enum Timer {
     Deadline(JobId),
     Retry(JobId, u32),
     Age(JobId),
-    Test(LaneId),
+    Test(WorkerId),
     Load(KeyId),
     Record(RecordId),
 }
@@ -68,14 +68,14 @@ pub struct Scheduler {
     jitter: Jitter,
     jobs: BTreeMap<JobId, Job>,
     next_job: u64,
-    errands: BTreeMap<Run, Errand>,
+    active_runs: BTreeMap<RunId, ActiveRun>,
     next_run: u64,
     /// Given to the journal and not answered.
-    records: BTreeMap<RecordId, Entry>,
+    records: BTreeMap<RecordId, JournalEntry>,
     next_record: u64,
-    due: BTreeSet<(Time, Due)>,
+    timers: BTreeSet<(Time, Timer)>,
     queues: ReadyQueues,
-    lanes: Lanes,
+    workers: Workers,
     keys: Keys,
     costs: Costs,
     budgets: Budgets,
@@ -86,12 +86,12 @@ pub struct Scheduler {
     /// Tag at which each tenant's next job would start.
     shares_next: BTreeMap<TenantId, u64>,
     /// The ledger's sum as last traced.
-    reported: Memory,
+    traced_reserved: Memory,
     pub(crate) planted: Planted,
 }
 
 impl Scheduler {
-    /// A scheduler without lanes, keys or jobs. The seed feeds the jitter of retries and nothing
+    /// A scheduler without workers, keys or jobs. The seed feeds the jitter of retries and nothing
     /// else.
     pub fn new(config: Config, seed: u64) -> Scheduler {
         let budgets = Budgets::new(config.budget, config.reserve);
@@ -102,13 +102,13 @@ impl Scheduler {
             jitter: Jitter::new(seed),
             jobs: BTreeMap::new(),
             next_job: 0,
-            errands: BTreeMap::new(),
+            active_runs: BTreeMap::new(),
             next_run: 0,
             records: BTreeMap::new(),
             next_record: 0,
-            due: BTreeSet::new(),
+            timers: BTreeSet::new(),
             queues: ReadyQueues::new(),
-            lanes: Lanes::default(),
+            workers: Workers::default(),
             keys: Keys::default(),
             costs: Costs::default(),
             budgets,
@@ -116,7 +116,7 @@ impl Scheduler {
             pressure: PressureStep::None,
             shares_now: 0,
             shares_next: BTreeMap::new(),
-            reported: Memory::ZERO,
+            traced_reserved: Memory::ZERO,
             planted: Planted::default(),
         }
     }
@@ -126,15 +126,15 @@ impl Scheduler {
     pub fn handle(&mut self, now: Time, event: Event, out: &mut Output) {
         self.now = self.now.max(now);
         std::mem::swap(&mut self.out, out);
-        self.come_due();
+        self.fire_due_timers();
         self.apply(event);
         // A backoff may have been drawn as no wait at all.
-        self.come_due();
+        self.fire_due_timers();
         self.dispatch();
         let memory = self.reserved();
-        if memory != self.reported {
-            self.reported = memory;
-            self.note(What::Reserved { memory });
+        if memory != self.traced_reserved {
+            self.traced_reserved = memory;
+            self.push_trace(TraceEvent::Reserved { memory });
         }
         std::mem::swap(&mut self.out, out);
     }
@@ -147,7 +147,7 @@ impl Scheduler {
 
     /// When something comes due by itself; [`Event::Tick`] then.
     pub fn next_wake(&self) -> Option<Time> {
-        self.due.first().map(|(time, _)| *time)
+        self.timers.first().map(|(time, _)| *time)
     }
 
     /// What the ledger holds now: jobs, partitions and keys together.
@@ -178,7 +178,7 @@ impl Scheduler {
 
     fn apply(&mut self, event: Event) {
         match event {
-            Event::Submit { ticket, spec } => self.submit(ticket, spec),
+            Event::Submit { submit_id, spec } => self.submit(submit_id, spec),
             Event::Restore { job, spec, finished } => self.restore(job, spec, &finished),
             Event::Cancel { job } => self.cancel(job),
             Event::Persisted { record } => self.recorded(record, true),
@@ -187,9 +187,9 @@ impl Scheduler {
             Event::Finished { run, peak, again } => self.finished(run, peak, again),
             Event::Failed { run, failure } => self.failed(run, failure),
             Event::Stopped { run } => self.stopped(run),
-            Event::LaneJoined { lane, kind } => self.lane_joined(lane, kind),
-            Event::LaneDraining { lane } => self.lane_draining(lane),
-            Event::LaneLost { lane } => self.lane_lost(lane),
+            Event::WorkerJoined { worker, kind } => self.worker_joined(worker, kind),
+            Event::WorkerDraining { worker } => self.worker_draining(worker),
+            Event::WorkerLost { worker } => self.worker_lost(worker),
             Event::Probed { run, passed } => self.probed(run, passed),
             Event::KeyDeclared { key, spec } => self.keys.declare(key, spec),
             Event::KeyWithdrawn { key } => self.key_withdrawn(key),
@@ -202,47 +202,47 @@ impl Scheduler {
         }
     }
 
-    fn come_due(&mut self) {
-        while let Some(&(time, due)) = self.due.first()
+    fn fire_due_timers(&mut self) {
+        while let Some(&(time, timer)) = self.timers.first()
             && time <= self.now
         {
-            self.due.pop_first();
-            match due {
-                Due::Deadline(job) => self.deadline(job),
-                Due::Retry(job, partition) => self.retry(job, partition, time),
-                Due::Age(job) => self.promote(job),
-                Due::Test(lane) => self.test(lane),
-                Due::Load(key) => self.load_again(key),
-                Due::Record(record) => self.record_again(record),
+            self.timers.pop_first();
+            match timer {
+                Timer::Deadline(job) => self.deadline(job),
+                Timer::Retry(job, partition) => self.retry(job, partition, time),
+                Timer::Age(job) => self.promote(job),
+                Timer::Test(worker) => self.test(worker),
+                Timer::Load(key) => self.load_again(key),
+                Timer::Record(record) => self.persist_again(record),
             }
         }
     }
 
-    fn note(&mut self, what: What) {
-        self.out.trace.push(Trace { at: self.now, what });
+    fn push_trace(&mut self, event: TraceEvent) {
+        self.out.trace.push(Trace { at: self.now, event });
     }
 
-    fn act(&mut self, action: Action) {
+    fn push_action(&mut self, action: Action) {
         self.out.actions.push(action);
     }
 
     fn ignore(&mut self, report: Ignored) {
-        self.note(What::Ignored { report });
+        self.push_trace(TraceEvent::Ignored { report });
     }
 
     /// Sets something going; its reports will carry the run.
-    fn embark(&mut self, what: Work) -> Run {
-        let run = Run(self.next_run);
+    fn begin_run(&mut self, work: Work) -> RunId {
+        let run = RunId(self.next_run);
         self.next_run += 1;
-        self.errands.insert(run, Errand { since: self.now, what });
+        self.active_runs.insert(run, ActiveRun { since: self.now, work });
         run
     }
 
-    fn persist(&mut self, job: JobId, entry: Entry) {
+    fn persist(&mut self, job: JobId, entry: JournalEntry) {
         let record = RecordId(self.next_record);
         self.next_record += 1;
         self.records.insert(record, entry.clone());
-        self.note(What::Recording { record, job });
-        self.act(Action::Persist { record, entry });
+        self.push_trace(TraceEvent::Recording { record, job });
+        self.push_action(Action::Persist { record, entry });
     }
 }

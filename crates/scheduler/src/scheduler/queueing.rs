@@ -1,15 +1,15 @@
 //! In and out of the queues: what a step that is about to wait for its turn needs besides.
 
 use super::Scheduler;
-use crate::action::{Outcome, Reason};
+use crate::action::{FailureReason, Outcome};
 use crate::budgets::pools_of;
 use crate::ids::{JobId, KeyId, TaskId};
-use crate::job::{Class, LaneNeed};
+use crate::job::{Class, WorkerNeed};
 use crate::memory::Memory;
 use crate::planted::Bug;
 use crate::ready::{KeySetId, MinWorker, Requirements};
-use crate::state::{Job, Partition, Phase};
-use crate::trace::What;
+use crate::state::{Job, Partition, PartitionState};
+use crate::trace::TraceEvent;
 
 impl Scheduler {
     /// The current step of a partition has nothing before it any more.
@@ -20,12 +20,12 @@ impl Scheduler {
         let stage = part.current().stage;
         let emits = part.current().emits;
         let live = job.growth.as_ref().map_or(0, |g| g.live);
-        let credit = job.grown_left.saturating_add(emits) <= live;
+        let credit = job.grown_unfinished.saturating_add(emits) <= live;
         if emits > 0 && !credit && !self.planted.is(Bug::EmitFreely) {
-            self.partition(id, index).phase = Phase::Credit;
+            self.partition(id, index).state = PartitionState::WaitsForCredit;
             return;
         }
-        self.note(What::Ready { task, stage });
+        self.push_trace(TraceEvent::Ready { task, stage });
         self.enqueue(id, index);
     }
 
@@ -37,7 +37,7 @@ impl Scheduler {
         let gone = |key: &KeyId| self.keys.get(*key).is_none_or(|k| k.withdrawn);
         let lost = if part.started { None } else { part.profile.keys().find(gone) };
         if let Some(key) = lost {
-            return self.fail(id, index, Reason::Key(key));
+            return self.fail(id, index, FailureReason::Key(key));
         }
         let (priority, holding) = (job.priority(index), part.holding);
         let mut set = KeySetId::NONE;
@@ -46,17 +46,17 @@ impl Scheduler {
         }
         let requirements = self.requirements(job, part, set);
         self.queues.insert(requirements, priority, holding);
-        self.partition(id, index).phase = Phase::Ready(requirements);
+        self.partition(id, index).state = PartitionState::Ready(requirements);
     }
 
     /// Takes a ready step out of the queues, if it is in one; it is then nowhere.
     pub(super) fn dequeue(&mut self, id: JobId, index: u32) {
         let Some(job) = self.jobs.get(&id) else { return };
         let part = &job.partitions[index as usize];
-        let Phase::Ready(requirements) = part.phase else { return };
+        let PartitionState::Ready(requirements) = part.state else { return };
         let priority = job.priority(index);
         self.queues.remove(requirements, &priority);
-        self.partition(id, index).phase = Phase::After(0);
+        self.partition(id, index).state = PartitionState::WaitsForPartitions(0);
     }
 
     fn requirements(&self, job: &Job, part: &Partition, keys: KeySetId) -> Requirements {
@@ -71,9 +71,9 @@ impl Scheduler {
         } else {
             pools_of(step.claim.peak.saturating_sub(self.held_by(part)))
         };
-        let min_worker = match step.lane {
-            LaneNeed::Cpu { least, .. } => MinWorker::Cpu(least),
-            LaneNeed::Device { class } => {
+        let min_worker = match step.worker {
+            WorkerNeed::Cpu { least, .. } => MinWorker::Cpu(least),
+            WorkerNeed::Device { class } => {
                 let key = step.key.and_then(|key| self.keys.get(key)).map_or(0, |k| k.spec.device);
                 MinWorker::Device(class, step.claim.device.saturating_add(key))
             }
@@ -101,11 +101,11 @@ impl Scheduler {
     }
 
     /// Ready steps of a job are filed anew, because its priority or its budget part changed.
-    pub(super) fn refile(&mut self, id: JobId, change: impl FnOnce(&mut Job)) {
+    pub(super) fn requeue_ready_steps(&mut self, id: JobId, change: impl FnOnce(&mut Job)) {
         let Some(job) = self.jobs.get(&id) else { return };
         let waiting: Vec<u32> = (0..)
             .zip(&job.partitions)
-            .filter(|(_, part)| matches!(part.phase, Phase::Ready(_)))
+            .filter(|(_, part)| matches!(part.state, PartitionState::Ready(_)))
             .map(|(index, _)| index)
             .collect();
         for &index in &waiting {
@@ -128,15 +128,15 @@ impl Scheduler {
             Class::Normal => Class::High,
             Class::High | Class::Critical => return,
         };
-        self.note(What::Promoted { job: id, class });
-        self.refile(id, |job| job.class = class);
+        self.push_trace(TraceEvent::Promoted { job: id, class });
+        self.requeue_ready_steps(id, |job| job.class = class);
         if !self.planted.is(Bug::RiseOnce) {
-            self.await_promotion(id);
+            self.start_age_timer(id);
         }
     }
 
     /// Sets the clock for a job's next class.
-    pub(super) fn await_promotion(&mut self, id: JobId) {
+    pub(super) fn start_age_timer(&mut self, id: JobId) {
         let Some(span) = self.config.ageing else { return };
         let at = self.now + span;
         if let Some(job) = self.jobs.get_mut(&id)
@@ -144,12 +144,12 @@ impl Scheduler {
             && job.open()
         {
             job.age_timer = Some(at);
-            self.due.insert((at, super::Due::Age(id)));
+            self.timers.insert((at, super::Timer::Age(id)));
         }
     }
 
     /// The job ends because of that partition.
-    pub(super) fn fail(&mut self, id: JobId, index: u32, why: Reason) {
+    pub(super) fn fail(&mut self, id: JobId, index: u32, why: FailureReason) {
         let step = self.partition(id, index).step;
         self.end(id, Outcome::Failed { partition: index, step, why });
     }

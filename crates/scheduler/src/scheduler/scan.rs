@@ -1,4 +1,4 @@
-//! One scan over the free lanes: who is still to be looked at, and what was concluded so far.
+//! One scan over the free workers: who is still to be looked at, and what was concluded so far.
 //!
 //! The first step of every requirements stands in the queues' own line, which the scan reads as it goes;
 //! only those behind a first one that could not start are held here.
@@ -31,7 +31,7 @@ pub(super) struct Scan {
     /// Steps that wait for other jobs to end before their own may take its hold, and the pools
     /// they keep closed.
     pub(super) waiting_for_jobs: Vec<(Priority, u8)>,
-    /// Kinds of busy lanes whose first in line was looked at.
+    /// Kinds of busy workers whose first in line was looked at.
     seen: Vec<MinWorker>,
     /// Something was concluded about an elder, or keys were evicted: after the next start it may
     /// no longer be so.
@@ -79,7 +79,7 @@ impl Scan {
         self.others.push(Reverse(candidate));
     }
 
-    /// Whether this is the first look at that kind of lane.
+    /// Whether this is the first look at that kind of worker.
     pub(super) fn first_look_at(&mut self, min_worker: MinWorker) -> bool {
         let first = !self.seen.contains(&min_worker);
         if first {

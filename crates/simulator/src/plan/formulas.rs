@@ -5,7 +5,7 @@ use crate::Error;
 use crate::model::Model;
 use crate::report::Report;
 use crate::scenario::Scenario;
-use athanor_scheduler::LaneNeed;
+use athanor_scheduler::WorkerNeed;
 use serde::Serialize;
 
 /// One formula.
@@ -36,7 +36,7 @@ pub(super) fn beside(
 ) -> Result<Vec<Formula>, Error> {
     let model = Model::new(s)?;
     let [circuit] = &model.circuits[..] else { return Ok(Vec::new()) };
-    let on_device = |lane: LaneNeed| matches!(lane, LaneNeed::Device { .. });
+    let on_device = |lane: WorkerNeed| matches!(lane, WorkerNeed::Device { .. });
     let Some(first) = circuit.stages.iter().position(|s| on_device(s.lane)) else {
         return Ok(Vec::new());
     };

@@ -39,13 +39,13 @@ fn chain(jobs: u64, each: u64, fill: u64) -> Vec<Trace> {
     let mut now = 0;
     for job in 1..=jobs {
         records.push(at(now, accepted(job, 1)));
-        records.push(at(now, What::Ready { task: task(job, 0, 0), stage: PROVE }));
+        records.push(at(now, TraceEvent::Ready { task: task(job, 0, 0), stage: PROVE }));
         records.push(at(now, started(job, task(job, 0, 0), PROVE, GPU)));
         let took = each + if job == 1 { fill } else { 0 };
         now += took;
         records.push(at(now, finished(job, task(job, 0, 0), PROVE, GPU, took)));
-        records.push(at(now, What::PartitionDone { job: JobId(job), partition: 0 }));
-        records.push(at(now, What::Answered { job: JobId(job), outcome: Outcome::Complete }));
+        records.push(at(now, TraceEvent::PartitionDone { job: JobId(job), partition: 0 }));
+        records.push(at(now, TraceEvent::Answered { job: JobId(job), outcome: Outcome::Complete }));
     }
     records
 }
@@ -83,8 +83,8 @@ fn jobs_under_way_at_the_first_end_belong_to_the_fill() {
         at(0, accepted(2, 1)),
         at(0, started(1, task(1, 0, 0), PROVE, GPU)),
         at(0, started(2, task(2, 0, 0), SYNTH, CPU)),
-        at(10, What::Answered { job: JobId(1), outcome: Outcome::Complete }),
-        at(90, What::Answered { job: JobId(2), outcome: Outcome::Complete }),
+        at(10, TraceEvent::Answered { job: JobId(1), outcome: Outcome::Complete }),
+        at(90, TraceEvent::Answered { job: JobId(2), outcome: Outcome::Complete }),
     ]);
     assert_eq!(fed(&records).fill().seconds(), 90e-9);
 }
@@ -92,14 +92,14 @@ fn jobs_under_way_at_the_first_end_belong_to_the_fill() {
 #[test]
 fn a_job_half_done_at_a_border_counts_half_and_one_that_fails_counts_nothing() {
     let mut records = lanes().to_vec();
-    let done = |partition| What::PartitionDone { job: JobId(1), partition };
+    let done = |partition| TraceEvent::PartitionDone { job: JobId(1), partition };
     records.extend([at(0, accepted(1, 4)), at(5, done(0)), at(6, done(1))]);
     assert_eq!(fed(&records).whole().sums.work, 0.5);
     let mut failed = records.clone();
-    failed.push(at(9, What::Answered { job: JobId(1), outcome: Outcome::Cancelled }));
+    failed.push(at(9, TraceEvent::Answered { job: JobId(1), outcome: Outcome::Cancelled }));
     assert_eq!(fed(&failed).whole().sums.work, 0.0);
     // A job that was restored with two partitions done is whole in the end.
-    records.push(at(9, What::Answered { job: JobId(1), outcome: Outcome::Complete }));
+    records.push(at(9, TraceEvent::Answered { job: JobId(1), outcome: Outcome::Complete }));
     assert_eq!(fed(&records).whole().sums.work, 1.0);
 }
 
@@ -114,7 +114,7 @@ fn a_job_end_after_the_last_fresh_start_belongs_to_the_drain() {
         at(155, finished(60, task(6, 0, 0), SYNTH, CPU, 15)),
         at(155, started(61, task(6, 0, 1), PROVE, GPU)),
         at(185, finished(61, task(6, 0, 1), PROVE, GPU, 30)),
-        at(185, What::Answered { job: JobId(6), outcome: Outcome::Complete }),
+        at(185, TraceEvent::Answered { job: JobId(6), outcome: Outcome::Complete }),
     ]);
     records.sort_by_key(|r| r.at);
     let stats = fed(&records);

@@ -19,8 +19,8 @@ use std::{
 };
 
 use athanor_engine::{
-    About, CPU, Call, Circuit, Claim, Done, Failure, Input, InputError, KeyShape, Lane, LaneNeed,
-    Manifest, Memory, OpenError, Payload, Plan, PlannedPartition, Shape, Step, Stop, TaskError,
+    About, CPU, Call, Circuit, Claim, Done, Failure, Input, InputError, KeyShape, Lane, Manifest,
+    Memory, OpenError, Payload, Plan, PlannedPartition, Shape, Step, Stop, TaskError, WorkerNeed,
 };
 use athanor_groth16::{
     KeyOutline, Proof, ProveError, ProvingKey, Standing, Unverified, VerifyError, Witness,
@@ -299,7 +299,7 @@ where
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let compute = Step {
             stage: "witness".into(),
-            lane: LaneNeed::Cpu { least: 1, most: 1 },
+            lane: WorkerNeed::Cpu { least: 1, most: 1 },
             claim: claim(witness),
             key: None,
             estimate: seconds(witness.seconds),
@@ -312,7 +312,7 @@ where
         }
         let prove_step = Step {
             stage: "prove".into(),
-            lane: LaneNeed::Device { class: CPU },
+            lane: WorkerNeed::Device { class: CPU },
             claim: prove_claim,
             key: Some(0),
             estimate: seconds(prove.seconds),

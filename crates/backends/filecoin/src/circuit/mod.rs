@@ -11,9 +11,9 @@ use std::{
 };
 
 use athanor_engine::{
-    About, CPU, Call, Circuit, Claim, Done, Failure, Input, InputError, KeyShape, Lane, LaneNeed,
-    Manifest, Memory, OpenError, Payload, Plan, PlannedPartition, Shape, StageEntry, Step, Stop,
-    TaskError,
+    About, CPU, Call, Circuit, Claim, Done, Failure, Input, InputError, KeyShape, Lane, Manifest,
+    Memory, OpenError, Payload, Plan, PlannedPartition, Shape, StageEntry, Step, Stop, TaskError,
+    WorkerNeed,
 };
 use athanor_groth16::{
     Proof, ProvingKey, Unverified, Verifier, Witness, development_setup,
@@ -229,11 +229,11 @@ impl Circuit for PorepCircuit {
             estimate: seconds(entry.seconds),
             limit: None,
         };
-        let cpu = LaneNeed::Cpu { least: 1, most: 1 };
+        let cpu = WorkerNeed::Cpu { least: 1, most: 1 };
         let partition = Shape {
             steps: vec![
                 step("witness", witness, cpu, None),
-                step("prove", prove, LaneNeed::Device { class: CPU }, Some(0)),
+                step("prove", prove, WorkerNeed::Device { class: CPU }, Some(0)),
             ],
             check_peak: Memory::host(check.peak),
             check_estimate: seconds(check.seconds),

@@ -3,19 +3,19 @@
 use super::dispatch::Attempt;
 use super::grant::MemoryRequest;
 use super::scan::Scan;
-use super::{Due, Scheduler};
-use crate::action::{Action, Place, Reason};
-use crate::ids::{JobId, KeyId, LaneId, Run};
-use crate::keys::Copy;
+use super::{Scheduler, Timer};
+use crate::action::{Action, FailureReason, KeyLocation};
+use crate::ids::{JobId, KeyId, RunId, WorkerId};
+use crate::keys::SharedCopy;
 use crate::memory::Memory;
 use crate::ready::{Priority, Requirements};
-use crate::state::{Job, Phase, Work, backoff};
-use crate::trace::{BudgetPart, Ignored, PressureStep, What};
+use crate::state::{Job, PartitionState, Work, backoff};
+use crate::trace::{BudgetPart, Ignored, PressureStep, TraceEvent};
 
 impl Scheduler {
     /// The loader is free for that key.
     pub(super) fn can_load(&self, key: KeyId) -> bool {
-        let absent = self.keys.get(key).is_some_and(|k| k.copy == Copy::Absent);
+        let absent = self.keys.get(key).is_some_and(|k| k.copy == SharedCopy::Absent);
         absent && self.keys.loading < self.config.loads
     }
 
@@ -33,86 +33,104 @@ impl Scheduler {
         let lacking = part.profile.keys().filter_map(|key| self.keys.get(key));
         let lacking = lacking.filter(|k| k.missing()).map(|k| k.spec.shared);
         let partition = self.memory_request(job, part, requirements, priority);
-        let total = lacking.fold(partition.total, Memory::add_up);
+        let total = lacking.fold(partition.total, Memory::saturating_add);
         let request = MemoryRequest { extra: shared, total, ..partition };
         if !self.grant_load(request, requirements.first_of_job, scan) {
             return Attempt::NotNow;
         }
         self.budgets.reservations_mut(BudgetPart::General).take_fixed(shared);
-        let place = Place::Shared;
+        let location = KeyLocation::Shared;
         let (job, partition) = (priority.job, priority.partition);
-        let run = self.embark(Work::Load { key, place, job, partition });
-        self.keys.change(key, |k| k.copy = Copy::Loading(run));
+        let run = self.begin_run(Work::Load { key, location, job, partition });
+        self.keys.change(key, |k| k.copy = SharedCopy::Loading(run));
         self.keys.loading += 1;
-        self.note(What::Loading { run, key, place, holds: shared, on_behalf: (job, partition) });
-        self.act(Action::Load { run, key, place });
+        self.push_trace(TraceEvent::Loading {
+            run,
+            key,
+            location,
+            holds: shared,
+            on_behalf: (job, partition),
+        });
+        self.push_action(Action::Load { run, key, location });
         Attempt::Started
     }
 
     /// Evicts copies on a device until the key (unless it is there) and the step's memory fit.
-    pub(super) fn make_room(&mut self, lane: LaneId, key: Option<KeyId>, bytes: u64) {
-        for key in self.lanes.make_room(lane, bytes, key) {
-            let place = Place::Device(lane);
-            self.note(What::Evicted { key, place });
-            self.act(Action::Evict { key, place });
+    pub(super) fn make_room(&mut self, worker: WorkerId, key: Option<KeyId>, bytes: u64) {
+        for key in self.workers.evict_until_free(worker, bytes, key) {
+            let location = KeyLocation::Device(worker);
+            self.push_trace(TraceEvent::Evicted { key, location });
+            self.push_action(Action::Evict { key, location });
         }
     }
 
     /// Brings a key to a free device for the first in line.
-    pub(super) fn bring_key(&mut self, key: KeyId, lane: LaneId, job: JobId, partition: u32) {
+    pub(super) fn load_to_device(
+        &mut self,
+        key: KeyId,
+        worker: WorkerId,
+        job: JobId,
+        partition: u32,
+    ) {
         self.dequeue(job, partition);
-        self.partition(job, partition).phase = Phase::Keying(lane);
+        self.partition(job, partition).state = PartitionState::LoadingKey(worker);
         let bytes = self.keys.get(key).map_or(0, |k| k.spec.device);
-        self.lanes.hold_key(lane, key, bytes);
-        let place = Place::Device(lane);
-        let run = self.embark(Work::Load { key, place, job, partition });
-        self.occupy(lane, run);
+        self.workers.add_key(worker, key, bytes);
+        let location = KeyLocation::Device(worker);
+        let run = self.begin_run(Work::Load { key, location, job, partition });
+        self.mark_busy(worker, run);
         let holds = Memory::ZERO;
-        self.note(What::Loading { run, key, place, holds, on_behalf: (job, partition) });
-        self.act(Action::Load { run, key, place });
+        self.push_trace(TraceEvent::Loading {
+            run,
+            key,
+            location,
+            holds,
+            on_behalf: (job, partition),
+        });
+        self.push_action(Action::Load { run, key, location });
     }
 
-    pub(super) fn loaded(&mut self, run: Run) {
-        let Some((since, key, place, job, partition)) = self.load(run) else {
+    pub(super) fn loaded(&mut self, run: RunId) {
+        let Some((since, key, location, job, partition)) = self.active_load(run) else {
             return self.ignore(Ignored::Run(run));
         };
-        self.errands.remove(&run);
-        self.note(What::Loaded { run, key, place, took: self.now - since });
-        match place {
-            Place::Shared => {
+        self.active_runs.remove(&run);
+        self.push_trace(TraceEvent::Loaded { run, key, location, took: self.now - since });
+        match location {
+            KeyLocation::Shared => {
                 self.keys.loading -= 1;
                 self.keys.change(key, |k| {
-                    k.copy = Copy::Resident;
+                    k.copy = SharedCopy::Resident;
                     k.failures = 0;
                 });
             }
-            Place::Device(lane) => {
-                self.release_lane(lane);
-                self.end_keying(job, partition, lane);
+            KeyLocation::Device(worker) => {
+                self.release_worker(worker);
+                self.device_load_ended(job, partition, worker);
             }
         }
     }
 
-    pub(super) fn load_failed(&mut self, run: Run) {
-        let Some((_, key, place, job, partition)) = self.load(run) else {
+    pub(super) fn load_failed(&mut self, run: RunId) {
+        let Some((_, key, location, job, partition)) = self.active_load(run) else {
             return self.ignore(Ignored::Run(run));
         };
-        self.errands.remove(&run);
-        match place {
-            Place::Shared => self.shared_load_failed(run, key),
-            Place::Device(lane) => {
-                self.note(What::LoadFailed { run, key, place, again: None });
-                self.lanes.change(lane, |l| l.drop_key(key));
-                self.quarantine(lane);
+        self.active_runs.remove(&run);
+        match location {
+            KeyLocation::Shared => self.shared_load_failed(run, key),
+            KeyLocation::Device(worker) => {
+                self.push_trace(TraceEvent::LoadFailed { run, key, location, again: None });
+                self.workers.change(worker, |l| l.drop_key(key));
+                self.quarantine(worker);
                 if self.jobs.get(&job).is_some_and(|job| job.open()) {
-                    self.partition(job, partition).avoid = Some(lane);
+                    self.partition(job, partition).avoid = Some(worker);
                 }
-                self.end_keying(job, partition, lane);
+                self.device_load_ended(job, partition, worker);
             }
         }
     }
 
-    fn shared_load_failed(&mut self, run: Run, key: KeyId) {
+    fn shared_load_failed(&mut self, run: RunId, key: KeyId) {
         self.keys.loading -= 1;
         let retry = self.config.retry;
         let failures = self.keys.change(key, |k| {
@@ -123,20 +141,20 @@ impl Scheduler {
         let shared = self.keys.get(key).map_or(Memory::ZERO, |k| k.spec.shared);
         self.budgets.reservations_mut(BudgetPart::General).return_fixed(shared);
         let wait = backoff(&retry, failures, &mut self.jitter);
-        let hopeless = self.keys.get(key).is_none_or(|k| k.withdrawn);
-        let again = (failures < retry.attempts && !hopeless).then_some(self.now + wait);
-        self.note(What::LoadFailed { run, key, place: Place::Shared, again });
+        let withdrawn = self.keys.get(key).is_none_or(|k| k.withdrawn);
+        let again = (failures < retry.attempts && !withdrawn).then_some(self.now + wait);
+        self.push_trace(TraceEvent::LoadFailed { run, key, location: KeyLocation::Shared, again });
         match again {
             Some(at) => {
-                self.keys.change(key, |k| k.copy = Copy::Backoff(at));
-                self.due.insert((at, Due::Load(key)));
+                self.keys.change(key, |k| k.copy = SharedCopy::Backoff(at));
+                self.timers.insert((at, Timer::Load(key)));
             }
             None => {
                 self.keys.change(key, |k| {
-                    k.copy = Copy::Absent;
+                    k.copy = SharedCopy::Absent;
                     k.failures = 0;
                 });
-                self.give_up_key(key);
+                self.fail_jobs_needing(key);
             }
         }
     }
@@ -144,42 +162,46 @@ impl Scheduler {
     pub(super) fn load_again(&mut self, key: KeyId) {
         let now = self.now;
         self.keys.change(key, |k| {
-            if matches!(k.copy, Copy::Backoff(at) if at <= now) {
-                k.copy = Copy::Absent;
+            if matches!(k.copy, SharedCopy::Backoff(at) if at <= now) {
+                k.copy = SharedCopy::Absent;
             }
         });
     }
 
-    fn load(&self, run: Run) -> Option<(crate::ids::Time, KeyId, Place, JobId, u32)> {
-        let errand = self.errands.get(&run)?;
-        match errand.what {
-            Work::Load { key, place, job, partition } => {
-                Some((errand.since, key, place, job, partition))
+    fn active_load(
+        &self,
+        run: RunId,
+    ) -> Option<(crate::ids::Time, KeyId, KeyLocation, JobId, u32)> {
+        let active = self.active_runs.get(&run)?;
+        match active.work {
+            Work::Load { key, location, job, partition } => {
+                Some((active.since, key, location, job, partition))
             }
             _ => None,
         }
     }
 
     /// A partition whose key was on its way to a device waits for its turn again.
-    pub(super) fn end_keying(&mut self, job: JobId, partition: u32, lane: LaneId) {
-        let keying =
-            |j: &Job| j.open() && j.partitions[partition as usize].phase == Phase::Keying(lane);
-        if self.jobs.get(&job).is_some_and(keying) {
+    pub(super) fn device_load_ended(&mut self, job: JobId, partition: u32, worker: WorkerId) {
+        let loading_key = |j: &Job| {
+            j.open() && j.partitions[partition as usize].state == PartitionState::LoadingKey(worker)
+        };
+        if self.jobs.get(&job).is_some_and(loading_key) {
             self.enqueue(job, partition);
         }
     }
 
     /// Jobs with a partition that has not started and needs that key have failed.
-    fn give_up_key(&mut self, key: KeyId) {
+    fn fail_jobs_needing(&mut self, key: KeyId) {
         let needs = |job: &Job| {
             let parts = (0..).zip(&job.partitions);
-            let mut fresh = parts.filter(|(_, p)| !p.started && p.phase != Phase::Over);
+            let mut fresh = parts.filter(|(_, p)| !p.started && p.state != PartitionState::Over);
             let found = fresh.find(|(_, p)| p.profile.keys().any(|k| k == key));
             found.filter(|_| job.open()).map(|(index, _)| (job.id, index))
         };
         let failed: Vec<(JobId, u32)> = self.jobs.values().filter_map(needs).collect();
         for (job, index) in failed {
-            self.fail(job, index, Reason::Key(key));
+            self.fail(job, index, FailureReason::Key(key));
         }
     }
 
@@ -189,14 +211,14 @@ impl Scheduler {
         }
         if self.keys.get(key).is_some_and(|k| k.pinned) {
             self.set_pin(key, false);
-            self.note(What::Pin { key, pinned: false, granted: true });
+            self.push_trace(TraceEvent::Pin { key, pinned: false, granted: true });
         }
-        self.give_up_key(key);
+        self.fail_jobs_needing(key);
     }
 
     /// Withdrawn keys give their memory back as soon as nobody uses them.
     pub(super) fn evict_withdrawn(&mut self) {
-        for key in self.keys.take_leaving() {
+        for key in self.keys.take_withdrawn_idle() {
             self.evict(key);
         }
     }
@@ -212,7 +234,7 @@ impl Scheduler {
             self.set_pin(key, !pinned);
         }
         let pinned = self.keys.get(key).is_some_and(|k| k.pinned);
-        self.note(What::Pin { key, pinned, granted });
+        self.push_trace(TraceEvent::Pin { key, pinned, granted });
     }
 
     fn set_pin(&mut self, key: KeyId, pinned: bool) {
@@ -233,7 +255,7 @@ impl Scheduler {
 
     fn pins_fit(&self) -> bool {
         let room = self.budgets.capacity(self.budgets.pinned);
-        let each = self.jobs.values().all(|job| job.holds.add_up(job.need).fits(room));
+        let each = self.jobs.values().all(|job| job.holds.saturating_add(job.need).fits(room));
         each && self.budgets.admits(Memory::ZERO, Memory::ZERO)
     }
 

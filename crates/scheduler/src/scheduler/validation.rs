@@ -2,9 +2,9 @@
 
 use super::Scheduler;
 use crate::ids::{CircuitId, KeyId, Span};
-use crate::job::{Growth, JobSpec, LaneNeed, PartitionSpec, Refusal, SpecError};
+use crate::job::{Growth, JobSpec, PartitionSpec, Refusal, SpecError, WorkerNeed};
 use crate::memory::{Memory, Pool, Profile};
-use crate::state::{Partition, Phase};
+use crate::state::{Partition, PartitionState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl Scheduler {
         if has > limit { Err(SpecError::TooManyPartitions { has, limit }) } else { Ok(()) }
     }
 
-    /// Keys known, lanes here and large enough, emission within the bound.
+    /// Keys known, workers here and large enough, emission within the bound.
     pub(super) fn check_profile(&self, profile: &Profile, live: u32) -> Result<(), Refusal> {
         if !profile.peak().fits(SANE) {
             return Err(SpecError::Overflow.into());
@@ -63,20 +63,20 @@ impl Scheduler {
             if let Some(key) = step.key.filter(|&key| self.unknown(key)) {
                 return Err(Refusal::UnknownKey { key });
             }
-            let (class, least) = match step.lane {
-                LaneNeed::Cpu { least, .. } => (None, u64::from(least)),
-                LaneNeed::Device { class } => {
+            let (class, least) = match step.worker {
+                WorkerNeed::Cpu { least, .. } => (None, u64::from(least)),
+                WorkerNeed::Device { class } => {
                     let key = step.key.and_then(|key| self.keys.get(key));
                     let copy = key.map_or(0, |k| k.spec.device);
                     (Some(class), step.claim.device.saturating_add(copy))
                 }
             };
-            match (self.lanes.could_ever(class, least), class) {
+            match (self.workers.could_ever(class, least), class) {
                 (Ok(()), _) => {}
                 (Err(Some(has)), Some(_)) => {
                     return Err(Refusal::NeverFits { pool: Pool::Device, needs: least, has });
                 }
-                (Err(_), _) => return Err(Refusal::NoLane { need: step.lane }),
+                (Err(_), _) => return Err(Refusal::NoWorker { need: step.worker }),
             }
         }
         Ok(())
@@ -95,11 +95,11 @@ impl Scheduler {
         };
         let mut most = Memory::ZERO;
         for profile in distinct(partitions) {
-            most = most.max(profile.keys().map(copy).fold(profile.peak(), Memory::add_up));
+            most = most.max(profile.keys().map(copy).fold(profile.peak(), Memory::saturating_add));
         }
         if let Some(growth) = growth {
             let keys = growth.keys.iter().map(|&key| copy(key));
-            most = most.max(keys.fold(growth.peak, Memory::add_up));
+            most = most.max(keys.fold(growth.peak, Memory::saturating_add));
         }
         most
     }
@@ -131,14 +131,14 @@ impl Scheduler {
             built.push(Partition {
                 profile,
                 step: 0,
-                phase: Phase::After(0),
+                state: PartitionState::WaitsForPartitions(0),
                 failures: 0,
                 grown: from > 0,
                 started: false,
                 holding: None,
                 avoid: None,
                 emitted: 0,
-                before: Vec::new(),
+                successors: Vec::new(),
             });
         }
         for (partition, spec) in (from..).zip(specs) {
@@ -148,17 +148,17 @@ impl Scheduler {
                     Some(own) => &mut built[own as usize],
                     None => &mut earlier[after as usize],
                 };
-                if first.phase != Phase::Over {
-                    first.before.push(partition);
+                if first.state != PartitionState::Over {
+                    first.successors.push(partition);
                     waits += 1;
                 }
             }
-            built[(partition - from) as usize].phase = Phase::After(waits);
+            built[(partition - from) as usize].state = PartitionState::WaitsForPartitions(waits);
         }
         Ok(built)
     }
 
-    /// The expected lane time of a job, for fair shares.
+    /// The expected worker time of a job, for fair shares.
     pub(super) fn work_of(&self, circuit: CircuitId, partitions: &[Partition]) -> Span {
         let steps = partitions.iter().flat_map(|p| p.profile.steps());
         let each = steps.map(|s| self.costs.duration(circuit, s.stage, s.estimate).0);

@@ -1,40 +1,40 @@
 //! A job comes in: refused with a reason, or accepted, written down, acknowledged, opened.
 
-use super::{Due, Scheduler};
-use crate::action::{Action, Entry, Outcome, Reason};
-use crate::ids::{JobId, RecordId, Run, Span, TenantId, Ticket};
+use super::{Scheduler, Timer};
+use crate::action::{Action, FailureReason, JournalEntry, Outcome};
+use crate::ids::{JobId, RecordId, RunId, Span, SubmitId, TenantId};
 use crate::job::{JobSpec, PartitionSpec, Refusal};
 use crate::memory::Memory;
 use crate::planted::Bug;
-use crate::state::{Job, Life, Partition, Phase, Work};
-use crate::trace::{Ignored, What};
+use crate::state::{Job, JobState, Partition, PartitionState, Work};
+use crate::trace::{Ignored, TraceEvent};
 
 impl Scheduler {
-    pub(super) fn submit(&mut self, ticket: Ticket, spec: JobSpec) {
-        let checked = self.examine(&spec).and_then(|(partitions, need)| {
+    pub(super) fn submit(&mut self, submit_id: SubmitId, spec: JobSpec) {
+        let checked = self.validate(&spec).and_then(|(partitions, need)| {
             let steps: usize = partitions.iter().map(|p| p.profile.steps().len()).sum();
-            self.place_for(steps).map(|()| (partitions, need))
+            self.check_queue_capacity(steps).map(|()| (partitions, need))
         });
         match checked {
             Ok((partitions, need)) => {
                 let job = JobId(self.next_job);
                 self.next_job += 1;
-                self.take(job, Some(ticket), spec, partitions, need);
-                self.persist(job, Entry::Accepted { ticket, job });
+                self.insert_job(job, Some(submit_id), spec, partitions, need);
+                self.persist(job, JournalEntry::Accepted { submit_id, job });
                 if self.planted.is(Bug::AcknowledgeEarly) {
-                    self.acknowledge(ticket, job);
+                    self.acknowledge(submit_id, job);
                 }
             }
-            Err(why) => self.refuse(ticket, why),
+            Err(why) => self.refuse(submit_id, why),
         }
     }
 
-    fn refuse(&mut self, ticket: Ticket, why: Refusal) {
-        self.note(What::Refused { ticket, why: why.clone() });
-        self.act(Action::Refuse { ticket, why });
+    fn refuse(&mut self, submit_id: SubmitId, why: Refusal) {
+        self.push_trace(TraceEvent::Refused { submit_id, why: why.clone() });
+        self.push_action(Action::Refuse { submit_id, why });
     }
 
-    fn examine(&self, spec: &JobSpec) -> Result<(Vec<Partition>, Memory), Refusal> {
+    fn validate(&self, spec: &JobSpec) -> Result<(Vec<Partition>, Memory), Refusal> {
         if spec.partitions.is_empty() {
             return Err(crate::job::SpecError::NoPartitions.into());
         }
@@ -47,13 +47,13 @@ impl Scheduler {
     }
 
     /// Whether the queue has room for so many steps; if not, when to come back: the mean time
-    /// between two jobs' ends, if the busiest lanes keep to the costs learned so far.
-    fn place_for(&self, steps: usize) -> Result<(), Refusal> {
+    /// between two jobs' ends, if the busiest workers keep to the costs learned so far.
+    fn check_queue_capacity(&self, steps: usize) -> Result<(), Refusal> {
         let open = self.costs.open_steps() as usize;
         if self.jobs.len() < self.config.max_jobs && open + steps <= self.config.max_tasks {
             return Ok(());
         }
-        let drain = self.costs.drain(|class| self.lanes.serving(class));
+        let drain = self.costs.drain_time(|class| self.workers.serving(class));
         let (shortest, longest) = self.config.busy;
         let each = Span(drain.0 / self.jobs.len().max(1) as u64);
         Err(Refusal::Busy { retry_after: each.clamp(shortest, longest.max(shortest)) })
@@ -64,61 +64,63 @@ impl Scheduler {
             return self.ignore(Ignored::Job(id));
         }
         self.next_job = self.next_job.max(id.0.saturating_add(1));
-        let (mut partitions, need, broken) = match self.examine(&spec) {
+        let (mut partitions, need, broken) = match self.validate(&spec) {
             Ok((partitions, need)) => (partitions, need, None),
             Err(Refusal::DeadlinePassed) => {
                 (Vec::new(), Memory::ZERO, Some(Outcome::DeadlineMissed))
             }
             Err(why) => {
                 let reason = match why {
-                    Refusal::NeverFits { pool, .. } => Reason::NoLongerFits(pool),
-                    Refusal::UnknownKey { key } => Reason::Key(key),
-                    _ => Reason::Permanent,
+                    Refusal::NeverFits { pool, .. } => FailureReason::NoLongerFits(pool),
+                    Refusal::UnknownKey { key } => FailureReason::Key(key),
+                    _ => FailureReason::Permanent,
                 };
                 let lost = Outcome::Failed { partition: 0, step: 0, why: reason };
                 (Vec::new(), Memory::ZERO, Some(lost))
             }
         };
-        let mut left = partitions.len() as u32;
+        let mut unfinished = partitions.len() as u32;
         for &done in finished {
             let Some(part) = partitions.get_mut(done as usize) else { continue };
-            if part.phase == Phase::Over {
+            if part.state == PartitionState::Over {
                 continue;
             }
-            part.phase = Phase::Over;
-            left -= 1;
-            for next in std::mem::take(&mut part.before) {
-                if let Phase::After(waits) = &mut partitions[next as usize].phase {
+            part.state = PartitionState::Over;
+            unfinished -= 1;
+            for next in std::mem::take(&mut part.successors) {
+                if let PartitionState::WaitsForPartitions(waits) =
+                    &mut partitions[next as usize].state
+                {
                     *waits -= 1;
                 }
             }
         }
-        self.take(id, None, spec, partitions, need);
+        self.insert_job(id, None, spec, partitions, need);
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.left = left;
-            job.life = Life::Open;
+            job.unfinished = unfinished;
+            job.state = JobState::Open;
         }
         match broken {
             Some(outcome) => self.end(id, outcome),
-            None if left == 0 => self.end(id, Outcome::Complete),
-            None => self.open(id),
+            None if unfinished == 0 => self.end(id, Outcome::Complete),
+            None => self.open_job(id),
         }
     }
 
-    fn take(
+    fn insert_job(
         &mut self,
         id: JobId,
-        ticket: Option<Ticket>,
+        submit_id: Option<SubmitId>,
         spec: JobSpec,
         partitions: Vec<Partition>,
         need: Memory,
     ) {
-        for part in partitions.iter().filter(|p| p.phase != Phase::Over) {
+        for part in partitions.iter().filter(|p| p.state != PartitionState::Over) {
             self.costs.opened(spec.circuit, part.profile.steps());
         }
         let tag = self.tag(spec.tenant, self.work_of(spec.circuit, &partitions));
-        self.note(What::Accepted {
-            ticket,
+        self.push_trace(TraceEvent::Accepted {
+            submit_id,
             job: id,
             circuit: spec.circuit,
             tenant: spec.tenant,
@@ -128,7 +130,7 @@ impl Scheduler {
             partitions: partitions.len() as u32,
         });
         if let Some(deadline) = spec.deadline {
-            self.due.insert((deadline, Due::Deadline(id)));
+            self.timers.insert((deadline, Timer::Deadline(id)));
         }
         let job = Job {
             id,
@@ -138,15 +140,15 @@ impl Scheduler {
             tag,
             holds: spec.holds,
             growth: spec.growth,
-            left: partitions.len() as u32,
+            unfinished: partitions.len() as u32,
             partitions,
-            life: Life::Entering,
+            state: JobState::Accepting,
             admitted: None,
             need,
             running: 0,
             grown: 0,
-            grown_left: 0,
-            early_end: None,
+            grown_unfinished: 0,
+            pending_outcome: None,
             age_timer: None,
         };
         self.jobs.insert(id, job);
@@ -165,9 +167,9 @@ impl Scheduler {
         start
     }
 
-    fn acknowledge(&mut self, ticket: Ticket, job: JobId) {
-        self.note(What::Acknowledged { ticket, job });
-        self.act(Action::Acknowledge { ticket, job });
+    fn acknowledge(&mut self, submit_id: SubmitId, job: JobId) {
+        self.push_trace(TraceEvent::Acknowledged { submit_id, job });
+        self.push_action(Action::Acknowledge { submit_id, job });
     }
 
     /// The journal answered.
@@ -176,59 +178,64 @@ impl Scheduler {
             return self.ignore(Ignored::Record(record));
         };
         let id = match *entry {
-            Entry::Accepted { job, .. }
-            | Entry::PartitionDone { job, .. }
-            | Entry::Ended { job, .. } => job,
+            JournalEntry::Accepted { job, .. }
+            | JournalEntry::PartitionDone { job, .. }
+            | JournalEntry::Ended { job, .. } => job,
         };
-        self.note(What::Recorded { record, job: id, durable });
+        self.push_trace(TraceEvent::Recorded { record, job: id, durable });
         match self.records.remove(&record) {
-            Some(Entry::Accepted { ticket, .. }) if durable => self.enter(id, ticket),
-            Some(Entry::Accepted { ticket, .. }) => self.turn_away(id, ticket),
-            Some(Entry::Ended { outcome, .. }) if durable => self.answer(id, outcome),
+            Some(JournalEntry::Accepted { submit_id, .. }) if durable => {
+                self.acceptance_recorded(id, submit_id)
+            }
+            Some(JournalEntry::Accepted { submit_id, .. }) => {
+                self.acceptance_not_recorded(id, submit_id)
+            }
+            Some(JournalEntry::Ended { outcome, .. }) if durable => self.end_recorded(id, outcome),
             Some(entry) if !durable => {
                 self.records.insert(record, entry);
                 let wait = crate::state::backoff(&self.config.retry, 1, &mut self.jitter);
-                self.due.insert((self.now + wait.max(self.config.retry.base), Due::Record(record)));
+                self.timers
+                    .insert((self.now + wait.max(self.config.retry.base), Timer::Record(record)));
             }
             _ => {}
         }
     }
 
-    pub(super) fn record_again(&mut self, record: RecordId) {
+    pub(super) fn persist_again(&mut self, record: RecordId) {
         if let Some(entry) = self.records.get(&record).cloned() {
-            self.act(Action::Persist { record, entry });
+            self.push_action(Action::Persist { record, entry });
         }
     }
 
     /// The acceptance is durable.
-    fn enter(&mut self, id: JobId, ticket: Ticket) {
+    fn acceptance_recorded(&mut self, id: JobId, submit_id: SubmitId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        job.life = Life::Open;
-        let early = job.early_end.take();
+        job.state = JobState::Open;
+        let early = job.pending_outcome.take();
         if !self.planted.is(Bug::AcknowledgeEarly) {
-            self.acknowledge(ticket, id);
+            self.acknowledge(submit_id, id);
         }
         match early {
             Some(outcome) => self.end(id, outcome),
-            None => self.open(id),
+            None => self.open_job(id),
         }
     }
 
     /// The acceptance could not be made durable: the client is told, nothing is kept.
-    fn turn_away(&mut self, id: JobId, ticket: Ticket) {
+    fn acceptance_not_recorded(&mut self, id: JobId, submit_id: SubmitId) {
         if let Some(job) = self.jobs.remove(&id) {
             for part in &job.partitions {
-                self.costs.closed(job.circuit, part.rest());
+                self.costs.closed(job.circuit, part.remaining_steps());
             }
             if let Some(deadline) = job.deadline {
-                self.due.remove(&(deadline, Due::Deadline(id)));
+                self.timers.remove(&(deadline, Timer::Deadline(id)));
             }
-            self.refuse(ticket, Refusal::NotRecorded);
+            self.refuse(submit_id, Refusal::NotRecorded);
         }
     }
 
-    fn open(&mut self, id: JobId) {
-        self.await_promotion(id);
+    fn open_job(&mut self, id: JobId) {
+        self.start_age_timer(id);
         self.ready_from(id, 0);
     }
 
@@ -237,7 +244,7 @@ impl Scheduler {
         let Some(job) = self.jobs.get(&id) else { return };
         let free: Vec<u32> = (from..)
             .zip(&job.partitions[from as usize..])
-            .filter(|(_, part)| part.phase == Phase::After(0))
+            .filter(|(_, part)| part.state == PartitionState::WaitsForPartitions(0))
             .map(|(index, _)| index)
             .collect();
         for index in free {
@@ -248,42 +255,48 @@ impl Scheduler {
     }
 
     /// A running producer adds partitions; beyond the declared bound its job fails.
-    pub(super) fn grow(&mut self, run: Run, specs: Vec<PartitionSpec>) {
-        let Some(Work::Task { job: id, partition, .. }) = self.errands.get(&run).map(|e| e.what)
+    pub(super) fn grow(&mut self, run: RunId, specs: Vec<PartitionSpec>) {
+        let Some(Work::Task { job: id, partition, .. }) =
+            self.active_runs.get(&run).map(|active| active.work)
         else {
             return self.ignore(Ignored::Run(run));
         };
         let Some(mut job) = self.jobs.remove(&id) else { return self.ignore(Ignored::Run(run)) };
         let open = job.open();
-        let added = if open { self.grown(&mut job, partition, &specs) } else { None };
+        let added = if open { self.validated_growth(&mut job, partition, &specs) } else { None };
         let first = job.partitions.len() as u32;
         let fits = added.is_some();
         for part in added.into_iter().flatten() {
             self.costs.opened(job.circuit, part.profile.steps());
             job.partitions.push(part);
-            job.left += 1;
+            job.unfinished += 1;
             job.grown += 1;
-            job.grown_left += 1;
+            job.grown_unfinished += 1;
         }
         let count = job.partitions.len() as u32 - first;
         self.jobs.insert(id, job);
         match (open, fits) {
             (false, _) => self.ignore(Ignored::Job(id)),
-            (true, false) => self.fail(id, partition, Reason::GrewBeyondBound),
+            (true, false) => self.fail(id, partition, FailureReason::GrewBeyondBound),
             (true, true) => {
-                self.note(What::Grew { job: id, first, count });
+                self.push_trace(TraceEvent::Grew { job: id, first, count });
                 self.ready_from(id, first);
             }
         }
     }
 
     /// The partitions to be added, if all is within what was declared.
-    fn grown(&self, job: &mut Job, by: u32, specs: &[PartitionSpec]) -> Option<Vec<Partition>> {
+    fn validated_growth(
+        &self,
+        job: &mut Job,
+        by: u32,
+        specs: &[PartitionSpec],
+    ) -> Option<Vec<Partition>> {
         let growth = job.growth.as_ref()?;
         let count = specs.len() as u64;
         let producer = &job.partitions[by as usize];
         let emits = u64::from(producer.current().emits - producer.emitted);
-        let live = u64::from(job.grown_left) + count <= u64::from(growth.live);
+        let live = u64::from(job.grown_unfinished) + count <= u64::from(growth.live);
         let total = u64::from(job.grown) + count <= u64::from(growth.total);
         let known = |spec: &PartitionSpec| {
             spec.profile.peak().fits(growth.peak)

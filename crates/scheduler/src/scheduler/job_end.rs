@@ -1,13 +1,13 @@
 //! A job ends: everything of it that does not run is dropped at once, what runs is told to stop,
 //! the outcome is written down and then told.
 
-use super::progress::Ended;
-use super::{Due, Scheduler};
-use crate::action::{Action, Entry, Outcome};
+use super::run_end::EndedRun;
+use super::{Scheduler, Timer};
+use crate::action::{Action, JournalEntry, Outcome};
 use crate::ids::{JobId, TaskId};
 use crate::planted::Bug;
-use crate::state::{Life, Phase, Work};
-use crate::trace::{Ignored, What};
+use crate::state::{JobState, PartitionState, Work};
+use crate::trace::{Ignored, TraceEvent};
 
 impl Scheduler {
     pub(super) fn cancel(&mut self, id: JobId) {
@@ -24,84 +24,86 @@ impl Scheduler {
     /// Decides how a job ends, once.
     pub(super) fn end(&mut self, id: JobId, outcome: Outcome) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        match job.life {
-            Life::Ended { .. } => return,
-            Life::Entering => {
-                job.early_end.get_or_insert(outcome);
+        match job.state {
+            JobState::Ended { .. } => return,
+            JobState::Accepting => {
+                job.pending_outcome.get_or_insert(outcome);
                 return;
             }
-            Life::Open => {}
+            JobState::Open => {}
         }
-        job.life = Life::Ended { outcome: outcome.clone(), recorded: false };
+        job.state = JobState::Ended { outcome: outcome.clone(), recorded: false };
         if let Some(deadline) = job.deadline {
-            self.due.remove(&(deadline, Due::Deadline(id)));
+            self.timers.remove(&(deadline, Timer::Deadline(id)));
         }
         if let Some(at) = job.age_timer {
-            self.due.remove(&(at, Due::Age(id)));
+            self.timers.remove(&(at, Timer::Age(id)));
         }
         let partitions = job.partitions.len() as u32;
-        self.note(What::Ended { job: id, outcome: outcome.clone() });
+        self.push_trace(TraceEvent::Ended { job: id, outcome: outcome.clone() });
         for index in 0..partitions {
-            self.drop_partition(id, index);
+            self.stop_or_drop(id, index);
         }
         if !(self.planted.is(Bug::SilentFailure) && matches!(outcome, Outcome::Failed { .. })) {
-            self.persist(id, Entry::Ended { job: id, outcome: outcome.clone() });
+            self.persist(id, JournalEntry::Ended { job: id, outcome: outcome.clone() });
         }
         if self.planted.is(Bug::AnswerEarly) {
-            self.tell(id, outcome);
+            self.answer_client(id, outcome);
         }
         self.release(id);
     }
 
-    fn drop_partition(&mut self, id: JobId, index: u32) {
+    fn stop_or_drop(&mut self, id: JobId, index: u32) {
         let part = self.partition(id, index);
-        let phase = part.phase;
+        let state = part.state;
         let started = part.started;
-        match phase {
-            Phase::Over => return,
-            Phase::Running(run) => {
+        match state {
+            PartitionState::Over => return,
+            PartitionState::Running(run) => {
                 let task = TaskId { job: id, partition: index, step: part.step };
-                if let Some(Work::Task { lane, .. }) = self.errands.get(&run).map(|e| e.what) {
-                    self.note(What::Stopping { run, task, lane });
-                    self.act(Action::Stop { run, lane });
+                if let Some(Work::Task { worker, .. }) =
+                    self.active_runs.get(&run).map(|active| active.work)
+                {
+                    self.push_trace(TraceEvent::Stopping { run, task, worker });
+                    self.push_action(Action::Stop { run, worker });
                 }
                 return;
             }
-            Phase::Ready(_) if self.planted.is(Bug::StartCancelled) => return,
-            Phase::Ready(_) => self.dequeue(id, index),
+            PartitionState::Ready(_) if self.planted.is(Bug::StartCancelled) => return,
+            PartitionState::Ready(_) => self.dequeue(id, index),
             _ => {}
         }
         if self.planted.is(Bug::LeakDropped) {
             self.partition(id, index).started = false;
         }
-        self.let_go(id, index, started);
+        self.drop_now(id, index, started);
     }
 
     /// A partition is over without being done.
-    fn let_go(&mut self, id: JobId, index: u32, started: bool) {
-        self.vacate(id, index);
+    fn drop_now(&mut self, id: JobId, index: u32, started: bool) {
+        self.release_partition(id, index);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let part = &mut job.partitions[index as usize];
-        part.phase = Phase::Over;
-        self.costs.closed(job.circuit, part.rest());
-        self.note(What::Dropped { job: id, partition: index });
+        part.state = PartitionState::Over;
+        self.costs.closed(job.circuit, part.remaining_steps());
+        self.push_trace(TraceEvent::Dropped { job: id, partition: index });
         if started {
-            self.act(Action::Discard { job: id, partition: index });
+            self.push_action(Action::Discard { job: id, partition: index });
         }
     }
 
     /// A run of a job that has ended is over, however it ended.
-    pub(super) fn stopped_late(&mut self, ended: Ended) {
-        let Ended { run, job: id, partition, lane, took } = ended;
+    pub(super) fn stopped_after_end(&mut self, ended: EndedRun) {
+        let EndedRun { run, job: id, partition, worker, took } = ended;
         let Some(job) = self.jobs.get(&id) else { return };
         let part = &job.partitions[partition as usize];
         let task = TaskId { job: id, partition, step: part.step };
         let stage = part.current().stage;
-        self.note(What::Stopped { run, task, stage, lane, took });
+        self.push_trace(TraceEvent::Stopped { run, task, stage, worker, took });
         if self.planted.is(Bug::KeepAfterStop) {
             return;
         }
-        self.let_go(id, partition, true);
+        self.drop_now(id, partition, true);
         self.release(id);
     }
 
@@ -116,30 +118,30 @@ impl Scheduler {
         if let Some(budget_part) = admitted {
             self.budgets.release_job(budget_part, holds, need);
         }
-        self.note(What::Released { job: id });
+        self.push_trace(TraceEvent::Released { job: id });
         let Some(job) = self.jobs.get(&id) else { return };
-        if let Life::Ended { recorded: true, outcome } = &job.life {
+        if let JobState::Ended { recorded: true, outcome } = &job.state {
             let again = self.planted.is(Bug::AnswerTwice).then(|| outcome.clone());
             self.jobs.remove(&id);
-            again.into_iter().for_each(|outcome| self.tell(id, outcome));
+            again.into_iter().for_each(|outcome| self.answer_client(id, outcome));
         }
     }
 
     /// The end is durable.
-    pub(super) fn answer(&mut self, id: JobId, outcome: Outcome) {
+    pub(super) fn end_recorded(&mut self, id: JobId, outcome: Outcome) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let running = job.running > 0;
-        job.life = Life::Ended { outcome: outcome.clone(), recorded: true };
+        job.state = JobState::Ended { outcome: outcome.clone(), recorded: true };
         if !self.planted.is(Bug::AnswerEarly) {
-            self.tell(id, outcome);
+            self.answer_client(id, outcome);
         }
         if !running {
             self.jobs.remove(&id);
         }
     }
 
-    fn tell(&mut self, job: JobId, outcome: Outcome) {
-        self.note(What::Answered { job, outcome: outcome.clone() });
-        self.act(Action::Answer { job, outcome });
+    fn answer_client(&mut self, job: JobId, outcome: Outcome) {
+        self.push_trace(TraceEvent::Answered { job, outcome: outcome.clone() });
+        self.push_action(Action::Answer { job, outcome });
     }
 }
