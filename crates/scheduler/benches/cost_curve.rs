@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p athanor-scheduler --bench cost_curve`
 //!
-//! For each size the queue is filled with jobs of mixed circuits and classes, then kept at that size
-//! (a job in for each job out) while runs finish, and the CPU time per event is printed. The
+//! For each size the queue is filled with jobs of mixed circuits and classes, then kept at that
+//! size (a job in for each job out) while runs finish, and the CPU time per event is printed. The
 //! machine has 64 CPU workers and 16 devices and memory for about a hundred partitions, so that
 //! elders block, younger work passes, and keys move.
 

@@ -1,8 +1,8 @@
-//! What the scheduler wants done.
+//! What the scheduler asks the driver to do.
 //!
-//! Actions are to be carried out in the order given. [`Action::Discard`] and [`Action::Evict`]
-//! free memory *before* the actions after them use it: the driver returns from them when the bytes
-//! are back. All others are begun and answered by an event.
+//! Actions must be carried out in the order given. [`Action::Discard`] and [`Action::Evict`] free
+//! memory that later actions use, so the driver returns from them when the bytes are free. All
+//! other actions are only begun; an event reports their result.
 
 use crate::event::Failure;
 use crate::ids::{JobId, KeyId, RecordId, RunId, SubmitId, TaskId, WorkerId};
@@ -10,63 +10,63 @@ use crate::job::Refusal;
 use crate::memory::Pool;
 use serde::{Deserialize, Serialize};
 
-/// Something to do outside.
+/// One request to the driver.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Write this down durably; answered by `Persisted` or `NotPersisted`.
+    /// Record an entry durably; answered by `Persisted` or `NotPersisted`.
     Persist {
-        /// To be named in the answer.
+        /// The number that the answer names.
         record: RecordId,
-        /// What to write.
+        /// The entry.
         entry: JournalEntry,
     },
-    /// Tell the client that its job is accepted and will not be lost.
+    /// Tell the client that its job is accepted: it survives a restart.
     Acknowledge {
-        /// Of its submit.
+        /// The submit that it answers.
         #[serde(rename = "ticket")]
         submit_id: SubmitId,
         /// The job's number.
         job: JobId,
     },
-    /// Tell the client that its job is not taken, and why.
+    /// Tell the client that its job is refused, and why.
     Refuse {
-        /// Of its submit.
+        /// The submit that it answers.
         #[serde(rename = "ticket")]
         submit_id: SubmitId,
-        /// Why, and what to change.
+        /// The reason.
         why: Refusal,
     },
     /// Run a step; answered by `Finished`, `Failed`, or, after a `Stop`, by `Stopped`.
     Start {
-        /// To be named in the answer.
+        /// The number that the answer names.
         run: RunId,
-        /// What to run.
+        /// The step to run.
         task: TaskId,
-        /// Where.
+        /// The worker to run it on.
         #[serde(rename = "lane")]
         worker: WorkerId,
-        /// Threads it may use, at most those of the worker; zero on a device.
+        /// The threads that it may use, at most those of the worker; zero on a device.
         threads: u32,
     },
-    /// Make a run end soon; it still answers, by any of the three.
+    /// Make a run end soon; it still answers with `Finished`, `Failed` or `Stopped`.
     Stop {
         /// The run.
         run: RunId,
-        /// Where it runs.
+        /// The worker that runs it.
         #[serde(rename = "lane")]
         worker: WorkerId,
     },
-    /// Free what this partition left behind: nobody will ask for it. Immediate.
+    /// Free what a partition left; it is not needed any more. Immediate.
     Discard {
         /// The job.
         job: JobId,
         /// The partition.
         partition: u32,
     },
-    /// Bring a key to a place; answered by `Loaded` or `LoadFailed`.
+    /// Load a key to a location; answered by `Loaded` or `LoadFailed`.
     Load {
-        /// To be named in the answer.
+        /// The number that the answer names.
         run: RunId,
         /// The key.
         key: KeyId,
@@ -74,71 +74,72 @@ pub enum Action {
         #[serde(rename = "place")]
         location: KeyLocation,
     },
-    /// Free a key's copy that nobody uses. Immediate.
+    /// Free a copy of a key that is not in use. Immediate.
     Evict {
         /// The key.
         key: KeyId,
-        /// Where.
+        /// Where the copy is.
         #[serde(rename = "place")]
         location: KeyLocation,
     },
-    /// Give a quarantined device work with a known answer; answered by `Probed`.
+    /// Run a known-answer test on a quarantined device; answered by `Probed`.
     Probe {
-        /// To be named in the answer.
+        /// The number that the answer names.
         run: RunId,
         /// The device.
         #[serde(rename = "lane")]
         worker: WorkerId,
     },
-    /// A draining worker has nothing left to do and will get nothing more.
+    /// A draining worker is free and will get no more work. Used by a driver that removes workers
+    /// while the machine runs.
     Close {
         /// The worker.
         #[serde(rename = "lane")]
         worker: WorkerId,
     },
-    /// Tell the client how its job ended; recorded durably before.
+    /// Tell the client how its job ended. The end was recorded durably before.
     Answer {
         /// The job.
         job: JobId,
-        /// How.
+        /// The outcome.
         outcome: Outcome,
     },
 }
 
-/// Where a copy of a key lies.
+/// Where a copy of a key is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyLocation {
-    /// In the shared pools of the machine.
+    /// In the shared memory pools.
     Shared,
-    /// On a device.
+    /// In the memory of a device. Used by a backend that keeps keys in device memory.
     Device(WorkerId),
 }
 
-/// A line of the journal.
+/// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JournalEntry {
-    /// The job is accepted. The driver adds the input it kept under the ticket.
+    /// A job is accepted. The driver adds the input that it kept for the submit.
     Accepted {
-        /// Of its submit.
+        /// The submit.
         #[serde(rename = "ticket")]
         submit_id: SubmitId,
-        /// Its number.
+        /// The job's number.
         job: JobId,
     },
-    /// A partition is done; the driver adds what it left.
+    /// A partition is done. The driver adds what the partition left.
     PartitionDone {
         /// The job.
         job: JobId,
         /// The partition.
         partition: u32,
     },
-    /// The job has ended; the driver adds the result.
+    /// A job has ended. The driver adds the result.
     Ended {
         /// The job.
         job: JobId,
-        /// How.
+        /// The outcome.
         outcome: Outcome,
     },
 }
@@ -155,15 +156,15 @@ pub enum Outcome {
     Failed {
         /// The partition.
         partition: u32,
-        /// Its step.
+        /// The step.
         step: u16,
-        /// Why.
+        /// The reason.
         why: FailureReason,
     },
     /// The client cancelled it.
     #[error("cancelled")]
     Cancelled,
-    /// Its deadline came first.
+    /// Its deadline passed first.
     #[error("the deadline passed before it was complete")]
     DeadlineMissed,
 }
@@ -172,19 +173,19 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureReason {
-    /// A run said that it can never succeed.
-    #[error("it can never succeed")]
+    /// A run reported that it can never succeed.
+    #[error("a run reported that it can never succeed")]
     Permanent,
-    /// It failed as often as it may; the last failure was this.
-    #[error("it failed too often, last as {0:?}")]
+    /// It failed [`Retry::attempts`](crate::Retry::attempts) times; this was the last failure.
+    #[error("it failed as often as the retry limit allows, last with {0:?}")]
     TooOften(Failure),
-    /// Its key was withdrawn, or could not be loaded.
-    #[error("key {0} cannot be had")]
+    /// A key that it needs was withdrawn or could not be loaded.
+    #[error("key {0} was withdrawn or could not be loaded")]
     Key(KeyId),
     /// It added more, or other, partitions than the job's growth bound allows.
-    #[error("its graph grew beyond its declared bound")]
+    #[error("it added more or other partitions than its growth bound allows")]
     GrewBeyondBound,
-    /// Its claim no longer fits beside memory that measured larger than declared.
-    #[error("it no longer fits in {0}")]
+    /// The job was restored after a restart and its claims exceed what the budget allows now.
+    #[error("it no longer fits in {0}: its claims exceed what the budget allows")]
     NoLongerFits(Pool),
 }

@@ -1,8 +1,8 @@
 //! The two parts of the memory budget, and the rule by which a job may take its own memory.
 //!
-//! [`Budgets`] keeps the [`Reservations`] of each part and, for every admitted job, what it may still
-//! need beside its own memory. [`ClosedPools`] says which pools later steps may not take from while an
-//! earlier step is blocked.
+//! [`Budgets`] keeps the [`Reservations`] of each part and, for every admitted job, what it may
+//! still need beside its own memory. [`ClosedPools`] says which pools later steps may not take from
+//! while an earlier step is blocked.
 
 use crate::memory::{Memory, Pool};
 use crate::reservations::{BlockedOn, Reservations};
@@ -124,16 +124,16 @@ impl Budgets {
 }
 
 /// The pools that later steps may not take memory from during one scan, because an earlier step is
-/// blocked on memory (a blocked head). Each closed pool names the partitions that may still take from
-/// it: those that the blocked head waits for.
+/// blocked on memory (a blocked head). Each closed pool names the partitions that may still take
+/// from it: those that the blocked head waits for.
 #[derive(Debug, Default)]
 pub(crate) struct ClosedPools {
     limits: [[Option<BlockedOn>; POOLS]; 2],
 }
 
 impl ClosedPools {
-    /// Closes pools (bit mask) of a budget part for a blocked head that waits for `blocked_on`. A pool
-    /// that is closed already keeps the smaller set of exceptions.
+    /// Closes pools (bit mask) of a budget part for a blocked head that waits for `blocked_on`. A
+    /// pool that is closed already keeps the smaller set of exceptions.
     pub(crate) fn close(&mut self, budget_part: BudgetPart, pools: u8, blocked_on: BlockedOn) {
         for pool in 0..POOLS {
             if pools & (1 << pool) != 0 {
@@ -143,8 +143,8 @@ impl ClosedPools {
         }
     }
 
-    /// Whether a step that takes from these pools (bit mask) must wait; `passes` says whether the step
-    /// is an exception to a closed pool.
+    /// Whether a step that takes from these pools (bit mask) must wait; `passes` says whether the
+    /// step is an exception to a closed pool.
     pub(crate) fn closed_to(
         &self,
         budget_part: BudgetPart,

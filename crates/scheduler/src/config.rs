@@ -1,42 +1,45 @@
-//! Limits and policies, each with a default.
+//! The scheduler's configuration: limits and policies, each with a default.
 
 use crate::ids::{Span, TenantId};
 use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
 
-/// Everything that can be chosen. `Config::default()` has no memory: set `budget`.
+/// All limits and policies. The default has no memory: set `budget`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// All the memory that jobs, partitions and host keys may hold together.
+    /// The memory that jobs, partitions and keys in shared memory may hold together.
     pub budget: Memory,
-    /// The part of the budget that only the critical class may use. One partition of the largest
-    /// critical circuit ([`Profile::peak`]) plus its job's own hold is a good size.
+    /// The part of `budget` that only the critical class may use. A good size is the peak of one
+    /// partition of the largest critical circuit ([`Profile::peak`]) plus its job's own memory.
+    /// Used by a service that promises latency to critical jobs.
     ///
     /// [`Profile::peak`]: crate::Profile::peak
     pub reserve: Memory,
-    /// Most jobs accepted and not yet answered.
+    /// The most jobs that are accepted and not yet answered.
     pub max_jobs: usize,
-    /// Most steps of accepted jobs that are not yet done.
+    /// The most steps of accepted jobs that are not done.
     pub max_tasks: usize,
-    /// Most partitions of one job, added ones included.
+    /// The most partitions of one job, added ones included.
     pub max_partitions: usize,
-    /// Most partitions started and not yet done, over all jobs, producers not counted: the
-    /// machine's credits.
+    /// The most partitions started and not done, over all jobs; partitions that emit others do not
+    /// count.
     pub in_flight: u32,
-    /// Most keys being read into host memory at once.
+    /// The most keys being loaded into shared memory at once.
     pub loads: u32,
     /// How failed work is tried again.
     pub retry: Retry,
-    /// When memory pressure steps are taken.
+    /// When the steps against memory pressure are taken.
     pub pressure: Pressure,
     /// How claims follow measurements.
     pub learning: Learning,
-    /// Shares between tenants inside a class; without them age alone decides.
+    /// Fair shares of worker time between tenants of the same class; without them, older jobs go
+    /// first. Used by a service whose tenants have weights.
     pub shares: Option<Shares>,
-    /// After that long a waiting job rises one class, up to high; never without it.
+    /// How long a job waits before it rises one class, at most to high; `None`: jobs keep their
+    /// class. Used by a service whose batch work must not wait forever.
     pub ageing: Option<Span>,
-    /// The shortest and the longest `retry_after` ever told.
+    /// The shortest and the longest `retry_after` that a refusal may name.
     pub busy: (Span, Span),
 }
 
@@ -79,18 +82,18 @@ impl Default for Retry {
     }
 }
 
-/// Thresholds in thousandths of the budget that resident memory must blocked_on for each step. A step
-/// is taken back when it falls `slack` below.
+/// Thresholds of resident memory for the steps against memory pressure, in thousandths of the
+/// budget. A step is taken back when resident memory falls `slack` below its threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pressure {
-    /// Idle keys are evicted.
+    /// From here on, idle keys are evicted.
     pub evict: u32,
-    /// Besides, the batch class starts nothing fresh.
+    /// From here on, the batch class also starts no fresh partition.
     pub pause: u32,
-    /// Besides, at most half of the partitions in flight at that moment may be in flight.
+    /// From here on, also at most half of the partitions that were in flight may be in flight.
     pub shrink: u32,
-    /// Hysteresis.
+    /// How far below its threshold resident memory must fall for a step to be taken back.
     pub slack: u32,
 }
 
@@ -100,14 +103,14 @@ impl Default for Pressure {
     }
 }
 
-/// How the claims of jobs yet to come follow what was measured.
+/// How the claims of later jobs follow measured peaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Learning {
-    /// Runs of a stage after which the largest measured peak replaces the manifest's, downwards as
-    /// well as upwards. Upwards it does so from the first run.
+    /// Measured runs of a stage after which the largest measured peak replaces the manifest's even
+    /// if it is smaller. A larger one replaces it from the first run.
     pub samples: u32,
-    /// Thousandths added to a measured peak.
+    /// Thousandths that are added to a measured peak.
     pub margin: u32,
 }
 
@@ -117,11 +120,11 @@ impl Default for Learning {
     }
 }
 
-/// Weighted fair shares of worker time between tenants (start-time fair queueing: Goyal, Vin and
-/// Cheng, 1996), job by job.
+/// Weighted fair shares of worker time between tenants, job by job (start-time fair queueing:
+/// Goyal, Vin and Cheng, 1996).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shares {
-    /// Weights of named tenants; everyone else has weight 1. Zero counts as 1.
+    /// Weights of named tenants; all others have weight 1. Zero counts as 1.
     pub weights: Vec<(TenantId, u32)>,
 }

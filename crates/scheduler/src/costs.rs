@@ -1,7 +1,7 @@
-//! What work costs, learned per circuit and stage.
+//! Durations and peaks of work, learned per circuit and stage.
 //!
-//! A manifest's estimates are where it starts; every finished run moves the duration (a moving
-//! average) and the peak (the largest seen). No circuit's constants are in the code.
+//! The manifest's estimates hold until the first run of a stage. Every finished run then moves the
+//! duration (a moving average) and the peak (the largest measured one).
 
 use crate::config::Learning;
 use crate::ids::{CircuitId, DeviceClass, Span, StageId};
@@ -10,13 +10,13 @@ use crate::memory::{Memory, Profile, Step};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// New runs weigh one in so many, once there are as many.
+/// Weight of a new run in the moving average: 1/16, or 1/n for the n-th run before that.
 const MEMORY: u64 = 16;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Cost {
     runs: u64,
-    /// Nanoseconds, moving average.
+    /// Moving average of the duration, in nanoseconds.
     took: u64,
     measured: u64,
     peak: Memory,
@@ -24,17 +24,17 @@ struct Cost {
 
 type Class = Option<DeviceClass>;
 
-/// See the module docs.
+/// Learned costs, and the steps that are accepted and not done.
 #[derive(Debug, Default)]
 pub(crate) struct Costs {
     learned: BTreeMap<(CircuitId, StageId), Cost>,
-    /// Steps accepted and not done: how many, and the manifest's estimate of the latest.
+    /// By stage: the number of steps accepted and not done, and the latest of their estimates.
     open: BTreeMap<(CircuitId, StageId, Class), (u64, Span)>,
     steps: u64,
 }
 
 impl Costs {
-    /// A run took that long and held that much.
+    /// Learns from one run: its duration, and its peak if it was measured.
     pub(crate) fn learn(
         &mut self,
         circuit: CircuitId,
@@ -60,8 +60,9 @@ impl Costs {
         }
     }
 
-    /// The profile with its peaks moved to what was measured: upwards at once, downwards after
-    /// enough runs, never below what a step keeps or was left by the step before.
+    /// The profile with its peaks replaced by measured ones: a larger peak at once, a smaller one
+    /// after [`Learning::samples`] runs, and never below what the step keeps or takes over from the
+    /// step before.
     pub(crate) fn adjusted(
         &self,
         circuit: CircuitId,
@@ -90,7 +91,7 @@ impl Costs {
         }
     }
 
-    /// Steps were accepted, or are to be done again.
+    /// Counts steps that were accepted, or must be done again.
     pub(crate) fn opened(&mut self, circuit: CircuitId, steps: &[Step]) {
         for step in steps {
             let open = self.open.entry((circuit, step.stage, class(step.worker))).or_default();
@@ -99,7 +100,7 @@ impl Costs {
         self.steps += steps.len() as u64;
     }
 
-    /// Steps are done or dropped.
+    /// Uncounts steps that are done or dropped.
     pub(crate) fn closed(&mut self, circuit: CircuitId, steps: &[Step]) {
         for step in steps {
             let at = (circuit, step.stage, class(step.worker));
@@ -113,12 +114,12 @@ impl Costs {
         self.steps -= steps.len() as u64;
     }
 
-    /// Steps accepted and not done.
+    /// The number of steps accepted and not done.
     pub(crate) fn open_steps(&self) -> u64 {
         self.steps
     }
 
-    /// How long the busiest kind of worker needs for all open steps.
+    /// The time until all open steps are done, for the kind of worker where that is longest.
     pub(crate) fn drain_time(&self, workers: impl Fn(Class) -> usize) -> Span {
         let mut work: BTreeMap<Class, u128> = BTreeMap::new();
         for (&(circuit, stage, class), &(count, estimate)) in &self.open {

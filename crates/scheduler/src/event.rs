@@ -1,82 +1,78 @@
-//! What the world tells the scheduler.
+//! What the driver reports to the scheduler.
 //!
-//! Every report about work carries its [`Run`]; a report about a run that is over is ignored and
-//! traced, so that a late worker can never touch the state of the work that took its place.
+//! Every report about work names its [`RunId`]. A report about a run that is over is ignored and
+//! traced, so a late report cannot change the state of a later attempt.
 
 use crate::ids::{JobId, KeyId, RecordId, RunId, SubmitId, WorkerId};
 use crate::job::{JobSpec, PartitionSpec, WorkerKind};
 use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
 
-/// Something happened outside.
+/// One report to the scheduler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// A client wants a job done. Answered by [`Action::Refuse`], or by [`Action::Acknowledge`]
-    /// once its acceptance is durable and then, in the end, by one [`Action::Answer`].
-    ///
-    /// [`Action::Refuse`]: crate::Action::Refuse
-    /// [`Action::Acknowledge`]: crate::Action::Acknowledge
-    /// [`Action::Answer`]: crate::Action::Answer
+    /// A client submits a job. Answered by [`Action::Refuse`](crate::Action::Refuse), or by
+    /// [`Action::Acknowledge`](crate::Action::Acknowledge) once its acceptance is durable and, at
+    /// its end, by one [`Action::Answer`](crate::Action::Answer).
     Submit {
-        /// Echoed in the acknowledgement or the refusal.
+        /// The submit's number, echoed in the acknowledgement or the refusal.
         #[serde(rename = "ticket")]
         submit_id: SubmitId,
         /// The job.
         spec: JobSpec,
     },
-    /// After a restart: a job that the journal knows as accepted and not ended. It is not
-    /// acknowledged again, and it is not refused for a full queue.
+    /// After a restart: a job that the journal has as accepted and not ended. It is not
+    /// acknowledged again, and a full queue does not refuse it.
     Restore {
         /// Its number before the restart.
         job: JobId,
         /// The job.
         spec: JobSpec,
-        /// Partitions that were done, with what they left still at hand.
+        /// The partitions that were done and whose results were kept.
         finished: Vec<u32>,
     },
-    /// The client no longer wants it.
+    /// The client cancels a job.
     Cancel {
         /// The job.
         job: JobId,
     },
-    /// The journal has it, durably.
+    /// A record is durable.
     Persisted {
         /// The record.
         record: RecordId,
     },
-    /// The journal could not take it.
+    /// The journal could not make a record durable.
     NotPersisted {
         /// The record.
         record: RecordId,
     },
-    /// A running step that may emit adds partitions to its job. Their `after` indices go on from
-    /// the partitions the job has.
+    /// A running step adds partitions to its job. Their `after` indices continue the numbering of
+    /// the job's partitions. Used by a backend whose jobs emit partitions while they run.
     Grow {
         /// The run of the emitting step.
         run: RunId,
-        /// What is added.
+        /// The added partitions.
         partitions: Vec<PartitionSpec>,
     },
-    /// A run is done and its result is where the next step finds it.
+    /// A run is done and the next step can use its result.
     Finished {
         /// The run.
         run: RunId,
-        /// The most it was seen to hold, its input included; `None` if nobody measured.
+        /// The largest measured memory of the run, its input included; `None` if it was not
+        /// measured.
         peak: Option<Memory>,
-        /// The step wants to run again (a producer that has more to emit).
+        /// Whether the step must run again, because it has more partitions to emit.
         again: bool,
     },
-    /// A run failed, and whatever it allocated beyond its input is free again.
+    /// A run failed; what it allocated beyond its input is free again.
     Failed {
         /// The run.
         run: RunId,
-        /// How.
+        /// The kind of failure.
         failure: Failure,
     },
-    /// A run ended because it was told to [`Action::Stop`]; its memory is free again.
-    ///
-    /// [`Action::Stop`]: crate::Action::Stop
+    /// A run was stopped by [`Action::Stop`](crate::Action::Stop); its memory is free again.
     Stopped {
         /// The run.
         run: RunId,
@@ -87,17 +83,19 @@ pub enum Event {
         /// Its number, never used before.
         #[serde(rename = "lane")]
         worker: WorkerId,
-        /// What it is.
+        /// Its kind.
         kind: WorkerKind,
     },
-    /// A worker finishes what it runs and then leaves.
+    /// A worker must get no more work; it finishes what it runs and is then closed. Used by a
+    /// driver that removes workers while the machine runs.
     #[serde(rename = "lane_draining")]
     WorkerDraining {
         /// The worker.
         #[serde(rename = "lane")]
         worker: WorkerId,
     },
-    /// A worker is gone, and what ran on it, and the keys that lay there.
+    /// A worker is gone, with the run on it and the keys in its memory. Used by a driver whose
+    /// workers can die, such as child processes.
     #[serde(rename = "lane_lost")]
     WorkerLost {
         /// The worker.
@@ -118,19 +116,20 @@ pub enum Event {
         /// Its sizes.
         spec: KeySpec,
     },
-    /// A key can no longer be loaded. Work that already holds it goes on; the rest fails. It is no
-    /// longer pinned, and its copy in host memory goes when its last user is done.
+    /// A key can no longer be loaded. Partitions that already use it go on; jobs with other
+    /// partitions that need it fail. The key is unpinned, and its copy in shared memory is evicted
+    /// when the last partition that uses it is done.
     KeyWithdrawn {
         /// The key.
         key: KeyId,
     },
-    /// From now on this key stays in host memory once it is there. Pinning a key that would leave
-    /// too little for a job already accepted is refused in the trace.
+    /// The key stays in shared memory once it is loaded. The pin is refused, with a trace record,
+    /// if it would leave too little memory for an accepted job.
     Pin {
         /// The key.
         key: KeyId,
     },
-    /// It may be evicted again when it is idle.
+    /// The key may be evicted again when it is idle.
     Unpin {
         /// The key.
         key: KeyId,
@@ -140,45 +139,44 @@ pub enum Event {
         /// The run of the load.
         run: RunId,
     },
-    /// A key load failed, and what it had allocated is free again.
+    /// A key load failed; what it allocated is free again.
     LoadFailed {
         /// The run of the load.
         run: RunId,
     },
-    /// How much memory the process really holds, to be compared with the ledger.
+    /// The measured resident memory of the process, for comparison with the budget.
     Resident {
         /// Measured bytes.
         memory: Memory,
     },
-    /// Nothing but time has passed: the driver woke at [`Scheduler::next_wake`].
-    ///
-    /// [`Scheduler::next_wake`]: crate::Scheduler::next_wake
+    /// Only time has passed: the driver woke at
+    /// [`Scheduler::next_wake`](crate::Scheduler::next_wake).
     Tick,
 }
 
-/// How a run failed, as far as it matters for what to do next.
+/// The kind of a failure, which decides what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
-    /// It may go better next time: the same step runs again.
+    /// The same step may succeed if it is tried again.
     Transient,
-    /// The device erred: the step runs again, elsewhere if there is an elsewhere, and the device
-    /// is quarantined.
+    /// The device failed: the step is tried again, on another device if there is one, and the
+    /// device is quarantined.
     Device,
-    /// What the partition made is wrong (a proof that does not verify): the partition starts over
-    /// from its first step.
+    /// The partition's result is wrong, such as a proof that does not verify: the partition starts
+    /// again from its first step.
     BadResult,
-    /// It can never succeed (a bad witness): the job fails.
+    /// The step can never succeed, for example because of a bad witness: the job fails.
     Permanent,
 }
 
-/// How large a key is, wherever it lies.
+/// The sizes of a key's copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeySpec {
-    /// Bytes of the shared pools while it is resident there; all steps that name the key need it
-    /// there, if this is not zero.
+    /// Bytes of a copy in the shared pools. If not zero, every step that names the key needs the
+    /// copy resident.
     pub shared: Memory,
-    /// Bytes of device memory of a copy; device steps that name the key need one on their device,
-    /// if this is not zero.
+    /// Bytes of a copy in device memory. If not zero, every device step that names the key needs a
+    /// copy on its device. Used by a backend that keeps keys in device memory.
     pub device: u64,
 }

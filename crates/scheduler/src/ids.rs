@@ -1,8 +1,8 @@
-//! Names for things, and time as a number.
+//! Identifiers and time.
 //!
-//! Every id is the scheduler's own or the engine's own; nothing a client chose is a key of any map
-//! here. A [`Run`] is fresh for each start, so that a report about an attempt that is over can
-//! never be taken for one about the attempt that replaced it.
+//! The scheduler or the engine chooses every identifier; no value that a client chose is used as
+//! the key of a map. Each start gets a new [`RunId`], so a late report about an earlier attempt
+//! cannot be mistaken for one about the current attempt.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -22,25 +22,25 @@ macro_rules! id {
     };
 }
 
-id!(/// A job, numbered in the order of acceptance: a smaller number is an older job.
+id!(/// A job. Numbers are given in the order of acceptance: a smaller number is an older job.
     JobId(u64));
-id!(/// One attempt at one piece of work; never used twice.
+id!(/// One attempt at one piece of work: a step, a key load or a known-answer test. Never used twice.
     RunId(u64));
-id!(/// The caller's correlation number for one submit; echoed, never used as a key.
+id!(/// The driver's number for one submit, echoed in the answer.
     SubmitId(u64));
-id!(/// One record handed to the journal.
+id!(/// One record given to the journal.
     RecordId(u64));
-id!(/// A worker: one pool of threads, or one device. Chosen by the engine, never reused for another.
+id!(/// A worker: one pool of CPU threads, or one device. Chosen by the driver, never reused.
     WorkerId(u32));
-id!(/// A kind of device whose members can stand in for each other.
+id!(/// A class of devices that can replace each other.
     DeviceClass(u16));
-id!(/// A proving key or any other large read-only thing that work needs resident.
+id!(/// A proving key or other large read-only data that steps need resident.
     KeyId(u64));
-id!(/// A circuit: what costs are learned per.
+id!(/// A circuit; costs are learned per circuit and stage.
     CircuitId(u32));
-id!(/// A stage of work (witness, evaluate, prove, ...): what costs are learned per.
+id!(/// A stage of work, such as witness or prove; costs are learned per circuit and stage.
     StageId(u16));
-id!(/// Whose job it is, for fair shares.
+id!(/// A tenant: the owner of jobs, for fair shares.
     TenantId(u32));
 
 /// One task: a step of a partition of a job.
@@ -60,7 +60,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// A moment: nanoseconds since an epoch the driver chose. Only differences mean anything.
+/// A point in time: nanoseconds since an epoch that the driver chooses.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -83,30 +83,30 @@ impl Time {
 }
 
 impl Span {
-    /// No time at all.
+    /// No time.
     pub const ZERO: Span = Span(0);
 
-    /// That many nanoseconds.
+    /// `nanos` nanoseconds.
     pub const fn from_nanos(nanos: u64) -> Span {
         Span(nanos)
     }
 
-    /// That many milliseconds.
+    /// `millis` milliseconds; saturates.
     pub const fn from_millis(millis: u64) -> Span {
         Span(millis.saturating_mul(1_000_000))
     }
 
-    /// That many seconds.
+    /// `secs` seconds; saturates.
     pub const fn from_secs(secs: u64) -> Span {
         Span(secs.saturating_mul(1_000_000_000))
     }
 
-    /// That many seconds, rounded to a nanosecond; negative and non-numbers become zero.
+    /// `secs` seconds, rounded to a nanosecond; negative numbers and NaN become zero.
     pub fn from_secs_f64(secs: f64) -> Span {
         Span((secs * 1e9).round() as u64)
     }
 
-    /// Seconds.
+    /// The length in seconds.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 * 1e-9
     }
@@ -119,7 +119,7 @@ impl Add<Span> for Time {
     }
 }
 
-/// The time from the earlier (right) to the later (left); zero if they are the wrong way round.
+/// The time from `earlier` to `self`; zero if `earlier` is later.
 impl Sub for Time {
     type Output = Span;
     fn sub(self, earlier: Time) -> Span {

@@ -1,9 +1,9 @@
-//! A small seeded generator (SplitMix64: Steele, Lea and Flood, 2014), for the jitter of retries.
+//! A small seeded random generator (SplitMix64: Steele, Lea and Flood, 2014) for the jitter of
+//! retries.
 //!
-//! Its quality is ample for spreading retries, and thirty lines of our own cannot read entropy from
-//! the system by accident.
+//! It is written here, not imported, so that no dependency can read entropy from the system.
 
-/// See the module docs.
+/// The generator's state.
 #[derive(Debug, Clone)]
 pub(crate) struct Jitter {
     state: u64,
@@ -22,7 +22,7 @@ impl Jitter {
         z ^ (z >> 31)
     }
 
-    /// Even over `0..end` (by multiplication; the bias is below 2^-64 times `end`); 0 if `end` is.
+    /// A number in `0..end`, even up to a bias below `end / 2^64`; 0 if `end` is 0.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }

@@ -1,14 +1,15 @@
 //! What is submitted: a job as a graph of partitions, each a chain of steps.
 //!
-//! The general form would be any graph of tasks with claims on each. It is cut in two on purpose:
-//! *inside* a partition steps follow each other and hand on memory; *between* partitions there are
-//! only "after" edges, and a partition holds nothing before all that it comes after is done. So a
-//! partition that holds memory waits for memory, a worker or a key, never for another partition, and
-//! that is what makes the safe-state argument of the crate docs go through.
+//! The graph has two levels. *Inside* a partition, steps follow each other and hand on memory.
+//! *Between* partitions there are only "after" edges, and a partition holds nothing until all
+//! partitions that it comes after are done. So a partition that holds memory waits for memory, a
+//! worker or a key, never for another partition; the safe-state rule of the crate docs depends on
+//! that.
 
 use crate::ids::{CircuitId, DeviceClass, KeyId, Span, TenantId, Time};
 use crate::memory::{Memory, Pool, Profile};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 
 /// How urgent a job is. The order of the variants is the order of service.
@@ -17,14 +18,14 @@ use std::sync::Arc;
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Missing it costs money now (a block to win). May use the reserve.
+    /// Work with an external time limit, such as winning a block. May use the reserve.
     Critical,
-    /// Ahead of ordinary work.
+    /// Served before ordinary work.
     High,
     /// Ordinary work.
     #[default]
     Normal,
-    /// When nothing else wants the machine; paused under memory pressure.
+    /// Served when nothing else is ready; paused under memory pressure.
     Batch,
 }
 
@@ -32,7 +33,7 @@ impl Class {
     /// Every class, the most urgent first.
     pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Normal, Self::Batch];
 
-    /// Its name on the wire and in files.
+    /// The name used on the wire and in files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Critical => "critical",
@@ -42,21 +43,21 @@ impl Class {
         }
     }
 
-    /// The class of that name.
+    /// The class with that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 }
 
-/// Where a step can run.
+/// The kind of worker on which a step can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerNeed {
-    /// A CPU worker of at least `least` threads; more than `most` are of no use to it.
+    /// A CPU worker of at least `least` threads; it uses at most `most` of them.
     Cpu {
-        /// Fewest threads, at least one.
+        /// The fewest threads, at least one.
         least: u32,
-        /// Most threads, at least `least`.
+        /// The most threads, at least `least`.
         most: u32,
     },
     /// A device of that class.
@@ -66,43 +67,54 @@ pub enum WorkerNeed {
     },
 }
 
-/// What a worker is.
+impl fmt::Display for WorkerNeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu { least, .. } => write!(f, "a CPU worker with at least {least} threads"),
+            Self::Device { class } => write!(f, "a device of class {class}"),
+        }
+    }
+}
+
+/// What kind of worker this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerKind {
     /// A pool of threads that runs one task at a time.
     Cpu {
-        /// Its threads.
+        /// The number of threads.
         threads: u32,
     },
-    /// A device that runs one task at a time, and keeps keys.
+    /// A device that runs one task at a time and can hold keys in its memory.
     Device {
-        /// What it can stand in for.
+        /// Devices of the same class can replace each other.
         class: DeviceClass,
         /// Bytes of device memory that tasks and keys may use.
         memory: u64,
     },
 }
 
-/// One partition.
+/// One partition of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionSpec {
     /// Its steps and claims.
     pub profile: Arc<Profile>,
-    /// Indices of the partitions that must be done before it; each smaller than its own.
+    /// Indices of the partitions that must be done before this one starts; each smaller than its
+    /// own.
     #[serde(default)]
     pub after: Vec<u32>,
 }
 
-/// How far a graph may grow while it runs.
+/// How far a job's graph may grow while it runs. Used by a backend whose jobs emit partitions while
+/// they run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Growth {
-    /// The most added partitions that may be unfinished at once: the producer waits at it.
-    /// [`JobSpec::holds`] pays for the data of that many.
+    /// The most added partitions that may be unfinished at once; a step that would exceed it waits.
+    /// [`JobSpec::holds`] includes the data of that many.
     pub live: u32,
     /// The most partitions that may be added in all.
     pub total: u32,
-    /// The largest peak, pool by pool, of any partition to be added.
+    /// The largest peak, pool by pool, of any added partition.
     pub peak: Memory,
     /// Every key that an added partition may need.
     pub keys: Vec<KeyId>,
@@ -111,25 +123,25 @@ pub struct Growth {
 /// One job as submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpec {
-    /// The circuit, for learned costs.
+    /// The circuit, by which costs are learned.
     pub circuit: CircuitId,
-    /// Whose it is, for fair shares.
+    /// The tenant, for fair shares.
     pub tenant: TenantId,
     /// How urgent it is.
     pub class: Class,
-    /// When it must be complete; after that it is dropped.
+    /// When it must be complete; at that time it is dropped.
     pub deadline: Option<Time>,
-    /// What the job itself holds from its first start to its end: its parsed input, what finished
+    /// The job's own memory, from its first start to its end: its parsed input, what finished
     /// partitions leave until they are assembled, a producer's state, the live data of a growing
     /// graph.
     pub holds: Memory,
-    /// The partitions, in an order in which each comes after only earlier ones.
+    /// The partitions; each comes after only earlier ones.
     pub partitions: Vec<PartitionSpec>,
-    /// Present if partitions may be added while it runs.
+    /// Set if partitions may be added while the job runs.
     pub growth: Option<Growth>,
 }
 
-/// Why a job's description makes no sense, whatever the machine.
+/// An error in a job's description that does not depend on the machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum SpecError {
     /// A job needs a partition.
@@ -139,10 +151,10 @@ pub enum SpecError {
     #[error("a partition has no steps: give it at least one")]
     NoSteps,
     /// Steps are counted in 16 bits.
-    #[error("a partition has {0} steps: at most 65,535 are possible")]
+    #[error("a partition has {0} steps, at most 65,535 are allowed")]
     TooManySteps(usize),
-    /// A graph is bounded.
-    #[error("the job has {has} partitions where at most {limit} are allowed")]
+    /// [`Config::max_partitions`](crate::Config::max_partitions) is exceeded.
+    #[error("the job has {has} partitions, at most {limit} are allowed")]
     TooManyPartitions {
         /// How many it has or would have.
         has: usize,
@@ -165,13 +177,15 @@ pub enum SpecError {
     #[error("the last step keeps memory: what outlives a partition belongs in the job's `holds`")]
     KeepsAfterLast,
     /// Thread bounds out of order.
-    #[error("step {step} wants {least} to {most} threads: at least one, and most >= least")]
+    #[error(
+        "step {step} asks for {least} to {most} threads: `least` must be at least 1 and `most` at least `least`"
+    )]
     Threads {
         /// The step's index.
         step: usize,
-        /// As given.
+        /// The fewest threads, as given.
         least: u32,
-        /// As given.
+        /// The most threads, as given.
         most: u32,
     },
     /// Device memory needs a device.
@@ -180,76 +194,78 @@ pub enum SpecError {
         /// The step's index.
         step: usize,
     },
-    /// A producer may have to wait for its consumers, so it may hold nothing they need.
-    #[error("step {step} is in a partition that emits, and claims memory: put it in `holds`")]
+    /// A producer waits for its consumers, so it must not hold memory that they need.
+    #[error(
+        "step {step} claims memory in a partition that emits others: move the claim to the job's `holds`"
+    )]
     EmitterClaims {
         /// The step's index.
         step: usize,
     },
-    /// An emitting step in a job without a bound, or one whose single run passes the bound.
-    #[error("a step emits up to {emits} partitions and the growth bound allows {live} at once")]
+    /// A step emits without a growth bound, or one run may exceed the bound.
+    #[error("a step emits up to {emits} partitions, the growth bound allows {live} at once")]
     EmitsBeyondBound {
-        /// What the step may emit in one run.
+        /// The most that the step may emit in one run.
         emits: u32,
-        /// What the job's growth bound allows; zero without one.
+        /// The growth bound; zero without one.
         live: u32,
     },
-    /// Edges point backwards, so that no cycle can be written.
+    /// Edges lead to earlier partitions only, so a cycle cannot be written.
     #[error("partition {partition} comes after partition {after}, which is not an earlier one")]
     AfterLater {
         /// The partition.
         partition: u32,
-        /// What it names.
+        /// The partition that it names.
         after: u32,
     },
-    /// Sums of claims leave 64 bits.
-    #[error("the claims do not fit in 64 bits")]
+    /// A claim is larger than 2^60 bytes.
+    #[error("a claim is larger than 2^60 bytes")]
     Overflow,
 }
 
-/// Why a submit was refused. Nothing was kept.
+/// Why a submit was refused. The scheduler keeps nothing of a refused job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
-    /// The description itself is wrong; sending it again cannot help.
+    /// The description is wrong; submitting it again cannot help.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// It can never run here: no state of this machine has that much.
-    #[error("never fits: needs {needs} bytes of {pool} where at most {has} can ever be free")]
+    /// The machine can never have that much memory free.
+    #[error("never fits: needs {needs} bytes of {pool}, at most {has} can ever be free")]
     NeverFits {
         /// The pool that is too small.
         pool: Pool,
-        /// What the job needs at its largest moment: its own hold, a partition's peak, its keys.
+        /// What the job needs at most: its own memory, a partition's peak and its keys.
         needs: u64,
         /// The most that can ever be free for it.
         has: u64,
     },
-    /// No worker that is here could run one of its steps.
-    #[error("no worker here can run it: {need:?}")]
+    /// None of the workers could run one of its steps.
+    #[error("no suitable worker: a step needs {need}")]
     #[serde(rename = "NoLane")]
     NoWorker {
-        /// What the step wants.
+        /// The worker that the step needs.
         need: WorkerNeed,
     },
-    /// A step names a key nobody declared.
-    #[error("key {key} is not known: declare it first")]
+    /// A step names a key that was not declared, or was withdrawn.
+    #[error("key {key} is not declared")]
     UnknownKey {
         /// The key.
         key: KeyId,
     },
-    /// The queue is full; a retry can help.
-    #[error("busy: come back in {:.1} s", retry_after.as_secs_f64())]
+    /// The queue is full; a later submit can succeed.
+    #[error("busy: try again in {:.1} s", retry_after.as_secs_f64())]
     Busy {
-        /// When a place should be free, from learned costs.
+        /// When the queue should have space again, from learned durations.
         retry_after: Span,
     },
-    /// It was too late before it began.
-    #[error("its deadline has passed")]
+    /// The deadline was not in the future.
+    #[error("the deadline has passed")]
     DeadlinePassed,
-    /// The journal could not take it; a retry can help.
-    #[error("the journal could not record it")]
+    /// The journal failed to record the job; a later submit can succeed.
+    #[error("the journal could not record the job: try again")]
     NotRecorded,
-    /// The scheduler already has a job under that number (only when restoring).
-    #[error("job {job} is already here")]
+    /// A job with that number exists already. Only when restoring.
+    #[error("job {job} exists already")]
     Duplicate {
         /// The number.
         job: crate::ids::JobId,

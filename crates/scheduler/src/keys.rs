@@ -1,20 +1,20 @@
-//! Keys in shared memory: which are there, who uses them, which may go.
+//! Keys in shared memory: which are resident, how many partitions use each, which are idle.
 
 use crate::event::KeySpec;
 use crate::ids::{KeyId, RunId, Time};
 use crate::memory::Memory;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where a key's shared copy is in its life.
+/// The state of a key's copy in shared memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SharedCopy {
-    /// Not there.
+    /// Not in memory.
     Absent,
-    /// Being read.
+    /// Being read by that run.
     Loading(RunId),
-    /// Not there; the last load failed and the next waits till then.
+    /// Not in memory; the last load failed, and the next may begin at that time.
     Backoff(Time),
-    /// There.
+    /// In memory.
     Resident,
 }
 
@@ -32,19 +32,19 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// A shared copy is needed and is not there.
+    /// Whether the key has a shared copy and it is not resident.
     pub(crate) fn missing(&self) -> bool {
         self.copy != SharedCopy::Resident && !self.spec.shared.is_zero()
     }
 }
 
-/// See the module docs.
+/// All declared keys.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     keys: BTreeMap<KeyId, Key>,
-    /// Resident, unpinned and unused, by last use.
+    /// Resident keys that are neither pinned nor used, least recently used first.
     idle: BTreeSet<(u64, KeyId)>,
-    /// Withdrawn, and perhaps still there.
+    /// Withdrawn keys whose copy may still be in memory.
     withdrawn_keys: BTreeSet<KeyId>,
     uses: u64,
     pub(crate) loading: u32,
@@ -55,7 +55,7 @@ impl Keys {
         self.keys.get(&key)
     }
 
-    /// Declares a key; an earlier declaration's sizes stay.
+    /// Declares a key. If it was declared before, its earlier sizes stay.
     pub(crate) fn declare(&mut self, key: KeyId, spec: KeySpec) {
         let new = Key {
             spec,
@@ -70,7 +70,7 @@ impl Keys {
         self.withdrawn_keys.remove(&key);
     }
 
-    /// From now on it can no longer be loaded, and its copy goes when nobody uses it.
+    /// Marks a key as withdrawn: it can no longer be loaded. Returns whether the key is known.
     pub(crate) fn withdraw(&mut self, key: KeyId) -> bool {
         let known = self.change(key, |k| k.withdrawn = true).is_some();
         if known {
@@ -79,7 +79,7 @@ impl Keys {
         known
     }
 
-    /// Withdrawn keys whose shared copy is there and idle; they are not asked for again.
+    /// Withdrawn keys whose copy is resident and idle; each is returned once.
     pub(crate) fn take_withdrawn_idle(&mut self) -> Vec<KeyId> {
         let (keys, idle) = (&self.keys, &self.idle);
         let is_idle = |id: &KeyId| keys.get(id).is_some_and(|k| idle.contains(&(k.used, *id)));
@@ -92,7 +92,7 @@ impl Keys {
         gone
     }
 
-    /// Changes a key and keeps the idle list true.
+    /// Changes a key and updates the idle list.
     pub(crate) fn change<T>(&mut self, id: KeyId, with: impl FnOnce(&mut Key) -> T) -> Option<T> {
         let key = self.keys.get_mut(&id)?;
         self.idle.remove(&(key.used, id));
@@ -103,7 +103,7 @@ impl Keys {
         Some(result)
     }
 
-    /// A partition that needs it has started.
+    /// A partition that needs the key has started.
     pub(crate) fn add_user(&mut self, id: KeyId) {
         self.uses += 1;
         let now = self.uses;
@@ -113,7 +113,7 @@ impl Keys {
         });
     }
 
-    /// That partition is over.
+    /// A partition that needs the key is done, or starts over.
     pub(crate) fn remove_user(&mut self, id: KeyId) {
         self.uses += 1;
         let now = self.uses;
@@ -123,13 +123,13 @@ impl Keys {
         });
     }
 
-    /// Idle keys with a shared copy, those unused for longest first.
+    /// Idle keys with the bytes of their shared copy, least recently used first.
     pub(crate) fn idle(&self) -> impl Iterator<Item = (KeyId, Memory)> {
         let idle = self.idle.iter().map(|(_, id)| (*id, self.keys[id].spec.shared));
         idle.filter(|idle| !idle.1.is_zero())
     }
 
-    /// Sum of the shared copies that are pinned, there or not.
+    /// Sum of the shared copies of all pinned keys, resident or not.
     pub(crate) fn pinned(&self) -> Memory {
         let pinned = self.keys.values().filter(|k| k.pinned);
         pinned.fold(Memory::ZERO, |sum, k| sum + k.spec.shared)

@@ -1,89 +1,154 @@
-//! The mind of the engine: which task runs where, when, and with whose memory.
+//! The scheduler of a proving engine: it decides which step of which job runs where, when, and with
+//! which memory.
 //!
-//! [`Scheduler`] is a pure state machine. The driver calls [`Scheduler::handle`] with the time and
-//! an [`Event`]; it answers with [`Action`]s to carry out and [`Trace`] records of all it decided.
-//! It has no clock, thread, I/O or randomness but its seed, so the same events give the same
-//! actions, in production, under property tests and in a simulator at a thousand devices. The other
-//! type to know is [`JobSpec`]: a graph of partitions, each with a [`Profile`] of claims.
+//! [`Scheduler`] is a pure state machine. The driver calls [`Scheduler::handle`] with the time and an
+//! [`Event`]; the scheduler answers with [`Action`]s to carry out and [`Trace`] records of what it
+//! decided. It has no clock, no threads, no I/O and no randomness but its seed, so the same events
+//! give the same actions in production, in property tests and in a simulator with a thousand devices.
+//! The other type to know is [`JobSpec`]: a graph of partitions, each with a [`Profile`], the list of
+//! its steps and their memory claims.
+//!
+//! # Example
+//!
+//! One worker, one job of one step:
+//!
+//! ```
+//! use athanor_scheduler::*;
+//! use std::sync::Arc;
+//!
+//! let config = Config { budget: Memory::host(8 << 30), ..Config::default() };
+//! let mut scheduler = Scheduler::new(config, 1);
+//! let mut out = Output::default();
+//!
+//! let kind = WorkerKind::Cpu { threads: 4 };
+//! scheduler.handle(Time(0), Event::WorkerJoined { worker: WorkerId(0), kind }, &mut out);
+//!
+//! let step = Step {
+//!     stage: StageId(0),
+//!     worker: WorkerNeed::Cpu { least: 1, most: 4 },
+//!     claim: Claim { peak: Memory::host(2 << 30), ..Claim::default() },
+//!     key: None,
+//!     estimate: Span::from_secs(3),
+//!     emits: 0,
+//! };
+//! let profile = Arc::new(Profile::new(vec![step])?);
+//! let spec = JobSpec {
+//!     circuit: CircuitId(0),
+//!     tenant: TenantId(0),
+//!     class: Class::Normal,
+//!     deadline: None,
+//!     holds: Memory::ZERO,
+//!     partitions: vec![PartitionSpec { profile, after: vec![] }],
+//!     growth: None,
+//! };
+//!
+//! // The acceptance goes to the journal first.
+//! out.clear();
+//! scheduler.handle(Time(0), Event::Submit { submit_id: SubmitId(1), spec }, &mut out);
+//! let [Action::Persist { record, .. }] = out.actions[..] else { panic!("{:?}", out.actions) };
+//!
+//! // Once it is durable, the client is told and the step starts.
+//! out.clear();
+//! scheduler.handle(Time(1), Event::Persisted { record }, &mut out);
+//! let [Action::Acknowledge { .. }, Action::Start { run, .. }] = out.actions[..] else {
+//!     panic!("{:?}", out.actions)
+//! };
+//! assert_eq!(scheduler.reserved(), Memory::host(2 << 30));
+//!
+//! // The step is done: its memory is free, and the end of the job goes to the journal.
+//! out.clear();
+//! scheduler.handle(Time(2), Event::Finished { run, peak: None, again: false }, &mut out);
+//! assert_eq!(scheduler.reserved(), Memory::ZERO);
+//! # Ok::<(), SpecError>(())
+//! ```
+//!
+//! # What it does not do
+//!
+//! It runs nothing, allocates none of the memory that it grants, reads no keys and writes no journal:
+//! the driver does. It trusts claims and only compares them with measurements afterwards. It does not
+//! preempt: a step that has started ends by itself, unless its job ends.
 //!
 //! # Claims
 //!
-//! Memory is claimed before it is used, and the claim travels with the data. A partition is a chain
-//! of steps. Each [`Step`] says what the partition holds while it runs (`peak`, its input included)
-//! and what it leaves for the next (`keeps`). Starting a step moves the partition's holding to
-//! `peak`; finishing it moves it to `keeps`; the last step keeps nothing. A witness of 4 GiB for 25
-//! seconds and an evaluation of 19 GiB for 4 are two steps with two claims, and a small machine
-//! lives on the difference. What outlives a partition is the job's own hold ([`JobSpec::holds`]):
-//! taken with the job's first start and returned at its end.
+//! Memory is claimed before it is used. A partition is a chain of steps. Each [`Step`] says what the
+//! partition holds while the step runs (`peak`, its input included) and what the step leaves for the
+//! next one (`keeps`). Starting a step changes the partition's reservation to `peak`; finishing it
+//! changes the reservation to `keeps`; the last step keeps nothing. A witness of 4 GiB for 25 seconds
+//! and an evaluation of 19 GiB for 4 are two steps with two claims, so a small machine can run
+//! several witnesses beside one evaluation. What outlives a partition is the job's own memory
+//! ([`JobSpec::holds`]), taken at the job's first start and freed at its end.
 //!
-//! A partition never holds memory while it waits for another partition: edges between partitions
-//! lead only to first steps, and a step that emits new partitions (whose producer must be able to
-//! wait for their consumers) claims nothing of its own. The shared copy of every key that a
-//! partition's steps name is resident before it starts and stays until it ends.
+//! A partition never holds memory while it waits for another partition: edges between partitions lead
+//! only to first steps, and a partition with a step that emits others (it may have to wait for its
+//! consumers) claims no memory. The shared copies of all keys that a partition's steps name are
+//! resident from its start to its end.
 //!
 //! # Safe states
 //!
-//! Holding what you have while asking for more is how engines deadlock. Taking everything at the
-//! start is how they waste memory. Between the two stands the banker's rule (Dijkstra, EWD 623)
-//! with its order fixed: *running partitions, in the order in which they first got memory*. Let
-//! partition `i` hold `h(i)`, let `m(i)` be the most it may still hold, and let `B` be the budget
-//! less all job holds and resident keys. The state is safe if each partition can blocked_on `m(i)` from
-//! what is free plus what those before it release:
+//! If a partition may hold memory while it asks for more, partitions can deadlock. If it must take
+//! everything at its start, memory is wasted. The scheduler uses the banker's rule (Dijkstra, EWD 623)
+//! with one fixed order: running partitions, in the order in which they first got memory (the *grant
+//! order*). Let `h(i)` be what partition `i` holds, `m(i)` the most it may still hold, and `B` the
+//! budget less the fixed memory: the own memory of jobs and the resident keys. A state is safe if each
+//! partition can reach `m(i)` with what is free plus what the partitions before it release:
 //!
 //! ```text
 //!     slack(i) = B - m(i) - (sum of h(j) over j after i)  >=  0      for every i
 //! ```
 //!
-//! Raising `h(k)` by `d` lowers the slack of those before `k` by `d` and no other, so a grant is
-//! safe exactly if no partition before `k` has a slack below `d`. A tree of slacks answers that,
-//! and names the last partition that stands in the way, in logarithmic time.
+//! Raising `h(k)` by `d` lowers the slack of those before `k` by `d` and no other. So a grant is safe
+//! exactly if no partition before `k` has a slack below `d`. A tree of slacks answers that, and finds
+//! the last partition that blocks the grant, in logarithmic time.
 //!
-//! *No deadlock.* The first in the order has nobody before it, so its growth is always safe: it can
-//! always go on to its end, with the worker and key it needs, and then the next is first. When none
-//! runs, only job holds and idle keys are left; a job may take its hold only if beside all job
-//! holds together there is room for the largest partition, with its keys, of any of those jobs; so
-//! some fresh partition can start once idle keys are out. What cannot meet this on an empty
-//! machine is refused at submit, with the bytes it would need.
+//! *No deadlock.* No partition is before the first one in the grant order, so its growth is always
+//! safe: it can always go on to its end, given a worker and its keys, and then the next one is first.
+//! When no partition runs, only fixed memory is taken. A job may take its own memory only if the own
+//! memory of all admitted jobs, and the largest partition of any of them with its keys, fit together;
+//! so a fresh partition can start once idle keys are evicted. A job that cannot meet this on an empty
+//! machine is refused at submit, with the bytes that it would need.
 //!
-//! # Priority
+//! # Order
 //!
-//! One order everywhere: class, deadline, tenant's virtual time (if shares are on), job age,
-//! partition. A step is runnable when those before it are done, its key is where it must be, its
-//! claim is grantable and there is a credit for it. Whenever a worker is free, the first runnable step
-//! in that order that suits it starts.
+//! There is one order, the *priority*: class, deadline, the tenant's virtual time (with fair shares),
+//! job age, partition. A step is ready when the steps and partitions before it are done. The first
+//! ready step in priority order starts whenever a suitable worker is free, its keys are where it needs
+//! them, its memory can be granted, and the limit on partitions in flight is not reached.
 //!
-//! An *elder* is a step that lacks memory and nothing else, or that is first in line for a kind of
-//! worker that is all busy and lacks memory besides. It waits for the partitions up to and including
-//! the last one that stands in its way once every idle key that it may evict is counted as free.
-//! Work younger than it passes only if it takes nothing from the pools that the elder's claim is in,
-//! or if it is itself one of those partitions, whose way to the end is the elder's own. So a pass
-//! never adds to what the elder waits for: *no elder is delayed*. And the first in the grant order
-//! is always among those that may pass, so the rule costs no progress. (An elder whose job may not
-//! take its hold yet waits for whole jobs, and lets all their partitions pass. So does the first in
-//! line for a key that is not here yet: the key may have gone to make room for those very jobs.)
+//! A *blocked head* is a step that lacks only memory, or that is first in line for a kind of worker
+//! that is all busy and lacks memory too. It waits for the partitions up to and including the last one
+//! that blocks its grant, with every key that it may evict counted as free. A step behind it in
+//! priority may start only if it takes nothing from the pools of the blocked head's claim, or if it
+//! belongs to one of the partitions that the head waits for. So later work never adds to what a
+//! blocked head waits for. The first partition in the grant order is always among those that may go
+//! on, so the rule does not stop progress. (If the head's job may not take its own memory yet, the
+//! head waits for whole jobs, and all their partitions may go on. The same holds for the first in line
+//! for a key that is not resident: the key may have been evicted for those jobs.)
 //!
-//! Keys follow the same order. A load is work of the first partition that wants the key; an idle
-//! key is evicted only for a step before which nobody in the order wants it. On a device a step
-//! takes the free one that holds its key, and has the key brought to the roomiest if none does.
+//! Keys follow the same order. A load has the priority of the first partition that needs the key. An
+//! idle key is evicted only for a step before which no step in the order needs it. On a device, a step
+//! goes to a free device that holds its key; if none does, its key is loaded onto the device with the
+//! most unused memory.
 //!
-//! The reserve for the critical class is a second budget part with its own safe-state order; a critical
-//! partition takes its memory from the reserve if it fits there and from the general budget part if not,
-//! and stays with that budget part to its end.
+//! The reserve for the critical class is a second part of the budget with its own grant order. A
+//! critical partition takes its memory from the reserve if it fits there, else from the general part,
+//! and stays with that part to its end.
 //!
-//! # Credits
+//! # Limits and timers
 //!
-//! Flow follows events, not timers: a buffer is freed (a pool's bytes are its credits), a partition
-//! ends (`in_flight`), a grown partition ends and its producer may emit again
-//! ([`Growth::live`]). Time enters in four places only: deadlines, retry backoff, ageing, and the
-//! `retry_after` of [`Refusal::Busy`]; [`Scheduler::next_wake`] tells the driver when to come back.
+//! Work flows by events: a partition may start when memory is freed, or when another one ends
+//! ([`Config::in_flight`]); a step that emits partitions may run again when an added one ends
+//! ([`Growth::live`]). Time matters in four places only: deadlines, the backoff of retries, ageing, and
+//! the `retry_after` of [`Refusal::Busy`]. [`Scheduler::next_wake`] tells the driver when to call again.
 //!
-//! # Roads not taken
+//! # Alternatives
 //!
-//! Granting whole partitions all at once is simpler and costs a small machine most of its
-//! concurrency. A full banker's algorithm (any order that works, not the grant order) admits a few
-//! more states and costs a search per grant. Backfilling into the surplus beside a blocked elder
-//! would use more memory and needs trust in durations. A feedback loop on queue depth was tried
-//! elsewhere (cuzk) and retuned three times.
+//! - Granting each partition its largest peak at its start is simpler, and costs a small machine most
+//!   of its concurrency.
+//! - A full banker's algorithm, which accepts any order of completion, admits a few more states and
+//!   costs a search per grant.
+//! - Backfilling memory beside a blocked head would use more memory, and depends on predicted
+//!   durations.
+//! - Feedback on queue depth adds parameters that must be tuned for each machine.
 
 mod action;
 mod budgets;

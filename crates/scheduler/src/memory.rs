@@ -1,10 +1,9 @@
-//! Bytes per pool, and the profile of claims a partition makes on its way.
+//! Bytes per memory pool, and the profile of memory claims of a partition.
 //!
-//! The machine has two pools that every partition shares, host and pinned memory, each with a
-//! budget. Device memory belongs to one device and is held only while a task runs there; what a
-//! step leaves behind lies in host or pinned memory. (Letting a step keep device memory would tie
-//! its successors to that device while it may fail or leave; a backend that wants it makes upload
-//! and kernel one step.)
+//! The machine has two pools that all partitions share, host memory and pinned memory, each with a
+//! budget. Device memory belongs to one device and is held only while a step runs there; what a
+//! step leaves is in host or pinned memory. A step that left data in device memory would bind the
+//! next step to a device that may fail or leave, so a backend makes upload and kernel one step.
 
 use crate::ids::{KeyId, Span, StageId};
 use crate::job::{SpecError, WorkerNeed};
@@ -16,16 +15,16 @@ use std::ops::{Add, AddAssign, Index, IndexMut, Sub, SubAssign};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pool {
-    /// Ordinary memory of the machine.
+    /// Host memory.
     Host,
-    /// Page-locked memory of the machine.
+    /// Page-locked host memory.
     Pinned,
     /// The memory of one device.
     Device,
 }
 
 impl Pool {
-    /// The pools with a machine-wide budget, in the order in which [`Memory`] is indexed.
+    /// The pools that all partitions share, in the order in which [`Memory`] is indexed.
     pub const SHARED: [Pool; 2] = [Pool::Host, Pool::Pinned];
 }
 
@@ -43,32 +42,32 @@ impl fmt::Display for Pool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
-    /// Bytes of ordinary memory.
+    /// Bytes of host memory.
     pub host: u64,
-    /// Bytes of page-locked memory.
+    /// Bytes of page-locked host memory.
     pub pinned: u64,
 }
 
 impl Memory {
-    /// Nothing in either pool.
+    /// No bytes in either pool.
     pub const ZERO: Memory = Memory { host: 0, pinned: 0 };
 
-    /// Host bytes only.
+    /// `host` bytes of host memory and no pinned memory.
     pub const fn host(host: u64) -> Memory {
         Memory { host, pinned: 0 }
     }
 
-    /// The larger of the two, pool by pool.
+    /// The larger value of each pool.
     pub fn max(self, other: Memory) -> Memory {
         Memory { host: self.host.max(other.host), pinned: self.pinned.max(other.pinned) }
     }
 
-    /// Whether both pools have at most the other's bytes.
+    /// Whether each pool has at most the bytes of `within`.
     pub fn fits(self, within: Memory) -> bool {
         self.host <= within.host && self.pinned <= within.pinned
     }
 
-    /// Pool by pool, never below zero.
+    /// The difference of each pool, at least zero.
     pub fn saturating_sub(self, other: Memory) -> Memory {
         Memory {
             host: self.host.saturating_sub(other.host),
@@ -76,7 +75,7 @@ impl Memory {
         }
     }
 
-    /// Pool by pool, `None` where a sum leaves 64 bits.
+    /// The sum of each pool; `None` if one exceeds 64 bits.
     pub fn checked_add(self, other: Memory) -> Option<Memory> {
         Some(Memory {
             host: self.host.checked_add(other.host)?,
@@ -84,7 +83,7 @@ impl Memory {
         })
     }
 
-    /// Pool by pool, staying at the top where a sum leaves 64 bits.
+    /// The sum of each pool, capped at `u64::MAX`.
     pub fn saturating_add(self, other: Memory) -> Memory {
         Memory {
             host: self.host.saturating_add(other.host),
@@ -92,7 +91,7 @@ impl Memory {
         }
     }
 
-    /// Whether there is nothing in either pool.
+    /// Whether both pools have no bytes.
     pub fn is_zero(self) -> bool {
         self == Memory::ZERO
     }
@@ -143,46 +142,47 @@ impl IndexMut<usize> for Memory {
     }
 }
 
-/// What one step claims.
+/// The memory that one step claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Claim {
-    /// All that the partition holds while the step runs, its input included: at least what the
-    /// step before keeps, for a step that fails is tried again from its input.
+    /// All that the partition holds while the step runs, its input included. At least what the step
+    /// before keeps, because a failed step is tried again from its input.
     pub peak: Memory,
-    /// What is left when the step is done and until the next one starts; at most `peak`, and
-    /// nothing after the last step (what outlives a partition belongs to [`JobSpec::holds`]).
+    /// What the step leaves for the next one, held until that one starts. At most `peak`, and
+    /// nothing after the last step: what outlives a partition is part of [`JobSpec::holds`].
     ///
     /// [`JobSpec::holds`]: crate::JobSpec::holds
     pub keeps: Memory,
-    /// Bytes of device memory while the step runs, its key's copy not included; zero on a CPU worker.
+    /// Bytes of device memory while the step runs, without its key's copy; zero on a CPU worker.
     pub device: u64,
 }
 
 /// One step of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Step {
-    /// The stage, for costs, trace and pictures.
+    /// The stage, for learned costs, traces and charts.
     pub stage: StageId,
-    /// Where it can run.
+    /// The kind of worker on which it can run.
     #[serde(rename = "lane")]
     pub worker: WorkerNeed,
-    /// What it claims.
+    /// The memory it claims.
     #[serde(default)]
     pub claim: Claim,
-    /// The key that must be resident.
+    /// The key that must be resident while it runs.
     #[serde(default)]
     pub key: Option<KeyId>,
-    /// The manifest's estimate of one run; measurements replace it.
+    /// The manifest's estimate of one run's duration; measurements replace it.
     pub estimate: Span,
-    /// The most partitions that one run of this step may add to the job's graph.
+    /// The most partitions that one run of this step may add to its job. Used by a backend whose
+    /// jobs emit partitions while they run; zero otherwise.
     #[serde(default)]
     pub emits: u32,
 }
 
-/// The profile of a partition: its steps in order, each with its claim.
+/// A partition's steps in order, each with its claim.
 ///
-/// Checked and summed once, shared by every partition of the same shape (`Arc<Profile>`).
+/// Checked once and shared by all partitions with the same steps (`Arc<Profile>`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Profile {
     steps: Vec<Step>,
@@ -192,8 +192,13 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Checks the steps: at least one, at most 65,535; `keeps` within `peak`, and within the
-    /// next `peak`; nothing kept after the last; device memory only on device workers; a step that emits claims nothing of its own.
+    /// Checks the steps and builds a profile.
+    ///
+    /// # Errors
+    ///
+    /// There are no steps or more than 65,535; a step keeps more than its peak; a peak is below
+    /// what the step before keeps; the last step keeps memory; a CPU step claims device memory or
+    /// has invalid thread bounds; a partition that emits claims memory.
     pub fn new(steps: Vec<Step>) -> Result<Profile, SpecError> {
         let last = match steps.len() {
             0 => return Err(SpecError::NoSteps),
@@ -241,17 +246,17 @@ impl Profile {
         &self.steps
     }
 
-    /// The most that the partition ever holds, pool by pool.
+    /// The largest peak of any step, pool by pool.
     pub fn peak(&self) -> Memory {
         self.ahead[0]
     }
 
-    /// The most that it may still hold from step `from` to its end, pool by pool.
+    /// The largest peak of the steps from `from` on, pool by pool; zero past the last step.
     pub fn peak_from(&self, from: usize) -> Memory {
         self.ahead.get(from).copied().unwrap_or(Memory::ZERO)
     }
 
-    /// What it holds while it waits for step `step`: what the step before left.
+    /// What the partition holds while it waits for step `step`: what the step before keeps.
     pub fn input_of(&self, step: usize) -> Memory {
         step.checked_sub(1).map_or(Memory::ZERO, |before| self.steps[before].claim.keeps)
     }

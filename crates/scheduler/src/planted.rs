@@ -1,55 +1,54 @@
-//! Bugs to be caught: each property's checker is shown one that it must find.
+//! Deliberate bugs: for each property the tests plant a bug that its checker must find.
 //!
-//! Outside the crate's own tests there is no way to plant one, and [`Planted::is`] is `false` at
-//! compile time.
+//! Only the crate's own tests can plant one; elsewhere [`Planted::is`] is `false` at compile time.
 
 /// A bug that breaks one property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(test), expect(dead_code, reason = "planted by tests only"))]
 pub(crate) enum Bug {
-    /// A retry that came due is forgotten: its job never ends.
+    /// A retry that is due is forgotten, so its job never ends.
     LoseRetry,
-    /// A job that ends while runs are stopping is answered at its end and again after them.
+    /// A job that ends while runs are being stopped is answered at its end and again after them.
     AnswerTwice,
-    /// Growth is granted when it fits in what is free, safe or not.
+    /// A reservation may grow whenever the bytes are free, whether the state stays safe or not.
     UnsafeGrowth,
-    /// What a step keeps is not given back when its job is dropped.
+    /// What a step keeps is not freed when its job is dropped.
     LeakDropped,
     /// A cancelled job's ready steps stay in the queues.
     StartCancelled,
-    /// The youngest ready step is taken instead of the first.
+    /// The last ready step is taken instead of the first.
     YoungestFirst,
-    /// Only the first stage knows the order; later steps go by partition number alone.
+    /// Only first steps are served in priority order; later steps go by partition number alone.
     OrderInFirstStageOnly,
-    /// Younger work passes a blocked elder freely.
+    /// Later steps may take memory that a blocked head waits for.
     PassFreely,
-    /// A blocked elder stops everyone behind it, also those who take no memory.
+    /// A blocked head stops all later steps, also those that take no memory.
     HeadOfLine,
-    /// Acknowledged when accepted, not when the journal has it.
+    /// A job is acknowledged when it is accepted, before the journal has it.
     AcknowledgeEarly,
-    /// Answered when ended, not when the journal has it.
+    /// A job is answered when it ends, before the journal has it.
     AnswerEarly,
-    /// The reserve serves everyone.
+    /// Every class may use the reserve.
     ReserveForAll,
-    /// A quarantined device goes on without a test.
+    /// A quarantined device serves without a test.
     SkipQuarantine,
-    /// Backoff depends on something beside the seed.
+    /// Backoff depends on more than the seed.
     UnseededJitter,
-    /// A producer emits without a credit.
+    /// A producer emits beyond its growth bound.
     EmitFreely,
-    /// A device that holds the key is not looked for.
+    /// A device that holds the key is not preferred.
     ForgetHolders,
     /// All tenants weigh the same.
     IgnoreWeights,
-    /// A job rises once and no more.
+    /// A job rises one class by age and no further.
     RiseOnce,
-    /// The end of a job that fails is not given to the journal, so it is never told.
+    /// The end of a failed job is not given to the journal, so the client is never told.
     SilentFailure,
-    /// What a run held that outlived its job is not given back.
+    /// The memory of a run that outlives its job is not freed.
     KeepAfterStop,
 }
 
-/// Which bug is planted, if any.
+/// The planted bug, if any.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Planted {
     #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The one priority, and the ready steps kept in it.
+//! The ready steps, in priority order.
 //!
-//! Ready steps are filed by *requirements*: what they need of the world beside their place in the priority.
-//! There are few queues and each is a sorted map, so the first step that can start is found by
-//! looking at the head of each requirements that could start at all, never by scanning steps.
+//! Ready steps with the same [`Requirements`] share a queue, sorted by [`Priority`]. There are few
+//! queues, so the first step that can start is found by looking at the queue heads, never by
+//! scanning steps.
 
 use crate::ids::{DeviceClass, JobId, KeyId};
 use crate::job::Class;
@@ -11,29 +11,29 @@ use crate::trace::BudgetPart;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-/// A place in the priority; the fields compare from the first to the last.
+/// The priority of a partition's steps: a smaller value is served first. Fields are compared in
+/// order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Priority {
     pub(crate) class: Class,
-    /// Nanoseconds; `u64::MAX` without one.
+    /// In nanoseconds; `u64::MAX` without a deadline.
     pub(crate) deadline: u64,
     pub(crate) tag: u64,
     pub(crate) job: JobId,
     pub(crate) partition: u32,
 }
 
-/// Where a step could go on.
+/// The smallest worker on which a step can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum MinWorker {
-    /// It needs a CPU worker of at least so many threads.
+    /// A CPU worker with at least that many threads.
     Cpu(u32),
-    /// It needs a device of that class with at least so many bytes.
+    /// A device of that class with at least that many bytes of memory.
     Device(DeviceClass, u64),
 }
 
-/// Keys that must be in shared memory before a partition starts, as a number for the set. A requirements
-/// names the set and not which of them are missing, so that nothing is filed anew when a key comes
-/// or goes.
+/// The number of a set of keys that must be in shared memory before a partition starts. It stands
+/// for the whole set, resident or not, so a step stays in its queue when a key comes or goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KeySetId(usize);
 
@@ -41,24 +41,25 @@ impl KeySetId {
     pub(crate) const NONE: KeySetId = KeySetId(0);
 }
 
-/// What a ready step needs beside its turn.
+/// What a ready step needs in order to start; steps with the same requirements share a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Requirements {
     pub(crate) min_worker: MinWorker,
-    /// Of a fresh partition: its keys. Of a started one: none; they are there.
+    /// The keys of a fresh partition; empty for a started one, whose keys are resident.
     pub(crate) keys: KeySetId,
     /// Its partition has not started.
     pub(crate) fresh: bool,
-    /// Its job holds nothing yet.
+    /// Its job has not taken its own memory yet: starting the step takes it.
     pub(crate) first_of_job: bool,
-    /// Bit per shared pool that it pools from.
+    /// Bit mask of the shared pools from which starting the step takes memory.
     pub(crate) pools: u8,
 }
 
-/// The seat of a partition that has one.
+/// The reservation of a started partition, and the budget part that it is in. `None` before the
+/// start, and for a partition that claims no memory.
 pub(crate) type Holding = Option<(BudgetPart, ReservationId)>;
 
-/// The ready steps of one requirements; never empty.
+/// The ready steps with the same requirements; never empty.
 #[derive(Debug)]
 struct Queue {
     first: Priority,
@@ -69,9 +70,9 @@ struct Queue {
 #[derive(Debug)]
 pub(crate) struct ReadyQueues {
     queues: BTreeMap<Requirements, Queue>,
-    /// The first step of every requirements: small, so that a scan over it touches none of the queues.
+    /// The first step of every queue. Small, so that a scan over it does not touch the queues.
     heads: BTreeMap<(Priority, Requirements), Holding>,
-    /// The queues of steps whose partition has not started, by each key it will need.
+    /// By key: the queues of steps whose partition has not started and needs the key.
     waiting_for_key: BTreeMap<KeyId, BTreeSet<Requirements>>,
     key_sets: Vec<Vec<KeyId>>,
     key_set_ids: BTreeMap<Vec<KeyId>, KeySetId>,
@@ -145,7 +146,7 @@ impl ReadyQueues {
         }
     }
 
-    /// The first steps of all queues that come after `cursor`, in priority.
+    /// The queue heads after `cursor`, in priority order.
     pub(crate) fn heads(
         &self,
         cursor: Option<(Priority, Requirements)>,
@@ -155,12 +156,12 @@ impl ReadyQueues {
         heads.map(|(&(priority, requirements), &holding)| (priority, requirements, holding))
     }
 
-    /// Whether a step is the first of its requirements.
+    /// Whether a step is the head of its queue.
     pub(crate) fn is_head(&self, requirements: Requirements, priority: Priority) -> bool {
         self.heads.contains_key(&(priority, requirements))
     }
 
-    /// The steps of a requirements after `cursor`, in priority.
+    /// The steps of a queue after `cursor`, in priority order.
     pub(crate) fn after(
         &self,
         requirements: Requirements,
@@ -170,13 +171,13 @@ impl ReadyQueues {
         queue.flat_map(move |queue| queue.steps.range((Bound::Excluded(cursor), Bound::Unbounded)))
     }
 
-    /// The last step of a requirements.
+    /// The last step of a queue.
     pub(crate) fn last(&self, requirements: Requirements) -> Option<(Priority, Holding)> {
         let (&priority, &holding) = self.queues.get(&requirements)?.steps.last_key_value()?;
         Some((priority, holding))
     }
 
-    /// The first steps of all queues whose partitions have not started and need that key.
+    /// The heads of the queues whose partitions have not started and need that key.
     pub(crate) fn waiting_for_key(
         &self,
         key: KeyId,

@@ -124,8 +124,8 @@ impl Reservations {
         short
     }
 
-    /// Adds a reservation at the end of the grant order. It holds nothing yet; `most` is the most it
-    /// will ever hold.
+    /// Adds a reservation at the end of the grant order. It holds nothing yet; `most` is the most
+    /// it will ever hold.
     pub(crate) fn open(&mut self, most: Memory) -> ReservationId {
         if self.entries.len() == self.slack[0].slots() {
             self.compact();
@@ -223,8 +223,8 @@ mod tests {
     use super::*;
     use crate::jitter::Jitter;
 
-    /// The definition, word for word: in grant order, each can blocked_on its peak from what is free
-    /// plus what those before it release.
+    /// The definition, word for word: in grant order, each can blocked_on its peak from what is
+    /// free plus what those before it release.
     fn safe(budget: u64, entries: &[(u64, u64)]) -> bool {
         let held: u64 = entries.iter().map(|s| s.0).sum();
         let Some(mut free) = budget.checked_sub(held) else { return false };

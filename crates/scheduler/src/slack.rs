@@ -1,16 +1,16 @@
-//! A tree over numbered slots: add to a prefix, ask for the last slot of a prefix that is too low.
+//! A tree over numbered slots with two operations in logarithmic time: add a value to a prefix of
+//! the slots, and find the last slot of a prefix whose value is below a threshold.
 //!
-//! Both in logarithmic time. Additions stay at the node they were made at (no push-down), which
-//! keeps every query read-only.
+//! An addition stays at the node where it was made and is not pushed down, so queries do not write.
 
-/// The value of a slot nobody sits in: above any threshold, with room for additions to drift.
+/// The value of an empty slot: above every threshold, and far enough from `i64::MAX` for additions.
 const EMPTY: i64 = i64::MAX / 4;
 
-/// See the module docs. `size` is a power of two.
+/// See the module docs. `size` is the number of slots, a power of two.
 #[derive(Debug)]
 pub(crate) struct SlackTree {
     size: usize,
-    /// Least value below each node, its own `add` included; ancestors' not.
+    /// By node: the least value below it, with the node's own `add` and without its ancestors'.
     low: Vec<i64>,
     add: Vec<i64>,
 }
@@ -25,7 +25,8 @@ impl SlackTree {
         self.size
     }
 
-    fn mend(&mut self, mut node: usize) {
+    /// Computes `low` of all nodes above `node` anew.
+    fn update_ancestors(&mut self, mut node: usize) {
         while node > 1 {
             node /= 2;
             self.low[node] = self.low[2 * node].min(self.low[2 * node + 1]) + self.add[node];
@@ -48,11 +49,12 @@ impl SlackTree {
             left = left.div_ceil(2);
             right /= 2;
         }
-        self.mend(self.size);
-        self.mend(self.size + end - 1);
+        self.update_ancestors(self.size);
+        self.update_ancestors(self.size + end - 1);
     }
 
-    fn pending(&self, mut node: usize) -> i64 {
+    /// Sum of the additions at all nodes above `node`.
+    fn ancestors_add(&self, mut node: usize) -> i64 {
         let mut sum = 0;
         while node > 1 {
             node /= 2;
@@ -62,13 +64,13 @@ impl SlackTree {
     }
 
     pub(crate) fn get(&self, slot: usize) -> i64 {
-        self.low[self.size + slot] + self.pending(self.size + slot)
+        self.low[self.size + slot] + self.ancestors_add(self.size + slot)
     }
 
     pub(crate) fn set(&mut self, slot: usize, value: i64) {
         let node = self.size + slot;
-        self.low[node] = value - self.pending(node);
-        self.mend(node);
+        self.low[node] = value - self.ancestors_add(node);
+        self.update_ancestors(node);
     }
 
     pub(crate) fn clear(&mut self, slot: usize) {
@@ -77,10 +79,12 @@ impl SlackTree {
 
     /// The last slot in `0..end` whose value is below `threshold`.
     pub(crate) fn last_below(&self, end: usize, threshold: i64) -> Option<usize> {
-        self.search(1, 0, self.size, end, threshold, 0)
+        self.last_below_in(1, 0, self.size, end, threshold, 0)
     }
 
-    fn search(
+    /// [`Self::last_below`] in the subtree of `node`, which covers `len` slots from `from` on;
+    /// `above` is the sum of the additions above the node.
+    fn last_below_in(
         &self,
         node: usize,
         from: usize,
@@ -96,16 +100,17 @@ impl SlackTree {
             return Some(from);
         }
         let (half, above) = (len / 2, above + self.add[node]);
-        self.search(2 * node + 1, from + half, half, end, limit, above)
-            .or_else(|| self.search(2 * node, from, half, end, limit, above))
+        self.last_below_in(2 * node + 1, from + half, half, end, limit, above)
+            .or_else(|| self.last_below_in(2 * node, from, half, end, limit, above))
     }
 
-    /// The least value in `0..end`; very large if nobody sits there.
+    /// The least value in `0..end`; very large if all slots are empty.
     pub(crate) fn least(&self, end: usize) -> i64 {
-        self.floor(1, 0, self.size, end, 0)
+        self.least_in(1, 0, self.size, end, 0)
     }
 
-    fn floor(&self, node: usize, from: usize, len: usize, end: usize, above: i64) -> i64 {
+    /// [`Self::least`] in the subtree of `node`, with the same parameters.
+    fn least_in(&self, node: usize, from: usize, len: usize, end: usize, above: i64) -> i64 {
         if from >= end {
             return i64::MAX;
         }
@@ -113,8 +118,8 @@ impl SlackTree {
             return self.low[node] + above;
         }
         let (half, above) = (len / 2, above + self.add[node]);
-        let left = self.floor(2 * node, from, half, end, above);
-        left.min(self.floor(2 * node + 1, from + half, half, end, above))
+        let left = self.least_in(2 * node, from, half, end, above);
+        left.min(self.least_in(2 * node + 1, from + half, half, end, above))
     }
 }
 
@@ -123,7 +128,7 @@ mod tests {
     use super::*;
     use crate::jitter::Jitter;
 
-    /// Against a plain vector, under random operations.
+    /// Equal to a plain vector under random operations.
     #[test]
     fn equals_a_plain_vector() {
         for seed in 0..20 {

@@ -1,7 +1,7 @@
-//! Everything that happened, as typed values: the one stream from which every table, page and
-//! picture is drawn, and against which the properties are checked.
+//! The trace: everything that the scheduler decided or was told, as typed records. Telemetry draws
+//! tables and charts from it, and the property tests check it.
 //!
-//! Records come in the order in which things were decided; records of one event share its time.
+//! Records are in the order of the decisions; records of one event have the same time.
 
 use crate::action::{KeyLocation, Outcome};
 use crate::event::Failure;
@@ -13,23 +13,24 @@ use crate::job::{Class, Refusal, WorkerKind};
 use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
 
-/// One thing that happened.
+/// One trace record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
-    /// When.
+    /// When it happened.
     pub at: Time,
-    /// What.
+    /// What happened.
     #[serde(rename = "what")]
     pub event: TraceEvent,
 }
 
-/// Which part of the budget a partition's memory comes from.
+/// The part of the memory budget from which a partition or a job takes its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetPart {
-    /// What everyone shares.
+    /// The budget less the reserve: for all classes.
     General,
-    /// What is kept for the critical class.
+    /// [`Config::reserve`](crate::Config::reserve): for the critical class only. Used by a service
+    /// that promises latency to critical jobs.
     Reserve,
 }
 
@@ -39,74 +40,73 @@ pub enum BudgetPart {
 pub enum TraceEvent {
     /// A submit was refused.
     Refused {
-        /// Its ticket.
+        /// The submit.
         #[serde(rename = "ticket")]
         submit_id: SubmitId,
-        /// Why.
+        /// The reason.
         why: Refusal,
     },
-    /// A job was taken in (not yet acknowledged). `tag` is its tenant's virtual time, zero without
-    /// shares.
+    /// A job was accepted and not acknowledged yet.
     Accepted {
-        /// Its ticket; none if it was restored after a restart.
+        /// The submit; `None` if the job was restored after a restart.
         #[serde(rename = "ticket")]
         submit_id: Option<SubmitId>,
-        /// Its number from now on.
+        /// The job's number.
         job: JobId,
         /// Its circuit.
         circuit: CircuitId,
-        /// Whose it is.
+        /// Its tenant.
         tenant: TenantId,
         /// Its class.
         class: Class,
         /// Its deadline.
         deadline: Option<Time>,
-        /// Its place among tenants.
+        /// Its start tag in virtual time, for fair shares; zero without shares.
         tag: u64,
-        /// How many partitions it has so far.
+        /// The number of its partitions so far.
         partitions: u32,
     },
     /// A record was given to the journal.
     Recording {
         /// Its number.
         record: RecordId,
-        /// The job it is about.
+        /// The job that it is about.
         job: JobId,
     },
-    /// The journal answered.
+    /// The journal answered about a record.
     Recorded {
         /// Its number.
         record: RecordId,
-        /// The job it is about.
+        /// The job that it is about.
         job: JobId,
-        /// Whether it is durable.
+        /// Whether the record is durable.
         durable: bool,
     },
-    /// A client was told that its job is accepted.
+    /// The client was told that its job is accepted.
     Acknowledged {
-        /// Its ticket.
+        /// The submit.
         #[serde(rename = "ticket")]
         submit_id: SubmitId,
         /// The job.
         job: JobId,
     },
-    /// A job rose to a class by age.
+    /// A job rose one class by age.
     Promoted {
         /// The job.
         job: JobId,
-        /// Its class from now on.
+        /// Its new class.
         class: Class,
     },
-    /// A job's graph grew.
+    /// Partitions were added to a job.
     Grew {
         /// The job.
         job: JobId,
-        /// Index of the first partition added.
+        /// Index of the first added partition.
         first: u32,
-        /// How many.
+        /// The number of added partitions.
         count: u32,
     },
-    /// A step waits for nothing but a worker, its claim, its key and its credit.
+    /// A step waits only for a worker, its memory, its keys and the limit on partitions in flight.
     Ready {
         /// The step.
         task: TaskId,
@@ -121,17 +121,17 @@ pub enum TraceEvent {
         task: TaskId,
         /// Its stage.
         stage: StageId,
-        /// Where.
+        /// The worker.
         #[serde(rename = "lane")]
         worker: WorkerId,
-        /// Threads it may use; zero on a device.
+        /// Threads that it may use; zero on a device.
         threads: u32,
-        /// Where its memory comes from.
+        /// The part of the budget that its memory is from.
         #[serde(rename = "purse")]
         budget_part: BudgetPart,
-        /// What its partition holds from now on.
+        /// Bytes that its partition holds from now on.
         holds: Memory,
-        /// What its job came to hold besides, if this was the job's first start.
+        /// The job's own memory, if this was the job's first start; else zero.
         job_holds: Memory,
     },
     /// A step is done.
@@ -142,18 +142,17 @@ pub enum TraceEvent {
         task: TaskId,
         /// Its stage.
         stage: StageId,
-        /// Where it ran.
+        /// The worker that ran it.
         #[serde(rename = "lane")]
         worker: WorkerId,
-        /// How long.
+        /// The duration of the run.
         took: Span,
-        /// What its partition holds from now on.
+        /// Bytes that its partition holds from now on.
         holds: Memory,
-        /// The measured peak, if it passed the claim.
+        /// The measured peak, if it exceeded the claim.
         exceeded: Option<Memory>,
     },
-    /// A run failed. `again` says when the partition is tried again, at the same step or from its
-    /// start; `None` if it is not.
+    /// A run failed.
     Failed {
         /// This attempt.
         run: RunId,
@@ -161,27 +160,28 @@ pub enum TraceEvent {
         task: TaskId,
         /// Its stage.
         stage: StageId,
-        /// Where it ran.
+        /// The worker that ran it.
         #[serde(rename = "lane")]
         worker: WorkerId,
-        /// How.
+        /// The kind of failure.
         failure: Failure,
         /// Failures of this partition so far.
         attempt: u32,
-        /// When next.
+        /// When the partition is tried again, from the same step or from its first; `None` if it is
+        /// not.
         again: Option<Time>,
     },
-    /// A run was told to stop.
+    /// A run was asked to stop.
     Stopping {
         /// This attempt.
         run: RunId,
         /// The step.
         task: TaskId,
-        /// Where it runs.
+        /// The worker that runs it.
         #[serde(rename = "lane")]
         worker: WorkerId,
     },
-    /// A run that was told to stop is over; its partition holds nothing.
+    /// A run that was asked to stop is over; its partition holds nothing.
     Stopped {
         /// This attempt.
         run: RunId,
@@ -189,10 +189,10 @@ pub enum TraceEvent {
         task: TaskId,
         /// Its stage.
         stage: StageId,
-        /// Where it ran.
+        /// The worker that ran it.
         #[serde(rename = "lane")]
         worker: WorkerId,
-        /// How long.
+        /// The duration of the run.
         took: Span,
     },
     /// The last step of a partition is done.
@@ -202,21 +202,21 @@ pub enum TraceEvent {
         /// The partition.
         partition: u32,
     },
-    /// A partition was dropped with what it held, because its job has ended.
+    /// A partition was dropped, with what it held, because its job has ended.
     Dropped {
         /// The job.
         job: JobId,
         /// The partition.
         partition: u32,
     },
-    /// How a job ends is decided; nothing of it starts any more.
+    /// The end of a job is decided; none of its steps starts any more.
     Ended {
         /// The job.
         job: JobId,
-        /// How.
+        /// The outcome.
         outcome: Outcome,
     },
-    /// The job holds nothing any more.
+    /// A job holds no memory any more.
     Released {
         /// The job.
         job: JobId,
@@ -225,10 +225,10 @@ pub enum TraceEvent {
     Answered {
         /// The job.
         job: JobId,
-        /// How.
+        /// The outcome.
         outcome: Outcome,
     },
-    /// A key is being brought to a place; `holds` is what it takes there of the shared pools.
+    /// A key load began.
     Loading {
         /// The load.
         run: RunId,
@@ -237,9 +237,9 @@ pub enum TraceEvent {
         /// Where to.
         #[serde(rename = "place")]
         location: KeyLocation,
-        /// Shared memory taken.
+        /// Bytes of the shared pools that it takes.
         holds: Memory,
-        /// The partition (job, index) whose place in the order it has.
+        /// The partition (job, index) with whose priority it is loaded.
         on_behalf: (JobId, u32),
     },
     /// A key is resident.
@@ -248,10 +248,10 @@ pub enum TraceEvent {
         run: RunId,
         /// The key.
         key: KeyId,
-        /// Where.
+        /// Where it is.
         #[serde(rename = "place")]
         location: KeyLocation,
-        /// How long it took.
+        /// The duration of the load.
         took: Span,
     },
     /// A key load failed; its memory is free again.
@@ -270,17 +270,17 @@ pub enum TraceEvent {
     Evicted {
         /// The key.
         key: KeyId,
-        /// Where it lay.
+        /// Where the copy was.
         #[serde(rename = "place")]
         location: KeyLocation,
     },
-    /// A key was pinned, unpinned, or its pin refused.
+    /// A pin or unpin was requested.
     Pin {
         /// The key.
         key: KeyId,
-        /// Whether it is pinned now.
+        /// Whether the key is pinned now.
         pinned: bool,
-        /// Whether that is what was asked for.
+        /// Whether the request was granted.
         granted: bool,
     },
     /// A worker is ready for work.
@@ -289,19 +289,19 @@ pub enum TraceEvent {
         /// The worker.
         #[serde(rename = "lane")]
         worker: WorkerId,
-        /// What it is.
+        /// Its kind.
         kind: WorkerKind,
     },
-    /// A worker has left.
+    /// A worker left.
     #[serde(rename = "lane_left")]
     WorkerLeft {
         /// The worker.
         #[serde(rename = "lane")]
         worker: WorkerId,
-        /// Whether it was lost with what it ran, rather than drained.
+        /// True if it was lost with the run on it, false if it was drained.
         lost: bool,
     },
-    /// A device erred and serves nobody until a known answer passes.
+    /// A device failed and gets no steps until a known-answer test passes.
     Quarantined {
         /// The device.
         #[serde(rename = "lane")]
@@ -315,7 +315,7 @@ pub enum TraceEvent {
         #[serde(rename = "lane")]
         worker: WorkerId,
     },
-    /// A known-answer test ended; a device that passed serves again.
+    /// A known-answer test ended. A device that passed gets steps again.
     Probed {
         /// The test.
         run: RunId,
@@ -325,47 +325,47 @@ pub enum TraceEvent {
         /// Whether the answer was right.
         passed: bool,
     },
-    /// What the ledger holds in all, after an event that changed it.
+    /// The reserved bytes, after an event that changed them.
     Reserved {
         /// Bytes by pool: jobs, partitions and keys together.
         memory: Memory,
     },
-    /// A step was taken or taken back because of what is really resident.
+    /// The scheduler took or took back a step because of the resident memory.
     Pressure {
-        /// Before.
+        /// The step before.
         from: PressureStep,
-        /// After.
+        /// The step after.
         to: PressureStep,
-        /// What was measured.
+        /// The measured resident memory.
         resident: Memory,
-        /// What the ledger says.
+        /// The reserved bytes.
         reserved: Memory,
     },
-    /// A report made no sense (a run that is over, a job that is not here) and changed nothing.
+    /// A report was ignored: it is about something that is over or unknown.
     Ignored {
-        /// What it was.
+        /// What it was about.
         report: Ignored,
     },
 }
 
-/// How far the scheduler goes to bring resident memory down. Each step includes the ones before.
+/// The steps that the scheduler takes to reduce resident memory. Each includes the ones before.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum PressureStep {
-    /// Nothing special.
+    /// No step.
     #[default]
     None,
     /// Idle keys are evicted.
     EvictIdle,
-    /// The batch class starts nothing fresh while anything else is in flight.
+    /// The batch class starts no fresh partition while any other is in flight.
     PauseBatch,
-    /// Fewer partitions in flight; the number is the bound.
+    /// At most this many partitions are in flight.
     Shrink(u32),
 }
 
-/// A report that changed nothing.
+/// The subject of a report that changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ignored {
@@ -373,9 +373,9 @@ pub enum Ignored {
     Run(RunId),
     /// A job that is over or never was.
     Job(JobId),
-    /// A record nobody waits for.
+    /// A record that the scheduler does not wait for.
     Record(RecordId),
-    /// A worker that is not here, or one that already is.
+    /// A worker that is unknown, or one that joined twice.
     #[serde(rename = "lane")]
     Worker(WorkerId),
     /// A key that was not declared.

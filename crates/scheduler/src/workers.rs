@@ -1,17 +1,18 @@
-//! Workers and devices: who is free, which device holds which key, who is under quarantine.
+//! Workers (CPU thread pools and devices): which are free, which device holds which key, which are
+//! quarantined.
 
 use crate::ids::{DeviceClass, KeyId, RunId, WorkerId};
 use crate::job::WorkerKind;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a worker is state.
+/// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WorkerState {
-    /// Nothing.
+    /// Nothing: it can take a run.
     Free,
     /// A step, a key load or a known-answer test.
     Busy(RunId),
-    /// Waiting to be tested again.
+    /// A device that failed its known-answer test waits for the next one.
     Quarantine,
 }
 
@@ -20,11 +21,11 @@ pub(crate) struct Worker {
     pub(crate) kind: WorkerKind,
     pub(crate) state: WorkerState,
     pub(crate) draining: bool,
-    /// Erred and not yet passed a test.
+    /// It failed and has not passed a known-answer test since.
     pub(crate) suspect: bool,
-    /// Tests failed in a row.
+    /// Known-answer tests failed in a row.
     pub(crate) failed_tests: u32,
-    /// Keys that lie here (bytes, last use).
+    /// Keys in its memory: bytes, and when each was last used.
     keys: BTreeMap<KeyId, (u64, u64)>,
 }
 
@@ -56,19 +57,20 @@ impl Worker {
 /// The workers of one kind: CPU (no class) or a device class.
 #[derive(Debug, Default)]
 struct Group {
-    /// Every worker that serves or may serve again, by capacity (threads or bytes).
+    /// Every worker that is not draining, by capacity (threads or bytes).
     members: BTreeSet<(u64, WorkerId)>,
-    /// Those that serve: neither suspect nor draining.
+    /// Those that are neither suspect nor draining.
     serving: BTreeSet<(u64, WorkerId)>,
-    /// Free ones by capacity.
+    /// Free workers by capacity.
     free: BTreeSet<(u64, WorkerId)>,
-    /// Free ones by bytes that no key occupies.
+    /// Free devices by the bytes that no key occupies.
     by_free_memory: BTreeSet<(u64, WorkerId)>,
-    /// Free ones by the keys they hold.
+    /// Free devices by the keys in their memory.
     free_by_key: BTreeMap<KeyId, BTreeSet<WorkerId>>,
 }
 
-/// See the module docs.
+/// All workers, with indexes for the choice of a free one. Used with device-resident keys by a
+/// backend that keeps keys in device memory.
 #[derive(Debug, Default)]
 pub(crate) struct Workers {
     workers: BTreeMap<WorkerId, Worker>,
@@ -76,11 +78,11 @@ pub(crate) struct Workers {
     uses: u64,
 }
 
-/// Where a step could run.
+/// A worker chosen for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WorkerChoice {
     pub(crate) worker: WorkerId,
-    /// Its key lies there, or it needs none there.
+    /// The step's key is in the worker's memory, or the step needs none there.
     pub(crate) has_key: bool,
 }
 
@@ -106,13 +108,13 @@ impl Workers {
         true
     }
 
-    /// Takes a worker away; returns what it was.
+    /// Removes a worker and returns it.
     pub(crate) fn leave(&mut self, worker: WorkerId) -> Option<Worker> {
         self.remove_from_indexes(worker);
         self.workers.remove(&worker)
     }
 
-    /// Changes a worker and keeps the indexes true.
+    /// Changes a worker and updates the indexes.
     pub(crate) fn change(&mut self, worker: WorkerId, with: impl FnOnce(&mut Worker)) {
         self.remove_from_indexes(worker);
         if let Some(worker) = self.workers.get_mut(&worker) {
@@ -121,7 +123,7 @@ impl Workers {
         self.add_to_indexes(worker);
     }
 
-    /// A copy of the key lies there from now on, or was used just now.
+    /// Records that a key is in a device's memory, and that it was used now.
     pub(crate) fn add_key(&mut self, worker: WorkerId, key: KeyId, bytes: u64) {
         self.uses += 1;
         let now = self.uses;
@@ -130,7 +132,8 @@ impl Workers {
         });
     }
 
-    /// Frees the copies used longest ago until `bytes` beside `keep` fit; returns what went.
+    /// Removes the least recently used keys, except `keep`, until `bytes` are free; returns the
+    /// removed ones.
     pub(crate) fn evict_until_free(
         &mut self,
         worker: WorkerId,
@@ -151,7 +154,8 @@ impl Workers {
         gone
     }
 
-    /// Whether any worker, free or not, suspect or not, could run it: the largest capacity, if not.
+    /// Whether any worker of that kind, free or not, is large enough for a step. The error is the
+    /// largest capacity, if there are such workers.
     pub(crate) fn could_ever(
         &self,
         class: Option<DeviceClass>,
@@ -164,7 +168,7 @@ impl Workers {
         }
     }
 
-    /// Whether a free worker is large enough.
+    /// Whether a free worker of that kind is large enough.
     pub(crate) fn any_free(&self, class: Option<DeviceClass>, least: u64) -> bool {
         let free = self.groups.get(&class).and_then(|g| g.free.last());
         free.is_some_and(|&(capacity, _)| capacity >= least)
@@ -175,21 +179,21 @@ impl Workers {
         self.groups.values().any(|group| !group.free.is_empty())
     }
 
-    /// How many workers serve that kind of work.
+    /// The number of workers of that kind that are neither suspect nor draining.
     pub(crate) fn serving(&self, class: Option<DeviceClass>) -> usize {
         self.groups.get(&class).map_or(0, |g| g.serving.len())
     }
 
-    /// The free CPU worker that fits best: the smallest that gives all useful threads, else the
-    /// largest.
+    /// The best free CPU worker: the smallest with at least `most` threads, else the largest with
+    /// at least `least`.
     pub(crate) fn pick_cpu(&self, least: u32, most: u32) -> Option<WorkerId> {
         let free = &self.groups.get(&None)?.free;
         let ample = free.range((u64::from(most), WorkerId(0))..).next();
         ample.or(free.last()).filter(|(threads, _)| *threads >= u64::from(least)).map(|p| p.1)
     }
 
-    /// The free device that fits best: one that holds the key, else the one with most room, never
-    /// `avoid` unless no other device of the class serves.
+    /// The best free device: one that holds the key, else the one with the most unused memory.
+    /// Never `avoid`, unless no other device of the class is large enough and serves.
     pub(crate) fn pick_device(
         &self,
         class: DeviceClass,

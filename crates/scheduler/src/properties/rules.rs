@@ -8,8 +8,8 @@ use crate::job::{Class, WorkerKind, WorkerNeed};
 use crate::memory::Memory;
 use crate::trace::{BudgetPart, PressureStep};
 
-/// Taking the running partitions in grant order, each can blocked_on its peak from what is free plus
-/// what those before it release.
+/// Taking the running partitions in grant order, each can blocked_on its peak from what is free
+/// plus what those before it release.
 pub(crate) fn safe(budget: Memory, fixed: Memory, reservations: &[ReservationView]) -> bool {
     (0..2).all(|pool| {
         let held: u64 = reservations.iter().map(|s| s.holds[pool]).sum();

@@ -1,12 +1,13 @@
-//! A job comes in: refused with a reason, or accepted, written down, acknowledged, opened.
+//! Acceptance of jobs: a job is refused with a reason, or accepted, recorded in the journal,
+//! acknowledged and opened.
 
 use super::{Scheduler, Timer};
 use crate::action::{Action, FailureReason, JournalEntry, Outcome};
-use crate::ids::{JobId, RecordId, RunId, Span, SubmitId, TenantId};
-use crate::job::{JobSpec, PartitionSpec, Refusal};
+use crate::ids::{JobId, RecordId, Span, SubmitId, TenantId};
+use crate::job::{JobSpec, Refusal};
 use crate::memory::Memory;
 use crate::planted::Bug;
-use crate::state::{Job, JobState, Partition, PartitionState, Work};
+use crate::state::{Job, JobState, Partition, PartitionState};
 use crate::trace::{Ignored, TraceEvent};
 
 impl Scheduler {
@@ -34,6 +35,7 @@ impl Scheduler {
         self.push_action(Action::Refuse { submit_id, why });
     }
 
+    /// Checks a job and builds its partitions; returns them with the job's need.
     fn validate(&self, spec: &JobSpec) -> Result<(Vec<Partition>, Memory), Refusal> {
         if spec.partitions.is_empty() {
             return Err(crate::job::SpecError::NoPartitions.into());
@@ -46,8 +48,8 @@ impl Scheduler {
         Ok((partitions, need))
     }
 
-    /// Whether the queue has room for so many steps; if not, when to come back: the mean time
-    /// between two jobs' ends, if the busiest workers keep to the costs learned so far.
+    /// Whether the queue can take `steps` more. If not, the refusal says when to come back: after
+    /// the mean time between two job ends, from the learned durations.
     fn check_queue_capacity(&self, steps: usize) -> Result<(), Refusal> {
         let open = self.costs.open_steps() as usize;
         if self.jobs.len() < self.config.max_jobs && open + steps <= self.config.max_tasks {
@@ -59,6 +61,7 @@ impl Scheduler {
         Err(Refusal::Busy { retry_after: each.clamp(shortest, longest.max(shortest)) })
     }
 
+    /// Takes in a job from before a restart, without the partitions that were done.
     pub(super) fn restore(&mut self, id: JobId, spec: JobSpec, finished: &[u32]) {
         if self.jobs.contains_key(&id) {
             return self.ignore(Ignored::Job(id));
@@ -107,6 +110,7 @@ impl Scheduler {
         }
     }
 
+    /// Stores an accepted job.
     fn insert_job(
         &mut self,
         id: JobId,
@@ -154,7 +158,8 @@ impl Scheduler {
         self.jobs.insert(id, job);
     }
 
-    /// A job's virtual start; its tenant's next one starts that much work later.
+    /// A job's start tag in virtual time; the tenant's next job starts its work, divided by the
+    /// tenant's weight, later.
     fn tag(&mut self, tenant: TenantId, work: Span) -> u64 {
         let Some(shares) = &self.config.shares else { return 0 };
         let known = shares.weights.iter().find(|(t, _)| *t == tenant);
@@ -172,7 +177,7 @@ impl Scheduler {
         self.push_action(Action::Acknowledge { submit_id, job });
     }
 
-    /// The journal answered.
+    /// The journal answered about a record.
     pub(super) fn recorded(&mut self, record: RecordId, durable: bool) {
         let Some(entry) = self.records.get(&record) else {
             return self.ignore(Ignored::Record(record));
@@ -201,13 +206,14 @@ impl Scheduler {
         }
     }
 
+    /// Gives a record to the journal again after a backoff.
     pub(super) fn persist_again(&mut self, record: RecordId) {
         if let Some(entry) = self.records.get(&record).cloned() {
             self.push_action(Action::Persist { record, entry });
         }
     }
 
-    /// The acceptance is durable.
+    /// The acceptance is durable: the client is told, and the job opens or ends.
     fn acceptance_recorded(&mut self, id: JobId, submit_id: SubmitId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.state = JobState::Open;
@@ -221,7 +227,7 @@ impl Scheduler {
         }
     }
 
-    /// The acceptance could not be made durable: the client is told, nothing is kept.
+    /// The acceptance could not be made durable: the job is refused and forgotten.
     fn acceptance_not_recorded(&mut self, id: JobId, submit_id: SubmitId) {
         if let Some(job) = self.jobs.remove(&id) {
             for part in &job.partitions {
@@ -234,13 +240,14 @@ impl Scheduler {
         }
     }
 
+    /// Makes a job's first partitions ready.
     fn open_job(&mut self, id: JobId) {
         self.start_age_timer(id);
         self.ready_from(id, 0);
     }
 
-    /// Partitions from an index on that wait for nobody become ready.
-    fn ready_from(&mut self, id: JobId, from: u32) {
+    /// Makes every partition from index `from` on ready that waits for no other partition.
+    pub(super) fn ready_from(&mut self, id: JobId, from: u32) {
         let Some(job) = self.jobs.get(&id) else { return };
         let free: Vec<u32> = (from..)
             .zip(&job.partitions[from as usize..])
@@ -252,63 +259,5 @@ impl Scheduler {
                 self.make_ready(id, index);
             }
         }
-    }
-
-    /// A running producer adds partitions; beyond the declared bound its job fails.
-    pub(super) fn grow(&mut self, run: RunId, specs: Vec<PartitionSpec>) {
-        let Some(Work::Task { job: id, partition, .. }) =
-            self.active_runs.get(&run).map(|active| active.work)
-        else {
-            return self.ignore(Ignored::Run(run));
-        };
-        let Some(mut job) = self.jobs.remove(&id) else { return self.ignore(Ignored::Run(run)) };
-        let open = job.open();
-        let added = if open { self.validated_growth(&mut job, partition, &specs) } else { None };
-        let first = job.partitions.len() as u32;
-        let fits = added.is_some();
-        for part in added.into_iter().flatten() {
-            self.costs.opened(job.circuit, part.profile.steps());
-            job.partitions.push(part);
-            job.unfinished += 1;
-            job.grown += 1;
-            job.grown_unfinished += 1;
-        }
-        let count = job.partitions.len() as u32 - first;
-        self.jobs.insert(id, job);
-        match (open, fits) {
-            (false, _) => self.ignore(Ignored::Job(id)),
-            (true, false) => self.fail(id, partition, FailureReason::GrewBeyondBound),
-            (true, true) => {
-                self.push_trace(TraceEvent::Grew { job: id, first, count });
-                self.ready_from(id, first);
-            }
-        }
-    }
-
-    /// The partitions to be added, if all is within what was declared.
-    fn validated_growth(
-        &self,
-        job: &mut Job,
-        by: u32,
-        specs: &[PartitionSpec],
-    ) -> Option<Vec<Partition>> {
-        let growth = job.growth.as_ref()?;
-        let count = specs.len() as u64;
-        let producer = &job.partitions[by as usize];
-        let emits = u64::from(producer.current().emits - producer.emitted);
-        let live = u64::from(job.grown_unfinished) + count <= u64::from(growth.live);
-        let total = u64::from(job.grown) + count <= u64::from(growth.total);
-        let known = |spec: &PartitionSpec| {
-            spec.profile.peak().fits(growth.peak)
-                && spec.profile.keys().all(|key| growth.keys.contains(&key))
-                && spec.profile.steps().iter().all(|step| step.emits == 0)
-                && self.check_profile(&spec.profile, 0).is_ok()
-        };
-        if count > emits || !live || !total || !specs.iter().all(known) {
-            return None;
-        }
-        let from = job.partitions.len() as u32;
-        job.partitions[by as usize].emitted += count as u32;
-        self.build(job.circuit, specs, from, &mut job.partitions).ok()
     }
 }

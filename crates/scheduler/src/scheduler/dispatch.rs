@@ -1,4 +1,4 @@
-//! What starts now: one scan over the free workers in the one priority.
+//! Dispatch: which ready steps start now. One scan over the queue heads in priority order.
 
 use super::Scheduler;
 use super::grant::MemoryRequest;
@@ -13,17 +13,18 @@ use crate::reservations::BlockedOn;
 use crate::state::{PartitionState, Work};
 use crate::trace::{BudgetPart, PressureStep, TraceEvent};
 
-/// What became of the first in line.
+/// What came of trying to start a candidate.
 pub(super) enum Attempt {
-    /// It started, or its key is on its way.
+    /// The step started, or the load of its key did.
     Started,
-    /// Not now; the next of its requirements may.
+    /// Nothing started; a later step with the same requirements may still start.
     NotNow,
 }
 
 impl Scheduler {
-    /// Starts everything that can start: the heads of all queues are looked at in the one priority,
-    /// and again from the first one when a start may have changed what was concluded before it.
+    /// Starts every step that can start. Looks at the heads of all queues in priority order, and
+    /// starts the scan again after a start that may have changed what an earlier candidate was
+    /// blocked on.
     pub(super) fn dispatch(&mut self) {
         self.evict_withdrawn();
         let mut scan = self.new_scan();
@@ -64,7 +65,8 @@ impl Scheduler {
                     scan = self.new_scan()
                 }
                 Attempt::NotNow if self.planted.is(Bug::HeadOfLine) => break,
-                // Behind a closed newcomer stand only younger ones of the same requirements.
+                // Behind a fresh candidate whose pools are closed stand only later ones with the
+                // same requirements, which are closed too.
                 Attempt::NotNow if closed && requirements.fresh => {}
                 Attempt::Started | Attempt::NotNow => {
                     self.add_next_candidate(requirements, priority, &mut scan)
@@ -76,6 +78,7 @@ impl Scheduler {
         }
     }
 
+    /// A new scan over all queue heads; in another order if a bug is planted.
     fn new_scan(&self) -> Scan {
         let (youngest, unranked) =
             (self.planted.is(Bug::YoungestFirst), self.planted.is(Bug::OrderInFirstStageOnly));
@@ -90,8 +93,9 @@ impl Scheduler {
         }))
     }
 
-    /// Of the steps of a requirements behind that one, the first that no blocked elder bars is looked at
-    /// too; of fresh ones simply the first, for an elder that bars it bars all behind it.
+    /// Adds the next step of the same queue to the scan. Of fresh steps that is the next one: a
+    /// blocked head that closes the pools to it closes them to all behind it. Of started ones it is
+    /// the first to which the pools are open.
     fn add_next_candidate(&self, requirements: Requirements, priority: Priority, scan: &mut Scan) {
         let mut behind = self.queues.after(requirements, priority);
         let next = match requirements.fresh {
@@ -120,8 +124,8 @@ impl Scheduler {
         Candidate { rank, priority, requirements, holding }
     }
 
-    /// If a step that is first in line for a busy worker lacks memory as well, younger work must not
-    /// take it.
+    /// Closes the pools of a step that is first in line for a busy kind of worker if the step lacks
+    /// memory as well, so that later steps do not take that memory.
     fn protect_first_in_line(&mut self, candidate: &Candidate, scan: &mut Scan) {
         let Candidate { requirements, priority, holding, .. } = *candidate;
         let Some(job) = self.jobs.get(&priority.job) else { return };
@@ -134,8 +138,8 @@ impl Scheduler {
         scan.concluded = true;
     }
 
-    /// The first in line for a key that is not here yet waits for other jobs to end all the same,
-    /// if its own may not take its hold before.
+    /// Closes the pools of a step that is first in line for a key that cannot be loaded now, if its
+    /// job may not take its own memory yet.
     fn protect_if_waiting_for_jobs(&self, candidate: &Candidate, scan: &mut Scan) {
         let Candidate { requirements, priority, .. } = *candidate;
         let Some(job) = self.jobs.get(&priority.job) else { return };
@@ -144,6 +148,7 @@ impl Scheduler {
         }
     }
 
+    /// Whether a worker of at least that size is free.
     fn has_free_worker(&self, min_worker: MinWorker) -> bool {
         match min_worker {
             MinWorker::Cpu(least) => self.workers.any_free(None, u64::from(least)),
@@ -151,7 +156,8 @@ impl Scheduler {
         }
     }
 
-    /// Whether a fresh partition of that class may start: there is a credit and no pause.
+    /// Whether a fresh partition of that class may start: the limit on partitions in flight is not
+    /// reached and memory pressure does not pause the class.
     fn has_credit(&self, class: Class) -> bool {
         let credits = match self.pressure {
             PressureStep::Shrink(bound) => self.config.in_flight.min(bound),
@@ -163,7 +169,8 @@ impl Scheduler {
         self.in_flight < credits && !paused
     }
 
-    /// Whether blocked elders bar a fresh partition of that class.
+    /// Whether blocked heads have closed the pools of a fresh partition in every budget part it may
+    /// use.
     fn closed_to_fresh(
         &self,
         requirements: Requirements,
@@ -182,7 +189,7 @@ impl Scheduler {
         })
     }
 
-    /// Whether a blocked elder bars a running partition.
+    /// Whether a blocked head has closed the pools of a started partition.
     fn closed_to_started(&self, requirements: Requirements, holding: Holding, scan: &Scan) -> bool {
         holding.is_some_and(|(budget_part, reservation)| {
             scan.closed_pools.closed_to(budget_part, requirements.pools, |blocked_on| {
@@ -191,6 +198,8 @@ impl Scheduler {
         })
     }
 
+    /// Starts a step if a worker and its memory can be had; on a device without its key, begins to
+    /// load the key instead.
     fn try_start(
         &mut self,
         requirements: Requirements,
@@ -226,7 +235,7 @@ impl Scheduler {
         };
         let absent = key.filter(|_| !has_key);
         let copy = absent.and_then(|key| self.keys.get(key)).map_or(0, |k| k.spec.device);
-        self.make_room(worker, key, device + copy);
+        self.evict_from_device(worker, key, device + copy);
         if let Some(key) = absent {
             self.load_to_device(key, worker, id, index);
         } else {
@@ -235,7 +244,7 @@ impl Scheduler {
         Attempt::Started
     }
 
-    /// Starts a step.
+    /// Starts a step: takes its memory, occupies the worker and tells the driver.
     fn start(&mut self, id: JobId, index: u32, worker: WorkerId, budget_part: BudgetPart) {
         self.dequeue(id, index);
         let job_holds = self.admit(id, budget_part);
@@ -244,7 +253,8 @@ impl Scheduler {
         let step = usize::from(part.step);
         if !part.started {
             part.started = true;
-            // A producer that waits for its consumers must not hold the credit they need.
+            // A producer waits for its consumers, so it does not count as in flight: they may need
+            // its place under the limit.
             if !part.profile.emits() {
                 self.in_flight += 1;
             }
@@ -292,7 +302,7 @@ impl Scheduler {
         self.push_action(Action::Start { run, task, worker, threads });
     }
 
-    /// A job's first start pools the job's own hold.
+    /// Takes the job's own memory at the job's first start; returns the bytes taken.
     fn admit(&mut self, id: JobId, budget_part: BudgetPart) -> Memory {
         let Some(job) = self.jobs.get(&id) else { return Memory::ZERO };
         if job.admitted.is_some() {

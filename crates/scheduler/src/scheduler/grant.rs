@@ -1,35 +1,38 @@
-//! May this step take its memory now: from which budget part, and if not, whom does it wait for?
+//! Memory grants: whether a step may take its memory now, from which budget part, and, if not,
+//! which partitions it waits for.
 
 use super::Scheduler;
 use super::scan::Scan;
-use crate::action::{Action, KeyLocation};
-use crate::ids::KeyId;
 use crate::job::Class;
 use crate::memory::Memory;
 use crate::planted::Bug;
 use crate::ready::{Holding, KeySetId, Priority, Requirements};
 use crate::reservations::{BlockedOn, ReservationId};
 use crate::state::{Job, Partition};
-use crate::trace::{BudgetPart, TraceEvent};
+use crate::trace::BudgetPart;
 
-/// A request for memory.
+/// A request for memory by one ready step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MemoryRequest {
     pub(super) priority: Priority,
-    /// The keys it needs and that are not its partition's yet.
+    /// The shared keys that the step's partition needs before it starts; empty for a started
+    /// partition.
     pub(super) keys: KeySetId,
-    /// The pools that stay closed to younger work while it is blocked.
+    /// Bit mask of the pools that the request closes to later steps while it is blocked.
     pub(super) pools: u8,
-    /// Taken now.
+    /// Bytes taken as soon as the request is granted.
     pub(super) extra: Memory,
-    /// Of a newcomer: all that must fit beside what is not counted on to come back.
+    /// For a partition that has not started: its peak and its job's own memory, which must fit
+    /// beside the fixed memory. Zero for a started partition.
     pub(super) total: Memory,
-    /// Idle keys may be evicted for it; otherwise it is only a question.
+    /// Whether idle keys may be evicted for it. If not, the request only finds out whether the step
+    /// is blocked.
     pub(super) may_evict: bool,
 }
 
 impl Scheduler {
-    /// The budget parts that a newcomer of that class may use, in the priority in which it tries them.
+    /// The budget parts that a fresh partition of that class may use, in the order in which they
+    /// are tried.
     pub(super) fn budget_parts(&self, class: Class) -> &'static [BudgetPart] {
         if class == Class::Critical || self.planted.is(Bug::ReserveForAll) {
             &[BudgetPart::Reserve, BudgetPart::General]
@@ -38,7 +41,7 @@ impl Scheduler {
         }
     }
 
-    /// What starting a partition's current step asks for.
+    /// The memory request for starting a partition's current step.
     pub(super) fn memory_request(
         &self,
         job: &Job,
@@ -72,8 +75,10 @@ impl Scheduler {
         }
     }
 
-    /// Whether the memory can be had now, from which budget part; idle keys are evicted for it if that is
-    /// what it pools. If not, the elder's pools are closed for the rest of the scan.
+    /// Decides a request: the budget part that grants it, or `None`. Evicts idle keys if that makes
+    /// the grant possible. On `None` the request's pools are closed for the rest of the scan.
+    ///
+    /// A grant only says that the memory can be taken; `start` takes it.
     pub(super) fn grant(
         &mut self,
         request: MemoryRequest,
@@ -104,7 +109,8 @@ impl Scheduler {
             }
         }
         for &budget_part in self.budget_parts(request.priority.class) {
-            // Where an elder bars it, that elder's own wait is the one to protect.
+            // Where an earlier blocked head has closed the part, only that head's wait is
+            // protected.
             if self.is_open_to(request, budget_part, scan, first_of_job) {
                 let evictable =
                     if budget_part == BudgetPart::General { evictable } else { Memory::ZERO };
@@ -119,7 +125,8 @@ impl Scheduler {
         None
     }
 
-    /// For whom a newcomer waits that does not fit even when `evictable` is evicted.
+    /// The partitions that a fresh partition waits for, with `evictable` bytes of keys counted as
+    /// free.
     fn new_partition_blocked_on(
         &self,
         request: MemoryRequest,
@@ -137,6 +144,7 @@ impl Scheduler {
         }
     }
 
+    /// Decides a request of a started partition, whose reservation must grow.
     fn grant_growth(
         &mut self,
         request: MemoryRequest,
@@ -169,6 +177,7 @@ impl Scheduler {
         None
     }
 
+    /// Closes pools to later steps until the end of the scan.
     fn close_pools(
         &self,
         scan: &mut Scan,
@@ -182,7 +191,7 @@ impl Scheduler {
         }
     }
 
-    /// No elder of this scan keeps that budget part closed to a newcomer.
+    /// Whether no blocked head of this scan has closed that budget part to a fresh partition.
     fn is_open_to(
         &self,
         request: MemoryRequest,
@@ -195,13 +204,14 @@ impl Scheduler {
         })
     }
 
+    /// Whether a fresh partition can be granted its memory without an eviction.
     fn new_partition_fits(&self, request: MemoryRequest, budget_part: BudgetPart) -> bool {
         let reservations = self.budgets.reservations(budget_part);
         reservations.fits_when_idle(request.total)
             && reservations.blocked_on(None, request.extra).is_none()
     }
 
-    /// Whether a key's shared copy may be brought in now for a fresh partition.
+    /// Whether a key may be loaded into shared memory now for a fresh partition.
     pub(super) fn grant_load(
         &mut self,
         request: MemoryRequest,
@@ -222,71 +232,13 @@ impl Scheduler {
         false
     }
 
-    /// A step whose job may not take its hold yet waits for whole jobs to end, whatever else it
-    /// lacks: a key that it wants may go meanwhile, and it waits all the same.
+    /// Closes the pools of a step whose job may not take its own memory yet. Such a step waits for
+    /// whole jobs to end, whatever else it lacks, and goes on waiting if a key that it needs is
+    /// evicted meanwhile.
     pub(super) fn close_until_jobs_end(&self, priority: Priority, pools: u8, scan: &mut Scan) {
         for &budget_part in self.budget_parts(priority.class) {
             self.close_pools(scan, budget_part, pools, BlockedOn::AdmittedJobs);
         }
         scan.waiting_for_jobs.push((priority, pools));
-    }
-
-    /// Evicts just enough idle keys, unused for longest first, to make a grant from the general
-    /// budget part possible; if all of them would not be enough, none, and how much they would be.
-    fn evict_for(
-        &mut self,
-        request: MemoryRequest,
-        reservation: Option<ReservationId>,
-        scan: &mut Scan,
-    ) -> Result<(), Memory> {
-        let reservations = self.budgets.reservations(BudgetPart::General);
-        let short = reservations.shortage(reservation, request.extra, request.total);
-        let (mut enough, mut freed, mut all) = (Vec::new(), Memory::ZERO, Memory::ZERO);
-        for (key, memory) in self.keys.idle() {
-            if self.must_keep(key, request, scan) {
-                continue;
-            }
-            all += memory;
-            if (0..2).any(|pool| memory[pool] > 0 && freed[pool] < short[pool]) {
-                freed += memory;
-                enough.push(key);
-            }
-        }
-        if !short.fits(freed) {
-            return Err(all);
-        }
-        for key in enough.into_iter().filter(|_| request.may_evict) {
-            scan.concluded = true;
-            self.evict(key);
-        }
-        Ok(())
-    }
-
-    /// Whether a key is wanted by the step that asks for memory, or by one before it in the priority
-    /// that does not itself wait for other jobs to end: those jobs may need the memory. The first
-    /// of each requirements speaks for all: whoever follows one that waits for jobs waits for them too.
-    fn must_keep(&self, key: KeyId, request: MemoryRequest, scan: &Scan) -> bool {
-        let waits_for_jobs = |priority: Priority, requirements: Requirements| {
-            let mut blocked = scan.waiting_for_jobs.iter();
-            requirements.first_of_job
-                && blocked
-                    .any(|&(first, closed)| first <= priority && closed & requirements.pools != 0)
-        };
-        self.queues.keys(request.keys).contains(&key)
-            || self.queues.waiting_for_key(key).any(|(priority, requirements)| {
-                priority < request.priority && !waits_for_jobs(priority, requirements)
-            })
-    }
-
-    /// Gives an idle key's shared memory back.
-    pub(super) fn evict(&mut self, key: KeyId) {
-        let freed = self.keys.change(key, |k| {
-            k.copy = crate::keys::SharedCopy::Absent;
-            k.spec.shared
-        });
-        let location = KeyLocation::Shared;
-        self.budgets.reservations_mut(BudgetPart::General).return_fixed(freed.unwrap_or_default());
-        self.push_trace(TraceEvent::Evicted { key, location });
-        self.push_action(Action::Evict { key, location });
     }
 }

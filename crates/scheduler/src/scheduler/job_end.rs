@@ -1,5 +1,5 @@
-//! A job ends: everything of it that does not run is dropped at once, what runs is told to stop,
-//! the outcome is written down and then told.
+//! The end of a job: partitions that do not run are dropped at once, running ones are stopped, the
+//! outcome is recorded in the journal and then told to the client.
 
 use super::run_end::EndedRun;
 use super::{Scheduler, Timer};
@@ -21,7 +21,7 @@ impl Scheduler {
         self.end(id, Outcome::DeadlineMissed);
     }
 
-    /// Decides how a job ends, once.
+    /// Decides how a job ends. Later calls for the same job have no effect.
     pub(super) fn end(&mut self, id: JobId, outcome: Outcome) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         match job.state {
@@ -53,6 +53,7 @@ impl Scheduler {
         self.release(id);
     }
 
+    /// Stops a running partition; drops one that does not run.
     fn stop_or_drop(&mut self, id: JobId, index: u32) {
         let part = self.partition(id, index);
         let state = part.state;
@@ -79,7 +80,7 @@ impl Scheduler {
         self.drop_now(id, index, started);
     }
 
-    /// A partition is over without being done.
+    /// Drops a partition that is not done and frees what it held.
     fn drop_now(&mut self, id: JobId, index: u32, started: bool) {
         self.release_partition(id, index);
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -92,7 +93,7 @@ impl Scheduler {
         }
     }
 
-    /// A run of a job that has ended is over, however it ended.
+    /// A run of a job that has ended is over, whatever its result.
     pub(super) fn stopped_after_end(&mut self, ended: EndedRun) {
         let EndedRun { run, job: id, partition, worker, took } = ended;
         let Some(job) = self.jobs.get(&id) else { return };
@@ -107,7 +108,8 @@ impl Scheduler {
         self.release(id);
     }
 
-    /// Once nothing of an ended job runs, its own hold is free; once it is also told, it is gone.
+    /// Frees the own memory of an ended job of which nothing runs, and forgets the job if its
+    /// outcome was recorded too.
     fn release(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if job.running > 0 {
@@ -127,7 +129,7 @@ impl Scheduler {
         }
     }
 
-    /// The end is durable.
+    /// The outcome is durable: the client is told.
     pub(super) fn end_recorded(&mut self, id: JobId, outcome: Outcome) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let running = job.running > 0;

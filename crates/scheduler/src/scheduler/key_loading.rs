@@ -1,4 +1,4 @@
-//! Keys on their way: into shared memory, onto devices, and out again.
+//! Loading of keys into shared memory and onto devices, for the step that needs them.
 
 use super::dispatch::Attempt;
 use super::grant::MemoryRequest;
@@ -10,16 +10,16 @@ use crate::keys::SharedCopy;
 use crate::memory::Memory;
 use crate::ready::{Priority, Requirements};
 use crate::state::{Job, PartitionState, Work, backoff};
-use crate::trace::{BudgetPart, Ignored, PressureStep, TraceEvent};
+use crate::trace::{BudgetPart, Ignored, TraceEvent};
 
 impl Scheduler {
-    /// The loader is free for that key.
+    /// Whether a key is absent and another load may begin.
     pub(super) fn can_load(&self, key: KeyId) -> bool {
         let absent = self.keys.get(key).is_some_and(|k| k.copy == SharedCopy::Absent);
         absent && self.keys.loading < self.config.loads
     }
 
-    /// Begins to load a key into shared memory, if it and what needs it fit.
+    /// Begins to load a key into shared memory if the key, and the partition that needs it, fit.
     pub(super) fn try_load(
         &mut self,
         key: KeyId,
@@ -55,16 +55,8 @@ impl Scheduler {
         Attempt::Started
     }
 
-    /// Evicts copies on a device until the key (unless it is there) and the step's memory fit.
-    pub(super) fn make_room(&mut self, worker: WorkerId, key: Option<KeyId>, bytes: u64) {
-        for key in self.workers.evict_until_free(worker, bytes, key) {
-            let location = KeyLocation::Device(worker);
-            self.push_trace(TraceEvent::Evicted { key, location });
-            self.push_action(Action::Evict { key, location });
-        }
-    }
-
-    /// Brings a key to a free device for the first in line.
+    /// Begins to load a key onto a free device for a ready step. Used by a backend that keeps keys
+    /// in device memory.
     pub(super) fn load_to_device(
         &mut self,
         key: KeyId,
@@ -130,6 +122,7 @@ impl Scheduler {
         }
     }
 
+    /// A load into shared memory failed: it is tried again after a backoff, or the key has failed.
     fn shared_load_failed(&mut self, run: RunId, key: KeyId) {
         self.keys.loading -= 1;
         let retry = self.config.retry;
@@ -159,6 +152,7 @@ impl Scheduler {
         }
     }
 
+    /// The backoff of a failed load is over.
     pub(super) fn load_again(&mut self, key: KeyId) {
         let now = self.now;
         self.keys.change(key, |k| {
@@ -168,6 +162,7 @@ impl Scheduler {
         });
     }
 
+    /// The load with that run number: its start time, key, location and the partition it is for.
     fn active_load(
         &self,
         run: RunId,
@@ -181,7 +176,7 @@ impl Scheduler {
         }
     }
 
-    /// A partition whose key was on its way to a device waits for its turn again.
+    /// A load onto a device ended: the partition that it was for becomes ready again.
     pub(super) fn device_load_ended(&mut self, job: JobId, partition: u32, worker: WorkerId) {
         let loading_key = |j: &Job| {
             j.open() && j.partitions[partition as usize].state == PartitionState::LoadingKey(worker)
@@ -191,8 +186,8 @@ impl Scheduler {
         }
     }
 
-    /// Jobs with a partition that has not started and needs that key have failed.
-    fn fail_jobs_needing(&mut self, key: KeyId) {
+    /// Fails every job with an unstarted partition that needs this key.
+    pub(super) fn fail_jobs_needing(&mut self, key: KeyId) {
         let needs = |job: &Job| {
             let parts = (0..).zip(&job.partitions);
             let mut fresh = parts.filter(|(_, p)| !p.started && p.state != PartitionState::Over);
@@ -202,71 +197,6 @@ impl Scheduler {
         let failed: Vec<(JobId, u32)> = self.jobs.values().filter_map(needs).collect();
         for (job, index) in failed {
             self.fail(job, index, FailureReason::Key(key));
-        }
-    }
-
-    pub(super) fn key_withdrawn(&mut self, key: KeyId) {
-        if !self.keys.withdraw(key) {
-            return self.ignore(Ignored::Key(key));
-        }
-        if self.keys.get(key).is_some_and(|k| k.pinned) {
-            self.set_pin(key, false);
-            self.push_trace(TraceEvent::Pin { key, pinned: false, granted: true });
-        }
-        self.fail_jobs_needing(key);
-    }
-
-    /// Withdrawn keys give their memory back as soon as nobody uses them.
-    pub(super) fn evict_withdrawn(&mut self) {
-        for key in self.keys.take_withdrawn_idle() {
-            self.evict(key);
-        }
-    }
-
-    /// Pins a key or lets it go. A pin must leave room for every job that is here.
-    pub(super) fn pin(&mut self, key: KeyId, pinned: bool) {
-        if self.keys.get(key).is_none() {
-            return self.ignore(Ignored::Key(key));
-        }
-        self.set_pin(key, pinned);
-        let granted = self.pins_fit();
-        if !granted {
-            self.set_pin(key, !pinned);
-        }
-        let pinned = self.keys.get(key).is_some_and(|k| k.pinned);
-        self.push_trace(TraceEvent::Pin { key, pinned, granted });
-    }
-
-    fn set_pin(&mut self, key: KeyId, pinned: bool) {
-        self.keys.change(key, |k| k.pinned = pinned);
-        self.budgets.pinned = self.keys.pinned();
-        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
-        for id in ids {
-            let job = &self.jobs[&id];
-            let need = self.need(&job.partitions, job.growth.as_ref());
-            if let Some(job) = self.jobs.get_mut(&id) {
-                let before = std::mem::replace(&mut job.need, need);
-                if job.admitted.is_some() {
-                    self.budgets.replace_need(before, need);
-                }
-            }
-        }
-    }
-
-    fn pins_fit(&self) -> bool {
-        let room = self.budgets.capacity(self.budgets.pinned);
-        let each = self.jobs.values().all(|job| job.holds.saturating_add(job.need).fits(room));
-        each && self.budgets.admits(Memory::ZERO, Memory::ZERO)
-    }
-
-    /// Under memory pressure: every idle key goes that nobody is waiting to use.
-    pub(super) fn evict_idle(&mut self) {
-        debug_assert!(self.pressure >= PressureStep::EvictIdle);
-        let idle = self.keys.idle().map(|(key, _)| key);
-        let idle: Vec<KeyId> =
-            idle.filter(|&key| self.queues.waiting_for_key(key).count() == 0).collect();
-        for key in idle {
-            self.evict(key);
         }
     }
 }

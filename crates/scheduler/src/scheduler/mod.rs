@@ -1,13 +1,18 @@
-//! The state machine: what it keeps, how an event goes in, and what is shared by its parts.
+//! The state machine: its state, how it takes in an event, and what its parts share.
 //!
-//! Data flows one way: an event changes the state ([`admit`], [`progress`], [`ending`], [`worker_events`]),
-//! then one scan over the free workers decides what starts ([`dispatch`], [`grant`]).
+//! An event first changes the state: [`acceptance`], [`growth`], [`run_end`], [`job_end`],
+//! [`key_loading`], [`key_pins`], [`worker_events`], [`pressure`]. Then one scan over the ready
+//! steps decides what starts: [`dispatch`], [`grant`], [`eviction`].
 
 mod acceptance;
 mod dispatch;
+mod eviction;
 mod grant;
+mod growth;
 mod job_end;
 mod key_loading;
+mod key_pins;
+mod pressure;
 mod queueing;
 mod run_end;
 mod scan;
@@ -30,25 +35,25 @@ use crate::trace::{Ignored, PressureStep, Trace, TraceEvent};
 use crate::workers::Workers;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What one call of [`Scheduler::handle`] leads to. The driver owns it and empties it between
-/// calls; the scheduler only appends.
+/// The result of one call of [`Scheduler::handle`]. The driver owns it and clears it between calls;
+/// the scheduler only appends.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Output {
-    /// To be carried out in this priority.
+    /// To be carried out in this order.
     pub actions: Vec<Action>,
-    /// What was decided, in priority.
+    /// What was decided, in order.
     pub trace: Vec<Trace>,
 }
 
 impl Output {
-    /// Empties both lists and keeps their space.
+    /// Empties both lists and keeps their capacity.
     pub fn clear(&mut self) {
         self.actions.clear();
         self.trace.clear();
     }
 }
 
-/// Something that comes due by itself.
+/// What happens when a timer expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Deadline(JobId),
@@ -59,7 +64,7 @@ enum Timer {
     Record(RecordId),
 }
 
-/// The scheduler. See the crate docs.
+/// The scheduler: a pure state machine. See the crate docs.
 #[derive(Debug)]
 pub struct Scheduler {
     config: Config,
@@ -70,7 +75,7 @@ pub struct Scheduler {
     next_job: u64,
     active_runs: BTreeMap<RunId, ActiveRun>,
     next_run: u64,
-    /// Given to the journal and not answered.
+    /// Records given to the journal that it has not answered.
     records: BTreeMap<RecordId, JournalEntry>,
     next_record: u64,
     timers: BTreeSet<(Time, Timer)>,
@@ -81,18 +86,17 @@ pub struct Scheduler {
     budgets: Budgets,
     in_flight: u32,
     pressure: PressureStep,
-    /// Virtual time of fair shares: the tag of the job that started last.
+    /// Virtual time of fair shares: the largest tag of a job that has started.
     shares_now: u64,
-    /// Tag at which each tenant's next job would start.
+    /// By tenant: the tag of its next job, if it is later than the virtual time.
     shares_next: BTreeMap<TenantId, u64>,
-    /// The ledger's sum as last traced.
+    /// The reserved bytes as last traced.
     traced_reserved: Memory,
     pub(crate) planted: Planted,
 }
 
 impl Scheduler {
-    /// A scheduler without workers, keys or jobs. The seed feeds the jitter of retries and nothing
-    /// else.
+    /// A scheduler without workers, keys or jobs. `seed` is for the jitter of retries only.
     pub fn new(config: Config, seed: u64) -> Scheduler {
         let budgets = Budgets::new(config.budget, config.reserve);
         Scheduler {
@@ -121,14 +125,15 @@ impl Scheduler {
         }
     }
 
-    /// Takes in one event at time `now` (never earlier than the call before; an earlier time counts
-    /// as the same) and appends what follows from it. Whatever came due before `now` is done first.
+    /// Takes in one event at time `now` and appends what follows from it to `out`. Timers that
+    /// expire before or at `now` are handled first. A `now` before the previous call's counts as
+    /// the same time.
     pub fn handle(&mut self, now: Time, event: Event, out: &mut Output) {
         self.now = self.now.max(now);
         std::mem::swap(&mut self.out, out);
         self.fire_due_timers();
         self.apply(event);
-        // A backoff may have been drawn as no wait at all.
+        // A retry may have been scheduled without any wait.
         self.fire_due_timers();
         self.dispatch();
         let memory = self.reserved();
@@ -139,38 +144,38 @@ impl Scheduler {
         std::mem::swap(&mut self.out, out);
     }
 
-    /// Numbers jobs from that one on, if it is larger than all numbers given so far: the driver knows
-    /// of jobs that ended before a restart.
+    /// Raises the number of the next job to `first`, if it is lower: after a restart the driver
+    /// knows the numbers of jobs that have ended.
     pub fn number_from(&mut self, first: JobId) {
         self.next_job = self.next_job.max(first.0);
     }
 
-    /// When something comes due by itself; [`Event::Tick`] then.
+    /// When the next timer expires; the driver sends [`Event::Tick`] then.
     pub fn next_wake(&self) -> Option<Time> {
         self.timers.first().map(|(time, _)| *time)
     }
 
-    /// What the ledger holds now: jobs, partitions and keys together.
+    /// Bytes reserved now: jobs, partitions and keys together.
     pub fn reserved(&self) -> Memory {
         self.budgets.reserved()
     }
 
-    /// The configuration it runs under.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Jobs accepted and not yet answered.
+    /// The number of jobs accepted and not yet answered.
     pub fn open_jobs(&self) -> usize {
         self.jobs.len()
     }
 
-    /// Steps of accepted jobs that are not yet done.
+    /// The number of steps of accepted jobs that are not done.
     pub fn open_tasks(&self) -> u64 {
         self.costs.open_steps()
     }
 
-    /// What a run of that stage is expected to take, once one was measured.
+    /// The expected duration of a run of that stage, once one was measured.
     pub fn learned(&self, circuit: crate::CircuitId, stage: crate::StageId) -> Option<Span> {
         let learned = self.costs.duration(circuit, stage, Span(u64::MAX));
         (learned != Span(u64::MAX)).then_some(learned)
@@ -202,6 +207,7 @@ impl Scheduler {
         }
     }
 
+    /// Handles every timer that has expired.
     fn fire_due_timers(&mut self) {
         while let Some(&(time, timer)) = self.timers.first()
             && time <= self.now
@@ -230,7 +236,7 @@ impl Scheduler {
         self.push_trace(TraceEvent::Ignored { report });
     }
 
-    /// Sets something going; its reports will carry the run.
+    /// Gives a new run its number and remembers it until its report.
     fn begin_run(&mut self, work: Work) -> RunId {
         let run = RunId(self.next_run);
         self.next_run += 1;

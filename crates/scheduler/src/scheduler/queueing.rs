@@ -1,4 +1,4 @@
-//! In and out of the queues: what a step that is about to wait for its turn needs besides.
+//! Into and out of the ready queues, and what a ready step requires.
 
 use super::Scheduler;
 use crate::action::{FailureReason, Outcome};
@@ -12,7 +12,8 @@ use crate::state::{Job, Partition, PartitionState};
 use crate::trace::TraceEvent;
 
 impl Scheduler {
-    /// The current step of a partition has nothing before it any more.
+    /// A partition's current step waits for no partition any more: it becomes ready, or waits until
+    /// it may emit.
     pub(super) fn make_ready(&mut self, id: JobId, index: u32) {
         let Some(job) = self.jobs.get(&id) else { return };
         let part = &job.partitions[index as usize];
@@ -29,8 +30,8 @@ impl Scheduler {
         self.enqueue(id, index);
     }
 
-    /// Puts a partition's current step where it waits for its turn; ends the job if it needs a key
-    /// that can no longer be had.
+    /// Puts a partition's current step into its queue. Fails the job if the step needs a key that
+    /// was withdrawn.
     pub(super) fn enqueue(&mut self, id: JobId, index: u32) {
         let Some(job) = self.jobs.get(&id).filter(|job| job.open()) else { return };
         let part = &job.partitions[index as usize];
@@ -49,7 +50,7 @@ impl Scheduler {
         self.partition(id, index).state = PartitionState::Ready(requirements);
     }
 
-    /// Takes a ready step out of the queues, if it is in one; it is then nowhere.
+    /// Takes a partition's current step out of its queue, if it is in one.
     pub(super) fn dequeue(&mut self, id: JobId, index: u32) {
         let Some(job) = self.jobs.get(&id) else { return };
         let part = &job.partitions[index as usize];
@@ -81,26 +82,27 @@ impl Scheduler {
         Requirements { min_worker, keys, fresh, first_of_job, pools }
     }
 
-    /// The first key of a set whose shared copy is not there.
+    /// The first key of a set that is not resident in shared memory.
     pub(super) fn missing_key(&self, set: KeySetId) -> Option<KeyId> {
         let missing = |key: &KeyId| self.keys.get(*key).is_none_or(|k| k.missing());
         self.queues.keys(set).iter().copied().find(missing)
     }
 
-    /// What a partition's reservation holds.
+    /// Bytes that a partition has reserved.
     pub(super) fn held_by(&self, part: &Partition) -> Memory {
         part.holding.map_or(Memory::ZERO, |(budget_part, reservation)| {
             self.budgets.reservations(budget_part).holds(reservation)
         })
     }
 
-    /// A partition of a job that is here.
+    /// A partition of a known job.
     pub(super) fn partition(&mut self, id: JobId, index: u32) -> &mut Partition {
         let job = self.jobs.get_mut(&id).expect("the caller has just seen this job");
         &mut job.partitions[index as usize]
     }
 
-    /// Ready steps of a job are filed anew, because its priority or its budget part changed.
+    /// Changes a job and puts its ready steps into the queues anew, because their priority or their
+    /// requirements change.
     pub(super) fn requeue_ready_steps(&mut self, id: JobId, change: impl FnOnce(&mut Job)) {
         let Some(job) = self.jobs.get(&id) else { return };
         let waiting: Vec<u32> = (0..)
@@ -119,7 +121,7 @@ impl Scheduler {
         }
     }
 
-    /// A job has waited long enough to rise one class.
+    /// The age timer of a job expired: the job rises one class.
     pub(super) fn promote(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.age_timer = None;
@@ -135,7 +137,7 @@ impl Scheduler {
         }
     }
 
-    /// Sets the clock for a job's next class.
+    /// Starts the timer after which a job rises one class, if the configuration has one.
     pub(super) fn start_age_timer(&mut self, id: JobId) {
         let Some(span) = self.config.ageing else { return };
         let at = self.now + span;
@@ -148,7 +150,7 @@ impl Scheduler {
         }
     }
 
-    /// The job ends because of that partition.
+    /// Ends a job because of one of its partitions.
     pub(super) fn fail(&mut self, id: JobId, index: u32, why: FailureReason) {
         let step = self.partition(id, index).step;
         self.end(id, Outcome::Failed { partition: index, step, why });

@@ -1,4 +1,5 @@
-//! Runs end: done, failed, or stopped; what follows for the partition and for those after it.
+//! The end of a run: done, failed or stopped, and what follows for its partition and the partitions
+//! after it.
 
 use super::{Scheduler, Timer};
 use crate::action::{Action, FailureReason, JournalEntry, Outcome};
@@ -21,7 +22,7 @@ pub(super) struct EndedRun {
 }
 
 impl Scheduler {
-    /// Takes a run off the books; `None` (and a note) if there is no such run.
+    /// Removes an active run of a step. `None`, with a trace record, if there is no such run.
     fn end_run(&mut self, run: RunId) -> Option<EndedRun> {
         let Some(active) = self.active_runs.get(&run).copied() else {
             self.ignore(Ignored::Run(run));
@@ -73,6 +74,7 @@ impl Scheduler {
         }
     }
 
+    /// The last step of a partition is done.
     fn partition_done(&mut self, id: JobId, index: u32) {
         self.release_partition(id, index);
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -106,7 +108,7 @@ impl Scheduler {
         }
     }
 
-    /// A grown partition is done: producers that wait for a credit look again.
+    /// An added partition is done: steps that wait to emit are tried again.
     fn wake_producers(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(&id) else { return };
         let waiting: Vec<u32> = (0..)
@@ -131,7 +133,8 @@ impl Scheduler {
         self.retry_or_fail(ended, failure);
     }
 
-    /// A partition could not finish a step: it tries again, total, or its job fails.
+    /// A run failed: its step, or the whole partition, is tried again after a backoff, or the job
+    /// fails.
     pub(super) fn retry_or_fail(&mut self, ended: EndedRun, failure: Failure) {
         let Some(job) = self.jobs.get_mut(&ended.job) else { return };
         if !job.open() {
@@ -167,7 +170,7 @@ impl Scheduler {
         });
         let Some(at) = again else {
             let why = why.unwrap_or(FailureReason::Permanent);
-            // The run is over: the partition is dropped with the others.
+            // The run is over, so the partition is dropped like one that waits.
             self.partition(ended.job, ended.partition).state = PartitionState::Backoff(self.now);
             return self.fail(ended.job, ended.partition, why);
         };
@@ -182,7 +185,7 @@ impl Scheduler {
         }
     }
 
-    /// The partition holds its step's input again and nothing more.
+    /// Reduces a partition's reservation to the input of its current step.
     fn keep_step_input(&mut self, id: JobId, index: u32) {
         let part = self.partition(id, index);
         let step = usize::from(part.step);
@@ -192,7 +195,8 @@ impl Scheduler {
         }
     }
 
-    /// The partition is as if it had never started: its memory and its keys are free.
+    /// Puts a partition back to its first step, as if it had never started: frees its memory and
+    /// its keys.
     fn restart_partition(&mut self, id: JobId, index: u32) {
         self.release_partition(id, index);
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -202,7 +206,8 @@ impl Scheduler {
         self.push_action(Action::Discard { job: id, partition: index });
     }
 
-    /// A started partition gives up its reservation, its keys and its credit.
+    /// Frees a started partition's reservation and keys, and its place under the limit on
+    /// partitions in flight.
     pub(super) fn release_partition(&mut self, id: JobId, index: u32) {
         let part = self.partition(id, index);
         if !std::mem::take(&mut part.started) {
@@ -232,7 +237,7 @@ impl Scheduler {
         let Some(ended) = self.end_run(run) else { return };
         self.release_worker(ended.worker);
         if self.jobs.get(&ended.job).is_some_and(Job::open) {
-            // Nobody asked it to stop: it is attempt again like any other failure.
+            // The scheduler did not ask for this stop: it counts as a transient failure.
             return self.retry_or_fail(ended, Failure::Transient);
         }
         self.stopped_after_end(ended);

@@ -1,45 +1,45 @@
-//! One scan over the free workers: who is still to be looked at, and what was concluded so far.
+//! One scan over the ready steps: which are still to be looked at, and what was found out so far.
 //!
-//! The first step of every requirements stands in the queues' own line, which the scan reads as it goes;
-//! only those behind a first one that could not start are held here.
+//! The scan reads the queue heads from [`ReadyQueues::heads`] as it goes. It stores only the steps
+//! behind a head that could not start.
 
 use crate::budgets::ClosedPools;
 use crate::ready::{Holding, MinWorker, Priority, ReadyQueues, Requirements};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// The first step of a requirements that is still to be looked at.
+/// A ready step that is still to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate {
-    /// Before the priority; the same for all unless a bug is planted.
+    /// Compared before the priority; the same for all candidates unless a bug is planted.
     pub(super) rank: (bool, u32),
     pub(super) priority: Priority,
     pub(super) requirements: Requirements,
     pub(super) holding: Holding,
 }
 
-/// See the module docs.
+/// The state of one scan.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// How far the line was read.
+    /// The last queue head that was read.
     cursor: Option<(Priority, Requirements)>,
-    /// The line is not read: `more` had all of it from the start.
+    /// The queue heads are not read: `others` had all candidates from the start.
     fixed_candidates: bool,
-    /// Others to be looked at.
+    /// Candidates beside the queue heads.
     others: BinaryHeap<Reverse<Candidate>>,
     pub(super) closed_pools: ClosedPools,
-    /// Steps that wait for other jobs to end before their own may take its hold, and the pools
-    /// they keep closed.
+    /// Steps that wait for other jobs to end before their own job may take its memory, each with a
+    /// bit mask of the pools that it closes.
     pub(super) waiting_for_jobs: Vec<(Priority, u8)>,
-    /// Kinds of busy workers whose first in line was looked at.
+    /// The kinds of busy workers whose first step in line was looked at.
     seen: Vec<MinWorker>,
-    /// Something was concluded about an elder, or keys were evicted: after the next start it may
-    /// no longer be so.
+    /// A candidate was found to be blocked, or keys were evicted. After the next start that may no
+    /// longer hold, so the scan begins again.
     pub(super) concluded: bool,
 }
 
 impl Scan {
-    /// A scan over these total and those offered later.
+    /// A scan over these candidates and those added later.
     pub(super) fn over(candidates: impl Iterator<Item = Candidate>) -> Scan {
         Scan {
             fixed_candidates: true,
@@ -48,7 +48,7 @@ impl Scan {
         }
     }
 
-    /// The first in the priority of those not looked at yet.
+    /// The first candidate in priority order that was not looked at yet.
     pub(super) fn next(&mut self, queues: &ReadyQueues) -> Option<Candidate> {
         let line = if self.fixed_candidates { None } else { queues.heads(self.cursor).next() };
         let Some((priority, requirements, holding)) = line else {
@@ -62,7 +62,7 @@ impl Scan {
         Some(candidate)
     }
 
-    /// Whether the line will come to that step by itself.
+    /// Whether the scan will reach that step as a queue head.
     pub(super) fn will_reach(
         &self,
         queues: &ReadyQueues,
@@ -74,12 +74,12 @@ impl Scan {
             && queues.is_head(requirements, priority)
     }
 
-    /// One more to be looked at.
+    /// Adds a candidate.
     pub(super) fn add(&mut self, candidate: Candidate) {
         self.others.push(Reverse(candidate));
     }
 
-    /// Whether this is the first look at that kind of worker.
+    /// Whether this is the first look at a step for that kind of worker.
     pub(super) fn first_look_at(&mut self, min_worker: MinWorker) -> bool {
         let first = !self.seen.contains(&min_worker);
         if first {

@@ -1,4 +1,5 @@
-//! What can be said about a job before it is taken in: is it well formed, and could it ever run.
+//! Validation of a submitted job: whether it is well formed, and whether this machine could ever
+//! run it.
 
 use super::Scheduler;
 use crate::ids::{CircuitId, KeyId, Span};
@@ -8,11 +9,13 @@ use crate::state::{Partition, PartitionState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Claims beyond this (2^60 bytes) are taken for mistakes; sums of a few stay within 63 bits.
+/// The largest claim that is accepted, 2^60 bytes per pool: sums of a few such claims fit in 63
+/// bits.
 const SANE: Memory = Memory { host: 1 << 60, pinned: 1 << 60 };
 
 impl Scheduler {
-    /// Everything that is wrong with a job whatever else is going on; what it needs, if nothing.
+    /// Every check that does not depend on the current load. Returns the job's need
+    /// ([`Self::need`]).
     pub(super) fn check(
         &self,
         spec: &JobSpec,
@@ -51,7 +54,8 @@ impl Scheduler {
         if has > limit { Err(SpecError::TooManyPartitions { has, limit }) } else { Ok(()) }
     }
 
-    /// Keys known, workers here and large enough, emission within the bound.
+    /// Checks one profile: its keys are known, a worker is large enough for each step, and no step
+    /// emits more than `live` partitions.
     pub(super) fn check_profile(&self, profile: &Profile, live: u32) -> Result<(), Refusal> {
         if !profile.peak().fits(SANE) {
             return Err(SpecError::Overflow.into());
@@ -86,8 +90,8 @@ impl Scheduler {
         self.keys.get(key).is_none_or(|k| k.withdrawn)
     }
 
-    /// The most that one of these partitions, or one to be added, needs beside its job's hold: its
-    /// peak and the shared copies of its unpinned keys.
+    /// The most that one of these partitions, or one that may be added, needs beside its job's own
+    /// memory: its peak and the shared copies of its unpinned keys.
     pub(super) fn need(&self, partitions: &[Partition], growth: Option<&Growth>) -> Memory {
         let copy = |key: KeyId| match self.keys.get(key) {
             Some(k) if !k.pinned => k.spec.shared,
@@ -104,8 +108,9 @@ impl Scheduler {
         most
     }
 
-    /// Partitions as they are kept, with claims moved to what was measured. `from` is the index of
-    /// the first; their successors among `earlier` (and themselves) are linked.
+    /// Builds the state of partitions from their specifications, with claims adjusted to
+    /// measurements. `from` is the index of the first one; it is linked as a successor of those
+    /// among `earlier`, and of the new ones, that it comes after.
     pub(super) fn build(
         &self,
         circuit: CircuitId,
@@ -121,7 +126,7 @@ impl Scheduler {
                 return Err(SpecError::AfterLater { partition, after });
             }
             let profile = if from > 0 {
-                // What a growing graph declared is what it was admitted by.
+                // Added partitions keep their claims: the job was admitted with the declared bound.
                 spec.profile.clone()
             } else {
                 let learned = || self.costs.adjusted(circuit, &spec.profile, self.config.learning);
@@ -166,7 +171,7 @@ impl Scheduler {
     }
 }
 
-/// Profiles without most repetitions (partitions of one requirements are declared side by side).
+/// The profiles without adjacent repetitions: partitions with the same profile stand side by side.
 fn distinct(partitions: &[Partition]) -> impl Iterator<Item = &Arc<Profile>> {
     let mut last: Option<&Arc<Profile>> = None;
     partitions.iter().map(|p| &p.profile).filter(move |&profile| {

@@ -1,4 +1,4 @@
-//! Workers and devices come, err and go; memory pressure rises and falls.
+//! Workers join, leave and are lost; devices that failed are quarantined and tested.
 
 use super::run_end::EndedRun;
 use super::{Scheduler, Timer};
@@ -6,10 +6,9 @@ use crate::action::{Action, KeyLocation};
 use crate::event::Failure;
 use crate::ids::{RunId, WorkerId};
 use crate::job::WorkerKind;
-use crate::memory::{Memory, Pool};
 use crate::planted::Bug;
 use crate::state::{Work, backoff};
-use crate::trace::{Ignored, PressureStep, TraceEvent};
+use crate::trace::{Ignored, TraceEvent};
 use crate::workers::WorkerState;
 
 impl Scheduler {
@@ -21,6 +20,8 @@ impl Scheduler {
         }
     }
 
+    /// A worker gets nothing new and is closed once it is free. Used by a driver that removes
+    /// workers while the machine runs.
     pub(super) fn worker_draining(&mut self, worker: WorkerId) {
         let Some(found) = self.workers.get(worker) else {
             return self.ignore(Ignored::Worker(worker));
@@ -72,7 +73,7 @@ impl Scheduler {
         self.workers.change(worker, |l| l.state = WorkerState::Busy(run));
     }
 
-    /// A run on a worker is over.
+    /// The run on a worker is over.
     pub(super) fn release_worker(&mut self, worker: WorkerId) {
         self.workers.change(worker, |l| l.state = WorkerState::Free);
         if self.workers.get(worker).is_some_and(|l| l.draining) {
@@ -80,7 +81,7 @@ impl Scheduler {
         }
     }
 
-    /// A device erred: it does nothing but answer a question whose answer is known.
+    /// A device failed: it gets no steps until a known-answer test passes.
     pub(super) fn quarantine(&mut self, worker: WorkerId) {
         self.release_worker(worker);
         if self.workers.get(worker).is_none() {
@@ -98,6 +99,7 @@ impl Scheduler {
         self.test(worker);
     }
 
+    /// Begins the known-answer test of a quarantined device.
     pub(super) fn test(&mut self, worker: WorkerId) {
         if self.workers.get(worker).is_none_or(|l| l.state != WorkerState::Quarantine) {
             return;
@@ -108,6 +110,7 @@ impl Scheduler {
         self.push_action(Action::Probe { run, worker });
     }
 
+    /// A known-answer test ended.
     pub(super) fn probed(&mut self, run: RunId, passed: bool) {
         let Some(Work::Test { worker }) = self.active_runs.get(&run).map(|active| active.work)
         else {
@@ -128,42 +131,5 @@ impl Scheduler {
             let wait = backoff(&self.config.retry, failures, &mut self.jitter);
             self.timers.insert((self.now + wait, Timer::Test(worker)));
         }
-    }
-
-    /// Compares what is really resident with the budget and pools, or pools back, a step.
-    pub(super) fn resident(&mut self, resident: Memory) {
-        let full = self.fullness(resident);
-        let limits = self.config.pressure;
-        let from = self.pressure;
-        let level =
-            |bound: u32, on: bool| full >= bound.saturating_sub(if on { limits.slack } else { 0 });
-        let bound = match from {
-            // Still too much although no more than that are in flight: half again.
-            PressureStep::Shrink(n) if full >= limits.shrink && self.in_flight <= n => n / 2,
-            PressureStep::Shrink(n) => n,
-            _ => self.in_flight / 2,
-        };
-        let to = if level(limits.shrink, matches!(from, PressureStep::Shrink(_))) {
-            PressureStep::Shrink(bound.max(1))
-        } else if level(limits.pause, from >= PressureStep::PauseBatch) {
-            PressureStep::PauseBatch
-        } else if level(limits.evict, from >= PressureStep::EvictIdle) {
-            PressureStep::EvictIdle
-        } else {
-            PressureStep::None
-        };
-        if to != from {
-            self.pressure = to;
-            let reserved = self.reserved();
-            self.push_trace(TraceEvent::Pressure { from, to, resident, reserved });
-        }
-    }
-
-    /// Thousandths of the budget, of the fuller pool.
-    fn fullness(&self, resident: Memory) -> u32 {
-        let full = (0..Pool::SHARED.len())
-            .filter(|&pool| self.config.budget[pool] > 0)
-            .map(|pool| u128::from(resident[pool]) * 1000 / u128::from(self.config.budget[pool]));
-        u32::try_from(full.max().unwrap_or(0)).unwrap_or(u32::MAX)
     }
 }
