@@ -1,11 +1,11 @@
-//! What one event costs as the number of open tasks grows.
+//! The cost of one event as the number of open steps grows.
 //!
 //! `cargo bench -p athanor-scheduler --bench cost_curve`
 //!
-//! For each size the queue is filled with jobs of mixed circuits and classes, then kept at that
-//! size (a job in for each job out) while runs finish, and the CPU time per event is printed. The
-//! machine has 64 CPU workers and 16 devices and memory for about a hundred partitions, so that
-//! elders block, younger work passes, and keys move.
+//! For each size, the queue is filled with jobs of mixed circuits and classes and kept at that size
+//! while runs finish; the CPU time per event is printed. The machine has 64 CPU workers, 16 devices
+//! and memory for about a hundred partitions, so heads are blocked, later work goes past them, and
+//! keys are loaded and evicted.
 
 use athanor_scheduler::*;
 use std::collections::BTreeMap;
@@ -139,8 +139,8 @@ impl Driver {
     }
 }
 
-/// Nanoseconds this thread has spent on a core (the wall clock of a shared machine says little);
-/// zero where the kernel does not tell.
+/// CPU time of this thread in nanoseconds (wall clock time is unreliable on a shared machine); zero
+/// where the kernel does not report it.
 fn cpu_nanos() -> u64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     stat.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
@@ -160,7 +160,7 @@ fn main() {
             }
         };
         fill(&mut driver);
-        // First the fill is acknowledged and the workers and keys warm up.
+        // The fill is acknowledged, and workers and keys come into use.
         for _ in 0..20_000 + open as u64 {
             driver.advance();
             fill(&mut driver);

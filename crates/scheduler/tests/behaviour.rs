@@ -1,5 +1,5 @@
-//! What an operator would notice, each in a few events: refusals that say the bytes, a busy that
-//! says when, claims that follow measurements, restart, fair shares, keys, retries.
+//! What an operator notices, each in a few events: refusals that name the bytes, busy refusals that
+//! say when to retry, claims that follow measurements, restart, fair shares, keys, retries.
 
 use athanor_scheduler::*;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl Desk {
         Desk { scheduler, now: Time::ZERO, tickets: 0, out: Output::default() }
     }
 
-    /// One event; journal answers are given at once.
+    /// Handles one event and answers every journal record at once.
     fn tell(&mut self, event: Event) -> Output {
         let mut all = Output::default();
         let mut events = vec![event];
@@ -132,7 +132,7 @@ fn busy_tells_when_to_come_back_from_learned_costs() {
         desk.submit(job(vec![step(1, 0)], 1));
     }
     let busy = |desk: &mut Desk| refusal(&desk.submit(job(vec![step(1, 0)], 1)));
-    // The manifest says ten seconds a step, and one worker does them one by one.
+    // The manifest says ten seconds a step, and one worker runs them one after the other.
     let retry_after = Span::from_secs(10);
     assert_eq!(busy(&mut desk), Some(Refusal::Busy { retry_after }));
     for _ in 0..3 {
@@ -157,7 +157,7 @@ fn claims_of_later_jobs_follow_what_was_measured() {
         claimed.push(desk.scheduler.reserved().host);
         desk.finish(starts(&out)[0].0, Some(Memory::host(measured)));
     }
-    // Upwards at once; what was seen once is believed from the second run on.
+    // A larger peak counts at once, a smaller one from the second run on.
     assert_eq!(claimed, [40, 60, 60]);
     assert_eq!(desk.scheduler.reserved(), Memory::ZERO);
 }
@@ -175,7 +175,7 @@ fn a_restored_job_runs_only_what_was_not_done() {
     let out = desk.finish(started[0].0, None);
     let told = Action::Answer { job: JobId(7), outcome: Outcome::Complete };
     assert!(out.actions.contains(&told));
-    // New jobs get numbers of their own.
+    // New jobs get higher numbers.
     let out = desk.submit(job(vec![step(1, 0)], 1));
     assert_eq!(starts(&out)[0].1.job, JobId(8));
 }
@@ -307,7 +307,7 @@ fn pressure_steps_show_in_the_trace_and_bind() {
     assert_eq!(steps(&out), [PressureStep::PauseBatch]);
     let batch = JobSpec { class: Class::Batch, ..job(vec![step(1, 0)], 1) };
     assert!(starts(&desk.submit(batch)).is_empty());
-    // Not yet below the step's slack.
+    // Not yet below the step's threshold less its slack.
     assert!(steps(&desk.tell(Event::Resident { memory: Memory::host(950) })).is_empty());
     let out = desk.tell(Event::Resident { memory: Memory::host(500) });
     assert_eq!(steps(&out), [PressureStep::None]);

@@ -1,11 +1,11 @@
-//! The crate stays pure: what it depends on, and what it names, cannot read a clock, spawn a
-//! thread or do I/O.
+//! The crate stays pure: neither its dependencies nor its sources can read a clock, start a thread
+//! or do I/O.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Everything that may stand under `[dependencies]`, and why it is harmless: `serde` and
-/// `thiserror` generate code for our own types and call nothing by themselves.
+/// The allowed entries of `[dependencies]`: `serde` and `thiserror` generate code for types of this
+/// crate and do nothing else.
 const ALLOWED: [&str; 2] = ["serde", "thiserror"];
 
 #[test]
@@ -22,8 +22,8 @@ fn no_dependency_can_reach_the_world() {
     assert!(!manifest.contains("[build-dependencies]"));
 }
 
-/// Standard library paths that lead outside, or to randomness that is not ours (the default hash
-/// maps are keyed by the system's).
+/// Standard library paths to clocks, threads and I/O, and maps whose order depends on the system's
+/// randomness.
 const FORBIDDEN: [&str; 10] = [
     "std::time",
     "std::thread",

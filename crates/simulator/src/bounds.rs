@@ -1,13 +1,14 @@
-//! What no schedule can beat, and how much of it was used.
+//! Bounds that no schedule can beat, and how much of each resource was used.
 //!
-//! Each constraint gives a bound in seconds per job, computed from the scenario alone (service times
-//! at their best), and a share: the part of that resource that the steady part of a run put to use.
+//! Each constraint has a bound in seconds per job, computed from the scenario alone with the best
+//! service times, and a share: the fraction of the resource in use over the steady part of the
+//! simulation.
 //!
-//! What binds is what is saturated. Memory alone is not asked first: data that waits for a saturated
-//! device fills all the memory there is, and more memory would only hold more of it. So the binding
-//! constraint is the largest share among the others if it is saturated, and else the largest share
-//! of all. Where sharing and lanes are both saturated it is the sharing, since more lanes would not
-//! help.
+//! The binding constraint is a saturated one. Memory comes last: data that waits for a saturated
+//! device fills all memory, and more memory would only hold more of that data. So the binding
+//! constraint is the one with the largest share among the others if that is saturated, else the
+//! largest share of all. If sharing and CPU workers are both saturated, sharing binds, because more
+//! workers would not help.
 
 use crate::model::{Model, ModelCircuit, ModelStage};
 use crate::scenario::Scenario;
@@ -15,22 +16,22 @@ use athanor_scheduler::{DeviceClass, StageId, WorkerKind, WorkerNeed};
 use athanor_telemetry::{LaneGroup, Part};
 use std::fmt;
 
-/// A resource that can be the one that binds.
+/// A resource that can limit the throughput.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Constraint {
     /// The devices of a class.
     Device(String),
-    /// All CPU lanes.
-    CpuLanes,
-    /// What the runs of one stage share and slow each other down by.
+    /// All CPU workers.
+    CpuWorkers,
+    /// The resource that the runs of one stage share and that slows them down.
     Sharing(String),
-    /// The memory that keys leave.
+    /// The memory that is left beside keys.
     Memory,
     /// The bound on partitions in flight.
     InFlight,
-    /// The clients send too few jobs at a time to fill the machine.
+    /// Clients keep too few jobs open to fill the machine.
     AtATime,
-    /// Work arrives more slowly than it is done.
+    /// Work arrives more slowly than the machine does it.
     Arrivals,
 }
 
@@ -45,7 +46,7 @@ impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Constraint::Device(class) => write!(f, "device {class}"),
-            Constraint::CpuLanes => f.write_str("cpu lanes"),
+            Constraint::CpuWorkers => f.write_str("cpu lanes"),
             Constraint::Sharing(stage) => write!(f, "sharing in {stage}"),
             Constraint::Memory => f.write_str("memory"),
             Constraint::InFlight => f.write_str("partitions in flight"),
@@ -58,11 +59,11 @@ impl fmt::Display for Constraint {
 /// One constraint's bound and use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bound {
-    /// What constrains.
+    /// The constraint.
     pub constraint: Constraint,
-    /// Fewest seconds per job that it allows.
+    /// The fewest seconds per job that it allows.
     pub seconds_per_job: f64,
-    /// The part of it in use over the steady part, 0 to 1; `None` without a steady part.
+    /// The fraction in use over the steady part, 0 to 1; `None` without a steady part.
     pub share: Option<f64>,
 }
 
@@ -82,7 +83,7 @@ pub(crate) fn bounds(s: &Scenario, m: &Model, steady: Option<&Part>) -> Vec<Boun
             part.busy(LaneGroup::Device(class))
         });
     }
-    add(Constraint::CpuLanes, view.cpu(), &|part, _| part.busy(LaneGroup::Cpu));
+    add(Constraint::CpuWorkers, view.cpu(), &|part, _| part.busy(LaneGroup::Cpu));
     for (stage, _) in &m.crowds {
         let name = m.labels.stage(*stage);
         add(Constraint::Sharing(name), view.sharing(*stage), &|part, bound| {
@@ -106,10 +107,11 @@ pub(crate) fn bounds(s: &Scenario, m: &Model, steady: Option<&Part>) -> Vec<Boun
     all
 }
 
-/// The share from which a resource counts as saturated; the rest is the edges of a finite run.
+/// The share from which a resource counts as saturated; the rest allows for the ends of a finite
+/// run.
 const SATURATED: f64 = 0.97;
 
-/// The one that binds; none where nothing was measured.
+/// The binding constraint; `None` without measured shares.
 pub(crate) fn binding(bounds: &[Bound]) -> Option<&Bound> {
     let share = |b: &&Bound| b.share.unwrap_or(0.0);
     let measured = || bounds.iter().filter(|b| b.share.is_some());
@@ -132,7 +134,7 @@ fn mix(s: &Scenario, m: &Model) -> Vec<f64> {
     mix
 }
 
-/// Seconds of one job in the stages that count, alone.
+/// Seconds of one job in the stages for which `counts` is true, as if alone.
 fn work(c: &ModelCircuit, counts: impl Fn(&ModelStage) -> bool) -> f64 {
     c.all_stages().filter(|(s, _)| counts(s)).map(|(s, times)| times * s.alone).sum()
 }
@@ -148,12 +150,12 @@ impl View<'_> {
         self.mix.iter().zip(&self.m.circuits).map(|(share, c)| share * of(c)).sum()
     }
 
-    fn lanes(&self, which: impl Fn(&WorkerKind) -> bool) -> f64 {
-        self.m.lanes.iter().filter(|l| which(l)).count() as f64
+    fn workers(&self, which: impl Fn(&WorkerKind) -> bool) -> f64 {
+        self.m.workers.iter().filter(|l| which(l)).count() as f64
     }
 
-    fn lanes_for(&self, need: WorkerNeed) -> f64 {
-        self.lanes(|lane| match (lane, need) {
+    fn workers_for(&self, need: WorkerNeed) -> f64 {
+        self.workers(|worker| match (worker, need) {
             (WorkerKind::Cpu { threads }, WorkerNeed::Cpu { least, .. }) => *threads >= least,
             (WorkerKind::Device { class, .. }, WorkerNeed::Device { class: wanted }) => {
                 *class == wanted
@@ -163,22 +165,23 @@ impl View<'_> {
     }
 
     fn device(&self, class: DeviceClass) -> Option<f64> {
-        let lanes = self.lanes(|l| matches!(l, WorkerKind::Device { class: c, .. } if *c == class));
-        let on = |s: &ModelStage| s.lane == WorkerNeed::Device { class };
-        (lanes > 0.0).then(|| self.mean(|c| work(c, on)) / lanes)
+        let workers =
+            self.workers(|l| matches!(l, WorkerKind::Device { class: c, .. } if *c == class));
+        let on = |s: &ModelStage| s.worker == WorkerNeed::Device { class };
+        (workers > 0.0).then(|| self.mean(|c| work(c, on)) / workers)
     }
 
     fn cpu(&self) -> Option<f64> {
-        let lanes = self.lanes(|l| matches!(l, WorkerKind::Cpu { .. }));
-        let on = |s: &ModelStage| matches!(s.lane, WorkerNeed::Cpu { .. });
-        (lanes > 0.0).then(|| self.mean(|c| work(c, on)) / lanes)
+        let workers = self.workers(|l| matches!(l, WorkerKind::Cpu { .. }));
+        let on = |s: &ModelStage| matches!(s.worker, WorkerNeed::Cpu { .. });
+        (workers > 0.0).then(|| self.mean(|c| work(c, on)) / workers)
     }
 
-    /// However many run at once, with however many lanes, together they are done no faster than at
-    /// the best point of the curve.
+    /// For any number of runs at once, the stage's throughput is at most that at the best point of
+    /// its curve.
     fn sharing(&self, stage: StageId) -> Option<f64> {
         let best = |s: &ModelStage| {
-            let most = 16 * self.lanes_for(s.lane) as usize;
+            let most = 16 * self.workers_for(s.worker) as usize;
             let curve = s.curve.table(most.clamp(64, 10_000));
             let each = curve.iter().enumerate().map(|(at, l)| l / (at + 1) as f64);
             each.fold(f64::INFINITY, f64::min)
@@ -189,7 +192,7 @@ impl View<'_> {
         }))
     }
 
-    /// Claims times durations over the memory that is left.
+    /// Claims times durations, divided by the free memory.
     fn memory(&self) -> Option<f64> {
         let held = self.mean(|c| {
             let steps = c.all_stages().map(|(s, times)| {
@@ -201,7 +204,7 @@ impl View<'_> {
         Some(held / self.free())
     }
 
-    /// Bytes: the budget less the keys that are resident whatever runs.
+    /// Free memory in bytes: the budget less the keys that are always resident.
     fn free(&self) -> f64 {
         let used = self.mix.iter().zip(&self.s.circuit).filter(|(share, _)| **share > 0.0);
         let keys = used.map(|(_, c)| {
@@ -217,13 +220,13 @@ impl View<'_> {
     fn one_job(&self, c: &ModelCircuit) -> f64 {
         let chain: f64 = c.stages.iter().map(|s| s.alone).sum();
         let partitions = f64::from(c.partitions);
-        let rounds = |s: &ModelStage| (partitions / self.lanes_for(s.lane).max(1.0)).ceil();
+        let rounds = |s: &ModelStage| (partitions / self.workers_for(s.worker).max(1.0)).ceil();
         let longest = c.stages.iter().map(|s| chain + s.alone * (rounds(s) - 1.0));
         let finish: f64 = c.finish.iter().map(|s| s.alone).sum();
         longest.fold(chain, f64::max) + finish
     }
 
-    /// Clients that wait for an answer before they send the next job, all of them together.
+    /// The bound from clients that send the next job when one is answered.
     fn at_a_time(&self) -> Option<f64> {
         self.rate(|at, jobs| {
             let one = self.one_job(&self.m.circuits[self.m.circuit_of[at]]);
@@ -235,7 +238,7 @@ impl View<'_> {
         self.rate(|_, jobs| jobs.every.or(jobs.about_every).map(|gap| 1.0 / gap))
     }
 
-    /// Seconds per job where every kind of jobs has a bounded rate; none if one has not.
+    /// Seconds per job if every kind of job has a bounded rate, else `None`.
     fn rate(&self, of: impl Fn(usize, &crate::scenario::Jobs) -> Option<f64>) -> Option<f64> {
         let rates = self.s.jobs.iter().enumerate().map(|(at, jobs)| of(at, jobs));
         let total = rates.sum::<Option<f64>>()?;

@@ -1,10 +1,9 @@
-//! Runs that slow each other down.
+//! Crowds: groups of runs that share a resource and slow each other down (processor sharing).
 //!
-//! All runs under one name advance together: while `n` of them are under way, a run does
-//! `alone / L(n)` seconds of its work per second. Nothing is decided at the start: whoever joins or
-//! leaves changes the speed of all from that moment. Since runs of one kind all have the same
-//! speed, one clock per kind that runs at that speed orders their ends, and a change costs a clock
-//! update, not a walk over the runs.
+//! While a crowd has `n` runs, each does `alone / L(n)` seconds of its work per second, where `L`
+//! is its curve. Every run that joins or leaves changes the speed of all from that moment. Runs of
+//! one kind have the same speed, so one clock per kind, running at that speed, orders their ends: a
+//! change costs one clock update, not a visit to every run.
 
 use athanor_scheduler::{RunId, Span, Time};
 use std::cmp::{Ordering, Reverse};
@@ -26,29 +25,30 @@ impl Ord for Reading {
     }
 }
 
-/// Runs with one curve.
+/// The runs with the same curve.
 #[derive(Debug)]
 struct Kind {
     /// Seconds by runs at once.
     curve: Vec<f64>,
-    /// Work done since the beginning by a run that was there all the time, in seconds alone.
+    /// Work that a run would have done since the start of the simulation, in seconds alone.
     clock: f64,
     /// The clock reading at which each run is done.
     ends: BinaryHeap<Reverse<(Reading, RunId)>>,
 }
 
-/// All runs that count together.
+/// The runs that share a resource.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
     kinds: Vec<Kind>,
     here: usize,
     at: Time,
     gone: HashSet<RunId>,
-    /// Changes with everyone who joins or leaves: an announced end holds only for its own number.
+    /// Changes when a run joins or leaves; a computed end is valid only for the version it was
+    /// computed at.
     pub(crate) version: u64,
 }
 
-/// When the next run is done if nobody joins or leaves before.
+/// The next end, if no run joins or leaves before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NextEnd {
     pub(crate) at: Time,
@@ -57,13 +57,13 @@ pub(crate) struct NextEnd {
 }
 
 impl Crowd {
-    /// A further kind of run with its curve (not empty); its number.
+    /// Adds a kind of run with its curve, which must not be empty; returns its index.
     pub(crate) fn add_kind(&mut self, curve: Vec<f64>) -> usize {
         self.kinds.push(Kind { curve, clock: 0.0, ends: BinaryHeap::new() });
         self.kinds.len() - 1
     }
 
-    /// A run joins with that much work, in seconds alone.
+    /// A run joins with `work` seconds of work, as if alone.
     pub(crate) fn join(&mut self, now: Time, kind: usize, run: RunId, work: f64) {
         self.advance(now);
         self.here += 1;
@@ -80,7 +80,7 @@ impl Crowd {
         self.gone.insert(run);
     }
 
-    /// The run that was announced is done.
+    /// The run of a computed end is done.
     pub(crate) fn done(&mut self, end: NextEnd) {
         self.advance(end.at);
         self.here -= 1;
@@ -92,7 +92,7 @@ impl Crowd {
         }
     }
 
-    /// Who is done next.
+    /// Computes the next end.
     pub(crate) fn next_end(&mut self) -> Option<NextEnd> {
         let mut best: Option<NextEnd> = None;
         for index in 0..self.kinds.len() {
@@ -138,7 +138,7 @@ mod tests {
         Time::ZERO + Span::from_secs_f64(s)
     }
 
-    /// Runs everything to the end; the times at which runs end.
+    /// Runs everything to its end; returns the time at which each run ends.
     fn drain(crowd: &mut Crowd) -> Vec<(u64, f64)> {
         let mut ends = Vec::new();
         while let Some(end) = crowd.next_end() {
@@ -195,7 +195,8 @@ mod tests {
         let b = crowd.add_kind(vec![3.0, 3.0]);
         crowd.join(Time::ZERO, a, RunId(1), 10.0);
         crowd.join(Time::ZERO, b, RunId(2), 3.0);
-        // Kind b does not mind; kind a does 1.5 s of work in b's 3 s and the other 8.5 s alone.
+        // Kind b is not slowed down; kind a does 1.5 s of work in b's 3 s and the other 8.5 s
+        // alone.
         let ends = drain(&mut crowd);
         assert!(close(ends[0].1, 3.0) && close(ends[1].1, 11.5), "{ends:?}");
     }

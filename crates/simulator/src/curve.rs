@@ -1,65 +1,64 @@
 //! How long a stage takes when `n` of it run at once.
 //!
-//! Three forms. [`Form::Table`] says what was measured and joins the points. [`Form::Linear`] is the
-//! straight line through two points. [`Form::Shared`] is the one to fit on few points, because it
-//! has a mechanism: every run spends `own` seconds on what nobody else touches and needs `common`
-//! seconds of one thing that all of them share (memory bandwidth, usually), which serves all that
-//! want it at once, each at a part of its speed. With `n` runs going round, this is the
-//! machine-repairman model, and mean value analysis (Reiser and Lavenberg, 1980) gives the exact
-//! mean for it:
+//! There are three forms. [`Form::Table`] joins measured points. [`Form::Linear`] is the straight
+//! line through two points. [`Form::Shared`] is fitted on two points and models a shared resource:
+//! every run spends `own` seconds on resources of its own and needs `common` seconds of one
+//! resource that all runs share (usually memory bandwidth) and that divides its speed among them.
+//! With `n` runs in a closed loop this is the machine-repairman model; mean value analysis (Reiser
+//! and Lavenberg, 1980) gives its exact mean:
 //!
 //! ```text
 //!     q(0) = 0,   r(n) = common * (1 + q(n-1)),   L(n) = own + r(n),   q(n) = n * r(n) / L(n)
 //! ```
 //!
-//! It is flat while the shared thing is idle and bends into the line `n * common` when it is full;
-//! a straight line through the same two points is too slow in the middle. Two points determine
-//! `own` and `common`, and both can be checked against what is known of the stage.
+//! The curve is flat while the shared resource is idle and approaches the line `n * common` when it
+//! is saturated; a straight line through the same two points is too high between them. Two points
+//! determine `own` and `common`, and both can be compared with measurements of the stage.
 
 use serde::Deserialize;
 
-/// How the points of a curve are joined and continued.
+/// The form of a curve through its points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// Straight between points, flat before the first, continued with the last slope.
+    /// Linear between points, constant before the first, and with the last slope after the last.
     Table,
     /// The straight line through two points, never below the value at 1.
     Linear,
-    /// A part of its own and a part that all share, fitted on two points.
+    /// A part on own resources and a part on a shared one, fitted on two points.
     Shared,
 }
 
-/// Why points give no curve.
+/// Why points do not define a curve.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CurveError {
-    /// Wrong number of points.
+    /// The number of points does not suit the form.
     #[error("form {form:?} needs {needs} points, and there are {has}")]
     Points {
         /// The form.
         form: Form,
-        /// How many it needs.
+        /// The number of points that it needs.
         needs: &'static str,
-        /// How many there are.
+        /// The number of points given.
         has: usize,
     },
-    /// Not in order, or a number of runs below one.
+    /// The points are not in order, or a number of runs is below one.
     #[error("points must be [runs at once, seconds] with runs growing from at least 1")]
     Order,
-    /// A time that is none.
+    /// A time is out of range.
     #[error("{0} is not a time in seconds between 0 and 10,000,000")]
     Time(f64),
-    /// Faster when crowded.
+    /// A run with more runs at once is faster.
     #[error("{runs} runs at once cannot be faster than fewer ({seconds} s after {before} s)")]
     Falls {
         /// Runs at once.
         runs: u32,
-        /// Their time.
+        /// Seconds of each.
         seconds: f64,
-        /// The time of fewer.
+        /// Seconds with fewer runs.
         before: f64,
     },
-    /// More than `n` times as slow as alone cannot be sharing.
+    /// `n` runs at once are more than `n` times as slow as one, which sharing cannot explain.
     #[error(
         "no sharing makes {runs} runs take {seconds} s when the first point is {first} s: \
          use form = \"table\""
@@ -69,12 +68,12 @@ pub enum CurveError {
         runs: u32,
         /// Their time.
         seconds: f64,
-        /// The time at the first point.
+        /// Seconds at the first point.
         first: f64,
     },
 }
 
-/// Seconds by number of runs at once.
+/// The seconds of a run, by the number of runs at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     kind: Kind,
@@ -87,17 +86,17 @@ enum Kind {
     Shared { own: f64, common: f64 },
 }
 
-/// Longest time of one run.
+/// The longest duration of one run, in seconds.
 const LONGEST: f64 = 1e7;
 
 impl Curve {
-    /// The same however many run.
+    /// A duration that does not depend on the number of runs.
     pub fn constant(seconds: f64) -> Result<Curve, CurveError> {
         time(seconds)?;
         Ok(Curve { kind: Kind::Constant(seconds) })
     }
 
-    /// The curve of that form through those points of (runs at once, seconds).
+    /// The curve of that form through points of (runs at once, seconds).
     pub fn through(form: Form, points: &[(u32, f64)]) -> Result<Curve, CurveError> {
         let needs = |needs| CurveError::Points { form, needs, has: points.len() };
         match (form, points.len()) {
@@ -126,7 +125,7 @@ impl Curve {
         Ok(Curve { kind })
     }
 
-    /// Seconds of one run while `1, 2, .. most` are under way.
+    /// Seconds of a run while `1, 2, .. most` runs are active.
     pub fn table(&self, most: usize) -> Vec<f64> {
         match &self.kind {
             Kind::Constant(seconds) => vec![*seconds; most],
@@ -140,12 +139,12 @@ impl Curve {
         self.table(1)[0]
     }
 
-    /// Whether it depends on how many run.
+    /// Whether the duration does not depend on the number of runs.
     pub fn is_constant(&self) -> bool {
         matches!(self.kind, Kind::Constant(_))
     }
 
-    /// The parts of a shared curve: seconds of its own, seconds of the shared thing.
+    /// The parts of a shared curve: `own` and `common`, in seconds.
     pub fn parts(&self) -> Option<(f64, f64)> {
         match self.kind {
             Kind::Shared { own, common } => Some((own, common)),
@@ -180,9 +179,9 @@ fn shared(own: f64, common: f64, most: usize) -> Vec<f64> {
         .collect()
 }
 
-/// `own` and `common` such that the curve passes through both points. For every share of `common`
-/// the scale that meets the first point is a division; and the second point's time grows with the
-/// share, so halving finds it.
+/// The `own` and `common` with which the curve passes through both points. For a given fraction of
+/// `common`, a division gives the scale that meets the first point; the value at the second point
+/// grows with the fraction, so bisection finds the fraction.
 fn fit(first: (u32, f64), second: (u32, f64)) -> Result<Kind, CurveError> {
     let at = |share: f64| {
         let unit = shared(1.0 - share, share, second.0 as usize);
@@ -228,7 +227,7 @@ mod tests {
         assert_eq!(shared(7.0, 0.0, 5), [7.0; 5]);
         let all = shared(0.0, 2.0, 4);
         assert!(all.iter().zip([2.0, 4.0, 6.0, 8.0]).all(|(&a, b)| close(a, b)), "{all:?}");
-        // However many run, the shared thing cannot serve more than one per `common`.
+        // The shared resource serves at most one run per `common` seconds.
         let (own, common) = (25.0, 4.0);
         for (at, total) in shared(own, common, 300).iter().enumerate() {
             let rate = (at + 1) as f64 / total;

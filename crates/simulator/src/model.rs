@@ -1,4 +1,4 @@
-//! A scenario with names turned into numbers and claims into profiles: what the world runs on.
+//! The model of a scenario: names as numbers, claims as profiles. The simulation runs on it.
 
 use crate::curve::Curve;
 use crate::scenario::{Circuit, Scenario, ScenarioError, Stage, check, curve};
@@ -9,18 +9,18 @@ use athanor_scheduler::{
 use athanor_telemetry::Labels;
 use std::sync::Arc;
 
-/// One stage of a circuit as the world needs it.
+/// One stage of a circuit.
 #[derive(Debug, Clone)]
 pub(crate) struct ModelStage {
     pub(crate) stage: StageId,
-    pub(crate) lane: WorkerNeed,
+    pub(crate) worker: WorkerNeed,
     pub(crate) claim: Claim,
     pub(crate) curve: Curve,
-    /// Seconds alone.
+    /// Seconds of a run alone.
     pub(crate) alone: f64,
     pub(crate) spread: f64,
     pub(crate) failing: f64,
-    /// The crowd it belongs to and its kind there; none if its time is constant.
+    /// Its crowd and its kind in the crowd; `None` if its duration is constant.
     pub(crate) crowd: Option<(usize, usize)>,
 }
 
@@ -36,12 +36,12 @@ pub(crate) struct ModelCircuit {
 }
 
 impl ModelCircuit {
-    /// The stages of that partition.
+    /// The stages of a partition.
     pub(crate) fn stages_of(&self, partition: u32) -> &[ModelStage] {
         if partition < self.partitions { &self.stages } else { &self.finish }
     }
 
-    /// Every stage and how often a job runs it.
+    /// Every stage, with how often a job runs it.
     pub(crate) fn all_stages(&self) -> impl Iterator<Item = (&ModelStage, f64)> {
         let each = self.stages.iter().map(|s| (s, f64::from(self.partitions)));
         each.chain(self.finish.iter().map(|s| (s, 1.0)))
@@ -56,18 +56,18 @@ pub(crate) struct ModelKey {
     pub(crate) stay: bool,
 }
 
-/// The kinds of one crowd: a curve each.
+/// The kinds of one crowd, each with its curve.
 pub(crate) type CrowdKinds = Vec<Vec<f64>>;
 
-/// Everything, by number.
+/// The scenario by numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     pub(crate) labels: Labels,
     pub(crate) config: Config,
-    pub(crate) lanes: Vec<WorkerKind>,
+    pub(crate) workers: Vec<WorkerKind>,
     pub(crate) keys: Vec<ModelKey>,
     pub(crate) circuits: Vec<ModelCircuit>,
-    /// By crowd: the stage that crowds itself, and its kinds.
+    /// By crowd: its stage and its kinds.
     pub(crate) crowds: Vec<(StageId, CrowdKinds)>,
     /// By `scenario.jobs`: the index of the circuit.
     pub(crate) circuit_of: Vec<usize>,
@@ -83,7 +83,7 @@ impl Model {
             keys: s.key.iter().map(|k| k.name.clone()).collect(),
             stages: Vec::new(),
         };
-        let lanes = lanes(s);
+        let workers = workers(s);
         let circuits: Vec<ModelCircuit> =
             s.circuit.iter().map(|c| circuit(s, c, &mut labels)).collect::<Result<_, _>>()?;
         let circuit_of: Vec<usize> = s
@@ -105,7 +105,7 @@ impl Model {
             labels,
             config: config(s, jobs, tasks),
             keys: s.key.iter().map(key).collect(),
-            lanes,
+            workers,
             circuits,
             crowds: Vec::new(),
             circuit_of,
@@ -131,10 +131,10 @@ impl Model {
         }
     }
 
-    /// Stages whose time depends on how many run get a crowd per stage name, which all stages of
-    /// that name join.
+    /// Makes one crowd for each stage name with a duration that depends on the number of runs; all
+    /// stages of that name belong to it.
     fn crowds(&mut self) {
-        let most = self.lanes.len();
+        let most = self.workers.len();
         let mut all: Vec<&mut ModelStage> = self
             .circuits
             .iter_mut()
@@ -168,14 +168,14 @@ fn config(s: &Scenario, jobs: u64, tasks: u64) -> Config {
     }
 }
 
-fn lanes(s: &Scenario) -> Vec<WorkerKind> {
+fn workers(s: &Scenario) -> Vec<WorkerKind> {
     let devices = s.device.iter().enumerate().flat_map(|(class, d)| {
         let class = DeviceClass(class as u16);
         (0..d.count).map(move |_| WorkerKind::Device { class, memory: d.memory.0 })
     });
     let cpus = s.cpu.iter().flat_map(|c| {
         let kind = WorkerKind::Cpu { threads: c.threads };
-        (0..c.lanes).map(move |_| kind)
+        (0..c.workers).map(move |_| kind)
     });
     devices.chain(cpus).collect()
 }
@@ -193,7 +193,7 @@ fn circuit(s: &Scenario, c: &Circuit, labels: &mut Labels) -> Result<ModelCircui
     let profile = |stages: &[ModelStage], written: &[Stage]| {
         let steps = stages.iter().zip(written).map(|(stage, w)| Step {
             stage: stage.stage,
-            worker: stage.lane,
+            worker: stage.worker,
             claim: stage.claim,
             key: w.key.as_ref().map(|k| KeyId(position(s.key.iter().map(|k| &k.name), k) as u64)),
             estimate: Span::from_secs_f64(stage.alone),
@@ -232,7 +232,7 @@ fn stage(
 ) -> Result<ModelStage, ScenarioError> {
     let key = || format!("circuit.{}.{}.seconds", c.name, w.name);
     let curve = curve(w).map_err(|why| ScenarioError::Curve { key: key(), why })?;
-    let lane = match (&w.threads, &w.device) {
+    let worker = match (&w.threads, &w.device) {
         (Some(t), _) => WorkerNeed::Cpu { least: t.least(), most: t.most() },
         (None, class) => {
             let name = class.as_deref().unwrap_or_default();
@@ -246,7 +246,7 @@ fn stage(
     });
     Ok(ModelStage {
         stage: StageId(at as u16),
-        lane,
+        worker,
         claim: Claim {
             peak: Memory { host: w.peak.0, pinned: w.peak_pinned.0 },
             keeps: Memory { host: w.keeps.0, pinned: w.keeps_pinned.0 },
@@ -260,7 +260,7 @@ fn stage(
     })
 }
 
-/// Where a name is among those already checked to have it.
+/// The index of a name that is known to be there.
 fn position(mut names: impl Iterator<Item = impl AsRef<str>>, name: &str) -> usize {
     names.position(|n| n.as_ref() == name).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! What a simulation says: one value, printed as a table, as JSON, or drawn.
+//! The report of a simulation: one value, printed as a table, written as JSON, or drawn as a chart.
 
 mod text;
 
@@ -7,7 +7,7 @@ pub(crate) use text::{percent, secs};
 use crate::bounds::{Bound, binding, bounds};
 use crate::model::Model;
 use crate::scenario::Scenario;
-use crate::world::Ran;
+use crate::simulation::Ran;
 use athanor_scheduler::{DeviceClass, StageId, WorkerKind, WorkerNeed};
 use athanor_telemetry::{Histogram, Labels, LaneGroup, Part, Stats, Timeline, svg};
 use serde::{Serialize, Serializer};
@@ -15,15 +15,15 @@ use serde::{Serialize, Serializer};
 /// The result of [`simulate`](crate::simulate). All times are seconds, all sizes bytes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The scenario's.
+    /// The scenario's title.
     pub title: String,
-    /// Over the steady part; `None` if the run was too short to have one.
+    /// Seconds per job over the steady part; `None` if the run was too short to have one.
     pub seconds_per_job: Option<f64>,
-    /// Over the steady part: the fraction of time that devices had a run on them.
+    /// Fraction of the steady part in which devices had a run.
     pub device_busy: Option<f64>,
-    /// The most that the ledger held at once.
+    /// The most bytes reserved at once.
     pub peak_bytes: u64,
-    /// What it may hold.
+    /// The memory budget.
     pub budget_bytes: u64,
     /// The constraint with the largest share in use over the steady part.
     pub binding: String,
@@ -32,27 +32,28 @@ pub struct Report {
     /// Every constraint, the largest bound first.
     #[serde(serialize_with = "as_rows")]
     pub bounds: Vec<Bound>,
-    /// What became of the jobs.
+    /// Outcomes of the jobs.
     pub jobs: JobCounts,
-    /// From acceptance to answer.
+    /// Time from acceptance to answer.
     pub latency: Latency,
-    /// The first part of the run, in which the machine filled.
+    /// The first part of the run, in which the machine fills.
     pub fill: PartRow,
-    /// The part between.
+    /// The steady part between the two.
     pub steady: Option<PartRow>,
-    /// The last part, in which there was no fresh work to start.
+    /// The last part, in which there is no fresh work to start.
     pub drain: Option<PartRow>,
-    /// Lanes by kind, over the steady part or else the whole run.
-    pub lanes: Vec<LaneLine>,
+    /// Workers by kind, over the steady part or else the whole run.
+    #[serde(rename = "lanes")]
+    pub workers: Vec<WorkerLine>,
     /// Stages, over the steady part or else the whole run.
     pub stages: Vec<StageLine>,
-    /// Mean of what the ledger held over the steady part or else the whole run.
+    /// Mean of the reserved bytes over the steady part or else the whole run.
     pub mean_held_bytes: f64,
-    /// The service times and claims that went in.
+    /// The service times and claims of the scenario.
     pub inputs: Vec<Input>,
-    /// Events that the scheduler took in.
+    /// Events that the scheduler handled.
     pub events: u64,
-    /// Tasks that were done.
+    /// Steps that were done.
     pub tasks: u64,
     /// Simulated time from the first arrival to the last answer.
     pub simulated_seconds: f64,
@@ -62,14 +63,14 @@ pub struct Report {
     labels: Labels,
 }
 
-/// What became of the jobs.
+/// Outcomes of the jobs.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct JobCounts {
     /// Answered as complete.
     pub complete: u64,
     /// Answered as failed.
     pub failed: u64,
-    /// Past their deadline.
+    /// Dropped at their deadline.
     pub late: u64,
     /// Refused for good, by reason.
     pub refused: Vec<(String, u64)>,
@@ -79,20 +80,21 @@ pub struct JobCounts {
     pub busy: u64,
 }
 
-/// Percentiles from a log-linear histogram, each too large by at most 1/128 of itself.
+/// Percentiles from a log-linear histogram; each is at most 1/128 above the exact value.
 #[derive(Debug, Clone, Serialize)]
 pub struct Latency {
-    /// Whether these are the jobs completed in the steady part, or all of a run without one.
+    /// Whether only jobs completed in the steady part are counted; if not, there is no steady part
+    /// and all are.
     pub steady: bool,
-    /// How many jobs.
+    /// The number of jobs.
     pub jobs: u64,
     /// Exact mean.
     pub mean: f64,
     /// Median.
     pub p50: f64,
-    /// 90 %.
+    /// 90th percentile.
     pub p90: f64,
-    /// 99 %.
+    /// 99th percentile.
     pub p99: f64,
     /// Exact maximum.
     pub max: f64,
@@ -105,18 +107,18 @@ pub struct PartRow {
     pub seconds: f64,
     /// Jobs completed in it.
     pub jobs: u64,
-    /// Devices busy in it.
+    /// Fraction of it in which devices had a run.
     pub device_busy: Option<f64>,
 }
 
-/// Lanes of one kind.
+/// The workers of one kind.
 #[derive(Debug, Clone, Serialize)]
-pub struct LaneLine {
+pub struct WorkerLine {
     /// `cpu`, or the class of the device.
     pub name: String,
-    /// How many.
+    /// The number of workers.
     pub count: u64,
-    /// The fraction of time with a run on them.
+    /// The fraction of time in which they had a run.
     pub busy: f64,
 }
 
@@ -127,7 +129,7 @@ pub struct StageLine {
     pub name: String,
     /// Mean number of runs at once.
     pub concurrency: f64,
-    /// Mean length of a run.
+    /// Mean duration of a run.
     pub latency: f64,
     /// Their quotient: runs per second.
     pub quotient: f64,
@@ -137,9 +139,9 @@ pub struct StageLine {
     pub queue: f64,
     /// Mean wait before it.
     pub wait: f64,
-    /// Median of its runs' lengths.
+    /// Median duration of a run.
     pub p50: f64,
-    /// 99 % of its runs' lengths.
+    /// 99th percentile of the duration of a run.
     pub p99: f64,
 }
 
@@ -154,13 +156,14 @@ pub struct Input {
     pub runs: f64,
     /// Seconds alone.
     pub seconds: f64,
-    /// Seconds with as many at once as there are lanes for it.
+    /// Seconds with as many runs at once as there are workers for it.
     pub crowded_seconds: f64,
-    /// Where it runs.
-    pub lane: String,
-    /// Held while it runs.
+    /// The kind of worker that runs it.
+    #[serde(rename = "lane")]
+    pub worker: String,
+    /// Bytes held while it runs.
     pub peak_bytes: u64,
-    /// Left for the next.
+    /// Bytes left for the next stage.
     pub keeps_bytes: u64,
 }
 
@@ -202,7 +205,7 @@ impl Report {
             fill: row(&stats.fill()),
             steady: steady.as_ref().map(row),
             drain: stats.drain().as_ref().map(row),
-            lanes: lanes(m, &over),
+            workers: workers(m, &over),
             stages: stages(m, stats, &over),
             mean_held_bytes: over.mean_held(),
             inputs: inputs(m),
@@ -219,17 +222,17 @@ impl Report {
         self.seconds_per_job.filter(|s| *s > 0.0).map(|s| 3600.0 / s)
     }
 
-    /// How far the steady part is above the largest bound: 0.03 is 3 %.
+    /// How far the seconds per job of the steady part are above the largest bound: 0.03 is 3 %.
     pub fn distance_to_bound(&self) -> Option<f64> {
         self.seconds_per_job.map(|s| s / self.bound_seconds_per_job - 1.0)
     }
 
-    /// One JSON object.
+    /// The report as one JSON object.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"))
     }
 
-    /// The waterfall of the first partitions.
+    /// A waterfall chart of the first partitions, as SVG.
     pub fn to_svg(&self) -> String {
         let options = svg::Options {
             title: self.title.clone(),
@@ -239,7 +242,7 @@ impl Report {
         svg::render(&self.timeline, &self.labels, &options)
     }
 
-    /// The recording behind the waterfall.
+    /// The timeline behind the waterfall.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }
@@ -267,23 +270,24 @@ fn row(part: &Part) -> PartRow {
     PartRow { seconds: part.seconds(), jobs: part.sums.jobs, device_busy: part.device_busy() }
 }
 
-fn lanes(m: &Model, over: &Part) -> Vec<LaneLine> {
+fn workers(m: &Model, over: &Part) -> Vec<WorkerLine> {
     let groups = over.sums.groups.iter().map(|g| {
         let (name, count) = match g.group {
             LaneGroup::Cpu => {
-                let count = m.lanes.iter().filter(|l| matches!(l, WorkerKind::Cpu { .. })).count();
+                let count =
+                    m.workers.iter().filter(|l| matches!(l, WorkerKind::Cpu { .. })).count();
                 ("cpu".to_owned(), count)
             }
             LaneGroup::Device(class) => (m.labels.class(class), devices(m, class)),
         };
-        LaneLine { name, count: count as u64, busy: over.busy(g.group).unwrap_or(0.0) }
+        WorkerLine { name, count: count as u64, busy: over.busy(g.group).unwrap_or(0.0) }
     });
     groups.collect()
 }
 
 fn devices(m: &Model, class: DeviceClass) -> usize {
     let of = |l: &&WorkerKind| matches!(l, WorkerKind::Device { class: c, .. } if *c == class);
-    m.lanes.iter().filter(of).count()
+    m.workers.iter().filter(of).count()
 }
 
 fn stages(m: &Model, stats: &Stats, over: &Part) -> Vec<StageLine> {
@@ -318,10 +322,10 @@ fn stages(m: &Model, stats: &Stats, over: &Part) -> Vec<StageLine> {
 fn inputs(m: &Model) -> Vec<Input> {
     let of_circuit = |c: &crate::model::ModelCircuit| {
         let line = |(s, runs): (&crate::model::ModelStage, f64)| {
-            let most = match s.lane {
+            let most = match s.worker {
                 WorkerNeed::Device { class } => devices(m, class),
                 WorkerNeed::Cpu { .. } => {
-                    m.lanes.iter().filter(|l| matches!(l, WorkerKind::Cpu { .. })).count()
+                    m.workers.iter().filter(|l| matches!(l, WorkerKind::Cpu { .. })).count()
                 }
             };
             Input {
@@ -330,7 +334,7 @@ fn inputs(m: &Model) -> Vec<Input> {
                 runs,
                 seconds: s.alone,
                 crowded_seconds: s.curve.table(most.max(1))[most.max(1) - 1],
-                lane: match s.lane {
+                worker: match s.worker {
                     WorkerNeed::Cpu { least, most } if least == most => format!("cpu, {least} thr"),
                     WorkerNeed::Cpu { least, most } => format!("cpu, {least}-{most} thr"),
                     WorkerNeed::Device { class } => m.labels.class(class),

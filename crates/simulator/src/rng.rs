@@ -1,4 +1,4 @@
-//! Numbers that look random and depend on nothing but their inputs.
+//! Random numbers that depend only on their inputs.
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every bit of the input moves half of
 /// the output's.
@@ -9,8 +9,8 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A number in `0.0 .. 1.0` that belongs to this seed, purpose and index, whatever else was drawn
-/// before it.
+/// The random number in `0.0 .. 1.0` for this seed, purpose and index; it does not depend on other
+/// draws.
 pub(crate) fn unit(seed: u64, purpose: u64, index: u64) -> f64 {
     (mix(mix(mix(seed) ^ purpose) ^ index) >> 11) as f64 / (1u64 << 53) as f64
 }

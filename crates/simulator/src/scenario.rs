@@ -1,4 +1,4 @@
-//! What to simulate: a machine, circuits, and the work that arrives. Written as TOML.
+//! Scenarios: a machine, circuits, and the jobs that arrive, written as TOML.
 //!
 //! ```toml
 //! title = "one GPU, ten workers"
@@ -67,27 +67,27 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// One line for tables and pictures.
+    /// One line for tables and charts.
     pub title: String,
-    /// For everything drawn by chance: spread, failures, arrivals, retry jitter.
+    /// Seed of all random values: spread, failures, arrivals, retry jitter.
     #[serde(default = "one")]
     pub seed: u64,
-    /// What the lanes stand on.
+    /// The machine.
     pub machine: Machine,
-    /// CPU lanes.
+    /// CPU workers.
     #[serde(default)]
-    pub cpu: Vec<CpuLanes>,
+    pub cpu: Vec<CpuWorkers>,
     /// Devices.
     #[serde(default)]
     pub device: Vec<Devices>,
-    /// Proving keys and other large read-only things.
+    /// Proving keys and other large read-only data.
     #[serde(default)]
     pub key: Vec<Key>,
     /// Kinds of job.
     pub circuit: Vec<Circuit>,
-    /// The work.
+    /// The jobs that arrive.
     pub jobs: Vec<Jobs>,
-    /// Choices of the scheduler.
+    /// Scheduler configuration.
     #[serde(default)]
     pub scheduler: Choices,
 }
@@ -96,18 +96,18 @@ fn one() -> u64 {
     1
 }
 
-/// The machine as far as it is shared.
+/// The machine's shared resources.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
-    /// Hardware threads; the CPU lanes together may not have more.
+    /// Hardware threads; the CPU workers together have at most that many.
     pub threads: u32,
     /// All memory.
     pub memory: Bytes,
-    /// What the system and other programs hold of it.
+    /// Memory that the system and other programs hold.
     #[serde(default)]
     pub system: Bytes,
-    /// How much of it is set aside as page-locked memory.
+    /// Memory set aside as page-locked memory.
     #[serde(default)]
     pub pinned: Bytes,
     /// How long the journal takes to make a record durable.
@@ -115,13 +115,14 @@ pub struct Machine {
     pub journal_seconds: f64,
 }
 
-/// CPU lanes that are alike.
+/// A group of equal CPU workers.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CpuLanes {
-    /// How many.
-    pub lanes: u32,
-    /// Threads of each.
+pub struct CpuWorkers {
+    /// The number of workers; `lanes` in the file.
+    #[serde(rename = "lanes")]
+    pub workers: u32,
+    /// Threads of each worker.
     #[serde(default = "one_thread")]
     pub threads: u32,
 }
@@ -130,13 +131,13 @@ fn one_thread() -> u32 {
     1
 }
 
-/// Devices that can stand in for each other.
+/// Devices that can replace each other.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Devices {
     /// Their name in stages.
     pub class: String,
-    /// How many.
+    /// The number of devices.
     #[serde(default = "one_thread")]
     pub count: u32,
     /// Bytes of each that tasks and keys may use.
@@ -159,7 +160,7 @@ pub struct Key {
     /// Memory of a copy on a device.
     #[serde(default)]
     pub device: Bytes,
-    /// How long it takes to bring it into memory or onto a device.
+    /// Seconds that a load into memory or onto a device takes.
     #[serde(default)]
     pub load_seconds: f64,
     /// Never evicted.
@@ -176,7 +177,7 @@ pub struct Circuit {
     /// Partitions, each going through all stages.
     #[serde(default = "one_thread")]
     pub partitions: u32,
-    /// What the job itself holds from its first start to its end.
+    /// The job's own memory, from its first start to its end.
     #[serde(default)]
     pub holds: Bytes,
     /// The stages of a partition, in order.
@@ -190,32 +191,33 @@ pub struct Circuit {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// Its name in tables and pictures; stages of the same name are added up, and crowd each other.
+    /// Its name in tables and charts; stages of the same name are added up and slow each other
+    /// down.
     pub name: String,
-    /// On a CPU lane, with that many threads: a number, or `[least, most]`.
+    /// Runs on a CPU worker with that many threads: a number, or `[least, most]`.
     #[serde(default)]
     pub threads: Option<Threads>,
-    /// On a device of that class.
+    /// Runs on a device of that class.
     #[serde(default)]
     pub device: Option<String>,
-    /// How long a run takes, with `most` threads; with fewer it takes longer in proportion.
+    /// Duration of a run with `most` threads; with fewer threads it is longer in proportion.
     pub seconds: Seconds,
-    /// Each run takes up to this fraction more or less, evenly.
+    /// The duration of a run varies evenly by up to this fraction.
     #[serde(default)]
     pub spread: f64,
     /// The probability that a run fails and must be tried again.
     #[serde(default)]
     pub failing: f64,
-    /// Held while it runs, input included.
+    /// Memory held while it runs, its input included.
     #[serde(default)]
     pub peak: Bytes,
-    /// Left for the next stage.
+    /// Memory left for the next stage.
     #[serde(default)]
     pub keeps: Bytes,
-    /// The same in page-locked memory.
+    /// `peak` in page-locked memory.
     #[serde(default)]
     pub peak_pinned: Bytes,
-    /// The same in page-locked memory.
+    /// `keeps` in page-locked memory.
     #[serde(default)]
     pub keeps_pinned: Bytes,
     /// Device memory while it runs, key not included.
@@ -230,44 +232,44 @@ pub struct Stage {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jobs {
-    /// Which circuit.
+    /// The circuit's name.
     pub circuit: String,
-    /// How many.
+    /// The number of jobs.
     pub count: u32,
-    /// A client that sends the next job when one is answered, so that this many are open.
+    /// Keep this many jobs open: the next one arrives when one is answered.
     #[serde(default)]
     pub at_a_time: Option<u32>,
-    /// One each so many seconds.
+    /// Seconds between two arrivals.
     #[serde(default)]
     pub every: Option<f64>,
-    /// The same on average, independently of each other (a Poisson process).
+    /// Mean seconds between two arrivals of a Poisson process.
     #[serde(default)]
     pub about_every: Option<f64>,
-    /// When the first may arrive.
+    /// Seconds before the first arrival.
     #[serde(default)]
     pub start: f64,
-    /// How urgent.
+    /// The class.
     #[serde(default)]
     pub class: Class,
-    /// Whose, for fair shares.
+    /// The tenant, for fair shares.
     #[serde(default)]
     pub tenant: u32,
-    /// Seconds after arrival at which a job is worth nothing any more.
+    /// Seconds from a job's arrival to its deadline.
     #[serde(default)]
     pub deadline: Option<f64>,
 }
 
-/// What an operator would write in the configuration.
+/// The scheduler's configuration, as far as a scenario sets it.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Choices {
-    /// Most partitions started and not done.
+    /// The most partitions started and not done.
     pub in_flight: Option<u32>,
-    /// Memory kept for the critical class.
+    /// Memory reserved for the critical class.
     pub reserve: Bytes,
-    /// Most jobs accepted and not answered; without it, as many as there are.
+    /// The most jobs accepted and not answered; without it, all jobs of the scenario.
     pub max_jobs: Option<usize>,
-    /// Seconds of waiting after which a job rises one class.
+    /// Seconds after which a waiting job rises one class.
     pub ageing: Option<f64>,
 }
 
@@ -277,9 +279,9 @@ impl Scenario {
         Scenario::with_settings(text, &[] as &[&str])
     }
 
-    /// The same, with some keys changed first: `"cpu.lanes=5"`, `"machine.memory=512 GiB"`,
-    /// `"circuit.porep.prove.seconds=6.5"`. Lists are entered by name, by index, or not at all if
-    /// they have one member.
+    /// Reads and checks a scenario after changing some keys: `"cpu.lanes=5"`, `"machine.memory=512
+    /// GiB"`, `"circuit.porep.prove.seconds=6.5"`. A list member is given by name or index, or left
+    /// out if the list has one member.
     pub fn with_settings<S: AsRef<str>>(
         text: &str,
         settings: &[S],
@@ -288,7 +290,7 @@ impl Scenario {
             return Err(ScenarioError::TooLong { bytes: text.len(), most: MOST_TEXT });
         }
         let syntax = |e: toml::de::Error| ScenarioError::Syntax(e.to_string());
-        // Without settings straight from the text, so that errors name the line.
+        // Without settings the text is read directly, so that errors name the line.
         let scenario: Scenario = if settings.is_empty() {
             toml::from_str(text).map_err(syntax)?
         } else {
@@ -308,5 +310,5 @@ impl Scenario {
     }
 }
 
-/// A scenario is written by hand.
+/// The longest scenario text, in bytes.
 const MOST_TEXT: usize = 1 << 20;

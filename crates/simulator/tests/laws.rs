@@ -1,4 +1,4 @@
-//! What holds for every scenario.
+//! Properties of every scenario.
 #![allow(missing_docs)]
 
 mod common;

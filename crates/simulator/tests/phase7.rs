@@ -1,6 +1,6 @@
-//! What cuzk's Phase 7 proposal and cuzk's measurements (filecoin-project/curio) say, beside what
-//! the scheduler does with the same service times. `docs/phase7.md` shows these rows with their
-//! commands.
+//! The figures of cuzk's Phase 7 proposal and cuzk's measurements (filecoin-project/curio),
+//! compared with the scheduler under the same service times. `docs/phase7.md` shows these rows with
+//! their commands.
 #![allow(missing_docs)]
 
 mod common;
@@ -59,8 +59,8 @@ fn the_form_of_the_curve_is_chosen_by_its_parts_and_its_largest_error() {
     };
     assert!(worst(Form::Shared) < 0.05, "{}", worst(Form::Shared));
     assert!(worst(Form::Linear) > 0.09, "{}", worst(Form::Linear));
-    // What the fit calls its own and what it calls shared are what cuzk measured apart: 25 to 27 s
-    // of single-threaded witness generation, and 4 s of bandwidth-bound evaluation alone.
+    // The fitted `own` and `common` agree with what cuzk measured separately: 25 to 27 s of
+    // single-threaded witness generation, and 4 s of bandwidth-bound evaluation alone.
     let curve = Curve::through(Form::Shared, &[(1, 29.0), (12, 51.0)]).unwrap();
     let (own, common) = curve.parts().unwrap();
     assert!(within(own, 25.0, 0.02) && within(common, 4.0, 0.06), "{own} {common}");
@@ -118,7 +118,7 @@ fn five_sectors_from_a_cold_start_come_near_the_measured_mean_and_device_use() {
         assert!(within(mean, measured, 0.08), "{at_a_time}: {mean}");
         if at_a_time == 3 {
             assert!(within(mean, measured, 0.03), "{mean}");
-            let gpu = r.lanes.iter().find(|l| l.name == "gpu").unwrap();
+            let gpu = r.workers.iter().find(|l| l.name == "gpu").unwrap();
             assert!((gpu.busy - 0.643).abs() < 0.03, "{}", gpu.busy);
         }
     }

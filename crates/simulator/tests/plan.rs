@@ -1,4 +1,4 @@
-//! The operator's questions have the answers that simulation alone gives.
+//! Capacity plans: answers that only a simulation gives.
 #![allow(missing_docs)]
 
 mod common;
@@ -61,7 +61,8 @@ fn the_proposal_s_formulas_stand_beside_and_differ_where_stages_contend() {
     for f in &same.formulas {
         assert!(within(f.simulated.unwrap(), f.value, 0.01), "{}: {f:?}", f.about);
     }
-    // Ten evaluations at once take 10 s, not 4: the formula for one job alone cannot know.
+    // Ten evaluations at once take 10 s, not 4; the formula for one job alone does not include
+    // that.
     let apart = planned("porep-split");
     let alone = apart.formulas.iter().find(|f| f.about == "one job alone").unwrap();
     assert!(within(alone.value, 59.0, 1e-9));
@@ -72,7 +73,7 @@ fn the_proposal_s_formulas_stand_beside_and_differ_where_stages_contend() {
 fn a_mix_of_circuits_is_planned_in_its_proportions() {
     let mut s: Scenario = Scenario::from_toml(&text("thousand-devices")).unwrap();
     s.device.iter_mut().for_each(|d| d.count /= 50);
-    s.cpu[0].lanes /= 50;
+    s.cpu[0].workers /= 50;
     s.jobs.iter_mut().for_each(|j| j.count /= 100);
     let p = plan(&s).unwrap();
     assert!(p.formulas.is_empty(), "they speak of one circuit");

@@ -1,4 +1,4 @@
-//! A thousand devices and a hundred thousand jobs.
+//! A simulation with a thousand devices and a hundred thousand jobs.
 #![allow(missing_docs)]
 
 mod common;

@@ -1,9 +1,8 @@
-//! The independent checker: every record of the trace is judged at its moment, before it is
-//! believed.
+//! The checker: judges every trace record before the model takes it in.
 
-use super::follow::next_class;
 use super::model::{Model, State};
-use super::rules::{self, Verdict, Walk};
+use super::model_update::next_class;
+use super::reference_rules::{self as rules, ReferenceScan, Verdict};
 use crate::ids::{JobId, RecordId, RunId, TaskId, Time, WorkerId};
 use crate::job::{Class, WorkerKind, WorkerNeed};
 use crate::memory::Memory;
@@ -11,44 +10,44 @@ use crate::trace::{BudgetPart, Trace, TraceEvent};
 use crate::{Action, Config, Event, KeyLocation, Output};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What must hold.
+/// A property that must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Property {
-    /// Every submit ends, no job is lost.
+    /// Every submit ends; no job is lost.
     EverySubmitEnds,
-    /// No job is answered, acknowledged or refused twice.
+    /// Each job is answered, acknowledged or refused at most once.
     AnsweredOnce,
-    /// Reserved is never above the budget, and what it should be.
+    /// The reserved bytes equal the sum of the claims and never exceed the budget.
     WithinBudget,
     /// Every grant leaves a safe state.
     SafeGrants,
-    /// When nothing is left, nothing is reserved.
+    /// When nothing is left to do, only keys are reserved.
     BackToZero,
     /// Nothing starts before its job is acknowledged or after its end is decided.
     NoStartAfterEnd,
-    /// What starts was the first in the order that could.
+    /// What starts is the first in priority order that can start.
     PriorityInEveryStage,
-    /// Younger work takes no memory that a blocked elder waits for.
-    NoElderDelayed,
-    /// A free worker with a runnable step is not left free.
+    /// Later work takes no memory that a blocked head waits for.
+    NoBlockedHeadDelayed,
+    /// No worker stays free while a step could start on it.
     WorkConserving,
     /// Nothing is acknowledged or answered before the journal has it.
     DurableFirst,
     /// Only the critical class uses the reserve.
     ReserveForCritical,
-    /// A device that erred runs nothing until it has passed a test.
+    /// A device that failed runs nothing until it has passed a test.
     Quarantine,
-    /// A step starts only where it can run, ready, with its keys.
+    /// A step starts only when it is ready, on a suitable worker, with its keys.
     RightPlace,
-    /// A job's place in virtual time is that of its tenant's share.
+    /// A job's start tag is the one that fair shares give it.
     FairShares,
-    /// A job that has waited long enough rises by one class, then and not before.
+    /// A job rises by one class after the configured wait, and not before.
     Ageing,
     /// A growing graph stays within its declared bound.
     GrowthBound,
 }
 
-/// A property that does not hold, and how that was seen.
+/// A property that does not hold, with what was observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub(crate) property: Property,
@@ -61,14 +60,14 @@ fn hold(property: Property, holds: bool, how: impl FnOnce() -> String) -> Checke
     if holds { Ok(()) } else { Err(Violation { property, how: how() }) }
 }
 
-/// See the module docs.
+/// The checker's state.
 #[derive(Debug)]
 pub(crate) struct Checker {
     pub(crate) model: Model,
     records: BTreeMap<RecordId, JobId>,
     runs: BTreeSet<RunId>,
-    /// Tickets that were told something, jobs that were answered.
-    told: BTreeSet<crate::SubmitId>,
+    /// Submits that were acknowledged or refused.
+    answered_submits: BTreeSet<crate::SubmitId>,
     pub(crate) submitted: u64,
     pub(crate) refused: u64,
     pub(crate) starts: u64,
@@ -81,7 +80,7 @@ impl Checker {
             model: Model::new(config),
             records: BTreeMap::new(),
             runs: BTreeSet::new(),
-            told: BTreeSet::new(),
+            answered_submits: BTreeSet::new(),
             submitted: 0,
             refused: 0,
             starts: 0,
@@ -89,7 +88,7 @@ impl Checker {
         }
     }
 
-    /// Judges what one event led to.
+    /// Judges the result of one event.
     pub(crate) fn observe(
         &mut self,
         now: Time,
@@ -97,7 +96,7 @@ impl Checker {
         out: &Output,
         scheduler_reserved: Memory,
     ) -> Checked {
-        self.model.told(now, event);
+        self.model.observe_event(now, event);
         self.submitted += u64::from(matches!(event, Event::Submit { .. }));
         for Trace { event: what, .. } in &out.trace {
             self.judge(what)?;
@@ -117,7 +116,7 @@ impl Checker {
             let late = view.rises.is_some_and(|at| at <= self.model.now);
             hold(Property::Ageing, !late, || format!("{job} should have risen by now"))?;
         }
-        let mut walk = Walk::new(&self.model);
+        let mut walk = ReferenceScan::new(&self.model);
         for location in walk.queue() {
             let verdict = walk.judge(&self.model, location);
             let idle = matches!(verdict, Verdict::Runs | Verdict::Loads(_));
@@ -184,14 +183,14 @@ impl Checker {
             }
             TraceEvent::Refused { submit_id, .. } => {
                 self.refused += 1;
-                hold(Property::AnsweredOnce, self.told.insert(*submit_id), || {
+                hold(Property::AnsweredOnce, self.answered_submits.insert(*submit_id), || {
                     format!("{submit_id}")
                 })
             }
             TraceEvent::Acknowledged { submit_id, job } => {
                 let durable = self.model.jobs[job].recorded;
                 hold(Property::DurableFirst, durable, || format!("{job} acknowledged"))?;
-                hold(Property::AnsweredOnce, self.told.insert(*submit_id), || {
+                hold(Property::AnsweredOnce, self.answered_submits.insert(*submit_id), || {
                     format!("{submit_id}")
                 })
             }
@@ -211,7 +210,7 @@ impl Checker {
                 hold(Property::GrowthBound, fits, || format!("{job} grew by {count}"))
             }
             TraceEvent::Failed { worker, failure: crate::Failure::Permanent, .. } => {
-                // A bound that was passed shows as a failure of the job.
+                // A growth bound that was exceeded shows as a failure of the job.
                 let _ = worker;
                 Ok(())
             }
@@ -311,10 +310,10 @@ impl Checker {
         hold(Property::SafeGrants, admitted, || format!("{task}: no room for job {}", task.job))
     }
 
-    /// Nobody before it in the order could have gone on, and no elder waits for what it takes.
+    /// No earlier step could have started, and no blocked head waits for what this one takes.
     fn first_in_order(&mut self, task: TaskId, expected: impl Fn(Verdict) -> bool) -> Checked {
         let own = self.model.location(task.job, task.partition);
-        let mut walk = Walk::new(&self.model);
+        let mut walk = ReferenceScan::new(&self.model);
         let mut blocked = None;
         for location in walk.queue().into_iter().filter(|location| *location < own) {
             let verdict = walk.judge(&self.model, location);
@@ -326,14 +325,16 @@ impl Checker {
         }
         self.passes += u64::from(blocked.is_some());
         let verdict = walk.judge(&self.model, own);
-        hold(Property::NoElderDelayed, verdict != Verdict::Barred, || {
-            format!("{task} takes what an elder waits for; first blocked is {blocked:?}; {walk:?}")
+        hold(Property::NoBlockedHeadDelayed, verdict != Verdict::Barred, || {
+            format!(
+                "{task} takes what a blocked head waits for; first blocked is {blocked:?}; {walk:?}"
+            )
         })?;
         hold(Property::SafeGrants, verdict != Verdict::Blocked, || format!("{task} does not fit"))?;
         hold(Property::RightPlace, expected(verdict), || format!("{task}: {verdict:?}"))
     }
 
-    /// Actions say what the trace says, in the same order.
+    /// Actions and trace agree, in the same order.
     fn actions_match(&self, out: &Output) -> Checked {
         let acted = out.actions.iter().filter_map(|a| match a {
             Action::Start { run, .. } | Action::Load { run, .. } | Action::Probe { run, .. } => {
@@ -358,7 +359,7 @@ impl Checker {
         hold(Property::RightPlace, acted.eq(traced), || "actions and trace differ".into())
     }
 
-    /// When the world has nothing more to say: all is answered, and nothing is held but keys.
+    /// At the end: every job is answered, and only keys are reserved.
     pub(crate) fn at_rest(&self, reserved: Memory) -> Checked {
         for (id, view) in &self.model.jobs {
             hold(Property::EverySubmitEnds, view.answered || !view.recorded, || {
@@ -366,9 +367,9 @@ impl Checker {
                 format!("job {id} never ends: {:?}, {states:?}", view.outcome)
             })?;
         }
-        let told = self.told.len() as u64;
-        hold(Property::EverySubmitEnds, told == self.submitted, || {
-            format!("{} submits, {told} told", self.submitted)
+        let answered_submits = self.answered_submits.len() as u64;
+        hold(Property::EverySubmitEnds, answered_submits == self.submitted, || {
+            format!("{} submits, {answered_submits} answered", self.submitted)
         })?;
         let resident = self.model.keys.values().filter(|k| k.resident);
         let keys = resident.fold(Memory::ZERO, |sum, k| sum + k.spec.shared);
@@ -377,7 +378,7 @@ impl Checker {
         })
     }
 
-    /// Forgets jobs that are over, so that long runs stay small.
+    /// Drops jobs that are over, to bound the memory of long runs.
     pub(crate) fn forget(&mut self) {
         let over = |view: &super::model::JobView| view.answered && view.released;
         self.model.jobs.retain(|_, view| !over(view));

@@ -1,61 +1,62 @@
-//! The properties, each judged per decision by a checker that knows only events and trace, in a
-//! world of chance; and for each a planted bug that the checker must catch.
+//! Property tests: a driver feeds the scheduler random events, and a checker that knows only events
+//! and trace judges every decision. For each property there is a planted bug that the checker must
+//! find.
 
-mod chance;
 mod checker;
-mod follow;
+mod generate;
 mod model;
-mod rules;
+mod model_update;
+mod random_driver;
+mod reference_rules;
 mod shares;
-mod world;
 
 use crate::planted::Bug;
 use checker::{Property, Violation};
-use world::World;
+use random_driver::RandomDriver;
 
-fn run(seed: u64, events: u64, bug: Option<Bug>) -> Result<World, Violation> {
-    let mut world = World::new(seed, bug);
-    world.run(events).map(|()| world)
+fn run(seed: u64, events: u64, bug: Option<Bug>) -> Result<RandomDriver, Violation> {
+    let mut driver = RandomDriver::new(seed, bug);
+    driver.run(events).map(|()| driver)
 }
 
-/// All properties hold, and the worlds in which they were seen to hold were eventful ones.
+/// All properties hold in random runs, and the runs contain every kind of event often enough.
 #[test]
 #[expect(clippy::print_stdout, reason = "what the run saw is worth reading")]
-fn all_properties_hold_in_random_worlds() {
+fn all_properties_hold_in_random_runs() {
     let long = std::env::var_os("ATHANOR_LONG_TESTS").is_some();
-    let (worlds, events) = if long { (500, 20_000) } else { (60, 1_000) };
+    let (runs, events) = if long { (500, 20_000) } else { (60, 1_000) };
     let mut broken = Vec::new();
     let mut seen = std::collections::BTreeMap::new();
-    let (mut told, mut starts, mut passes, mut submitted, mut refused) = (0, 0, 0, 0, 0);
-    for seed in 0..worlds {
-        let world = match run(seed, events, None) {
-            Ok(world) => world,
+    let (mut events_handled, mut starts, mut passes, mut submitted, mut refused) = (0, 0, 0, 0, 0);
+    for seed in 0..runs {
+        let driver = match run(seed, events, None) {
+            Ok(driver) => driver,
             Err(violation) => {
                 broken.push((seed, violation));
                 continue;
             }
         };
-        for (name, count) in &world.seen {
+        for (name, count) in &driver.seen {
             *seen.entry(*name).or_insert(0) += count;
         }
-        told += world.events;
-        starts += world.checker.starts;
-        passes += world.checker.passes;
-        submitted += world.checker.submitted;
-        refused += world.checker.refused;
+        events_handled += driver.events;
+        starts += driver.checker.starts;
+        passes += driver.checker.passes;
+        submitted += driver.checker.submitted;
+        refused += driver.checker.refused;
         if long && seed % 25 == 24 {
-            println!("{} worlds, {told} events, {starts} starts so far", seed + 1);
+            println!("{} runs, {events_handled} events, {starts} starts so far", seed + 1);
         }
     }
     for (seed, Violation { property, how }) in broken.iter().take(4) {
         println!("seed {seed} breaks {property:?}: {how}");
     }
-    assert!(broken.is_empty(), "{} of {worlds} worlds", broken.len());
+    assert!(broken.is_empty(), "{} of {runs} runs", broken.len());
     println!(
-        "{told} events, {submitted} submits ({refused} refused), {starts} starts, {passes} of them \
-         past a blocked elder; {seen:?}"
+        "{events_handled} events, {submitted} submits ({refused} refused), {starts} starts, {passes} of them \
+         past a blocked head; {seen:?}"
     );
-    assert!(passes > worlds, "{passes} starts past a blocked elder");
+    assert!(passes > runs, "{passes} starts past a blocked head");
     assert!(seen.len() >= 20 && seen.values().all(|&n| n > 5), "{seen:?}");
 }
 
@@ -72,7 +73,7 @@ fn caught(bug: Bug) -> Vec<Property> {
     (0..40).filter_map(|seed| run(seed, 600, Some(bug)).err()).map(|v| v.property).collect()
 }
 
-/// Each planted bug is caught as a breach of the property it breaks.
+/// Each planted bug is found as a violation of the property that it breaks.
 #[test]
 fn planted_bugs_are_caught() {
     use Property::*;
@@ -84,7 +85,7 @@ fn planted_bugs_are_caught() {
         (Bug::StartCancelled, NoStartAfterEnd),
         (Bug::YoungestFirst, PriorityInEveryStage),
         (Bug::OrderInFirstStageOnly, PriorityInEveryStage),
-        (Bug::PassFreely, NoElderDelayed),
+        (Bug::PassFreely, NoBlockedHeadDelayed),
         (Bug::HeadOfLine, WorkConserving),
         (Bug::AcknowledgeEarly, DurableFirst),
         (Bug::AnswerEarly, DurableFirst),
@@ -103,7 +104,7 @@ fn planted_bugs_are_caught() {
     }
 }
 
-/// Randomness from elsewhere than the seed shows in the trace.
+/// Randomness that does not come from the seed shows in the trace.
 #[test]
 fn unseeded_jitter_is_caught() {
     let print = || run(3, 500, Some(Bug::UnseededJitter)).map(|w| w.fingerprint());

@@ -1,5 +1,5 @@
-//! What an onlooker knows: the world rebuilt from events and trace alone, in plain vectors and
-//! maps, with none of the scheduler's own structures.
+//! A model of the scheduler's state, rebuilt from events and trace alone, in plain vectors and
+//! maps. It shares no structure with the scheduler.
 
 use super::shares::Shares;
 use crate::ids::*;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Waits for other partitions, or for its turn: see [`Model::ready`].
+    /// Waits for other partitions, or is ready: see [`Model::ready`].
     Waiting,
     Backoff(Time),
     Keying(WorkerId),
@@ -51,7 +51,7 @@ pub(crate) struct JobView {
     pub(crate) answered: bool,
     pub(crate) admitted: Option<BudgetPart>,
     pub(crate) released: bool,
-    /// When it rises by a class, if it waits that long.
+    /// When its age timer expires.
     pub(crate) rises: Option<Time>,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct KeyView {
     pub(crate) withdrawn: bool,
 }
 
-/// A running partition's place in a budget part, in grant order.
+/// The reservation of a running partition; a budget part has them in grant order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReservationView {
     pub(crate) job: JobId,
@@ -93,8 +93,8 @@ pub(crate) struct ReservationView {
     pub(crate) most: Memory,
 }
 
-/// The place of a partition in the order of service.
-pub(crate) type Place5 = (Class, u64, u64, JobId, u32);
+/// The priority of a partition: class, deadline, tag, job, partition.
+pub(crate) type PriorityKey = (Class, u64, u64, JobId, u32);
 
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -107,7 +107,7 @@ pub(crate) struct Model {
     pub(crate) pressure: PressureStep,
     pub(crate) waiting_submits: BTreeMap<SubmitId, JobSpec>,
     pub(crate) growing: Vec<crate::PartitionSpec>,
-    /// A job from before a restart, and which of its partitions were done.
+    /// A job from before a restart, with the partitions that were done.
     pub(crate) restoring: Option<(JobSpec, Vec<u32>)>,
     pub(crate) shares: Shares,
 }
@@ -129,8 +129,8 @@ impl Model {
         }
     }
 
-    /// What an event says by itself, before the scheduler has reacted.
-    pub(crate) fn told(&mut self, now: Time, event: &Event) {
+    /// Takes in what the event itself says, before the scheduler's reaction.
+    pub(crate) fn observe_event(&mut self, now: Time, event: &Event) {
         self.now = self.now.max(now);
         match event {
             Event::Submit { submit_id, spec } => {
@@ -169,7 +169,7 @@ impl Model {
         }
     }
 
-    /// Job holds and keys paid by a budget part.
+    /// Own memory of jobs and keys in a budget part.
     pub(crate) fn fixed(&self, budget_part: BudgetPart) -> Memory {
         let jobs = self.jobs.values().filter(|j| j.admitted == Some(budget_part) && !j.released);
         let holds = jobs.fold(Memory::ZERO, |sum, j| sum + j.spec.holds);
@@ -191,13 +191,14 @@ impl Model {
         )
     }
 
-    pub(crate) fn location(&self, job: JobId, partition: u32) -> Place5 {
+    pub(crate) fn location(&self, job: JobId, partition: u32) -> PriorityKey {
         let view = &self.jobs[&job];
         let deadline = view.spec.deadline.map_or(u64::MAX, |t| t.0);
         (view.class, deadline, view.tag, job, partition)
     }
 
-    /// Whether a partition waits for nothing but worker, memory, key and machine credit.
+    /// Whether a partition waits only for a worker, memory, a key and the limit on partitions in
+    /// flight.
     pub(crate) fn ready(&self, job: JobId, partition: u32) -> bool {
         let view = &self.jobs[&job];
         let part = &view.parts[partition as usize];
@@ -214,12 +215,12 @@ impl Model {
             && (emits == 0 || view.grown_left() + emits <= live)
     }
 
-    /// All ready partitions in the order of service.
-    pub(crate) fn queue(&self) -> Vec<Place5> {
+    /// All ready partitions in priority order.
+    pub(crate) fn queue(&self) -> Vec<PriorityKey> {
         let jobs = self.jobs.iter().filter(|(_, view)| view.open());
         let parts =
             jobs.flat_map(|(&job, view)| (0..view.parts.len() as u32).map(move |p| (job, p)));
-        let mut queue: Vec<Place5> = parts
+        let mut queue: Vec<PriorityKey> = parts
             .filter(|&(job, partition)| self.ready(job, partition))
             .map(|(job, partition)| self.location(job, partition))
             .collect();
@@ -255,7 +256,7 @@ impl Model {
         }
     }
 
-    /// A device copy that a step needs, with its bytes.
+    /// The key that a step needs on its device, with its bytes there.
     pub(crate) fn device_key(&self, step: &Step) -> Option<(KeyId, u64)> {
         let key = step.key.filter(|_| matches!(step.worker, WorkerNeed::Device { .. }))?;
         Some((key, self.keys[&key].spec.device)).filter(|(_, bytes)| *bytes > 0)

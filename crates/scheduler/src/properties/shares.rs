@@ -1,19 +1,19 @@
-//! What an onlooker knows of tenants' shares: start-time fair queueing (Goyal, Vin and Cheng, 1996)
-//! over the worker time that jobs are expected to take.
+//! A model of fair shares: start-time fair queueing (Goyal, Vin and Cheng, 1996) over the worker
+//! time that jobs are expected to take.
 
 use crate::ids::{CircuitId, Span, StageId, TenantId};
 use crate::memory::Step;
 use std::collections::BTreeMap;
 
-/// See the module docs.
+/// The tenants' shares in virtual time.
 #[derive(Debug)]
 pub(crate) struct Shares {
     weights: Option<Vec<(TenantId, u32)>>,
-    /// Runs and their moving average.
+    /// By stage: the number of runs and the moving average of their duration.
     took: BTreeMap<(CircuitId, StageId), (u64, u64)>,
-    /// The largest tag of a job that has started anything.
+    /// Virtual time: the largest tag of a job that has started.
     now: u64,
-    /// Where the work of all of a tenant's jobs so far ends in virtual time.
+    /// By tenant: the virtual time at which the work of all its jobs so far ends.
     until: BTreeMap<TenantId, u64>,
 }
 
@@ -23,8 +23,8 @@ impl Shares {
         Shares { weights, took: BTreeMap::new(), now: 0, until: BTreeMap::new() }
     }
 
-    /// Where a tenant's next job starts in virtual time: after the work of its others, and not
-    /// before what is being served.
+    /// The start tag of a tenant's next job: after the work of its other jobs, and not before the
+    /// virtual time.
     pub(crate) fn tag(&self, tenant: TenantId) -> u64 {
         match self.weights {
             Some(_) => self.until.get(&tenant).copied().unwrap_or(0).max(self.now),

@@ -11,23 +11,23 @@ use serde::Serialize;
 /// One formula.
 #[derive(Debug, Clone, Serialize)]
 pub struct Formula {
-    /// What it is about.
+    /// The quantity.
     pub about: &'static str,
-    /// As the proposal writes it, with this scenario's numbers.
+    /// The formula of the proposal with this scenario's numbers.
     pub formula: String,
     /// Its value.
     pub value: f64,
-    /// What the simulation says.
+    /// The simulated value.
     pub simulated: Option<f64>,
     /// The unit of both: `s`, `%`, `GiB`, or empty for a count.
     pub unit: &'static str,
 }
 
-/// Settled partitions that the proposal's channel buffers.
+/// The number of finished witnesses that the proposal's channel buffers.
 const CHANNEL: f64 = 2.0;
 
-/// The formulas for a scenario of one circuit whose CPU stages come before one device stage or
-/// more; nothing for any other.
+/// The formulas, for a scenario of one circuit whose CPU stages come before its device stages;
+/// empty for any other.
 pub(super) fn beside(
     s: &Scenario,
     as_written: &Report,
@@ -36,8 +36,8 @@ pub(super) fn beside(
 ) -> Result<Vec<Formula>, Error> {
     let model = Model::new(s)?;
     let [circuit] = &model.circuits[..] else { return Ok(Vec::new()) };
-    let on_device = |lane: WorkerNeed| matches!(lane, WorkerNeed::Device { .. });
-    let Some(first) = circuit.stages.iter().position(|s| on_device(s.lane)) else {
+    let on_device = |worker: WorkerNeed| matches!(worker, WorkerNeed::Device { .. });
+    let Some(first) = circuit.stages.iter().position(|s| on_device(s.worker)) else {
         return Ok(Vec::new());
     };
     if first == 0 {
@@ -45,17 +45,18 @@ pub(super) fn beside(
     }
     let before = &circuit.stages[..first];
     let synth: f64 = before.iter().map(|s| s.alone).sum();
-    let gpu: f64 = circuit.stages.iter().filter(|s| on_device(s.lane)).map(|s| s.alone).sum();
+    let gpu: f64 = circuit.stages.iter().filter(|s| on_device(s.worker)).map(|s| s.alone).sum();
     let partitions = f64::from(circuit.partitions);
     let devices: f64 = s.device.iter().map(|d| f64::from(d.count)).sum::<f64>().max(1.0);
     let total = partitions * gpu / devices;
-    let lanes = f64::from(s.cpu.iter().map(|c| c.lanes).sum::<u32>());
+    let cpu_workers = f64::from(s.cpu.iter().map(|c| c.workers).sum::<u32>());
 
     let mut alone = s.clone();
     alone.jobs.truncate(1);
     alone.jobs[0].count = 1;
     let single = crate::simulate(&alone)?;
-    let single_busy = single.lanes.iter().filter(|l| l.name != "cpu").map(|l| l.busy).sum::<f64>();
+    let single_busy =
+        single.workers.iter().filter(|l| l.name != "cpu").map(|l| l.busy).sum::<f64>();
 
     let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
     let keys: u64 = s.key.iter().map(|k| k.memory.0 + k.pinned.0).sum();
@@ -105,9 +106,9 @@ pub(super) fn beside(
         Formula {
             about: "peak memory",
             formula: format!(
-                "fixed {fixed:.1} + {lanes} x {peak:.1} + ({CHANNEL} + {devices}) x {settled:.1}"
+                "fixed {fixed:.1} + {cpu_workers} x {peak:.1} + ({CHANNEL} + {devices}) x {settled:.1}"
             ),
-            value: fixed + lanes * peak + (CHANNEL + devices) * settled,
+            value: fixed + cpu_workers * peak + (CHANNEL + devices) * settled,
             simulated: Some(gib(as_written.peak_bytes + s.machine.system.0)),
             unit: "GiB",
         },

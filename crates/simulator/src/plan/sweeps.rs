@@ -1,4 +1,4 @@
-//! Variations of a scenario, and what each gives.
+//! Variations of a scenario, and the capacity of each.
 
 use super::{Capacity, Memory, Purchase, Workers};
 use crate::Error;
@@ -7,17 +7,17 @@ use crate::model::Model;
 use crate::scenario::{Bytes, Scenario};
 use std::collections::BTreeMap;
 
-/// Tasks of one run: enough for a steady part, few enough for a minute in all.
+/// Steps of one simulation: enough for a steady part, few enough for a plan to take about a minute.
 const TASKS: u64 = 60_000;
-/// A gain below this is noise at the edges of a run.
+/// A smaller gain is within the error of a finite run.
 const WORTH: f64 = 0.02;
 
 pub(super) fn capacity(s: &Scenario) -> Result<Capacity, Error> {
     Ok((&crate::simulate(s)?).into())
 }
 
-/// The scenario with the same mix of jobs, arriving ten times as fast as the machine could do them
-/// at its bound, and as many as a steady part needs.
+/// The scenario with the same mix of jobs, arriving at ten times the rate that the machine's bound
+/// allows, and with enough of them for a steady part.
 pub(super) fn loaded(s: &Scenario) -> Result<Scenario, Error> {
     let model = Model::new(s)?;
     let floor = bounds(s, &model, None)
@@ -32,8 +32,8 @@ pub(super) fn loaded(s: &Scenario) -> Result<Scenario, Error> {
     };
     let mean_tasks: f64 =
         s.jobs.iter().enumerate().map(|(at, j)| f64::from(j.count) / all * tasks(at)).sum();
-    // Every lane has the work of several whole jobs' steps to do.
-    let wanted = 60.0 + 30.0 * model.lanes.len() as f64 / mean_tasks;
+    // Every worker gets the work of several jobs.
+    let wanted = 60.0 + 30.0 * model.workers.len() as f64 / mean_tasks;
     let jobs = wanted.min(TASKS as f64 / mean_tasks).max(20.0);
     let mut full = s.clone();
     for kind in &mut full.jobs {
@@ -49,81 +49,82 @@ pub(super) fn loaded(s: &Scenario) -> Result<Scenario, Error> {
     Ok(full)
 }
 
-/// The scenario with that many CPU lanes in all, none if it has none. Groups of lanes keep their
-/// proportions as far as whole numbers go; the machine gets the threads they need.
-fn with_lanes(s: &Scenario, lanes: u32) -> Option<Scenario> {
-    let now: u32 = s.cpu.iter().map(|c| c.lanes).sum();
+/// The scenario with `workers` CPU workers in all; `None` if it has none. Groups of workers keep
+/// their proportions, up to rounding; the machine gets the threads that they need.
+fn with_workers(s: &Scenario, workers: u32) -> Option<Scenario> {
+    let now: u32 = s.cpu.iter().map(|c| c.workers).sum();
     let mut changed = s.clone();
-    let mut left = lanes;
+    let mut left = workers;
     let groups = changed.cpu.len() as u32;
-    if lanes < groups || groups == 0 {
+    if workers < groups || groups == 0 {
         return None;
     }
     for (at, cpu) in changed.cpu.iter_mut().enumerate() {
         let rest = groups - at as u32 - 1;
-        let share = (u64::from(cpu.lanes) * u64::from(lanes)).div_ceil(u64::from(now)) as u32;
-        cpu.lanes = if rest == 0 { left } else { share.clamp(1, left - rest) };
-        left -= cpu.lanes;
+        let share = (u64::from(cpu.workers) * u64::from(workers)).div_ceil(u64::from(now)) as u32;
+        cpu.workers = if rest == 0 { left } else { share.clamp(1, left - rest) };
+        left -= cpu.workers;
     }
-    let threads: u64 = changed.cpu.iter().map(|c| u64::from(c.lanes) * u64::from(c.threads)).sum();
+    let threads: u64 =
+        changed.cpu.iter().map(|c| u64::from(c.workers) * u64::from(c.threads)).sum();
     let threads = u32::try_from(threads).ok()?;
     changed.machine.threads = changed.machine.threads.max(threads);
     Some(changed)
 }
 
 fn threads(s: &Scenario) -> u64 {
-    s.cpu.iter().map(|c| u64::from(c.lanes) * u64::from(c.threads)).sum()
+    s.cpu.iter().map(|c| u64::from(c.workers) * u64::from(c.threads)).sum()
 }
 
-/// Numbers of lanes from one to what the machine's threads allow, a third more each time, and
-/// then every number around the knee.
+/// Capacity by number of CPU workers: from one to what the machine's threads allow, a third more
+/// each time, then a bisection near the smallest sufficient number.
 pub(super) fn by_workers(s: &Scenario) -> Result<Vec<Workers>, Error> {
     let mut seen: BTreeMap<u32, Capacity> = BTreeMap::new();
-    let now: u32 = s.cpu.iter().map(|c| c.lanes).sum();
-    let mut try_lanes = |lanes: u32| -> Result<Option<f64>, Error> {
-        if let Some(known) = seen.get(&lanes) {
+    let now: u32 = s.cpu.iter().map(|c| c.workers).sum();
+    let mut try_workers = |workers: u32| -> Result<Option<f64>, Error> {
+        if let Some(known) = seen.get(&workers) {
             return Ok(Some(known.rate()));
         }
         let fits = |v: &Scenario| threads(v) <= u64::from(s.machine.threads);
-        let Some(varied) = with_lanes(s, lanes).filter(fits) else { return Ok(None) };
+        let Some(varied) = with_workers(s, workers).filter(fits) else { return Ok(None) };
         let found = capacity(&varied)?;
         let rate = found.rate();
-        seen.insert(lanes, found);
+        seen.insert(workers, found);
         Ok(Some(rate))
     };
     if now == 0 {
         return Ok(Vec::new());
     }
-    try_lanes(now)?;
-    let (mut lanes, mut best, mut flat) = (s.cpu.len() as u32, 0.0, 0);
-    // Stop when several steps have brought nothing: more is not better for ever.
+    try_workers(now)?;
+    let (mut workers, mut best, mut flat) = (s.cpu.len() as u32, 0.0, 0);
+    // Stop after several steps without a gain.
     while flat < 3 {
-        let Some(rate) = try_lanes(lanes)? else { break };
+        let Some(rate) = try_workers(workers)? else { break };
         flat = if rate > best * 1.01 { 0 } else { flat + 1 };
         best = f64::max(best, rate);
-        lanes = (lanes * 4 / 3).max(lanes + 1);
+        workers = (workers * 4 / 3).max(workers + 1);
     }
-    // Halve down to the fewest that reach the best.
+    // Bisect down to the fewest that reach the best.
     let reaching = |seen: &BTreeMap<u32, Capacity>| {
         let mut below = 0;
-        for (&lanes, found) in seen {
+        for (&workers, found) in seen {
             if found.reaches(best) {
-                return (below, lanes);
+                return (below, workers);
             }
-            below = lanes;
+            below = workers;
         }
         (0, 0)
     };
     let (mut low, mut high) = reaching(&seen);
     while high > low + 1 {
         let middle = low.midpoint(high);
-        let Some(varied) = with_lanes(s, middle) else { break };
+        let Some(varied) = with_workers(s, middle) else { break };
         let found = capacity(&varied)?;
         let enough = found.reaches(best);
         seen.insert(middle, found);
         if enough { high = middle } else { low = middle }
     }
-    Ok(seen.into_iter().map(|(lanes, capacity)| Workers { lanes, capacity }).collect())
+    Ok(seen.into_iter().map(|(workers, capacity)| Workers { workers, capacity }).collect())
 }
 
 fn with_memory(s: &Scenario, memory: Bytes) -> Scenario {
@@ -132,7 +133,7 @@ fn with_memory(s: &Scenario, memory: Bytes) -> Scenario {
     varied
 }
 
-/// Sizes of memory as they are sold.
+/// Memory sizes as they are sold.
 const SOLD: [f64; 13] =
     [32.0, 64.0, 96.0, 128.0, 192.0, 256.0, 384.0, 512.0, 768.0, 1024.0, 1536.0, 2048.0, 4096.0];
 
@@ -151,7 +152,7 @@ pub(super) fn by_memory(s: &Scenario) -> Result<Vec<Memory>, Error> {
     sizes.into_iter().map(row).collect()
 }
 
-/// To a hundredth of the machine's memory.
+/// Precise to a hundredth of the machine's memory.
 pub(super) fn least_memory(s: &Scenario, as_is: &Capacity) -> Result<Option<Bytes>, Error> {
     if as_is.rate() <= 0.0 {
         return Ok(None);
@@ -166,7 +167,7 @@ pub(super) fn least_memory(s: &Scenario, as_is: &Capacity) -> Result<Option<Byte
     Ok(Some(Bytes(high)))
 }
 
-/// One more of each thing, by name.
+/// The scenario with one more of each resource, by the resource's name.
 type Change = (String, fn(&mut Scenario, usize), usize);
 
 pub(super) fn purchases(s: &Scenario, as_is: &Capacity) -> Result<Vec<Purchase>, Error> {
@@ -181,14 +182,14 @@ pub(super) fn purchases(s: &Scenario, as_is: &Capacity) -> Result<Vec<Purchase>,
         |s, _| s.machine.memory.0 += s.machine.memory.0 / 2,
         0,
     ));
-    let lanes: u32 = s.cpu.iter().map(|c| c.lanes).sum();
-    if lanes > 0 {
-        let more = lanes + lanes.div_ceil(2);
+    let workers: u32 = s.cpu.iter().map(|c| c.workers).sum();
+    if workers > 0 {
+        let more = workers + workers.div_ceil(2);
         single.push((
             format!("half as many CPU lanes again ({more})"),
             |s, _| {
-                let lanes: u32 = s.cpu.iter().map(|c| c.lanes).sum();
-                if let Some(more) = with_lanes(s, lanes + lanes.div_ceil(2)) {
+                let workers: u32 = s.cpu.iter().map(|c| c.workers).sum();
+                if let Some(more) = with_workers(s, workers + workers.div_ceil(2)) {
                     *s = more;
                 }
             },

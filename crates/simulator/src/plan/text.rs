@@ -1,4 +1,4 @@
-//! The plan for a terminal.
+//! The plan as text for a terminal.
 
 use super::{Capacity, Plan};
 use crate::report::{percent, secs};
@@ -29,7 +29,7 @@ impl fmt::Display for Plan {
             writeln!(f, "\n  workers: {workers} (the fewest within 2 % of the best)")?;
             writeln!(f, "  {:<18}  {HEAD}", "CPU lanes")?;
             for w in &self.by_workers {
-                writeln!(f, "  {:<18} {}", w.lanes, row(&w.capacity))?;
+                writeln!(f, "  {:<18} {}", w.workers, row(&w.capacity))?;
             }
         }
         match self.memory_bytes {

@@ -1,10 +1,10 @@
-//! The report for a terminal.
+//! The report as text for a terminal.
 
 use super::{PartRow, Report};
 use crate::scenario::Bytes;
 use std::fmt;
 
-/// Seconds with as many digits as mean something.
+/// A duration in seconds as text, with two or three decimals below 1000 s.
 pub(crate) fn secs(value: f64) -> String {
     match value {
         0.0 => "0".into(),
@@ -24,7 +24,7 @@ fn or_none(value: Option<String>) -> String {
 }
 
 impl Report {
-    /// The figures to remember, in one line.
+    /// The main figures in one line.
     pub(crate) fn summary(&self) -> String {
         let speed = match self.seconds_per_job {
             Some(s) => format!("{} per job", secs(s)),
@@ -131,7 +131,7 @@ impl Report {
             )?;
         }
         writeln!(f, "\n  lanes          count     busy")?;
-        for l in &self.lanes {
+        for l in &self.workers {
             writeln!(f, "  {:<14} {:>5} {:>8}", l.name, l.count, percent(l.busy))?;
         }
         writeln!(
@@ -147,7 +147,7 @@ impl Report {
                 i.runs,
                 secs(i.seconds),
                 secs(i.crowded_seconds),
-                i.lane,
+                i.worker,
                 Bytes(i.peak_bytes).to_string(),
                 Bytes(i.keeps_bytes).to_string()
             )?;

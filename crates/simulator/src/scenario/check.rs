@@ -1,4 +1,4 @@
-//! Bounds and names, checked before anything is built.
+//! Validation of a scenario: ranges and names.
 
 use super::{Circuit, Jobs, Scenario, ScenarioError, Seconds, Stage};
 use crate::curve::Curve;
@@ -7,12 +7,12 @@ use std::fmt::Display;
 
 type Checked = Result<(), ScenarioError>;
 
-const MOST_LANES: u32 = 100_000;
+const MOST_WORKERS: u32 = 100_000;
 const MOST_NAMES: usize = 1_000;
 const MOST_TASKS: u64 = 50_000_000;
 const LONGEST: f64 = 1e9;
 
-/// Everything that the types do not say.
+/// Checks what the types do not express.
 pub(crate) fn check(s: &Scenario) -> Checked {
     range("machine.threads", s.machine.threads, 1, 1_000_000)?;
     seconds("machine.journal_seconds", s.machine.journal_seconds)?;
@@ -24,7 +24,7 @@ pub(crate) fn check(s: &Scenario) -> Checked {
             bounds: "more than `machine.system` and `machine.pinned` together".into(),
         });
     }
-    lanes(s)?;
+    workers(s)?;
     for (at, key) in s.key.iter().enumerate() {
         seconds(&format!("key[{at}].load_seconds"), key.load_seconds)?;
     }
@@ -55,24 +55,24 @@ pub(crate) fn check(s: &Scenario) -> Checked {
     Ok(())
 }
 
-fn lanes(s: &Scenario) -> Checked {
+fn workers(s: &Scenario) -> Checked {
     let mut threads = 0u64;
     let mut count = 0u64;
     for (at, cpu) in s.cpu.iter().enumerate() {
-        range(&format!("cpu[{at}].lanes"), cpu.lanes, 1, MOST_LANES)?;
+        range(&format!("cpu[{at}].lanes"), cpu.workers, 1, MOST_WORKERS)?;
         range(&format!("cpu[{at}].threads"), cpu.threads, 1, s.machine.threads)?;
-        threads += u64::from(cpu.lanes) * u64::from(cpu.threads);
-        count += u64::from(cpu.lanes);
+        threads += u64::from(cpu.workers) * u64::from(cpu.threads);
+        count += u64::from(cpu.workers);
     }
     if threads > u64::from(s.machine.threads) {
-        return Err(ScenarioError::TooManyThreads { lanes: threads, machine: s.machine.threads });
+        return Err(ScenarioError::TooManyThreads { workers: threads, machine: s.machine.threads });
     }
     for (at, device) in s.device.iter().enumerate() {
-        range(&format!("device[{at}].count"), device.count, 1, MOST_LANES)?;
+        range(&format!("device[{at}].count"), device.count, 1, MOST_WORKERS)?;
         count += u64::from(device.count);
     }
     some("cpu", count as usize, "add [[cpu]] lanes or a [[device]]")?;
-    range("cpu.lanes and device.count together", count, 1, u64::from(MOST_LANES))
+    range("cpu.lanes and device.count together", count, 1, u64::from(MOST_WORKERS))
 }
 
 fn check_circuit(s: &Scenario, circuit: &Circuit) -> Checked {
@@ -141,7 +141,7 @@ fn check_jobs<'a>(s: &'a Scenario, at: usize, jobs: &Jobs) -> Result<&'a Circuit
             seconds(&key(name), value)?;
         }
     }
-    // Just checked by name.
+    // The name was checked before.
     Ok(s.circuit.iter().find(|c| c.name == jobs.circuit).unwrap_or(&s.circuit[0]))
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a scenario, and what to change.
+//! Errors in a scenario, with what to change.
 
 use crate::curve::CurveError;
 use athanor_scheduler::SpecError;
@@ -7,7 +7,7 @@ use athanor_scheduler::SpecError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScenarioError {
-    /// Longer than anyone writes.
+    /// The text is too long.
     #[error("the scenario has {bytes} bytes of text, at most {most} are read")]
     TooLong {
         /// Its length.
@@ -15,75 +15,76 @@ pub enum ScenarioError {
         /// The limit.
         most: usize,
     },
-    /// Not TOML, or not this format; the text names line, key and what is expected.
+    /// The text is not TOML or not in this format; the message names the line, the key and what is
+    /// expected.
     #[error("{0}")]
     Syntax(String),
-    /// A setting that changes nothing that is there.
+    /// A setting names a key that does not exist.
     #[error("`{setting}`: {why}")]
     Setting {
         /// As given.
         setting: String,
-        /// What is wrong with it.
+        /// What is wrong.
         why: String,
     },
-    /// A list that must not be empty, or a key that must be there.
+    /// A list is empty, or a required key is missing.
     #[error("`{key}` is missing: {what}")]
     Missing {
-        /// Where.
+        /// The key.
         key: String,
         /// What to add.
         what: &'static str,
     },
-    /// A number outside its bounds.
+    /// A number is outside its bounds.
     #[error("`{key}` is {value}: give {bounds}")]
     OutOfRange {
-        /// Where.
+        /// The key.
         key: String,
         /// As given.
         value: String,
         /// What is allowed.
         bounds: String,
     },
-    /// A name that nothing has.
+    /// A name refers to nothing.
     #[error("`{key}` names \"{name}\", which no {what} has (there are: {known})")]
     Unknown {
-        /// Where.
+        /// The key.
         key: String,
         /// The name.
         name: String,
-        /// What kind of thing was looked for.
+        /// The kind of thing that it should name.
         what: &'static str,
-        /// Those that there are.
+        /// The known names.
         known: String,
     },
-    /// A name that two have.
+    /// Two things of one kind have the same name.
     #[error("two {what} are called \"{name}\": rename one")]
     Duplicate {
-        /// What kind of thing.
+        /// The kind of thing.
         what: &'static str,
         /// The name.
         name: String,
     },
-    /// Keys that exclude each other, or of which one must be there.
+    /// Exactly one of several keys must be given.
     #[error("`{key}`: give exactly one of {choices}")]
     OneOf {
-        /// Where.
+        /// The table.
         key: String,
         /// The choices.
         choices: &'static str,
     },
-    /// The lanes have more threads than the machine.
+    /// The CPU workers have more threads than the machine.
     #[error(
-        "the CPU lanes have {lanes} threads together and `machine.threads` is {machine}: \
-         use fewer lanes or fewer threads per lane"
+        "the CPU workers have {workers} threads together and `machine.threads` is {machine}: \
+         lower `cpu.lanes` or `cpu.threads`"
     )]
     TooManyThreads {
-        /// Of the lanes.
-        lanes: u64,
-        /// Of the machine.
+        /// Threads of the CPU workers.
+        workers: u64,
+        /// Threads of the machine.
         machine: u32,
     },
-    /// More work than a simulation should take on.
+    /// The scenario has too many steps.
     #[error("the jobs have {tasks} tasks together, at most {most} are simulated: lower `count`")]
     TooManyTasks {
         /// Partitions times stages times jobs.
@@ -91,20 +92,20 @@ pub enum ScenarioError {
         /// The limit.
         most: u64,
     },
-    /// A curve that cannot be.
+    /// The points of a stage define no curve.
     #[error("`{key}`: {why}")]
     Curve {
-        /// Where.
+        /// The key.
         key: String,
-        /// Why.
+        /// The reason.
         why: CurveError,
     },
-    /// Claims that make no profile.
+    /// The claims of a circuit's stages are invalid.
     #[error("circuit \"{circuit}\": {why}")]
     Profile {
-        /// Which.
+        /// The circuit.
         circuit: String,
-        /// Why.
+        /// The reason.
         why: SpecError,
     },
 }

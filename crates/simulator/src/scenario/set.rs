@@ -1,10 +1,10 @@
-//! `key=value` on top of a written scenario: the "what if" of an operator.
+//! Settings: `key=value` changes to a scenario's text.
 
 use super::ScenarioError;
 use toml::{Table, Value};
 
-/// Changes one key. The last part of the path may be new (a default made explicit); the rest must
-/// be there, so that a slip of the pen cannot go unnoticed.
+/// Changes one key. The last part of the path may be absent from the text (a key with a default);
+/// the other parts must exist, so a misspelt path is an error.
 pub(super) fn apply(table: &mut Table, setting: &str) -> Result<(), ScenarioError> {
     let fail = |why: String| ScenarioError::Setting { setting: setting.to_owned(), why };
     let (path, value) = setting
@@ -25,7 +25,7 @@ pub(super) fn apply(table: &mut Table, setting: &str) -> Result<(), ScenarioErro
                 if index.1 {
                     parts.next();
                 }
-                // A circuit's stages can be named without saying `stage`.
+                // A circuit's stages can be named without the part `stage`.
                 enter(&mut list[index.0], parts.peek().copied())
                     .map(|(inner, used)| {
                         if used {
@@ -45,7 +45,8 @@ pub(super) fn apply(table: &mut Table, setting: &str) -> Result<(), ScenarioErro
     Ok(())
 }
 
-/// The member of a list that a path means, and whether the part was used up for that.
+/// The member of a list that a path part names, and whether it named one (a list with one member
+/// needs no part).
 fn member(list: &[Value], part: Option<&str>) -> Option<(usize, bool)> {
     let named = |v: &Value| {
         ["name", "class", "circuit"].iter().any(|k| v.get(k).and_then(Value::as_str) == part)
@@ -61,7 +62,7 @@ fn member(list: &[Value], part: Option<&str>) -> Option<(usize, bool)> {
     (list.len() == 1).then_some((0, false))
 }
 
-/// The table of a list member, or that of the stage in it that the next part names.
+/// The table of a list member, or of the stage in it that the next path part names.
 fn enter<'a>(value: &'a mut Value, part: Option<&str>) -> Option<(&'a mut Table, bool)> {
     let table = value.as_table_mut()?;
     if let Some(part) = part.filter(|p| !table.contains_key(*p)) {
@@ -76,7 +77,7 @@ fn enter<'a>(value: &'a mut Value, part: Option<&str>) -> Option<(&'a mut Table,
     Some((table, false))
 }
 
-/// TOML if it is TOML, else text: `512 GiB` needs no quotes.
+/// The value as TOML, or as text if it is not TOML: `512 GiB` needs no quotes.
 fn read(text: &str) -> Value {
     toml::from_str::<Table>(&format!("v = {text}"))
         .ok()
@@ -97,7 +98,7 @@ mod tests {
         wanted.machine.memory = Bytes::gib(32.0);
         assert_eq!(set(&["machine.memory = 32 GiB"]), wanted);
         let mut wanted = plain.clone();
-        wanted.cpu[0].lanes = 2;
+        wanted.cpu[0].workers = 2;
         assert_eq!(set(&["cpu.lanes=2"]), wanted);
         assert_eq!(set(&["cpu[0].lanes=2"]), wanted);
         let mut wanted = plain.clone();

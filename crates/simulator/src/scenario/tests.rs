@@ -34,7 +34,7 @@ count = 3
 at_a_time = 2
 "#;
 
-/// The error when `from` becomes `to` in the good scenario.
+/// The error after `from` is replaced by `to` in a valid scenario.
 fn broken(from: &str, to: &str) -> ScenarioError {
     assert!(GOOD.contains(from), "{from:?}");
     Scenario::from_toml(&GOOD.replacen(from, to, 1)).expect_err(to)
@@ -52,7 +52,7 @@ fn each_mistake_is_named_with_its_key_and_what_to_do() {
     for (from, to, words) in [
         ("lanes = 4", "lanes = 4\nlane = 3", &["unknown field `lane`", "line"][..]),
         ("lanes = 4", "lanes = 0", &["`cpu[0].lanes` is 0", "1 to"]),
-        ("lanes = 4", "lanes = 9", &["9 threads together", "fewer lanes"]),
+        ("lanes = 4", "lanes = 9", &["9 threads together", "lower `cpu.lanes`"]),
         ("memory = \"64 GiB\"", "memory = \"3 GiB\"", &["`machine.memory`", "machine.system"]),
         ("memory = \"64 GiB\"", "memory = \"64 gigs\"", &["19.4 GiB", "line 5"]),
         ("device = \"gpu\"", "device = \"tpu\"", &["`circuit.c.prove.device`", "\"tpu\"", "gpu"]),

@@ -1,4 +1,4 @@
-//! Values that can be written in more than one way.
+//! Values that can be written in several ways.
 
 use crate::curve::Form;
 use serde::{Deserialize, Deserializer, de};
@@ -21,7 +21,7 @@ const UNITS: [(&str, u64); 9] = [
 ];
 
 impl Bytes {
-    /// That many GiB, rounded to a byte.
+    /// `gib` GiB, rounded to a byte.
     pub fn gib(gib: f64) -> Bytes {
         Bytes((gib * (1u64 << 30) as f64).round() as u64)
     }
@@ -37,7 +37,7 @@ impl Bytes {
         let number: f64 = text[..at].trim().parse().ok()?;
         let (_, size) = UNITS.iter().find(|(unit, _)| *unit == &text[at..])?;
         let bytes = number * *size as f64;
-        // 2^60 bytes is more than any machine has and leaves room for sums.
+        // 2^60 bytes is more than any machine has, and sums of such sizes fit in 64 bits.
         (0.0..=(1u64 << 60) as f64).contains(&bytes).then(|| Bytes(bytes.round() as u64))
     }
 }
@@ -84,14 +84,14 @@ impl<'de> Deserialize<'de> for Bytes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "a number of threads, or [least, most]")]
 pub enum Threads {
-    /// Exactly so many.
+    /// Exactly that many.
     Exactly(u32),
-    /// From least to most.
+    /// At least the first number and at most the second.
     Between([u32; 2]),
 }
 
 impl Threads {
-    /// Fewest.
+    /// The fewest threads.
     pub fn least(self) -> u32 {
         match self {
             Threads::Exactly(n) => n,
@@ -99,7 +99,7 @@ impl Threads {
         }
     }
 
-    /// Most.
+    /// The most threads.
     pub fn most(self) -> u32 {
         match self {
             Threads::Exactly(n) => n,
@@ -115,17 +115,17 @@ impl Threads {
     expecting = "seconds, or { form = \"shared\" | \"linear\" | \"table\", points = [[runs at once, seconds], ...] }"
 )]
 pub enum Seconds {
-    /// The same however many run.
+    /// A constant duration.
     Constant(f64),
-    /// Depends on how many run.
+    /// A duration that depends on the number of runs at once.
     Curve(Points),
 }
 
-/// Points and how to join them.
+/// Points and the form of the curve through them.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Points {
-    /// How.
+    /// The form.
     pub form: Form,
     /// (Runs at once, seconds of each).
     pub points: Vec<(u32, f64)>,

@@ -1,8 +1,8 @@
-//! Virtual time: an ordered queue of what will happen, and the real scheduler in the middle.
+//! The simulation: the real scheduler, driven in virtual time by an ordered queue of events.
 //!
-//! The world does what the engine does, without hands: it carries out each action by deciding when
-//! its answer will come, and tells the scheduler when that time is reached. Time jumps from one
-//! happening to the next, so a simulated day costs as much as it has decisions.
+//! The simulation takes the engine's place: for each action it computes when the answer will come,
+//! and gives it to the scheduler at that time. Time jumps from one event to the next, so the cost
+//! of a simulation grows with the number of events, not with the simulated time.
 
 use crate::crowd::{Crowd, NextEnd};
 use crate::model::{Model, ModelStage};
@@ -15,39 +15,39 @@ use athanor_scheduler::{
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-/// Why a simulation could not go to its end.
+/// Why a simulation stopped before its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimulationError {
-    /// Nothing will ever happen again and jobs are unanswered: a defect of the scheduler.
+    /// No event is left and jobs are unanswered. This is a defect of the scheduler.
     #[error("{open} jobs are open and nothing is left to happen after {:.3} s", at.as_secs_f64())]
     Stuck {
         /// Jobs without an answer.
         open: u64,
-        /// The last moment.
+        /// The time of the last event.
         at: Time,
     },
 }
 
-/// What comes of a run through all of it.
+/// The result of a simulation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ran {
-    /// Events the scheduler took in.
+    /// Events that the scheduler handled.
     pub(crate) events: u64,
-    /// Submits refused for good, by reason (the first few reasons).
+    /// Submits refused for good, by reason; later reasons count as the last one kept.
     pub(crate) refused: Vec<(String, u64)>,
-    /// The last moment.
+    /// The time of the last event.
     pub(crate) end: Time,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
+enum SimEvent {
     /// The next job of `scenario.jobs[..]` arrives.
     Arrival(usize),
-    /// A refused job is sent again under its ticket.
+    /// A job refused as busy is submitted again.
     Again(u64),
     End(RunId),
-    /// The announced end in a crowd, if nobody joined or left since.
+    /// The computed end of a crowd, if the crowd has not changed since.
     CrowdEnd(usize, u64),
     Stopped(RunId),
     Loaded(RunId),
@@ -58,43 +58,43 @@ enum Happening {
 
 #[derive(Debug, Clone, Copy)]
 struct Running {
-    /// Its crowd, if its time depends on others.
+    /// Its crowd, if its duration depends on other runs.
     crowd: Option<usize>,
     fails: bool,
 }
 
-/// Kinds of chance, so that their draws are independent.
+/// Purposes of random numbers, so that their draws are independent.
 const SPREAD: u64 = 1;
 const FAILING: u64 = 2;
 const ARRIVAL: u64 = 3;
 
-/// Reasons of refusal that are told apart.
+/// The number of refusal reasons that are counted separately.
 const MOST_REASONS: usize = 16;
 
-pub(crate) struct World<'a> {
+pub(crate) struct Simulation<'a> {
     scenario: &'a Scenario,
     model: &'a Model,
     scheduler: Scheduler,
     now: Time,
-    queue: BinaryHeap<Reverse<(Time, u64, Happening)>>,
+    queue: BinaryHeap<Reverse<(Time, u64, SimEvent)>>,
     order: u64,
     tick: Option<Time>,
     running: HashMap<RunId, Running>,
     crowds: Vec<Crowd>,
-    /// By crowd: who is done next, and the crowd's version when that was found.
-    announced: Vec<(u64, Option<NextEnd>)>,
-    /// By `scenario.jobs`: how many arrivals have been put into the queue so far.
-    arranged: Vec<u32>,
-    /// Open submits: which of `scenario.jobs`, and when it arrived.
-    tickets: HashMap<u64, (usize, Time)>,
+    /// By crowd: the version at which its next end was computed, and that end.
+    next_ends: Vec<(u64, Option<NextEnd>)>,
+    /// By `scenario.jobs`: the number of arrivals put into the queue so far.
+    scheduled_arrivals: Vec<u32>,
+    /// Open submits: their index in `scenario.jobs` and arrival time.
+    open_submits: HashMap<u64, (usize, Time)>,
     jobs: HashMap<JobId, usize>,
-    next_ticket: u64,
+    next_submit: u64,
     unanswered: u64,
     ran: Ran,
 }
 
-impl<'a> World<'a> {
-    pub(crate) fn new(scenario: &'a Scenario, model: &'a Model) -> World<'a> {
+impl<'a> Simulation<'a> {
+    pub(crate) fn new(scenario: &'a Scenario, model: &'a Model) -> Simulation<'a> {
         let crowds: Vec<Crowd> = model
             .crowds
             .iter()
@@ -104,7 +104,7 @@ impl<'a> World<'a> {
                 crowd
             })
             .collect();
-        World {
+        Simulation {
             scenario,
             model,
             scheduler: Scheduler::new(model.config.clone(), scenario.seed),
@@ -113,39 +113,39 @@ impl<'a> World<'a> {
             order: 0,
             tick: None,
             running: HashMap::new(),
-            announced: vec![(0, None); crowds.len()],
+            next_ends: vec![(0, None); crowds.len()],
             crowds,
-            arranged: vec![0; scenario.jobs.len()],
-            tickets: HashMap::new(),
+            scheduled_arrivals: vec![0; scenario.jobs.len()],
+            open_submits: HashMap::new(),
             jobs: HashMap::new(),
-            next_ticket: 0,
+            next_submit: 0,
             unanswered: model.jobs,
             ran: Ran::default(),
         }
     }
 
-    /// Runs to the last answer; every trace record goes to `sink` and nowhere else.
+    /// Runs to the last answer and gives every trace record to `sink`.
     pub(crate) fn run(mut self, mut sink: impl FnMut(&Trace)) -> Result<Ran, SimulationError> {
         let mut out = Output::default();
         for (at, declared) in self.model.keys.iter().enumerate() {
             let key = KeyId(at as u64);
-            self.tell(Event::KeyDeclared { key, spec: declared.spec }, &mut out, &mut sink);
+            self.handle(Event::KeyDeclared { key, spec: declared.spec }, &mut out, &mut sink);
             if declared.stay {
-                self.tell(Event::Pin { key }, &mut out, &mut sink);
+                self.handle(Event::Pin { key }, &mut out, &mut sink);
             }
         }
-        for (at, kind) in self.model.lanes.iter().enumerate() {
-            let lane = WorkerId(at as u32);
-            self.tell(Event::WorkerJoined { worker: lane, kind: *kind }, &mut out, &mut sink);
+        for (at, kind) in self.model.workers.iter().enumerate() {
+            let worker = WorkerId(at as u32);
+            self.handle(Event::WorkerJoined { worker, kind: *kind }, &mut out, &mut sink);
         }
         for of in 0..self.scenario.jobs.len() {
             self.first_arrivals(of);
         }
-        while let Some(Reverse((at, _, happening))) = self.queue.pop() {
+        while let Some(Reverse((at, _, event))) = self.queue.pop() {
             debug_assert!(at >= self.now, "time does not run backwards");
             self.now = at;
-            if let Some(event) = self.happen(happening) {
-                self.tell(event, &mut out, &mut sink);
+            if let Some(event) = self.happen(event) {
+                self.handle(event, &mut out, &mut sink);
             }
             if self.unanswered == 0 {
                 break;
@@ -158,7 +158,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn tell(&mut self, event: Event, out: &mut Output, sink: &mut impl FnMut(&Trace)) {
+    fn handle(&mut self, event: Event, out: &mut Output, sink: &mut impl FnMut(&Trace)) {
         self.ran.events += 1;
         self.scheduler.handle(self.now, event, out);
         out.trace.iter().for_each(&mut *sink);
@@ -168,47 +168,47 @@ impl<'a> World<'a> {
         }
         out.actions = actions;
         out.clear();
-        self.announce();
+        self.update_crowd_ends();
         if let Some(wake) = self.scheduler.next_wake()
             && self.tick.is_none_or(|t| wake < t || t <= self.now)
         {
             self.tick = Some(wake);
-            self.at(wake.max(self.now), Happening::Tick);
+            self.at(wake.max(self.now), SimEvent::Tick);
         }
     }
 
-    /// What the scheduler is told when this happens; nothing if it is out of date.
-    fn happen(&mut self, happening: Happening) -> Option<Event> {
-        match happening {
-            Happening::Arrival(of) => {
+    /// The event that the scheduler gets now; `None` if it is out of date.
+    fn happen(&mut self, event: SimEvent) -> Option<Event> {
+        match event {
+            SimEvent::Arrival(of) => {
                 self.next_arrival(of);
-                self.next_ticket += 1;
-                self.tickets.insert(self.next_ticket, (of, self.now));
-                self.submit(self.next_ticket)
+                self.next_submit += 1;
+                self.open_submits.insert(self.next_submit, (of, self.now));
+                self.submit(self.next_submit)
             }
-            Happening::Again(ticket) => self.submit(ticket),
-            Happening::End(run) => self.end(run),
-            Happening::CrowdEnd(crowd, version) => {
+            SimEvent::Again(submit) => self.submit(submit),
+            SimEvent::End(run) => self.end(run),
+            SimEvent::CrowdEnd(crowd, version) => {
                 let end =
-                    self.announced[crowd].1.filter(|_| self.crowds[crowd].version == version)?;
+                    self.next_ends[crowd].1.filter(|_| self.crowds[crowd].version == version)?;
                 self.crowds[crowd].done(end);
                 self.end(end.run)
             }
-            Happening::Stopped(run) => Some(Event::Stopped { run }),
-            Happening::Loaded(run) => Some(Event::Loaded { run }),
-            Happening::Probed(run) => Some(Event::Probed { run, passed: true }),
-            Happening::Persisted(record) => Some(Event::Persisted { record }),
-            Happening::Tick => {
+            SimEvent::Stopped(run) => Some(Event::Stopped { run }),
+            SimEvent::Loaded(run) => Some(Event::Loaded { run }),
+            SimEvent::Probed(run) => Some(Event::Probed { run, passed: true }),
+            SimEvent::Persisted(record) => Some(Event::Persisted { record }),
+            SimEvent::Tick => {
                 self.tick = None;
                 Some(Event::Tick)
             }
         }
     }
 
-    fn submit(&mut self, ticket: u64) -> Option<Event> {
-        let &(of, arrived) = self.tickets.get(&ticket)?;
+    fn submit(&mut self, submit: u64) -> Option<Event> {
+        let &(of, arrived) = self.open_submits.get(&submit)?;
         let spec = self.model.job(self.scenario, of, arrived);
-        Some(Event::Submit { submit_id: SubmitId(ticket), spec })
+        Some(Event::Submit { submit_id: SubmitId(submit), spec })
     }
 
     fn end(&mut self, run: RunId) -> Option<Event> {
@@ -222,23 +222,23 @@ impl<'a> World<'a> {
     fn carry_out(&mut self, action: &Action) {
         match action {
             Action::Persist { record, entry } => {
-                if let JournalEntry::Accepted { submit_id: ticket, job } = entry
-                    && let Some(&(of, _)) = self.tickets.get(&ticket.0)
+                if let JournalEntry::Accepted { submit_id, job } = entry
+                    && let Some(&(of, _)) = self.open_submits.get(&submit_id.0)
                 {
                     self.jobs.insert(*job, of);
                 }
                 let after = Span::from_secs_f64(self.scenario.machine.journal_seconds);
-                self.at(self.now + after, Happening::Persisted(*record));
+                self.at(self.now + after, SimEvent::Persisted(*record));
             }
-            Action::Acknowledge { submit_id: ticket, .. } => _ = self.tickets.remove(&ticket.0),
-            Action::Refuse { submit_id: ticket, why } => self.refused(ticket.0, why),
+            Action::Acknowledge { submit_id, .. } => _ = self.open_submits.remove(&submit_id.0),
+            Action::Refuse { submit_id, why } => self.refused(submit_id.0, why),
             Action::Start { run, task, threads, .. } => self.start(*run, *task, *threads),
             Action::Stop { run, .. } => self.stop(*run),
             Action::Load { run, key, .. } => {
                 let load = self.model.keys[key.0 as usize].load;
-                self.at(self.now + load, Happening::Loaded(*run));
+                self.at(self.now + load, SimEvent::Loaded(*run));
             }
-            Action::Probe { run, .. } => self.at(self.now, Happening::Probed(*run)),
+            Action::Probe { run, .. } => self.at(self.now, SimEvent::Probed(*run)),
             Action::Answer { job, .. } => {
                 self.unanswered -= 1;
                 if let Some(of) = self.jobs.remove(job) {
@@ -263,18 +263,18 @@ impl<'a> World<'a> {
             }
             None => {
                 self.running.insert(run, Running { crowd: None, fails });
-                self.at(self.now + Span::from_secs_f64(work), Happening::End(run));
+                self.at(self.now + Span::from_secs_f64(work), SimEvent::End(run));
             }
         }
     }
 
-    /// Seconds of work, as if alone.
+    /// Seconds of work of a run, as if alone.
     fn work(&self, stage: &ModelStage, run: RunId, threads: u32) -> f64 {
         let spread = match stage.spread {
             0.0 => 1.0,
             s => 1.0 + s * (2.0 * unit(self.scenario.seed, SPREAD, run.0) - 1.0),
         };
-        let slower = match stage.lane {
+        let slower = match stage.worker {
             athanor_scheduler::WorkerNeed::Cpu { most, .. } if threads > 0 && threads < most => {
                 f64::from(most) / f64::from(threads)
             }
@@ -283,39 +283,39 @@ impl<'a> World<'a> {
         stage.alone * spread * slower
     }
 
-    /// Stopping takes no time here; the end that was on its way finds its run gone.
+    /// Stops a run at once; its scheduled end finds no run and does nothing.
     fn stop(&mut self, run: RunId) {
         let Some(running) = self.running.remove(&run) else { return };
         if let Some(crowd) = running.crowd {
             self.crowds[crowd].leave(self.now, run);
         }
-        self.at(self.now, Happening::Stopped(run));
+        self.at(self.now, SimEvent::Stopped(run));
     }
 
-    /// Puts the next end of each crowd that changed into the queue.
-    fn announce(&mut self) {
+    /// Puts the next end of each changed crowd into the queue.
+    fn update_crowd_ends(&mut self) {
         for crowd in 0..self.crowds.len() {
             let version = self.crowds[crowd].version;
-            if self.announced[crowd].0 == version {
+            if self.next_ends[crowd].0 == version {
                 continue;
             }
             let next = self.crowds[crowd].next_end();
-            self.announced[crowd] = (version, next);
+            self.next_ends[crowd] = (version, next);
             if let Some(next) = next {
-                self.at(next.at.max(self.now), Happening::CrowdEnd(crowd, version));
+                self.at(next.at.max(self.now), SimEvent::CrowdEnd(crowd, version));
             }
         }
     }
 
-    fn refused(&mut self, ticket: u64, why: &Refusal) {
-        let Some(&(of, _)) = self.tickets.get(&ticket) else { return };
+    fn refused(&mut self, submit: u64, why: &Refusal) {
+        let Some(&(of, _)) = self.open_submits.get(&submit) else { return };
         if let Refusal::Busy { retry_after } = why {
-            // A client that does as it is told.
+            // The client waits as long as the refusal says.
             let wait = (*retry_after).max(Span::from_millis(1));
-            self.at(self.now + wait, Happening::Again(ticket));
+            self.at(self.now + wait, SimEvent::Again(submit));
             return;
         }
-        self.tickets.remove(&ticket);
+        self.open_submits.remove(&submit);
         self.unanswered -= 1;
         let why = why.to_string();
         let reasons = &mut self.ran.refused;
@@ -337,40 +337,40 @@ impl<'a> World<'a> {
             _ => 1,
         };
         for _ in 0..together.min(jobs.count) {
-            self.arrange(of, Time::ZERO + Span::from_secs_f64(jobs.start));
+            self.schedule_arrival(of, Time::ZERO + Span::from_secs_f64(jobs.start));
         }
     }
 
-    /// Of jobs that come by the clock.
+    /// Schedules the next of jobs that arrive by time.
     fn next_arrival(&mut self, of: usize) {
         let jobs = &self.scenario.jobs[of];
         let gap = match (jobs.every, jobs.about_every) {
             (Some(every), _) => every,
             (_, Some(mean)) => {
-                let index = (of as u64) << 32 | u64::from(self.arranged[of]);
+                let index = (of as u64) << 32 | u64::from(self.scheduled_arrivals[of]);
                 -mean * (1.0 - unit(self.scenario.seed, ARRIVAL, index)).ln()
             }
             _ => return,
         };
-        self.arrange(of, self.now + Span::from_secs_f64(gap));
+        self.schedule_arrival(of, self.now + Span::from_secs_f64(gap));
     }
 
-    /// Of jobs that come when one is answered.
+    /// Schedules the next of jobs that arrive when one is answered.
     fn after_answer(&mut self, of: usize) {
         if self.scenario.jobs[of].at_a_time.is_some() {
-            self.arrange(of, self.now);
+            self.schedule_arrival(of, self.now);
         }
     }
 
-    fn arrange(&mut self, of: usize, at: Time) {
-        if self.arranged[of] < self.scenario.jobs[of].count {
-            self.arranged[of] += 1;
-            self.at(at, Happening::Arrival(of));
+    fn schedule_arrival(&mut self, of: usize, at: Time) {
+        if self.scheduled_arrivals[of] < self.scenario.jobs[of].count {
+            self.scheduled_arrivals[of] += 1;
+            self.at(at, SimEvent::Arrival(of));
         }
     }
 
-    fn at(&mut self, at: Time, happening: Happening) {
+    fn at(&mut self, at: Time, event: SimEvent) {
         self.order += 1;
-        self.queue.push(Reverse((at, self.order, happening)));
+        self.queue.push(Reverse((at, self.order, event)));
     }
 }

@@ -1,22 +1,22 @@
-//! A world of chance: it carries out actions after random times, with random failures, and throws
-//! in submits, cancels, lost devices, stale reports and memory pressure.
+//! A random driver: it reports results after random times, with random failures, and adds submits,
+//! cancels, lost devices, stale reports and memory pressure.
 
-use super::chance;
 use super::checker::{Checker, Property, Violation};
+use super::generate;
 use crate::jitter::Jitter;
 use crate::planted::Bug;
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 
-pub(crate) struct World {
+pub(crate) struct RandomDriver {
     rng: Jitter,
     pub(crate) scheduler: Scheduler,
     pub(crate) checker: Checker,
     now: Time,
     agenda: BTreeMap<(Time, u64), Event>,
     sequence: u64,
-    /// Runs of steps that were started and not reported: their task.
+    /// Steps that were started and not reported, by run.
     running: BTreeMap<RunId, TaskId>,
     workers: BTreeSet<WorkerId>,
     next_worker: u32,
@@ -29,13 +29,13 @@ pub(crate) struct World {
     pub(crate) seen: BTreeMap<&'static str, u64>,
 }
 
-impl World {
-    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> World {
+impl RandomDriver {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> RandomDriver {
         let mut rng = Jitter::new(seed);
-        let config = chance::config(&mut rng);
+        let config = generate::config(&mut rng);
         let mut scheduler = Scheduler::new(config.clone(), seed);
         scheduler.planted.bug = bug;
-        World {
+        RandomDriver {
             rng,
             scheduler,
             checker: Checker::new(config),
@@ -55,21 +55,21 @@ impl World {
         }
     }
 
-    /// Runs for about that many events, then lets everything come to its end.
+    /// Runs for about `events` events, then lets all work end.
     pub(crate) fn run(&mut self, events: u64) -> Result<(), Violation> {
-        for key in 0..chance::KEYS {
-            let spec = chance::key(&mut self.rng);
+        for key in 0..generate::KEYS {
+            let spec = generate::key(&mut self.rng);
             self.tell(Event::KeyDeclared { key: KeyId(key), spec })?;
         }
-        for kind in chance::ample_workers() {
+        for kind in generate::ample_workers() {
             self.join(kind)?;
         }
         for _ in 0..self.rng.below(6) {
-            let kind = chance::worker(&mut self.rng);
+            let kind = generate::worker(&mut self.rng);
             self.join(kind)?;
         }
         for job in 0..self.rng.below(4) {
-            let (spec, finished) = chance::restored(&mut self.rng, self.now);
+            let (spec, finished) = generate::restored(&mut self.rng, self.now);
             let job = JobId(2 * job);
             self.jobs.push(job);
             self.tell(Event::Restore { job, spec, finished })?;
@@ -86,10 +86,10 @@ impl World {
         self.settle()
     }
 
-    /// No more trouble: workers for everything, no pressure, and time until nothing happens.
+    /// Stops all trouble, adds workers for everything, and advances time until nothing happens.
     fn settle(&mut self) -> Result<(), Violation> {
         self.trouble = false;
-        for kind in chance::ample_workers() {
+        for kind in generate::ample_workers() {
             self.join(kind)?;
         }
         self.tell(Event::Resident { memory: Memory::ZERO })?;
@@ -109,7 +109,7 @@ impl World {
         self.tell(Event::WorkerJoined { worker, kind })
     }
 
-    /// Takes the next thing on the agenda, or the scheduler's own wake-up if that is earlier.
+    /// Takes the next event, or the scheduler's wake-up if that is earlier.
     fn advance(&mut self) -> Result<bool, Violation> {
         let next = self.agenda.first_key_value().map(|((time, _), _)| *time);
         let event = match (next, self.scheduler.next_wake()) {
@@ -196,7 +196,7 @@ impl World {
         *self.seen.entry(name).or_default() += 1;
     }
 
-    /// A producer about to finish may emit, and may want to go on.
+    /// A producer that is about to finish may emit partitions and ask to run again.
     fn emit(&mut self, run: RunId, task: TaskId) -> Result<bool, Violation> {
         let Some(view) = self.checker.model.jobs.get(&task.job) else { return Ok(false) };
         let part = &view.parts[task.partition as usize];
@@ -209,7 +209,7 @@ impl World {
         if emits == 0 || most == 0 || !self.trouble {
             return Ok(false);
         }
-        let partitions = chance::emission(&mut self.rng, most, count);
+        let partitions = generate::emission(&mut self.rng, most, count);
         if !partitions.is_empty() {
             self.tell(Event::Grow { run, partitions })?;
         }
@@ -261,7 +261,7 @@ impl World {
             0..150 => {
                 let submit_id = SubmitId(self.next_ticket);
                 self.next_ticket += 1;
-                let spec = chance::job(&mut self.rng, self.now);
+                let spec = generate::job(&mut self.rng, self.now);
                 self.tell(Event::Submit { submit_id, spec })
             }
             150..160 if !self.jobs.is_empty() => {
@@ -270,7 +270,7 @@ impl World {
             }
             160..164 => self.lose_worker(),
             164..172 => {
-                let kind = chance::worker(&mut self.rng);
+                let kind = generate::worker(&mut self.rng);
                 if self.workers.len() < 12 { self.join(kind) } else { Ok(()) }
             }
             172..180 => {
@@ -280,17 +280,17 @@ impl World {
                 self.tell(Event::Resident { memory: Memory { host, pinned: 0 } })
             }
             180..184 => {
-                let key = KeyId(self.rng.below(chance::KEYS));
+                let key = KeyId(self.rng.below(generate::KEYS));
                 self.tell(if pick < 182 { Event::Pin { key } } else { Event::Unpin { key } })
             }
             184 => {
-                let key = KeyId(self.rng.below(chance::KEYS));
+                let key = KeyId(self.rng.below(generate::KEYS));
                 self.tell(Event::KeyWithdrawn { key })?;
-                let spec = chance::key(&mut self.rng);
+                let spec = generate::key(&mut self.rng);
                 self.later(100, Event::KeyDeclared { key, spec });
                 Ok(())
             }
-            // A report about something long over.
+            // A report about a run that is over.
             185..190 => {
                 let run = RunId(self.rng.below(1 + self.events / 4));
                 if self.running.contains_key(&run) {
@@ -303,7 +303,8 @@ impl World {
     }
 
     fn lose_worker(&mut self) -> Result<(), Violation> {
-        // The first three run everything and stay, so that nothing is refused for want of a worker.
+        // The first three can run every step and stay, so that no job is refused for lack of a
+        // worker.
         let count = self.workers.len() as u64;
         let pick = self.workers.iter().nth(self.rng.below(count.max(1)) as usize).copied();
         let Some(worker) = pick.filter(|worker| worker.0 >= 3) else { return Ok(()) };

@@ -1,14 +1,13 @@
-//! The Laws as an onlooker would judge them: by definition, over plain lists, one decision at a
-//! time.
+//! The scheduling rules by their definition, over plain lists, one decision at a time.
 
-use super::model::{JobView, Model, Part, Place5, ReservationView};
+use super::model::{JobView, Model, Part, PriorityKey, ReservationView};
 use crate::budgets::pools_of;
 use crate::ids::{KeyId, WorkerId};
 use crate::job::{Class, WorkerKind, WorkerNeed};
 use crate::memory::Memory;
 use crate::trace::{BudgetPart, PressureStep};
 
-/// Taking the running partitions in grant order, each can blocked_on its peak from what is free
+/// Whether a state is safe: in grant order, each partition can reach its peak with what is free
 /// plus what those before it release.
 pub(crate) fn safe(budget: Memory, fixed: Memory, reservations: &[ReservationView]) -> bool {
     (0..2).all(|pool| {
@@ -22,25 +21,26 @@ pub(crate) fn safe(budget: Memory, fixed: Memory, reservations: &[ReservationVie
     })
 }
 
-/// What a ready partition could do at this moment.
+/// What a ready partition could do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Start, from that budget part.
+    /// It could start.
     Runs,
-    /// Have its key loaded into shared memory.
+    /// Its key could be loaded into shared memory.
     Loads(KeyId),
-    /// Nothing: only memory is lacking.
+    /// Nothing: it lacks only memory.
     Blocked,
-    /// Nothing: an elder waits for the memory it would take.
+    /// Nothing: a blocked head waits for the memory that it would take.
     Barred,
-    /// Nothing: no worker, no loader, no credit.
+    /// Nothing: it lacks a worker, a free loader, or a place under the limit on partitions in
+    /// flight.
     Waits,
 }
 
-/// For whom a blocked elder waits.
+/// The partitions that a blocked head waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
-    /// The first so many reservations.
+    /// Those with the first n reservations.
     Seats(usize),
     Running,
     Admitted,
@@ -53,39 +53,40 @@ struct Closing {
     waits: Waits,
 }
 
-/// One look along the order of service.
+/// One look at all ready partitions in priority order.
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
+pub(crate) struct ReferenceScan {
     closings: Vec<Closing>,
-    /// Who waits for other jobs to end, and the pools they close.
-    for_jobs: Vec<(Place5, u8)>,
-    /// Kinds of busy workers whose first in line was judged.
+    /// Partitions that wait for other jobs to end, and the pools that they close.
+    for_jobs: Vec<(PriorityKey, u8)>,
+    /// Kinds of busy workers whose first partition in line was judged.
     seen: Vec<(WorkerNeed, u64)>,
-    /// What those need that wait for a key which cannot be loaded now, once its first was judged.
+    /// Needs of partitions whose key cannot be loaded now, once the first with these needs was
+    /// judged.
     keyless: Vec<((WorkerNeed, u64), Vec<KeyId>, u8)>,
-    queue: Vec<Place5>,
+    queue: Vec<PriorityKey>,
 }
 
 struct Asker<'m> {
     job: &'m JobView,
     part: &'m Part,
-    location: Place5,
+    location: PriorityKey,
     takes: u8,
     joins: bool,
     holds: Memory,
 }
 
-impl Walk {
-    pub(crate) fn new(model: &Model) -> Walk {
-        Walk { queue: model.queue(), ..Walk::default() }
+impl ReferenceScan {
+    pub(crate) fn new(model: &Model) -> ReferenceScan {
+        ReferenceScan { queue: model.queue(), ..ReferenceScan::default() }
     }
 
-    pub(crate) fn queue(&self) -> Vec<Place5> {
+    pub(crate) fn queue(&self) -> Vec<PriorityKey> {
         self.queue.clone()
     }
 
-    /// Judges the next in line; those before it must have been judged.
-    pub(crate) fn judge(&mut self, model: &Model, location: Place5) -> Verdict {
+    /// Judges a partition; all earlier ones must have been judged.
+    pub(crate) fn judge(&mut self, model: &Model, location: PriorityKey) -> Verdict {
         let (.., job, partition) = location;
         let view = &model.jobs[&job];
         let part = &view.parts[partition as usize];
@@ -112,7 +113,8 @@ impl Walk {
         }
     }
 
-    /// All workers of its kind are busy: only the first in line for them can lack memory besides.
+    /// Judges a partition whose kind of worker is all busy: only the first in line can be blocked
+    /// on memory.
     fn judge_in_line(&mut self, model: &Model, asker: &Asker) -> Verdict {
         let spot = spot(model, asker.part);
         let waits = asker.part.started || has_credit(model, asker.location.0);
@@ -282,9 +284,9 @@ impl Walk {
         })
     }
 
-    /// Keys that could make room: resident, unpinned, unused, and wanted neither by this partition
-    /// nor by one before it.
-    fn evictable(&self, model: &Model, budget_part: BudgetPart, by: Place5) -> Memory {
+    /// Bytes of keys that may be evicted: resident, unpinned, unused, and needed neither by this
+    /// partition nor by an earlier one.
+    fn evictable(&self, model: &Model, budget_part: BudgetPart, by: PriorityKey) -> Memory {
         if budget_part == BudgetPart::Reserve {
             return Memory::ZERO;
         }
@@ -294,7 +296,7 @@ impl Walk {
         idle.fold(Memory::ZERO, |sum, (_, k)| sum + k.spec.shared)
     }
 
-    fn spares(&self, model: &Model, key: KeyId, by: Place5) -> bool {
+    fn spares(&self, model: &Model, key: KeyId, by: PriorityKey) -> bool {
         self.queue.iter().any(|&location| {
             let view = &model.jobs[&location.3];
             let part = &view.parts[location.4 as usize];
@@ -304,14 +306,21 @@ impl Walk {
         })
     }
 
-    fn waits_for_jobs(&self, model: &Model, location: Place5, view: &JobView, part: &Part) -> bool {
+    fn waits_for_jobs(
+        &self,
+        model: &Model,
+        location: PriorityKey,
+        view: &JobView,
+        part: &Part,
+    ) -> bool {
         let takes = fresh_takes(model, part, view.spec.holds);
-        let behind = |&(first, closed): &(Place5, u8)| first <= location && closed & takes != 0;
+        let behind =
+            |&(first, closed): &(PriorityKey, u8)| first <= location && closed & takes != 0;
         view.admitted.is_none() && self.for_jobs.iter().any(behind)
     }
 }
 
-/// The pools in which a partition that has not started claims anything, keys included.
+/// Bit mask of the pools in which a fresh partition, with its keys, claims anything.
 fn fresh_takes(model: &Model, part: &Part, holds: Memory) -> u8 {
     let keys = part.profile.keys().map(|key| pools_of(model.keys[&key].spec.shared));
     keys.fold(pools_of(part.profile.peak()) | pools_of(holds), |all, pools| all | pools)
@@ -335,7 +344,7 @@ fn has_credit(model: &Model, class: Class) -> bool {
     in_flight < credits && !paused
 }
 
-/// The largest thing that a job may still need beside all job holds.
+/// The most that a job may still need beside the own memory of all jobs.
 pub(crate) fn need(model: &Model, job: &JobView) -> Memory {
     let copy = |key: KeyId| match &model.keys[&key] {
         k if k.pinned => Memory::ZERO,
@@ -351,7 +360,8 @@ pub(crate) fn need(model: &Model, job: &JobView) -> Memory {
     }
 }
 
-/// With this job's hold taken, there is room beside all job holds for the largest need.
+/// Whether the own memory of all admitted jobs and of this one, and the largest need of any of
+/// them, fit together.
 pub(crate) fn admits(model: &Model, job: &JobView) -> bool {
     let holding = model.jobs.values().filter(|j| j.admitted.is_some() && !j.released);
     let mut most = need(model, job);
@@ -375,13 +385,14 @@ fn missing_key(model: &Model, part: &Part) -> Option<KeyId> {
     part.profile.keys().find(|key| !part.started && lacks(key))
 }
 
-fn held(model: &Model, location: Place5) -> Memory {
+fn held(model: &Model, location: PriorityKey) -> Memory {
     let mut reservations = model.reservations.iter().flatten();
     let reservation = reservations.find(|s| (s.job, s.partition) == (location.3, location.4));
     reservation.map_or(Memory::ZERO, |s| s.holds)
 }
 
-/// The kind of worker that a partition's current step needs: CPU threads, or a class and bytes.
+/// The smallest worker that a partition's current step can run on: CPU threads, or a class and
+/// bytes.
 fn spot(model: &Model, part: &Part) -> (WorkerNeed, u64) {
     let step = part.current();
     match step.worker {
@@ -400,13 +411,13 @@ fn suits(model: &Model, part: &Part, kind: WorkerKind) -> bool {
     }
 }
 
-/// Whether any worker of the right kind is free, be it one to avoid.
+/// Whether any suitable worker is free, including the one that the partition avoids.
 fn any_free(model: &Model, part: &Part) -> bool {
     let free = |l: &super::model::WorkerView| l.busy.is_none() && !l.suspect && !l.draining;
     model.workers.values().any(|l| free(l) && suits(model, part, l.kind))
 }
 
-/// Free workers on which a partition's current step could run, its key there or not.
+/// Free workers on which a partition's current step could run, whether its key is there or not.
 pub(crate) fn suitable(model: &Model, part: &Part) -> Vec<WorkerId> {
     let serving: Vec<_> = (model.workers.iter())
         .filter(|(_, l)| suits(model, part, l.kind) && !l.suspect && !l.draining)

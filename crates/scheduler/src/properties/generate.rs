@@ -1,4 +1,5 @@
-//! Random machines and random jobs, small enough that memory, workers, keys and credits all bind.
+//! Random machines and jobs, small enough for memory, workers, keys and the limit on partitions in
+//! flight all to be scarce.
 
 use crate::jitter::Jitter;
 use crate::*;
@@ -109,14 +110,14 @@ pub(crate) fn job(rng: &mut Jitter, now: Time) -> JobSpec {
         tenant: TenantId(rng.below(3) as u32),
         class: classes[rng.below(4) as usize],
         deadline: (rng.below(4) == 0).then(|| now + Span(1 + rng.below(2000))),
-        // Now and then one that can never fit.
+        // Some jobs can never fit.
         holds: if rng.below(40) == 0 { Memory::host(400) } else { memory(rng, 20, 6) },
         partitions,
         growth,
     }
 }
 
-/// A job from before a restart, and which of its partitions were done then. Producers start over.
+/// A job from before a restart, with the partitions that were done then. Producers start again.
 pub(crate) fn restored(rng: &mut Jitter, now: Time) -> (JobSpec, Vec<u32>) {
     let spec = job(rng, now);
     let mut finished: Vec<u32> = Vec::new();
@@ -129,7 +130,7 @@ pub(crate) fn restored(rng: &mut Jitter, now: Time) -> (JobSpec, Vec<u32>) {
     (spec, finished)
 }
 
-/// What a producer emits in one run.
+/// The partitions that a producer emits in one run.
 pub(crate) fn emission(rng: &mut Jitter, most: u32, from: u32) -> Vec<PartitionSpec> {
     let count = rng.below(u64::from(most) + 1) as u32;
     let spec = |rng: &mut Jitter, at: u32| {

@@ -1,4 +1,4 @@
-//! How the model follows what the trace says.
+//! How the model takes in trace records.
 
 use super::model::{JobView, KeyView, Model, Part, ReservationView, State, WorkerView};
 use crate::KeyLocation;
@@ -22,7 +22,7 @@ impl Model {
         }
     }
 
-    /// Follows one record (already checked).
+    /// Takes in one record that was checked.
     pub(crate) fn follow(&mut self, what: &TraceEvent) {
         match what {
             TraceEvent::Refused { submit_id, .. } => {
@@ -96,7 +96,7 @@ impl Model {
                 if let Some(reservation) = self.reservation(task.job, task.partition) {
                     (reservation.holds, reservation.most) = (keeps, ahead.max(keeps));
                 }
-                // Whether a producer goes on is seen from what follows: `Ready` or `PartitionDone`.
+                // The next record, `Ready` or `PartitionDone`, shows whether a producer runs again.
                 let part = self.part(task);
                 if part.step + 1 < part.profile.steps().len() {
                     part.step += 1;
@@ -120,7 +120,7 @@ impl Model {
             TraceEvent::Released { job } => self.job(job).released = true,
             TraceEvent::Answered { job, .. } => self.job(job).answered = true,
             TraceEvent::Pressure { to, .. } => self.pressure = *to,
-            _ => self.follow_world(what),
+            _ => self.follow_workers_and_keys(what),
         }
     }
 
@@ -190,7 +190,7 @@ impl Model {
         self.keys.get_mut(key).expect("traced key is known")
     }
 
-    fn follow_world(&mut self, what: &TraceEvent) {
+    fn follow_workers_and_keys(&mut self, what: &TraceEvent) {
         match what {
             TraceEvent::Loading { run, key, location, on_behalf, .. } => match location {
                 KeyLocation::Shared => self.key(key).loading = true,
@@ -271,7 +271,7 @@ impl Model {
     }
 }
 
-/// The class a job rises to.
+/// The class to which a job of this class rises.
 pub(crate) fn next_class(class: Class) -> Option<Class> {
     match class {
         Class::Batch => Some(Class::Normal),
