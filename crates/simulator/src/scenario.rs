@@ -8,7 +8,7 @@
 //! memory = "256 GiB"
 //! system = "20 GiB"         # what the rest of the machine holds
 //!
-//! [[cpu]]                   # lanes: each runs one task at a time
+//! [[cpu]]                   # CPU workers: each runs one task at a time
 //! lanes = 10
 //! threads = 1
 //!
@@ -279,9 +279,9 @@ impl Scenario {
         Scenario::with_settings(text, &[] as &[&str])
     }
 
-    /// Reads and checks a scenario after changing some keys: `"cpu.lanes=5"`, `"machine.memory=512
-    /// GiB"`, `"circuit.porep.prove.seconds=6.5"`. A list member is given by name or index, or left
-    /// out if the list has one member.
+    /// Reads and checks a scenario after changing some keys, such as `"cpu.lanes=5"`,
+    /// `"machine.memory=512 GiB"` or `"circuit.porep.prove.seconds=6.5"`. A list member is given by
+    /// name or index, or left out if the list has one member.
     pub fn with_settings<S: AsRef<str>>(
         text: &str,
         settings: &[S],

@@ -41,7 +41,7 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
     /// Those with the first n reservations.
-    Seats(usize),
+    FirstReservations(usize),
     Running,
     Admitted,
 }
@@ -136,7 +136,7 @@ impl ReferenceScan {
             let Some(at) = found else { continue };
             let barred = self.closings.iter().any(|c| {
                 let passes = match c.waits {
-                    Waits::Seats(n) => at < n,
+                    Waits::FirstReservations(n) => at < n,
                     Waits::Running | Waits::Admitted => true,
                 };
                 c.budget_part == budget_part && c.takes & asker.takes != 0 && !passes
@@ -157,7 +157,11 @@ impl ReferenceScan {
                 return Verdict::Runs;
             }
             let n = (0..=at).find(|&n| safe(budget, spared, &after[n..])).unwrap_or(at);
-            self.closings.push(Closing { budget_part, takes: asker.takes, waits: Waits::Seats(n) });
+            self.closings.push(Closing {
+                budget_part,
+                takes: asker.takes,
+                waits: Waits::FirstReservations(n),
+            });
             return Verdict::Blocked;
         }
         Verdict::Runs
@@ -205,7 +209,7 @@ impl ReferenceScan {
             let len = model.reservations[budget_part as usize].len();
             let spare = if budget_part == BudgetPart::General { evictable } else { Memory::ZERO };
             let n = (0..=len).find(|&n| fits(budget_part, spare, n));
-            n.map_or(Waits::Running, Waits::Seats)
+            n.map_or(Waits::Running, Waits::FirstReservations)
         });
         Verdict::Blocked
     }
@@ -253,7 +257,7 @@ impl ReferenceScan {
         }
         self.close(general, asker, |_| {
             let n = (0..=reservations.len()).find(|&n| fits(evictable, n));
-            n.map_or(Waits::Running, Waits::Seats)
+            n.map_or(Waits::Running, Waits::FirstReservations)
         });
         Verdict::Blocked
     }

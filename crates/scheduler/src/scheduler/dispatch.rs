@@ -59,9 +59,9 @@ impl Scheduler {
                 Some(key) => self.try_load(key, requirements, priority, &mut scan),
                 None => self.try_start(requirements, priority, holding, &mut scan),
             };
-            scan.concluded |= matches!(attempt, Attempt::NotNow);
+            scan.rescan_after_start |= matches!(attempt, Attempt::NotNow);
             match attempt {
-                Attempt::Started if scan.concluded || requirements.first_of_job => {
+                Attempt::Started if scan.rescan_after_start || requirements.first_of_job => {
                     scan = self.new_scan()
                 }
                 Attempt::NotNow if self.planted.is(Bug::HeadOfLine) => break,
@@ -135,7 +135,7 @@ impl Scheduler {
             ..self.memory_request(job, part, requirements, priority)
         };
         self.grant(request, holding, requirements.first_of_job, scan);
-        scan.concluded = true;
+        scan.rescan_after_start = true;
     }
 
     /// Closes the pools of a step that is first in line for a key that cannot be loaded now, if its

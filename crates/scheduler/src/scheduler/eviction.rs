@@ -43,7 +43,7 @@ impl Scheduler {
             return Err(all);
         }
         for key in enough.into_iter().filter(|_| request.may_evict) {
-            scan.concluded = true;
+            scan.rescan_after_start = true;
             self.evict(key);
         }
         Ok(())

@@ -185,7 +185,7 @@ impl Scheduler {
         pools: u8,
         blocked_on: BlockedOn,
     ) {
-        scan.concluded = true;
+        scan.rescan_after_start = true;
         if !self.planted.is(Bug::PassFreely) {
             scan.closed_pools.close(budget_part, pools, blocked_on);
         }

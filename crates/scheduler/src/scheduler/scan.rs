@@ -35,7 +35,7 @@ pub(super) struct Scan {
     seen: Vec<MinWorker>,
     /// A candidate was found to be blocked, or keys were evicted. After the next start that may no
     /// longer hold, so the scan begins again.
-    pub(super) concluded: bool,
+    pub(super) rescan_after_start: bool,
 }
 
 impl Scan {
