@@ -11,7 +11,7 @@ use ark_ff::{BigInt, Field, Fp, Fp2, Fp2Config, MontBackend, MontConfig, PrimeFi
 use crate::{
     cpu::{Kernels, compiled},
     inversion::inverse,
-    lanes::{residue::Transformed, vectored::Vectored},
+    lanes::{ntt_field::NttField, packed_field::PackedField},
 };
 
 pub use ark_bls12_381::Bls12_381;
@@ -49,7 +49,7 @@ pub trait Curve:
     >
 {
     /// The scalar field, four 64-bit words in Montgomery form.
-    type Fr: PrimeField<BigInt = BigInt<SCALAR_WORDS>> + Words + Transformed;
+    type Fr: PrimeField<BigInt = BigInt<SCALAR_WORDS>> + Words + NttField;
     /// G1: points over the base field, with an endomorphism that costs one multiplication.
     type G1Config: Group<ScalarField = Self::Fr> + GLVConfig;
     /// G2: points over its quadratic extension.
@@ -158,7 +158,7 @@ where
 ///
 /// A stored point is `x` then `y`; infinity is all zeros, which no point of these curves is
 /// (their `b` is not zero).
-pub trait Group: SWCurveConfig<BaseField: Words + Vectored> {
+pub trait Group: SWCurveConfig<BaseField: Words + PackedField> {
     /// Words of one stored affine point.
     const POINT_WORDS: usize = 2 * <Self::BaseField as Words>::WORDS;
 
@@ -200,7 +200,7 @@ pub trait Group: SWCurveConfig<BaseField: Words + Vectored> {
     }
 }
 
-impl<P: SWCurveConfig<BaseField: Words + Vectored>> Group for P {}
+impl<P: SWCurveConfig<BaseField: Words + PackedField>> Group for P {}
 
 #[cfg(test)]
 mod tests {

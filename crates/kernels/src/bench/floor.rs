@@ -101,11 +101,11 @@ fn in_lanes<L: Lanes>() {
         #[inline(always)]
         fn run(self) -> [u64; 8] {
             let start = black_box([3; 8]);
-            let factor = L::load(&start).factor();
+            let factor = L::load(&start).to_operand();
             let (mut low, mut high) = ([L::load(&start); CHAINS], [L::load(&start); CHAINS]);
             for turn in 0..PRODUCTS {
                 // Another factor each time, or the product could be taken once for all.
-                let other = L::splat(turn).factor();
+                let other = L::splat(turn).to_operand();
                 each!(8, |i| (low[i], high[i]) = L::mul_add(factor, other, low[i], high[i]));
             }
             let mut sum = L::splat(0);

@@ -9,7 +9,7 @@ use ark_ff::{BigInt, PrimeField};
 use crate::{
     Bases, Domain, Group, Path, Resident, SCALAR_WORDS, Scalar, Scalars, ScalarsOf, Slab,
     cpu::{self, CpuDomain},
-    lanes::residue::Transformed,
+    lanes::ntt_field::NttField,
 };
 
 /// `n` uniform elements from a seed.
@@ -109,7 +109,7 @@ impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
 }
 
 /// A transform to be measured: from a domain to its odd coset.
-pub struct Ntt<F: Transformed> {
+pub struct Ntt<F: NttField> {
     /// The domain.
     pub domain: Domain<F>,
     /// What is transformed, in place.
@@ -117,7 +117,7 @@ pub struct Ntt<F: Transformed> {
     resident: CpuDomain<F>,
 }
 
-impl<F: Transformed> Ntt<F> {
+impl<F: NttField> Ntt<F> {
     /// Uniform values on a domain of `2^log_size` points; on the path that serves the process.
     pub fn new(log_size: u32) -> Self {
         let domain = Domain::new(log_size).expect("a measured domain exists");

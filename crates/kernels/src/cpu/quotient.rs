@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 use super::{evaluate, expect, ntt, wide_ntt};
 use crate::{
     DeviceError, Domain, Matrix, Path, Quotient, SCALAR_WORDS, Scalar, Scalars,
-    lanes::residue::{Eight, Transformed},
+    lanes::ntt_field::{NttField, ScalarVector},
     memory::{repeated, wipe, zeroed},
     sparse::montgomery_r,
 };
@@ -22,14 +22,14 @@ enum Form<F> {
     /// One element after the other.
     Words(Vec<F>),
     /// In limbs, eight elements side by side.
-    Lanes(Vec<Eight>),
+    Lanes(Vec<ScalarVector>),
 }
 
 impl<F: Zeroize> Drop for Values<F> {
     fn drop(&mut self) {
         match &mut self.0 {
             Form::Words(values) => values.zeroize(),
-            Form::Lanes(values) => wipe(values, Eight::ZERO),
+            Form::Lanes(values) => wipe(values, ScalarVector::ZERO),
         }
     }
 }
@@ -65,7 +65,7 @@ macro_rules! with_lanes {
     };
 }
 
-impl<F: Transformed> CpuDomain<F> {
+impl<F: NttField> CpuDomain<F> {
     /// The path must be available. Domains of a few points are not worth lanes.
     pub(crate) fn new(path: Path, domain: Domain<F>) -> Self {
         let path = if domain.size() < wide_ntt::SMALLEST { Path::Portable } else { path };
@@ -100,7 +100,7 @@ impl<F: Transformed> CpuDomain<F> {
         Values(match self.factors {
             Factors::Words(_) => Form::Words(elements.to_vec()),
             Factors::Lanes(_) => {
-                let mut values = repeated(Eight::ZERO, elements.len() / 8);
+                let mut values = repeated(ScalarVector::ZERO, elements.len() / 8);
                 with_lanes!(self.path, L => wide_ntt::import::<F, L>(elements, &mut values));
                 Form::Lanes(values)
             }
@@ -137,7 +137,7 @@ impl<F: Transformed> CpuDomain<F> {
                 Form::Words(values)
             }
             Factors::Lanes(_) => {
-                let mut values = repeated(Eight::ZERO, self.size() / 8);
+                let mut values = repeated(ScalarVector::ZERO, self.size() / 8);
                 let rows = values.par_chunks_mut(share / 8).enumerate();
                 rows.filter(|(at, _)| at * share < matrix.rows()).for_each_init(
                     || vec![F::ZERO; share],
@@ -259,7 +259,7 @@ impl<F: Transformed> CpuDomain<F> {
             }
             (Form::Lanes(a), Form::Lanes(b), Form::Lanes(c)) => {
                 let mut numbers = zeroed::<Scalar>(self.size());
-                let factor = wide_ntt::number_factor();
+                let factor = wide_ntt::limb_montgomery_r();
                 with_lanes!(self.path, L => {
                     wide_ntt::export_remainder::<F, L>(a, b, c, factor, &mut numbers);
                 });
@@ -278,7 +278,7 @@ impl<F: Transformed> CpuDomain<F> {
             }
             (Form::Lanes(a), Form::Lanes(b)) => {
                 let mut numbers = zeroed::<Scalar>(self.size());
-                let factor = factor * wide_ntt::number_factor::<F>();
+                let factor = factor * wide_ntt::limb_montgomery_r::<F>();
                 with_lanes!(self.path, L => {
                     wide_ntt::export_difference::<F, L>(a, b, factor, &mut numbers);
                 });
@@ -292,7 +292,7 @@ impl<F: Transformed> CpuDomain<F> {
 }
 
 /// The number that a product of values over R is; the factor is R, and what else it is to be multiplied by.
-fn number<F: Transformed>(value: F, factor: F) -> Scalar {
+fn number<F: NttField>(value: F, factor: F) -> Scalar {
     let mut words = Scalar::default();
     (value * factor).write_words(&mut words);
     words

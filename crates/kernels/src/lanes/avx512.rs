@@ -5,105 +5,109 @@ use std::{arch::x86_64::*, marker::PhantomData};
 use super::{Lanes, Task, field::Element};
 
 /// How vectors of 52-bit numbers are multiplied.
-pub(crate) trait Multiply: Copy + Send + Sync + 'static {
-    /// See [`Lanes::Factor`].
-    type Factor: Copy + Send + Sync + 'static;
+pub(crate) trait MultiplyAdd: Copy + Send + Sync + 'static {
+    /// See [`Lanes::Operand`].
+    type Operand: Copy + Send + Sync + 'static;
 
     /// See [`Lanes::enable`].
     fn enable<T: Task<Avx512<Self>>>(task: T) -> T::Output;
-    /// See [`Lanes::multiply`].
-    fn multiply<E: Element<Avx512<Self>>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
-        products: &mut [E::Factor; K],
+    /// See [`Lanes::mul_operand_into`].
+    fn mul_operand_into<E: Element<Avx512<Self>>, const K: usize>(
+        a: [&E::Operand; K],
+        b: [&E::Operand; K],
+        products: &mut [E::Operand; K],
     );
-    /// See [`Lanes::multiply_last`].
-    fn multiply_last<E: Element<Avx512<Self>>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
+    /// See [`Lanes::mul_into`].
+    fn mul_into<E: Element<Avx512<Self>>, const K: usize>(
+        a: [&E::Operand; K],
+        b: [&E::Operand; K],
         products: &mut [E; K],
     );
-    /// See [`Lanes::square`].
-    fn square<E: Element<Avx512<Self>>, const K: usize>(
+    /// See [`Lanes::square_into`].
+    fn square_into<E: Element<Avx512<Self>>, const K: usize>(
         a: [&E; K],
-        factors: &mut [E::Factor; K],
+        factors: &mut [E::Operand; K],
         squares: &mut [E; K],
     );
-    /// See [`Lanes::factor`].
-    fn factor(limb: __m512i) -> Self::Factor;
-    /// See [`Lanes::column`].
-    fn column(low: u64, high: u64, more: u64) -> u64;
+    /// See [`Lanes::to_operand`].
+    fn to_operand(limb: __m512i) -> Self::Operand;
+    /// See [`Lanes::biased_column`].
+    fn biased_column(low: u64, high: u64, more: u64) -> u64;
     /// See [`Lanes::mul_add`].
-    fn mul_add(a: Self::Factor, b: Self::Factor, low: __m512i, high: __m512i)
-    -> (__m512i, __m512i);
+    fn mul_add(
+        a: Self::Operand,
+        b: Self::Operand,
+        low: __m512i,
+        high: __m512i,
+    ) -> (__m512i, __m512i);
     /// See [`Lanes::mul_add_low`].
-    fn mul_add_low(a: Self::Factor, b: Self::Factor, low: __m512i) -> __m512i;
+    fn mul_add_low(a: Self::Operand, b: Self::Operand, low: __m512i) -> __m512i;
     /// See [`Lanes::mul_add_high`].
-    fn mul_add_high(a: Self::Factor, b: Self::Factor, high: __m512i) -> __m512i;
-    /// See [`Lanes::next_mul_low`].
-    fn next_mul_low(limb: __m512i, by: Self::Factor) -> Self::Factor;
+    fn mul_add_high(a: Self::Operand, b: Self::Operand, high: __m512i) -> __m512i;
+    /// See [`Lanes::increment_mul_low`].
+    fn increment_mul_low(limb: __m512i, by: Self::Operand) -> Self::Operand;
 }
 
-/// The functions of [`Multiply`] that are not written out in those that call them, for lanes and the instructions
+/// The functions of [`MultiplyAdd`] that are not written out in those that call them, for lanes and the instructions
 /// they have.
 macro_rules! out_of_line {
     ($lanes:ty, $features:literal) => {
         #[inline(always)]
-        fn multiply<E: Element<$lanes>, const K: usize>(
-            a: [&E::Factor; K],
-            b: [&E::Factor; K],
-            products: &mut [E::Factor; K],
+        fn mul_operand_into<E: Element<$lanes>, const K: usize>(
+            a: [&E::Operand; K],
+            b: [&E::Operand; K],
+            products: &mut [E::Operand; K],
         ) {
             #[target_feature(enable = $features)]
             #[inline(never)]
-            fn multiply<E: Element<$lanes>, const K: usize>(
-                a: [&E::Factor; K],
-                b: [&E::Factor; K],
-                products: &mut [E::Factor; K],
+            fn mul_operand_into<E: Element<$lanes>, const K: usize>(
+                a: [&E::Operand; K],
+                b: [&E::Operand; K],
+                products: &mut [E::Operand; K],
             ) {
-                let made = E::products(a, b);
-                $crate::lanes::each!(K, |k| products[k] = made[k].factor());
+                let made = E::mul_interleaved(a, b);
+                $crate::lanes::each!(K, |k| products[k] = made[k].to_operand());
             }
-            // SAFETY: the caller runs below `Multiply::enable`.
-            unsafe { multiply::<E, K>(a, b, products) }
+            // SAFETY: the caller runs below `MultiplyAdd::enable`.
+            unsafe { mul_operand_into::<E, K>(a, b, products) }
         }
 
         #[inline(always)]
-        fn multiply_last<E: Element<$lanes>, const K: usize>(
-            a: [&E::Factor; K],
-            b: [&E::Factor; K],
+        fn mul_into<E: Element<$lanes>, const K: usize>(
+            a: [&E::Operand; K],
+            b: [&E::Operand; K],
             products: &mut [E; K],
         ) {
             #[target_feature(enable = $features)]
             #[inline(never)]
-            fn multiply_last<E: Element<$lanes>, const K: usize>(
-                a: [&E::Factor; K],
-                b: [&E::Factor; K],
+            fn mul_into<E: Element<$lanes>, const K: usize>(
+                a: [&E::Operand; K],
+                b: [&E::Operand; K],
                 products: &mut [E; K],
             ) {
-                *products = E::products(a, b);
+                *products = E::mul_interleaved(a, b);
             }
-            // SAFETY: the caller runs below `Multiply::enable`.
-            unsafe { multiply_last::<E, K>(a, b, products) }
+            // SAFETY: the caller runs below `MultiplyAdd::enable`.
+            unsafe { mul_into::<E, K>(a, b, products) }
         }
 
         #[inline(always)]
-        fn square<E: Element<$lanes>, const K: usize>(
+        fn square_into<E: Element<$lanes>, const K: usize>(
             a: [&E; K],
-            factors: &mut [E::Factor; K],
+            factors: &mut [E::Operand; K],
             squares: &mut [E; K],
         ) {
             #[target_feature(enable = $features)]
             #[inline(never)]
-            fn square<E: Element<$lanes>, const K: usize>(
+            fn square_into<E: Element<$lanes>, const K: usize>(
                 a: [&E; K],
-                factors: &mut [E::Factor; K],
+                factors: &mut [E::Operand; K],
                 squares: &mut [E; K],
             ) {
-                *squares = E::squares(a, factors);
+                *squares = E::square_interleaved(a, factors);
             }
-            // SAFETY: the caller runs below `Multiply::enable`.
-            unsafe { square::<E, K>(a, factors, squares) }
+            // SAFETY: the caller runs below `MultiplyAdd::enable`.
+            unsafe { square_into::<E, K>(a, factors, squares) }
         }
     };
 }
@@ -122,8 +126,8 @@ impl<M> Avx512<M> {
 
 // SAFETY of every block here: the caller runs below a function that enables AVX-512F and DQ, which is
 // what `Lanes` asks of it; arrays of eight words are as long as the vectors that are read and written.
-impl<M: Multiply> Lanes for Avx512<M> {
-    type Factor = M::Factor;
+impl<M: MultiplyAdd> Lanes for Avx512<M> {
+    type Operand = M::Operand;
 
     #[inline(always)]
     fn splat(value: u64) -> Self {
@@ -192,13 +196,13 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
-    fn choose(self, first: Self, second: Self) -> Self {
+    fn select(self, first: Self, second: Self) -> Self {
         // SAFETY: as above. The table's index is the bits of the mask, the first and the second.
         Self::new(unsafe { _mm512_ternarylogic_epi64::<0b1100_1010>(self.0, first.0, second.0) })
     }
 
     #[inline(always)]
-    fn look_up(self, table: &[u64; 16]) -> Self {
+    fn lookup(self, table: &[u64; 16]) -> Self {
         // SAFETY: as above; the table is as long as two vectors.
         Self::new(unsafe {
             let (first, second) = (table.as_ptr(), table[8..].as_ptr());
@@ -233,61 +237,61 @@ impl<M: Multiply> Lanes for Avx512<M> {
     }
 
     #[inline(always)]
-    fn multiply<E: Element<Self>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
-        products: &mut [E::Factor; K],
+    fn mul_operand_into<E: Element<Self>, const K: usize>(
+        a: [&E::Operand; K],
+        b: [&E::Operand; K],
+        products: &mut [E::Operand; K],
     ) {
-        M::multiply::<E, K>(a, b, products);
+        M::mul_operand_into::<E, K>(a, b, products);
     }
 
     #[inline(always)]
-    fn multiply_last<E: Element<Self>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
+    fn mul_into<E: Element<Self>, const K: usize>(
+        a: [&E::Operand; K],
+        b: [&E::Operand; K],
         products: &mut [E; K],
     ) {
-        M::multiply_last(a, b, products);
+        M::mul_into(a, b, products);
     }
 
     #[inline(always)]
-    fn square<E: Element<Self>, const K: usize>(
+    fn square_into<E: Element<Self>, const K: usize>(
         a: [&E; K],
-        factors: &mut [E::Factor; K],
+        factors: &mut [E::Operand; K],
         squares: &mut [E; K],
     ) {
-        M::square(a, factors, squares);
+        M::square_into(a, factors, squares);
     }
 
     #[inline(always)]
-    fn factor(self) -> M::Factor {
-        M::factor(self.0)
+    fn to_operand(self) -> M::Operand {
+        M::to_operand(self.0)
     }
 
     #[inline(always)]
-    fn column(low: u64, high: u64, more: u64) -> Self {
-        Self::splat(M::column(low, high, more))
+    fn biased_column(low: u64, high: u64, more: u64) -> Self {
+        Self::splat(M::biased_column(low, high, more))
     }
 
     #[inline(always)]
-    fn mul_add(a: M::Factor, b: M::Factor, low: Self, high: Self) -> (Self, Self) {
+    fn mul_add(a: M::Operand, b: M::Operand, low: Self, high: Self) -> (Self, Self) {
         let (low, high) = M::mul_add(a, b, low.0, high.0);
         (Self::new(low), Self::new(high))
     }
 
     #[inline(always)]
-    fn mul_add_low(a: M::Factor, b: M::Factor, low: Self) -> Self {
+    fn mul_add_low(a: M::Operand, b: M::Operand, low: Self) -> Self {
         Self::new(M::mul_add_low(a, b, low.0))
     }
 
     #[inline(always)]
-    fn mul_add_high(a: M::Factor, b: M::Factor, high: Self) -> Self {
+    fn mul_add_high(a: M::Operand, b: M::Operand, high: Self) -> Self {
         Self::new(M::mul_add_high(a, b, high.0))
     }
 
     #[inline(always)]
-    fn next_mul_low(self, by: M::Factor) -> M::Factor {
-        M::next_mul_low(self.0, by)
+    fn increment_mul_low(self, by: M::Operand) -> M::Operand {
+        M::increment_mul_low(self.0, by)
     }
 }
 

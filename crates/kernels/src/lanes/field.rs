@@ -2,7 +2,7 @@
 //!
 //! Elements are kept loosely, for `R'` is at least 84 times `p`. Carries between limbs are put off: an element
 //! is a sum of products' columns, of which some may be negative. What is multiplied is made a
-//! [factor](Element::Factor) first, which takes the carries; nothing else needs them, and so a product that is
+//! [factor](Element::Operand) first, which takes the carries; nothing else needs them, and so a product that is
 //! only added to something never has them taken.
 //!
 //! A factor is below `8p`, a product below `3p`, for one of its factors is a product itself. Of a stored point
@@ -20,14 +20,14 @@ use super::{LIMB, Lanes, MASK, each};
 /// Eight elements of a base field or of its quadratic extension.
 pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     /// Eight elements to be multiplied.
-    type Factor: Copy + Send + Sync + 'static;
+    type Operand: Copy + Send + Sync + 'static;
 
     /// 64-bit words of one element.
     const WORDS: usize;
     /// Limbs of one element.
     const LIMBS: usize;
     /// Products that take their steps by turns: as many as there are registers for.
-    const TOGETHER: usize;
+    const INTERLEAVE: usize;
 
     /// Zero in all lanes.
     fn zero() -> Self;
@@ -42,30 +42,34 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     /// To columns of 64-bit words, once the carries are taken.
     fn to_words(self, words: &mut [L]);
     /// A stored element brought to between 0 and `2p` and a little, with its carries taken; zeros stay zeros.
-    fn tightened(self) -> Self;
+    fn normalized(self) -> Self;
     /// Takes the carries.
-    fn factor(self) -> Self::Factor;
-    /// Products that do not depend on each other; see [`Element::TOGETHER`].
-    fn products<const K: usize>(a: [&Self::Factor; K], b: [&Self::Factor; K]) -> [Self; K];
+    fn to_operand(self) -> Self::Operand;
+    /// Products that do not depend on each other; see [`Element::INTERLEAVE`].
+    fn mul_interleaved<const K: usize>(a: [&Self::Operand; K], b: [&Self::Operand; K])
+    -> [Self; K];
     /// The squares of products, and the products as factors.
-    fn squares<const K: usize>(a: [&Self; K], factors: &mut [Self::Factor; K]) -> [Self; K];
+    fn square_interleaved<const K: usize>(
+        a: [&Self; K],
+        factors: &mut [Self::Operand; K],
+    ) -> [Self; K];
     /// Twice the modulus minus the element, which is at most that and a little, in lanes that are all ones in the
     /// mask.
-    fn negated_where(self, mask: L) -> Self;
+    fn conditional_negate(self, mask: L) -> Self;
     /// The difference of stored elements.
-    fn difference(self, other: Self) -> Self::Factor;
+    fn sub_to_operand(self, other: Self) -> Self::Operand;
     /// A product minus a stored second coordinate, to be stored as one.
-    fn less_one(self, other: Self) -> Self;
+    fn sub_lazy(self, other: Self) -> Self;
     /// A product minus two stored first coordinates, to be stored as one, with its carries taken.
-    fn less_two(self, first: Self, second: Self) -> Self;
+    fn sub_two_reduced(self, first: Self, second: Self) -> Self;
 }
 
 /// More than the limbs below the highest take away by their carries. Each addition to a point puts off those of
 /// the second coordinate, which are below `2^5`, and a sum of a window's buckets is less than 32 additions deep.
-const CARRIED: u64 = 1 << 10;
+const POINT_CARRY_BOUND: u64 = 1 << 10;
 
 /// `W` words as `N` limbs.
-pub(super) const fn split<const W: usize, const N: usize>(words: [u64; W]) -> [u64; N] {
+pub(super) const fn words_to_limbs<const W: usize, const N: usize>(words: [u64; W]) -> [u64; N] {
     let mut limbs = [0; N];
     let mut i = 0;
     while i < N {
@@ -83,7 +87,7 @@ pub(super) const fn split<const W: usize, const N: usize>(words: [u64; W]) -> [u
 }
 
 /// `N` carried limbs as `W` words.
-pub(super) fn join<const W: usize, const N: usize>(limbs: [u64; N]) -> [u64; W] {
+pub(super) fn limbs_to_words<const W: usize, const N: usize>(limbs: [u64; N]) -> [u64; W] {
     std::array::from_fn(|word| {
         // The word starts inside limb `first`.
         let (first, shift) = (64 * word / LIMB as usize, 64 * word % LIMB as usize);
@@ -109,7 +113,7 @@ impl<L: Copy, T, const W: usize, const N: usize> Copy for Prime<L, T, W, N> {}
 type Columns<L> = [L; 16];
 
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, N> {
-    pub(super) const P: [u64; N] = split(T::MODULUS.0);
+    pub(super) const P: [u64; N] = words_to_limbs(T::MODULUS.0);
     /// `-1/p` modulo `2^52`; arkworks has it modulo `2^64`.
     const NEGATIVE_INVERSE: u64 = T::INV & MASK;
 
@@ -131,12 +135,12 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
 
     /// The limbs after their carries, as factors: those take of a limb what is left of it.
     #[inline(always)]
-    pub(super) fn passed(&self) -> [L::Factor; N] {
-        let (mut limb, mut factors) = (self.0[0], [self.0[0].factor(); N]);
+    pub(super) fn carried_operand(&self) -> [L::Operand; N] {
+        let (mut limb, mut factors) = (self.0[0], [self.0[0].to_operand(); N]);
         each!(N, |i| {
             if i > 0 {
                 limb = self.0[i].add(limb.sar(LIMB));
-                factors[i] = limb.factor();
+                factors[i] = limb.to_operand();
             }
         });
         factors
@@ -144,47 +148,48 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
 
     /// How many low halves of an `N` by `N` product fall into a column; of high halves, as many as of
     /// low halves into the column before.
-    pub(super) const fn halves(column: usize) -> u64 {
+    pub(super) const fn low_halves(column: usize) -> u64 {
         if column < N { column as u64 + 1 } else { (2 * N).saturating_sub(column + 1) as u64 }
     }
 
     /// How many squares of limbs have their low halves in a column.
-    const fn own(column: usize) -> u64 {
+    const fn square_halves(column: usize) -> u64 {
         (column.is_multiple_of(2) && column / 2 < N) as u64
     }
 
     /// What a column starts from that will take so many low halves of products (as high ones, those of the column
-    /// before), and so many [reductions](Self::reduce); each reduced value is to be more by so many times `p`.
+    /// before), and so many [reductions](Self::montgomery_reduce); each reduced value is to be more by so many times `p`.
     /// What is to be subtracted from another counts `u64::MAX` reductions: it lacks them.
     #[inline(always)]
-    fn start(column: usize, low: impl Fn(usize) -> u64, reductions: u64, more: u64) -> L {
-        let take =
-            |column: usize| low(column).wrapping_add(reductions.wrapping_mul(Self::halves(column)));
+    fn initial_column(column: usize, low: impl Fn(usize) -> u64, reductions: u64, more: u64) -> L {
+        let take = |column: usize| {
+            low(column).wrapping_add(reductions.wrapping_mul(Self::low_halves(column)))
+        };
         let high = if column == 0 { 0 } else { take(column - 1) };
         if column < N {
             // A reduction does not add what clears the limb.
-            return L::column(
+            return L::biased_column(
                 take(column).wrapping_sub(reductions),
                 high,
                 reductions.wrapping_mul(MASK),
             );
         }
-        L::column(take(column), high, reductions.wrapping_mul(more * Self::P[column - N]))
+        L::biased_column(take(column), high, reductions.wrapping_mul(more * Self::P[column - N]))
     }
 
-    /// Products, in columns that [start](Self::start) for so many reductions. All of them take each step by turns:
+    /// Products, in columns that [start](Self::initial_column) for so many reductions. All of them take each step by turns:
     /// a product is a chain of steps that wait for each other, too long for the processor to look past.
     #[inline(always)]
-    fn wide<const K: usize>(
-        a: [&[L::Factor; N]; K],
-        b: [&[L::Factor; N]; K],
+    fn column_products<const K: usize>(
+        a: [&[L::Operand; N]; K],
+        b: [&[L::Operand; N]; K],
         reductions: u64,
         more: u64,
     ) -> [Columns<L>; K] {
         let mut columns = [[L::splat(0); 16]; K];
         each!(N, |i| each!(K, |k| {
-            columns[k][i] = Self::start(i, Self::halves, reductions, more);
-            columns[k][i + N] = Self::start(i + N, Self::halves, reductions, more);
+            columns[k][i] = Self::initial_column(i, Self::low_halves, reductions, more);
+            columns[k][i + N] = Self::initial_column(i + N, Self::low_halves, reductions, more);
         }));
         each!(N, |i| each!(N, |j| each!(K, |k| {
             (columns[k][i + j], columns[k][i + j + 1]) =
@@ -195,21 +200,30 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
 
     /// Squares that will be reduced: products of different limbs are made once and doubled.
     #[inline(always)]
-    fn wide_squares<const K: usize>(a: [&[L::Factor; N]; K]) -> [Columns<L>; K] {
-        let twice = |column: usize| (Self::halves(column) - Self::own(column)) / 2;
+    fn column_squares<const K: usize>(a: [&[L::Operand; N]; K]) -> [Columns<L>; K] {
+        let twice = |column: usize| (Self::low_halves(column) - Self::square_halves(column)) / 2;
         let mut columns = [[L::splat(0); 16]; K];
         each!(N, |i| each!(K, |k| {
-            columns[k][i] = Self::start(i, twice, 0, 0);
-            columns[k][i + N] = Self::start(i + N, twice, 0, 0);
+            columns[k][i] = Self::initial_column(i, twice, 0, 0);
+            columns[k][i + N] = Self::initial_column(i + N, twice, 0, 0);
         }));
         each!(N, |i| each!(N, |j| each!(K, |k| if i < j {
             (columns[k][i + j], columns[k][i + j + 1]) =
                 L::mul_add(a[k][i], a[k][j], columns[k][i + j], columns[k][i + j + 1]);
         })));
         each!(N, |i| each!(K, |k| {
-            columns[k][i] = columns[k][i].add(columns[k][i]).add(Self::start(i, Self::own, 1, 0));
-            columns[k][i + N] =
-                columns[k][i + N].add(columns[k][i + N]).add(Self::start(i + N, Self::own, 1, 0));
+            columns[k][i] = columns[k][i].add(columns[k][i]).add(Self::initial_column(
+                i,
+                Self::square_halves,
+                1,
+                0,
+            ));
+            columns[k][i + N] = columns[k][i + N].add(columns[k][i + N]).add(Self::initial_column(
+                i + N,
+                Self::square_halves,
+                1,
+                0,
+            ));
         }));
         each!(N, |i| each!(K, |k| {
             (columns[k][2 * i], columns[k][2 * i + 1]) =
@@ -224,14 +238,14 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     /// carry is rounded up, which is what it comes to once they are cleared, and the low halves of the products
     /// that clear them need not be added.
     #[inline(always)]
-    fn reduce<const K: usize>(mut columns: [Columns<L>; K]) -> [Self; K] {
-        let inverse = L::splat(Self::NEGATIVE_INVERSE).factor();
+    fn montgomery_reduce<const K: usize>(mut columns: [Columns<L>; K]) -> [Self; K] {
+        let inverse = L::splat(Self::NEGATIVE_INVERSE).to_operand();
         each!(N, |i| {
             let mut multiples = [inverse; K];
-            each!(K, |k| multiples[k] = columns[k][i].next_mul_low(inverse));
+            each!(K, |k| multiples[k] = columns[k][i].increment_mul_low(inverse));
             each!(K, |k| columns[k][i + 1] = columns[k][i + 1].add(columns[k][i].sar(LIMB)));
             each!(N, |j| each!(K, |k| {
-                let factor = L::splat(Self::P[j]).factor();
+                let factor = L::splat(Self::P[j]).to_operand();
                 if j == 0 {
                     columns[k][i + 1] = L::mul_add_high(multiples[k], factor, columns[k][i + 1]);
                 } else {
@@ -247,7 +261,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
 
     /// Takes the carries; of a negative value the highest limb is negative.
     #[inline(always)]
-    pub(super) fn carried(mut limbs: [L; N]) -> Self {
+    pub(super) fn carry_limbs(mut limbs: [L; N]) -> Self {
         let mask = L::splat(MASK);
         each!(N - 1, |i| {
             limbs[i + 1] = limbs[i + 1].add(limbs[i].sar(LIMB));
@@ -257,14 +271,14 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     }
 
     /// Bits of the highest limb below those that tell about how many times `p` a value is.
-    pub(super) const HIGH: u32 = Self::P[N - 1].ilog2();
+    pub(super) const TOP_SHIFT: u32 = Self::P[N - 1].ilog2();
 
     /// Limbs of the multiples of `p` that make a value positive and less than `2p`, by the highest four bits
     /// that count.
-    const LIFTS: [[u64; 16]; N] = {
+    const LIFT_TABLE: [[u64; 16]; N] = {
         let (mut lifts, mut sixteenth) = ([[0; 16]; N], 8u64);
         while sixteenth < 16 {
-            let lack = (16 - sixteenth) << Self::HIGH;
+            let lack = (16 - sixteenth) << Self::TOP_SHIFT;
             let multiple = Self::multiple(lack.div_ceil(Self::P[N - 1]));
             let mut i = 0;
             while i < N {
@@ -279,35 +293,37 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     /// Brings a value between `-4p` (and twice a little less) and `2p` to between 0 and `2p` and a little, and
     /// takes the carries.
     #[inline(always)]
-    fn folded(mut limbs: [L; N]) -> Self {
-        let (lifts, high) =
-            (const { &Self::LIFTS }, limbs[N - 1].sub(L::splat(CARRIED)).sar(Self::HIGH));
-        each!(N, |i| limbs[i] = limbs[i].add(high.look_up(&lifts[i])));
-        Self::carried(limbs)
+    fn reduced_once(mut limbs: [L; N]) -> Self {
+        let (lifts, high) = (
+            const { &Self::LIFT_TABLE },
+            limbs[N - 1].sub(L::splat(POINT_CARRY_BOUND)).sar(Self::TOP_SHIFT),
+        );
+        each!(N, |i| limbs[i] = limbs[i].add(high.lookup(&lifts[i])));
+        Self::carry_limbs(limbs)
     }
 
     /// The difference and `4p`, which makes it positive.
     #[inline(always)]
-    fn minus_positive(mut self, other: Self) -> Self {
+    fn sub_plus_4p(mut self, other: Self) -> Self {
         let four = const { Self::multiple(4) };
         each!(N, |i| self.0[i] = self.0[i].sub(other.0[i]).add(L::splat(four[i])));
         self
     }
 
     #[inline(always)]
-    fn sum(mut self, other: Self) -> Self {
+    fn add_lazy(mut self, other: Self) -> Self {
         each!(N, |i| self.0[i] = self.0[i].add(other.0[i]));
         self
     }
 }
 
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for Prime<L, T, W, N> {
-    type Factor = [L::Factor; N];
+    type Operand = [L::Operand; N];
 
     const WORDS: usize = W;
     const LIMBS: usize = N;
     // More limbs have more columns than there are registers.
-    const TOGETHER: usize = if N <= 5 { 2 } else { 1 };
+    const INTERLEAVE: usize = if N <= 5 { 2 } else { 1 };
 
     #[inline(always)]
     fn zero() -> Self {
@@ -370,62 +386,68 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
     }
 
     #[inline(always)]
-    fn tightened(mut self) -> Self {
+    fn normalized(mut self) -> Self {
         let (one, two) = (const { Self::multiple(1) }, const { Self::multiple(2) });
         // With its carries taken, the highest limb has the sign of the value.
-        self = Self::carried(self.0);
+        self = Self::carry_limbs(self.0);
         let high = self.0[N - 1];
         each!(N, |i| self.0[i] = self.0[i].add_where_negative(high, one[i]));
         each!(N, |i| self.0[i] = self.0[i].sub(L::splat(two[i])));
-        let high = self.0[N - 1].sub(L::splat(CARRIED));
+        let high = self.0[N - 1].sub(L::splat(POINT_CARRY_BOUND));
         // Zero comes back as zeros, which stand for infinity.
         each!(N, |i| self.0[i] = self.0[i].add_where_negative(high, two[i]));
-        Self::carried(self.0)
+        Self::carry_limbs(self.0)
     }
 
     #[inline(always)]
-    fn factor(self) -> Self::Factor {
-        self.passed()
+    fn to_operand(self) -> Self::Operand {
+        self.carried_operand()
     }
 
     #[inline(always)]
-    fn products<const K: usize>(a: [&Self::Factor; K], b: [&Self::Factor; K]) -> [Self; K] {
-        Self::reduce(Self::wide(a, b, 1, 0))
+    fn mul_interleaved<const K: usize>(
+        a: [&Self::Operand; K],
+        b: [&Self::Operand; K],
+    ) -> [Self; K] {
+        Self::montgomery_reduce(Self::column_products(a, b, 1, 0))
     }
 
     #[inline(always)]
-    fn squares<const K: usize>(a: [&Self; K], factors: &mut [Self::Factor; K]) -> [Self; K] {
-        each!(K, |k| factors[k] = a[k].passed());
-        Self::reduce(Self::wide_squares(factors.each_ref()))
+    fn square_interleaved<const K: usize>(
+        a: [&Self; K],
+        factors: &mut [Self::Operand; K],
+    ) -> [Self; K] {
+        each!(K, |k| factors[k] = a[k].carried_operand());
+        Self::montgomery_reduce(Self::column_squares(factors.each_ref()))
     }
 
     #[inline(always)]
-    fn negated_where(mut self, mask: L) -> Self {
+    fn conditional_negate(mut self, mask: L) -> Self {
         let two = const { Self::multiple(2) };
-        each!(N, |i| self.0[i] = mask.choose(L::splat(two[i]).sub(self.0[i]), self.0[i]));
+        each!(N, |i| self.0[i] = mask.select(L::splat(two[i]).sub(self.0[i]), self.0[i]));
         self
     }
 
     #[inline(always)]
-    fn difference(self, other: Self) -> Self::Factor {
-        self.minus_positive(other).passed()
+    fn sub_to_operand(self, other: Self) -> Self::Operand {
+        self.sub_plus_4p(other).carried_operand()
     }
 
     #[inline(always)]
-    fn less_one(self, other: Self) -> Self {
+    fn sub_lazy(self, other: Self) -> Self {
         let three = const { Self::multiple(3) };
         let mut limbs = self.0;
         each!(N, |i| limbs[i] = limbs[i].sub(other.0[i]));
-        let high = limbs[N - 1].sub(L::splat(CARRIED));
+        let high = limbs[N - 1].sub(L::splat(POINT_CARRY_BOUND));
         each!(N, |i| limbs[i] = limbs[i].add_where_negative(high, three[i]));
         Self::new(limbs)
     }
 
     #[inline(always)]
-    fn less_two(self, first: Self, second: Self) -> Self {
+    fn sub_two_reduced(self, first: Self, second: Self) -> Self {
         let mut limbs = self.0;
         each!(N, |i| limbs[i] = limbs[i].sub(first.0[i]).sub(second.0[i]));
-        Self::folded(limbs)
+        Self::reduced_once(limbs)
     }
 }
 
@@ -438,7 +460,7 @@ pub struct Quadratic<E> {
 
 /// The same to be multiplied.
 #[derive(Clone, Copy)]
-pub struct Factors<F> {
+pub struct QuadraticOperand<F> {
     c0: F,
     c1: F,
     /// `c0 + c1`.
@@ -448,11 +470,11 @@ pub struct Factors<F> {
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
     for Quadratic<Prime<L, T, W, N>>
 {
-    type Factor = Factors<[L::Factor; N]>;
+    type Operand = QuadraticOperand<[L::Operand; N]>;
 
     const WORDS: usize = 2 * W;
     const LIMBS: usize = 2 * N;
-    const TOGETHER: usize = 1;
+    const INTERLEAVE: usize = 1;
 
     #[inline(always)]
     fn zero() -> Self {
@@ -487,19 +509,26 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
     }
 
     #[inline(always)]
-    fn tightened(self) -> Self {
-        Self { c0: self.c0.tightened(), c1: self.c1.tightened() }
+    fn normalized(self) -> Self {
+        Self { c0: self.c0.normalized(), c1: self.c1.normalized() }
     }
 
     #[inline(always)]
-    fn factor(self) -> Self::Factor {
-        let sum = self.c0.sum(self.c1);
-        Factors { c0: self.c0.passed(), c1: self.c1.passed(), sum: sum.passed() }
+    fn to_operand(self) -> Self::Operand {
+        let sum = self.c0.add_lazy(self.c1);
+        QuadraticOperand {
+            c0: self.c0.carried_operand(),
+            c1: self.c1.carried_operand(),
+            sum: sum.carried_operand(),
+        }
     }
 
     /// Three products and two reductions (Karatsuba).
     #[inline(always)]
-    fn products<const K: usize>(a: [&Self::Factor; K], b: [&Self::Factor; K]) -> [Self; K] {
+    fn mul_interleaved<const K: usize>(
+        a: [&Self::Operand; K],
+        b: [&Self::Operand; K],
+    ) -> [Self; K] {
         let mut products = [Self::zero(); K];
         each!(K, |k| products[k] = Self::product(a[k], b[k]));
         products
@@ -507,54 +536,61 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
 
     /// `(c0 + c1)(c0 - c1)` and `2·c0·c1`.
     #[inline(always)]
-    fn squares<const K: usize>(a: [&Self; K], factors: &mut [Self::Factor; K]) -> [Self; K] {
+    fn square_interleaved<const K: usize>(
+        a: [&Self; K],
+        factors: &mut [Self::Operand; K],
+    ) -> [Self; K] {
         let mut squares = [Self::zero(); K];
         each!(K, |k| {
-            factors[k] = a[k].factor();
-            let (Factors { c0, c1, sum }, less) = (&factors[k], a[k].c0.difference(a[k].c1));
-            let ([real], [other]) = if Prime::<L, T, W, N>::TOGETHER == 2 {
-                let [real, other] = Prime::products([sum, c0], [&less, c1]);
+            factors[k] = a[k].to_operand();
+            let (QuadraticOperand { c0, c1, sum }, less) =
+                (&factors[k], a[k].c0.sub_to_operand(a[k].c1));
+            let ([real], [other]) = if Prime::<L, T, W, N>::INTERLEAVE == 2 {
+                let [real, other] = Prime::mul_interleaved([sum, c0], [&less, c1]);
                 ([real], [other])
             } else {
-                (Prime::products([sum], [&less]), Prime::products([c0], [c1]))
+                (Prime::mul_interleaved([sum], [&less]), Prime::mul_interleaved([c0], [c1]))
             };
-            squares[k] = Self { c0: real, c1: other.sum(other) };
+            squares[k] = Self { c0: real, c1: other.add_lazy(other) };
         });
         squares
     }
 
     #[inline(always)]
-    fn negated_where(self, mask: L) -> Self {
-        Self { c0: self.c0.negated_where(mask), c1: self.c1.negated_where(mask) }
+    fn conditional_negate(self, mask: L) -> Self {
+        Self { c0: self.c0.conditional_negate(mask), c1: self.c1.conditional_negate(mask) }
     }
 
     #[inline(always)]
-    fn difference(self, other: Self) -> Self::Factor {
-        Self { c0: self.c0.minus_positive(other.c0), c1: self.c1.minus_positive(other.c1) }.factor()
+    fn sub_to_operand(self, other: Self) -> Self::Operand {
+        Self { c0: self.c0.sub_plus_4p(other.c0), c1: self.c1.sub_plus_4p(other.c1) }.to_operand()
     }
 
     #[inline(always)]
-    fn less_one(self, other: Self) -> Self {
-        Self { c0: self.c0.less_one(other.c0), c1: self.c1.less_one(other.c1) }
+    fn sub_lazy(self, other: Self) -> Self {
+        Self { c0: self.c0.sub_lazy(other.c0), c1: self.c1.sub_lazy(other.c1) }
     }
 
     #[inline(always)]
-    fn less_two(self, first: Self, second: Self) -> Self {
+    fn sub_two_reduced(self, first: Self, second: Self) -> Self {
         Self {
-            c0: self.c0.less_two(first.c0, second.c0),
-            c1: self.c1.less_two(first.c1, second.c1),
+            c0: self.c0.sub_two_reduced(first.c0, second.c0),
+            c1: self.c1.sub_two_reduced(first.c1, second.c1),
         }
     }
 }
 
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Quadratic<Prime<L, T, W, N>> {
     #[inline(always)]
-    fn product(a: &Factors<[L::Factor; N]>, b: &Factors<[L::Factor; N]>) -> Self {
-        let [mut first] = Prime::<L, T, W, N>::wide([&a.c0], [&b.c0], 0, 0);
+    fn product(
+        a: &QuadraticOperand<[L::Operand; N]>,
+        b: &QuadraticOperand<[L::Operand; N]>,
+    ) -> Self {
+        let [mut first] = Prime::<L, T, W, N>::column_products([&a.c0], [&b.c0], 0, 0);
         // Taken away from both others, this one lacks what they are to be started with; `p` more keeps the
         // first part positive.
-        let [second] = Prime::<L, T, W, N>::wide([&a.c1], [&b.c1], u64::MAX, 1);
-        let [mut cross] = Prime::<L, T, W, N>::wide([&a.sum], [&b.sum], 0, 0);
+        let [second] = Prime::<L, T, W, N>::column_products([&a.c1], [&b.c1], u64::MAX, 1);
+        let [mut cross] = Prime::<L, T, W, N>::column_products([&a.sum], [&b.sum], 0, 0);
         each!(N, |i| {
             cross[i] = cross[i].sub(first[i]).sub(second[i]);
             cross[i + N] = cross[i + N].sub(first[i + N]).sub(second[i + N]);
@@ -563,11 +599,11 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Quadratic<Prime
             first[i] = first[i].sub(second[i]);
             first[i + N] = first[i + N].sub(second[i + N]);
         });
-        if Prime::<L, T, W, N>::TOGETHER == 2 {
-            let [c1, c0] = Prime::reduce([cross, first]);
+        if Prime::<L, T, W, N>::INTERLEAVE == 2 {
+            let [c1, c0] = Prime::montgomery_reduce([cross, first]);
             return Self { c0, c1 };
         }
-        let ([c1], [c0]) = (Prime::reduce([cross]), Prime::reduce([first]));
+        let ([c1], [c0]) = (Prime::montgomery_reduce([cross]), Prime::montgomery_reduce([first]));
         Self { c0, c1 }
     }
 }

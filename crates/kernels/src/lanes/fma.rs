@@ -11,7 +11,7 @@ use std::arch::x86_64::*;
 
 use super::{
     MASK, Task,
-    avx512::{Avx512, Multiply, out_of_line},
+    avx512::{Avx512, MultiplyAdd, out_of_line},
     field::Element,
 };
 
@@ -20,11 +20,11 @@ const TWO_52: f64 = (1u64 << 52) as f64;
 const TWO_104: f64 = TWO_52 * TWO_52;
 
 /// Eight words, multiplied by floating point.
-pub(crate) type Fma = Avx512<ByFloats>;
+pub(crate) type Fma = Avx512<FloatMultiplyAdd>;
 
 /// Multiplication by floating point.
 #[derive(Clone, Copy)]
-pub(crate) struct ByFloats;
+pub(crate) struct FloatMultiplyAdd;
 
 /// Whether the processor has the instructions.
 pub(crate) fn available() -> bool {
@@ -32,8 +32,8 @@ pub(crate) fn available() -> bool {
 }
 
 // SAFETY of every block here but that of `enable`: the caller runs below it, which is what `Lanes` asks.
-impl Multiply for ByFloats {
-    type Factor = __m512d;
+impl MultiplyAdd for FloatMultiplyAdd {
+    type Operand = __m512d;
 
     fn enable<T: Task<Fma>>(task: T) -> T::Output {
         #[target_feature(enable = "avx512f,avx512dq")]
@@ -47,7 +47,7 @@ impl Multiply for ByFloats {
     out_of_line!(Fma, "avx512f,avx512dq");
 
     #[inline(always)]
-    fn factor(limb: __m512i) -> __m512d {
+    fn to_operand(limb: __m512i) -> __m512d {
         // SAFETY: as above.
         unsafe {
             let exponent = _mm512_set1_pd(TWO_52);
@@ -58,7 +58,7 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
-    fn column(low: u64, high: u64, more: u64) -> u64 {
+    fn biased_column(low: u64, high: u64, more: u64) -> u64 {
         let low = low.wrapping_mul(TWO_52.to_bits());
         let high = high.wrapping_mul(TWO_104.to_bits());
         more.wrapping_sub(low.wrapping_add(high))
@@ -87,10 +87,10 @@ impl Multiply for ByFloats {
     }
 
     #[inline(always)]
-    fn next_mul_low(limb: __m512i, by: __m512d) -> __m512d {
+    fn increment_mul_low(limb: __m512i, by: __m512d) -> __m512d {
         // SAFETY: as above.
         unsafe {
-            let next = Self::factor(_mm512_add_epi64(limb, _mm512_set1_epi64(1)));
+            let next = Self::to_operand(_mm512_add_epi64(limb, _mm512_set1_epi64(1)));
             _mm512_sub_pd(halves(next, by).0, _mm512_set1_pd(TWO_52))
         }
     }

@@ -7,16 +7,16 @@ use std::arch::x86_64::*;
 
 use super::{
     Task,
-    avx512::{Avx512, Multiply, out_of_line},
+    avx512::{Avx512, MultiplyAdd, out_of_line},
     field::Element,
 };
 
 /// Eight words, multiplied by integer multiply-add.
-pub(crate) type Ifma = Avx512<ByIntegers>;
+pub(crate) type Ifma = Avx512<IntegerMultiplyAdd>;
 
 /// Multiplication by integer multiply-add.
 #[derive(Clone, Copy)]
-pub(crate) struct ByIntegers;
+pub(crate) struct IntegerMultiplyAdd;
 
 /// Whether the processor has the instructions.
 pub(crate) fn available() -> bool {
@@ -24,8 +24,8 @@ pub(crate) fn available() -> bool {
 }
 
 // SAFETY of every block here but that of `enable`: the caller runs below it, which is what `Lanes` asks.
-impl Multiply for ByIntegers {
-    type Factor = __m512i;
+impl MultiplyAdd for IntegerMultiplyAdd {
+    type Operand = __m512i;
 
     fn enable<T: Task<Ifma>>(task: T) -> T::Output {
         #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
@@ -39,12 +39,12 @@ impl Multiply for ByIntegers {
     out_of_line!(Ifma, "avx512f,avx512dq,avx512ifma");
 
     #[inline(always)]
-    fn factor(limb: __m512i) -> __m512i {
+    fn to_operand(limb: __m512i) -> __m512i {
         limb
     }
 
     #[inline(always)]
-    fn column(_low: u64, _high: u64, more: u64) -> u64 {
+    fn biased_column(_low: u64, _high: u64, more: u64) -> u64 {
         more
     }
 
@@ -66,7 +66,7 @@ impl Multiply for ByIntegers {
     }
 
     #[inline(always)]
-    fn next_mul_low(limb: __m512i, by: __m512i) -> __m512i {
+    fn increment_mul_low(limb: __m512i, by: __m512i) -> __m512i {
         // SAFETY: as above. What the sum has above its low 52 bits is not taken of a factor.
         unsafe { _mm512_madd52lo_epu64(by, limb, by) }
     }

@@ -8,23 +8,23 @@
 //! - [`fma`]: AVX-512 without it. The product of two 52-bit numbers comes from
 //!   double-precision fused multiply-adds: rounding toward zero after adding `2^104` leaves the high
 //!   half in the significand, and a second one leaves the low half exactly.
-//! - [`words`]: plain 64-bit words, which say what the others must equal.
+//! - [`portable`]: plain 64-bit words, which say what the others must equal.
 //!
 //! Limbs of 52 bits leave 12 bits free in each word, so that products are summed by columns and
 //! carries are taken once at the end.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-pub(crate) mod constant;
 pub(crate) mod field;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod fma;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod ifma;
-pub(crate) mod residue;
-pub(crate) mod vectored;
+pub(crate) mod ntt_field;
+pub(crate) mod packed_field;
 #[cfg(test)]
-pub(crate) mod words;
+pub(crate) mod portable;
+pub(crate) mod shoup;
 
 use self::field::Element;
 
@@ -60,7 +60,7 @@ pub trait Task<L> {
 /// only below [`Lanes::enable`], and that only where the processor has them.
 pub trait Lanes: Copy + Send + Sync + 'static {
     /// A number of 52 bits, ready to be multiplied.
-    type Factor: Copy + Send + Sync + 'static;
+    type Operand: Copy + Send + Sync + 'static;
 
     /// Does work below a function that enables the instructions; the processor must have them.
     fn enable<T: Task<Self>>(task: T) -> T::Output;
@@ -88,13 +88,13 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn sar(self, bits: u32) -> Self;
     /// All ones in lanes that are negative, zero in the others.
     #[inline(always)]
-    fn negative(self) -> Self {
+    fn sign_mask(self) -> Self {
         self.sar(63)
     }
     /// Of each bit that is set the first's, of the others the second's.
-    fn choose(self, first: Self, second: Self) -> Self;
+    fn select(self, first: Self, second: Self) -> Self;
     /// The entry of a table that the lane's lowest four bits name.
-    fn look_up(self, table: &[u64; 16]) -> Self;
+    fn lookup(self, table: &[u64; 16]) -> Self;
     /// Adds a number in lanes where another is negative.
     fn add_where_negative(self, sign: Self, number: u64) -> Self;
     /// Whether any lane is zero.
@@ -103,55 +103,52 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn transpose(rows: &mut [Self; 8]);
 
     /// Makes the number's low 52 bits a factor.
-    fn factor(self) -> Self::Factor;
+    fn to_operand(self) -> Self::Operand;
     /// What a column starts from that is to hold a number more than the so many low and high halves of products
     /// that it will take.
-    fn column(low: u64, high: u64, more: u64) -> Self;
+    fn biased_column(low: u64, high: u64, more: u64) -> Self;
     /// Adds the low 52 bits of a product to one column and the high 52 bits to another.
-    fn mul_add(a: Self::Factor, b: Self::Factor, low: Self, high: Self) -> (Self, Self);
+    fn mul_add(a: Self::Operand, b: Self::Operand, low: Self, high: Self) -> (Self, Self);
     /// Adds the low 52 bits alone.
-    fn mul_add_low(a: Self::Factor, b: Self::Factor, low: Self) -> Self;
+    fn mul_add_low(a: Self::Operand, b: Self::Operand, low: Self) -> Self;
     /// Adds the high 52 bits alone.
-    fn mul_add_high(a: Self::Factor, b: Self::Factor, high: Self) -> Self;
-    /// [`Element::products`] made factors, out of line: a dozen copies in one loop would not fit the cache that
+    fn mul_add_high(a: Self::Operand, b: Self::Operand, high: Self) -> Self;
+    /// [`Element::mul_interleaved`] made factors, out of line: a dozen copies in one loop would not fit the cache that
     /// feeds the processor's decoder. Into places of the caller's, for what is returned is copied there.
-    fn multiply<E: Element<Self>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
-        products: &mut [E::Factor; K],
+    fn mul_operand_into<E: Element<Self>, const K: usize>(
+        a: [&E::Operand; K],
+        b: [&E::Operand; K],
+        products: &mut [E::Operand; K],
     );
-    /// [`Element::products`], out of line.
-    fn multiply_last<E: Element<Self>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
+    /// [`Element::mul_interleaved`], out of line.
+    fn mul_into<E: Element<Self>, const K: usize>(
+        a: [&E::Operand; K],
+        b: [&E::Operand; K],
         products: &mut [E; K],
     );
-    /// [`Element::squares`], out of line.
-    fn square<E: Element<Self>, const K: usize>(
+    /// [`Element::square_interleaved`], out of line.
+    fn square_into<E: Element<Self>, const K: usize>(
         a: [&E; K],
-        factors: &mut [E::Factor; K],
+        factors: &mut [E::Operand; K],
         squares: &mut [E; K],
     );
-    /// What [`Lanes::multiply`] gives.
+    /// What [`Lanes::mul_operand_into`] gives.
     #[inline(always)]
-    fn factors<E: Element<Self>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
-    ) -> [E::Factor; K] {
+    fn mul_operand<E: Element<Self>, const K: usize>(
+        a: [&E::Operand; K],
+        b: [&E::Operand; K],
+    ) -> [E::Operand; K] {
         let mut products = [*a[0]; K];
-        Self::multiply::<E, K>(a, b, &mut products);
+        Self::mul_operand_into::<E, K>(a, b, &mut products);
         products
     }
-    /// What [`Lanes::multiply_last`] gives.
+    /// What [`Lanes::mul_into`] gives.
     #[inline(always)]
-    fn products<E: Element<Self>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
-    ) -> [E; K] {
+    fn mul<E: Element<Self>, const K: usize>(a: [&E::Operand; K], b: [&E::Operand; K]) -> [E; K] {
         let mut products = [E::zero(); K];
-        Self::multiply_last(a, b, &mut products);
+        Self::mul_into(a, b, &mut products);
         products
     }
     /// The low 52 bits of the product of the next number with a factor, as a factor.
-    fn next_mul_low(self, by: Self::Factor) -> Self::Factor;
+    fn increment_mul_low(self, by: Self::Operand) -> Self::Operand;
 }

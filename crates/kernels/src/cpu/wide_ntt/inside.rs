@@ -11,16 +11,16 @@ use std::marker::PhantomData;
 
 use super::{
     factors::Direction,
-    levels::{Of, inward_first, load_four, outward_first, quarters, store_four},
+    levels::{Packed, inward_first, load_four, outward_first, quarters, store_four},
 };
 use crate::lanes::{
     Lanes, Task,
-    constant::Splat,
     field::Element,
-    residue::{Constant, Eight, Residue, Transformed},
+    ntt_field::{NttElement, NttField, ScalarVector, ShoupConstant},
+    shoup::SplatConstant,
 };
 
-type FactorOf<F, L> = <Of<F, L> as Element<L>>::Factor;
+type OperandOf<F, L> = <Packed<F, L> as Element<L>>::Operand;
 
 /// What becomes of a block.
 #[derive(Clone, Copy)]
@@ -28,56 +28,59 @@ pub(super) enum Way<'a> {
     /// Settled coefficients, not shifted.
     Coefficients,
     /// Coefficients times the steps, shifted by the powers of the direction's `η`.
-    Shifted(&'a [Constant; 8]),
+    Shifted(&'a [ShoupConstant; 8]),
     /// Coefficients times the steps, shifted by the powers of another direction's `η`, and that direction's
     /// way out.
-    Back(&'a [Constant; 8], &'a Direction),
+    Back(&'a [ShoupConstant; 8], &'a Direction),
 }
 
 /// Eight vectors, which are group number `group`.
 pub(super) struct Inside<'a, F> {
-    pub(super) values: &'a mut [Eight; 8],
+    pub(super) values: &'a mut [ScalarVector; 8],
     pub(super) group: usize,
     pub(super) inward: &'a Direction,
     pub(super) way: Way<'a>,
     pub(super) field: PhantomData<F>,
 }
 
-impl<F: Transformed, L: Lanes> Task<L> for Inside<'_, F> {
+impl<F: NttField, L: Lanes> Task<L> for Inside<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         let Self { values, group, inward, way, .. } = self;
-        Of::<F, L>::transpose(values);
-        let first = Of::<F, L>::load(&inward.firsts[group]).factor();
+        Packed::<F, L>::transpose(values);
+        let first = Packed::<F, L>::load(&inward.firsts[group]).to_operand();
         let powers = match way {
             Way::Shifted(_) => odd_powers::<F, L>(first),
-            _ => even_powers::<F, L>(first, <Of<F, L> as Element<L>>::splat(&inward.one).factor()),
+            _ => even_powers::<F, L>(
+                first,
+                <Packed<F, L> as Element<L>>::splat(&inward.one).to_operand(),
+            ),
         };
         twist::<F, L>(values, &powers);
         eight_inward::<F, L>(values, inward);
         match way {
             Way::Coefficients => {
                 for value in &mut *values {
-                    Of::<F, L>::load(value).settle().store(value);
+                    Packed::<F, L>::load(value).reduce_to_4p().store(value);
                 }
             }
             Way::Shifted(steps) => step::<F, L>(values, steps),
             Way::Back(steps, outward) => {
                 step::<F, L>(values, steps);
                 eight_outward::<F, L>(values, outward);
-                let first = Of::<F, L>::load(&outward.firsts[group]).factor();
+                let first = Packed::<F, L>::load(&outward.firsts[group]).to_operand();
                 twist::<F, L>(values, &odd_powers::<F, L>(first));
             }
         }
-        Of::<F, L>::transpose(values);
+        Packed::<F, L>::transpose(values);
     }
 }
 
 /// `h, h^3, … h^15`.
 #[inline(always)]
-fn odd_powers<F: Transformed, L: Lanes>(h: FactorOf<F, L>) -> [FactorOf<F, L>; 8] {
+fn odd_powers<F: NttField, L: Lanes>(h: OperandOf<F, L>) -> [OperandOf<F, L>; 8] {
     let [two] = times::<F, L, 1>([&h], [&h]);
     let [three, four] = times::<F, L, 2>([&h, &two], [&two, &two]);
     let [five, seven] = times::<F, L, 2>([&h, &three], [&four, &four]);
@@ -89,10 +92,10 @@ fn odd_powers<F: Transformed, L: Lanes>(h: FactorOf<F, L>) -> [FactorOf<F, L>; 8
 
 /// `1, h^2, … h^14`.
 #[inline(always)]
-fn even_powers<F: Transformed, L: Lanes>(
-    h: FactorOf<F, L>,
-    one: FactorOf<F, L>,
-) -> [FactorOf<F, L>; 8] {
+fn even_powers<F: NttField, L: Lanes>(
+    h: OperandOf<F, L>,
+    one: OperandOf<F, L>,
+) -> [OperandOf<F, L>; 8] {
     let [two] = times::<F, L, 1>([&h], [&h]);
     let [four] = times::<F, L, 1>([&two], [&two]);
     let [six, eight] = times::<F, L, 2>([&two, &four], [&four, &four]);
@@ -102,20 +105,20 @@ fn even_powers<F: Transformed, L: Lanes>(
 }
 
 #[inline(always)]
-fn times<F: Transformed, L: Lanes, const K: usize>(
-    a: [&FactorOf<F, L>; K],
-    b: [&FactorOf<F, L>; K],
-) -> [FactorOf<F, L>; K] {
-    L::factors::<Of<F, L>, K>(a, b)
+fn times<F: NttField, L: Lanes, const K: usize>(
+    a: [&OperandOf<F, L>; K],
+    b: [&OperandOf<F, L>; K],
+) -> [OperandOf<F, L>; K] {
+    L::mul_operand::<Packed<F, L>, K>(a, b)
 }
 
 /// Products with the powers, below `2p`.
 #[inline(always)]
-fn twist<F: Transformed, L: Lanes>(values: &mut [Eight; 8], powers: &[FactorOf<F, L>; 8]) {
+fn twist<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], powers: &[OperandOf<F, L>; 8]) {
     let pairs = values.as_chunks_mut::<2>().0.iter_mut().zip(powers.as_chunks::<2>().0);
     for ([a, b], [first, second]) in pairs {
-        let both = [Of::<F, L>::load(a).factor(), Of::<F, L>::load(b).factor()];
-        let both: [Of<F, L>; 2] = L::products([&both[0], &both[1]], [first, second]);
+        let both = [Packed::<F, L>::load(a).to_operand(), Packed::<F, L>::load(b).to_operand()];
+        let both: [Packed<F, L>; 2] = L::mul([&both[0], &both[1]], [first, second]);
         both[0].store(a);
         both[1].store(b);
     }
@@ -123,39 +126,43 @@ fn twist<F: Transformed, L: Lanes>(values: &mut [Eight; 8], powers: &[FactorOf<F
 
 /// A transform of eight elements below `2p`, to bit-reversed order; they come out below `32p`.
 #[inline(always)]
-fn eight_inward<F: Transformed, L: Lanes>(values: &mut [Eight; 8], direction: &Direction) {
+fn eight_inward<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], direction: &Direction) {
     let roots = &direction.roots;
-    let fourth = Splat::new(&roots[0]);
+    let fourth = SplatConstant::new(&roots[0]);
     for four in quarters(values) {
         store_four::<F, L>(inward_first::<F, L>(load_four::<F, L>(&four), &fourth), four);
     }
     let [[a, b], pairs @ ..] = values.as_chunks_mut::<2>().0 else { unreachable!("four pairs") };
-    let (first, second) = (Of::<F, L>::load(a), Of::<F, L>::load(b));
-    first.plus(second).store(a);
-    first.minus(second, 16).store(b);
+    let (first, second) = (Packed::<F, L>::load(a), Packed::<F, L>::load(b));
+    first.add_lazy(second).store(a);
+    first.sub_plus_multiple(second, 16).store(b);
     for ([a, b], root) in pairs.iter_mut().zip(roots) {
-        let first = Of::<F, L>::load(a);
-        let [product] = Residue::times([Of::<F, L>::load(b)], [&Splat::new(root)]);
-        first.plus(product).store(a);
-        first.minus(product, 2).store(b);
+        let first = Packed::<F, L>::load(a);
+        let [product] =
+            NttElement::mul_shoup([Packed::<F, L>::load(b)], [&SplatConstant::new(root)]);
+        first.add_lazy(product).store(a);
+        first.sub_plus_multiple(product, 2).store(b);
     }
 }
 
 /// And back to natural order, of elements below `2p`; they come out below `16p`.
 #[inline(always)]
-fn eight_outward<F: Transformed, L: Lanes>(values: &mut [Eight; 8], direction: &Direction) {
+fn eight_outward<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], direction: &Direction) {
     let roots = &direction.roots;
     let [[a, b], pairs @ ..] = values.as_chunks_mut::<2>().0 else { unreachable!("four pairs") };
-    let (first, second) = (Of::<F, L>::load(a), Of::<F, L>::load(b));
-    first.plus(second).store(a);
-    first.minus(second, 2).store(b);
+    let (first, second) = (Packed::<F, L>::load(a), Packed::<F, L>::load(b));
+    first.add_lazy(second).store(a);
+    first.sub_plus_multiple(second, 2).store(b);
     for ([a, b], root) in pairs.iter_mut().zip(roots) {
-        let (first, second) = (Of::<F, L>::load(a), Of::<F, L>::load(b));
-        let [product] = Residue::times([first.minus(second, 2)], [&Splat::new(root)]);
-        first.plus(second).store(a);
+        let (first, second) = (Packed::<F, L>::load(a), Packed::<F, L>::load(b));
+        let [product] = NttElement::mul_shoup(
+            [first.sub_plus_multiple(second, 2)],
+            [&SplatConstant::new(root)],
+        );
+        first.add_lazy(second).store(a);
         product.store(b);
     }
-    let fourth = Splat::new(&roots[0]);
+    let fourth = SplatConstant::new(&roots[0]);
     for four in quarters(values) {
         store_four::<F, L>(outward_first::<F, L>(load_four::<F, L>(&four), &fourth), four);
     }
@@ -163,11 +170,12 @@ fn eight_outward<F: Transformed, L: Lanes>(values: &mut [Eight; 8], direction: &
 
 /// Products with the steps, below `2p`.
 #[inline(always)]
-fn step<F: Transformed, L: Lanes>(values: &mut [Eight; 8], steps: &[Constant; 8]) {
+fn step<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], steps: &[ShoupConstant; 8]) {
     let pairs = values.as_chunks_mut::<2>().0.iter_mut().zip(steps.as_chunks::<2>().0);
     for ([a, b], [first, second]) in pairs {
-        let both = [Of::<F, L>::load(a), Of::<F, L>::load(b)];
-        let both = Residue::times(both, [&Splat::new(first), &Splat::new(second)]);
+        let both = [Packed::<F, L>::load(a), Packed::<F, L>::load(b)];
+        let both =
+            NttElement::mul_shoup(both, [&SplatConstant::new(first), &SplatConstant::new(second)]);
         both[0].store(a);
         both[1].store(b);
     }

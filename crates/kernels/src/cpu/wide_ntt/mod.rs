@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 pub(super) use self::vectors::{
-    export, export_difference, export_remainder, import, import_share, multiply, number_factor,
+    export, export_difference, export_remainder, import, import_share, limb_montgomery_r, multiply,
     product,
 };
 use self::{
@@ -34,7 +34,7 @@ use crate::{
     Domain,
     lanes::{
         Lanes,
-        residue::{Eight, Transformed},
+        ntt_field::{NttField, ScalarVector},
     },
 };
 
@@ -55,42 +55,42 @@ const STRIPE: usize = 4;
 /// ones.
 pub(super) struct WideDomain<F>(Factors, PhantomData<F>);
 
-impl<F: Transformed> WideDomain<F> {
+impl<F: NttField> WideDomain<F> {
     /// The domain must have at least [`SMALLEST`] points.
     pub(super) fn new(domain: Domain<F>) -> Self {
         Self(Factors::new(&domain), PhantomData)
     }
 
     /// From evaluations on the domain to evaluations on its odd coset, both in natural order.
-    pub(super) fn to_odd_coset<L: Lanes>(&self, values: &mut [Eight]) {
+    pub(super) fn to_odd_coset<L: Lanes>(&self, values: &mut [ScalarVector]) {
         let Factors { inverse, forward, to_coset, .. } = &self.0;
         descend::<F, L>(values, 0, inverse, Way::Back(to_coset, forward));
     }
 
     /// From evaluations on the domain to coefficients times its size, in bit-reversed order.
-    pub(super) fn to_coefficients<L: Lanes>(&self, values: &mut [Eight]) {
+    pub(super) fn to_coefficients<L: Lanes>(&self, values: &mut [ScalarVector]) {
         descend::<F, L>(values, 0, &self.0.inverse, Way::Coefficients);
     }
 
     /// The same from evaluations on the odd coset.
-    pub(super) fn off_odd_coset<L: Lanes>(&self, values: &mut [Eight]) {
+    pub(super) fn off_odd_coset<L: Lanes>(&self, values: &mut [ScalarVector]) {
         let Factors { inverse, off_coset, .. } = &self.0;
         descend::<F, L>(values, 0, inverse, Way::Shifted(off_coset));
     }
 }
 
 /// All levels of a block, by stripes and then by smaller blocks.
-fn descend<F: Transformed, L: Lanes>(
-    values: &mut [Eight],
+fn descend<F: NttField, L: Lanes>(
+    values: &mut [ScalarVector],
     block: usize,
     inward: &Direction,
     way: Way<'_>,
 ) {
     let field = PhantomData::<F>;
-    let in_levels = |values: &mut [Eight], stop: usize, next: Next| {
+    let in_levels = |values: &mut [ScalarVector], stop: usize, next: Next| {
         L::enable(Inward(Levels { values, block, stop, factors: &inward.broad, next, field }));
     };
-    let out_levels = |values: &mut [Eight], stop: usize, next: Next| {
+    let out_levels = |values: &mut [ScalarVector], stop: usize, next: Next| {
         if let Way::Back(_, outward) = way {
             L::enable(Outward(Levels {
                 values,
@@ -129,9 +129,13 @@ fn descend<F: Transformed, L: Lanes>(
 
 /// Brings narrow stripes through all rows of `len` vectors near, works on them and puts them back; the one
 /// beside is asked for meanwhile.
-fn each_stripe(values: &mut [Eight], len: usize, work: impl Fn(&mut [Eight], Next) + Sync) {
+fn each_stripe(
+    values: &mut [ScalarVector],
+    len: usize,
+    work: impl Fn(&mut [ScalarVector], Next) + Sync,
+) {
     let rows = values.len() / len;
-    let mut stripes: Vec<Vec<&mut [Eight]>> =
+    let mut stripes: Vec<Vec<&mut [ScalarVector]>> =
         (0..len / STRIPE).map(|_| Vec::with_capacity(rows)).collect();
     for row in values.chunks_exact_mut(len) {
         for (stripe, part) in stripes.iter_mut().zip(row.chunks_exact_mut(STRIPE)) {

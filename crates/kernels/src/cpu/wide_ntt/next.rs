@@ -1,11 +1,11 @@
 //! Asking for the vectors of the next stripe or block while one is worked on.
 
-use crate::{lanes::residue::Eight, prefetch};
+use crate::{lanes::ntt_field::ScalarVector, prefetch};
 
 /// Runs of vectors, asked for a few at a time: a core waits for some sixteen lines at most, and what asks
 /// for more stands still.
 pub(super) struct Next {
-    vector: *const Eight,
+    vector: *const ScalarVector,
     /// Vectors of this run still to come.
     here: usize,
     run: usize,
@@ -24,7 +24,11 @@ impl Next {
 
     /// Runs of vectors side by side, the first of which starts here, all of them while as many vectors go
     /// through so many levels.
-    pub(super) fn new(start: *const Eight, [run, stride, runs]: [usize; 3], levels: u32) -> Self {
+    pub(super) fn new(
+        start: *const ScalarVector,
+        [run, stride, runs]: [usize; 3],
+        levels: u32,
+    ) -> Self {
         // Four vectors go through two levels between one call and the next.
         Self { vector: start, here: run, run, stride, runs, pace: 8usize.div_ceil(levels as usize) }
     }

@@ -1,20 +1,20 @@
 //! What is done to all elements alike: the way into limbs and out, and products.
 //!
 //! Elements come as what their words say, and constants leave that as it is. A product in lanes divides by
-//! `R' = 2^260`, which [`number_factor`] takes back.
+//! `R' = 2^260`, which [`limb_montgomery_r`] takes back.
 
 use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-use super::levels::Of;
+use super::levels::Packed;
 use crate::{
     SCALAR_WORDS, Scalar,
     lanes::{
         LIMB, Lanes, Task,
-        constant::Splat,
         field::Element,
-        residue::{Constant, Eight, Residue, SCALAR_LIMBS, Transformed},
+        ntt_field::{NttElement, NttField, SCALAR_LIMBS, ScalarVector, ShoupConstant},
+        shoup::SplatConstant,
     },
     memory::repeated,
 };
@@ -23,27 +23,30 @@ use crate::{
 const SHARE: usize = 1 << 7;
 
 /// What takes products to numbers: `R'`.
-pub(in crate::cpu) fn number_factor<F: Transformed>() -> F {
+pub(in crate::cpu) fn limb_montgomery_r<F: NttField>() -> F {
     F::from(2u64).pow([u64::from(LIMB) * SCALAR_LIMBS as u64])
 }
 
 /// Reads elements' words; `values` has a vector for each eight, and there are pairs of vectors.
-pub(in crate::cpu) fn import<F: Transformed, L: Lanes>(elements: &[F], values: &mut [Eight]) {
+pub(in crate::cpu) fn import<F: NttField, L: Lanes>(elements: &[F], values: &mut [ScalarVector]) {
     let shares = values.par_chunks_mut(SHARE).zip(elements.par_chunks(8 * SHARE));
     shares.for_each(|(values, elements)| import_share::<F, L>(elements, values));
 }
 
 /// The same, by this thread.
-pub(in crate::cpu) fn import_share<F: Transformed, L: Lanes>(elements: &[F], values: &mut [Eight]) {
+pub(in crate::cpu) fn import_share<F: NttField, L: Lanes>(
+    elements: &[F],
+    values: &mut [ScalarVector],
+) {
     L::enable(Import { elements, values });
 }
 
 struct Import<'a, F> {
     elements: &'a [F],
-    values: &'a mut [Eight],
+    values: &'a mut [ScalarVector],
 }
 
-impl<F: Transformed, L: Lanes> Task<L> for Import<'_, F> {
+impl<F: NttField, L: Lanes> Task<L> for Import<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -59,8 +62,8 @@ impl<F: Transformed, L: Lanes> Task<L> for Import<'_, F> {
             }
             let columns = turned::<L>(&rows);
             let (low, high) = columns.split_at(SCALAR_WORDS);
-            Of::<F, L>::from_words(low).store(first);
-            Of::<F, L>::from_words(high).store(second);
+            Packed::<F, L>::from_words(low).store(first);
+            Packed::<F, L>::from_words(high).store(second);
         }
     }
 }
@@ -83,8 +86,11 @@ fn turned<L: Lanes>(rows: &[[u64; 8]; 8]) -> [L; 8] {
 }
 
 /// `a · b`, element by element, of settled values.
-pub(in crate::cpu) fn product<F: Transformed, L: Lanes>(a: &[Eight], b: &[Eight]) -> Vec<Eight> {
-    let mut products = repeated(Eight::ZERO, a.len());
+pub(in crate::cpu) fn product<F: NttField, L: Lanes>(
+    a: &[ScalarVector],
+    b: &[ScalarVector],
+) -> Vec<ScalarVector> {
+    let mut products = repeated(ScalarVector::ZERO, a.len());
     products.par_chunks_mut(SHARE).zip(a.par_chunks(SHARE).zip(b.par_chunks(SHARE))).for_each(
         |(out, (a, b))| {
             out.copy_from_slice(a);
@@ -95,28 +101,34 @@ pub(in crate::cpu) fn product<F: Transformed, L: Lanes>(a: &[Eight], b: &[Eight]
 }
 
 /// The same, into `a`.
-pub(in crate::cpu) fn multiply<F: Transformed, L: Lanes>(a: &mut [Eight], b: &[Eight]) {
+pub(in crate::cpu) fn multiply<F: NttField, L: Lanes>(a: &mut [ScalarVector], b: &[ScalarVector]) {
     a.par_chunks_mut(SHARE)
         .zip(b.par_chunks(SHARE))
         .for_each(|(a, b)| L::enable(Multiply::<F> { a, b, field: PhantomData }));
 }
 
 struct Multiply<'a, F> {
-    a: &'a mut [Eight],
-    b: &'a [Eight],
+    a: &'a mut [ScalarVector],
+    b: &'a [ScalarVector],
     field: PhantomData<F>,
 }
 
-impl<F: Transformed, L: Lanes> Task<L> for Multiply<'_, F> {
+impl<F: NttField, L: Lanes> Task<L> for Multiply<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         for (a, b) in self.a.as_chunks_mut::<2>().0.iter_mut().zip(self.b.as_chunks::<2>().0) {
-            let first = [Of::<F, L>::load(&a[0]).factor(), Of::<F, L>::load(&a[1]).factor()];
-            let second = [Of::<F, L>::load(&b[0]).factor(), Of::<F, L>::load(&b[1]).factor()];
-            let products: [Of<F, L>; 2] =
-                L::products([&first[0], &first[1]], [&second[0], &second[1]]);
+            let first = [
+                Packed::<F, L>::load(&a[0]).to_operand(),
+                Packed::<F, L>::load(&a[1]).to_operand(),
+            ];
+            let second = [
+                Packed::<F, L>::load(&b[0]).to_operand(),
+                Packed::<F, L>::load(&b[1]).to_operand(),
+            ];
+            let products: [Packed<F, L>; 2] =
+                L::mul([&first[0], &first[1]], [&second[0], &second[1]]);
             products[0].store(&mut a[0]);
             products[1].store(&mut a[1]);
         }
@@ -124,25 +136,25 @@ impl<F: Transformed, L: Lanes> Task<L> for Multiply<'_, F> {
 }
 
 /// Writes words below the modulus, of settled values times a factor.
-pub(in crate::cpu) fn export<F: Transformed, L: Lanes>(
-    values: &[Eight],
+pub(in crate::cpu) fn export<F: NttField, L: Lanes>(
+    values: &[ScalarVector],
     factor: F,
     out: &mut [Scalar],
 ) {
-    let factor = &factor.constant();
+    let factor = &factor.shoup_constant();
     values.par_chunks(SHARE).zip(out.par_chunks_mut(8 * SHARE)).for_each(|(values, out)| {
         L::enable(Export::<F> { values, less: None, factor, out, field: PhantomData });
     });
 }
 
 /// The same of differences, `a - b`.
-pub(in crate::cpu) fn export_difference<F: Transformed, L: Lanes>(
-    a: &[Eight],
-    b: &[Eight],
+pub(in crate::cpu) fn export_difference<F: NttField, L: Lanes>(
+    a: &[ScalarVector],
+    b: &[ScalarVector],
     factor: F,
     out: &mut [Scalar],
 ) {
-    let factor = &factor.constant();
+    let factor = &factor.shoup_constant();
     a.par_chunks(SHARE).zip(b.par_chunks(SHARE)).zip(out.par_chunks_mut(8 * SHARE)).for_each(
         |((values, b), out)| {
             L::enable(Export::<F> { values, less: Some(b), factor, out, field: PhantomData });
@@ -151,14 +163,14 @@ pub(in crate::cpu) fn export_difference<F: Transformed, L: Lanes>(
 }
 
 /// The same of products less something, `a · b - c`; what becomes of `a` is of no use.
-pub(in crate::cpu) fn export_remainder<F: Transformed, L: Lanes>(
-    a: &mut [Eight],
-    b: &[Eight],
-    c: &[Eight],
+pub(in crate::cpu) fn export_remainder<F: NttField, L: Lanes>(
+    a: &mut [ScalarVector],
+    b: &[ScalarVector],
+    c: &[ScalarVector],
     factor: F,
     out: &mut [Scalar],
 ) {
-    let factor = &factor.constant();
+    let factor = &factor.shoup_constant();
     a.par_chunks_mut(SHARE)
         .zip(b.par_chunks(SHARE).zip(c.par_chunks(SHARE)))
         .zip(out.par_chunks_mut(8 * SHARE))
@@ -170,31 +182,33 @@ pub(in crate::cpu) fn export_remainder<F: Transformed, L: Lanes>(
 }
 
 struct Export<'a, F> {
-    values: &'a [Eight],
-    less: Option<&'a [Eight]>,
-    factor: &'a Constant,
+    values: &'a [ScalarVector],
+    less: Option<&'a [ScalarVector]>,
+    factor: &'a ShoupConstant,
     out: &'a mut [Scalar],
     field: PhantomData<F>,
 }
 
-impl<F: Transformed, L: Lanes> Task<L> for Export<'_, F> {
+impl<F: NttField, L: Lanes> Task<L> for Export<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let factor = Splat::new(self.factor);
+        let factor = SplatConstant::new(self.factor);
         let (pairs, out) = (self.values.as_chunks::<2>().0, self.out.as_chunks_mut::<16>().0);
         for (at, ([first, second], out)) in pairs.iter().zip(out).enumerate() {
-            let mut both = [Of::<F, L>::load(first), Of::<F, L>::load(second)];
+            let mut both = [Packed::<F, L>::load(first), Packed::<F, L>::load(second)];
             if let Some(less) = self.less {
-                let less = [Of::<F, L>::load(&less[2 * at]), Of::<F, L>::load(&less[2 * at + 1])];
-                both = [both[0].minus(less[0], 4), both[1].minus(less[1], 4)];
+                let less =
+                    [Packed::<F, L>::load(&less[2 * at]), Packed::<F, L>::load(&less[2 * at + 1])];
+                both =
+                    [both[0].sub_plus_multiple(less[0], 4), both[1].sub_plus_multiple(less[1], 4)];
             }
-            let [first, second] = Residue::times(both, [&factor, &factor]);
+            let [first, second] = NttElement::mul_shoup(both, [&factor, &factor]);
             let mut columns = [L::splat(0); 8];
             let (low, high) = columns.split_at_mut(SCALAR_WORDS);
-            first.carry().canonical().to_words(low);
-            second.carry().canonical().to_words(high);
+            first.carried().canonical().to_words(low);
+            second.carried().canonical().to_words(high);
             L::transpose(&mut columns);
             let (low, high) = out.split_at_mut(8);
             let mut row = [0; 8];

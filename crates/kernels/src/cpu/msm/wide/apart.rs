@@ -10,7 +10,7 @@ use crate::{
         pairs::{Plain, Point, Step, Tally},
         stored::Next,
     },
-    lanes::{MASK, vectored::Vectored},
+    lanes::{MASK, packed_field::PackedField},
 };
 
 /// The sum of a lane whose step is exceptional, which has been given a harmless one.
@@ -77,7 +77,9 @@ pub(super) fn put_back<P: Group>(rows: &mut [RowOf<P>], apart: &[Apart<P::BaseFi
 fn may_be_exceptional<P: Group>(p: &RowOf<P>, q: &RowOf<P>, lane: usize) -> bool {
     let [p, q] = [p, q].map(|row| row.0.as_ref()[0][lane]);
     let multiple = |difference: u64| {
-        [0, P::BaseField::LOWEST, 2 * P::BaseField::LOWEST].map(|m| m & MASK).contains(&difference)
+        [0, P::BaseField::MODULUS_LOW_LIMB, 2 * P::BaseField::MODULUS_LOW_LIMB]
+            .map(|m| m & MASK)
+            .contains(&difference)
     };
     multiple(p.wrapping_sub(q) & MASK) || multiple(q.wrapping_sub(p) & MASK) || p == 0 || q == 0
 }

@@ -8,11 +8,11 @@ use std::{array::from_mut, ops::Range};
 
 use ark_ff::{AdditiveGroup, Field};
 
-use super::{Factor, In, LANES, MOST_LIMBS, Row, RowOf};
+use super::{LANES, MOST_LIMBS, Operand, Packed, Row, RowOf};
 use crate::{
     Group, Words,
     cpu::msm::{pairs::Step, stored::Next},
-    lanes::{Lanes, Task, field::Element, vectored::Vectored},
+    lanes::{Lanes, Task, field::Element, packed_field::PackedField},
     memory::set_len,
     prefetch,
 };
@@ -37,7 +37,7 @@ pub(super) struct Batch<'a, 'n, P: Group, L: Lanes> {
 }
 
 /// Running products, of each chain.
-pub(super) type Products<P, L> = [Factor<P, L>; CHAINS];
+pub(super) type Products<P, L> = [Operand<P, L>; CHAINS];
 
 impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
     type Output = bool;
@@ -45,7 +45,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
     #[inline(always)]
     fn run(self) -> bool {
         let Self { rows, finite, steps, next, products } = self;
-        let limbs = In::<P, L>::LIMBS;
+        let limbs = Packed::<P, L>::LIMBS;
         // A chain without a step repeats the last one, to the same result: it is read before it is written.
         let Some(&last) = steps.last() else { return true };
         let (rounds, rest) = steps.as_chunks::<CHAINS>();
@@ -53,8 +53,8 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
         let count = rounds.len() + usize::from(!rest.is_empty());
         let round = |at: usize| rounds.get(at).unwrap_or(&tail);
         let mut one = [0; MOST_LIMBS];
-        P::BaseField::limb_factor().to_limbs(&mut one[..limbs]);
-        let ones = [In::<P, L>::splat(&one[..limbs]).factor(); CHAINS];
+        P::BaseField::montgomery_r_ratio().to_limbs(&mut one[..limbs]);
+        let ones = [Packed::<P, L>::splat(&one[..limbs]).to_operand(); CHAINS];
         if products.len() <= count {
             set_len(products, 1 + count, ones);
         }
@@ -67,7 +67,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
                 if !finite && (any_zero::<L>(x1) || any_zero::<L>(x2)) {
                     return false;
                 }
-                *divisor = In::<P, L>::read(x2).difference(In::<P, L>::read(x1));
+                *divisor = Packed::<P, L>::read(x2).sub_to_operand(Packed::<P, L>::read(x1));
             }
             let (before, after) = products[at..].split_at_mut(1);
             let ahead = round((at + 1).min(count - 1));
@@ -82,14 +82,15 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
         let (mut chains, mut after) = (&mut chains, &mut after);
         let (mut dy, mut inverses, mut slope_factors, mut back) =
             (divisors, divisors, divisors, divisors);
-        let zero = [In::<P, L>::zero(); CHAINS];
+        let zero = [Packed::<P, L>::zero(); CHAINS];
         let (mut slopes, mut squares, mut x, mut rises) = (zero, zero, zero, zero);
         for (at, before) in products[..count].iter().enumerate().rev() {
             let steps = round(at);
             for k in 0..CHAINS {
                 let [one, two] = both(rows, steps[k]);
-                divisors[k] = In::<P, L>::read(two).difference(In::<P, L>::read(one));
-                dy[k] = In::<P, L>::read(&two[limbs..]).difference(In::<P, L>::read(&one[limbs..]));
+                divisors[k] = Packed::<P, L>::read(two).sub_to_operand(Packed::<P, L>::read(one));
+                dy[k] = Packed::<P, L>::read(&two[limbs..])
+                    .sub_to_operand(Packed::<P, L>::read(&one[limbs..]));
             }
             let ahead = round(at.saturating_sub(1));
             multiply::<P, L>(chains, before, &mut inverses, next);
@@ -99,20 +100,20 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
             bring_near(rows, ahead, |step| step.into, limbs..2 * limbs);
             multiply_last::<P, L>(&dy, &inverses, &mut slopes, next);
             bring_near(rows, ahead, |step| step.from, 0..limbs);
-            L::square([&slopes[0], &slopes[1]], &mut slope_factors, &mut squares);
+            L::square_into([&slopes[0], &slopes[1]], &mut slope_factors, &mut squares);
             next.fetch(FETCHED);
             bring_near(rows, ahead, |step| step.from, limbs..2 * limbs);
             for k in 0..CHAINS {
                 let [one, two] = both(rows, steps[k]);
-                let x1 = In::<P, L>::read(one);
-                x[k] = squares[k].less_two(x1, In::<P, L>::read(two));
-                back[k] = x1.difference(x[k]);
+                let x1 = Packed::<P, L>::read(one);
+                x[k] = squares[k].sub_two_reduced(x1, Packed::<P, L>::read(two));
+                back[k] = x1.sub_to_operand(x[k]);
             }
             multiply_last::<P, L>(&slope_factors, &back, &mut rises, next);
             // All are read before one is written: chains may share a step.
             for k in 0..CHAINS {
                 let [one, _] = both(rows, steps[k]);
-                rises[k] = rises[k].less_one(In::<P, L>::read(&one[limbs..]));
+                rises[k] = rises[k].sub_lazy(Packed::<P, L>::read(&one[limbs..]));
             }
             for k in 0..CHAINS {
                 let row = rows[steps[k].into as usize].0.as_mut();
@@ -152,13 +153,13 @@ fn multiply<P: Group, L: Lanes>(
     products: &mut Products<P, L>,
     next: &mut Next<'_, P>,
 ) {
-    if In::<P, L>::TOGETHER == CHAINS {
-        L::multiply::<In<P, L>, CHAINS>(a.each_ref(), b.each_ref(), products);
+    if Packed::<P, L>::INTERLEAVE == CHAINS {
+        L::mul_operand_into::<Packed<P, L>, CHAINS>(a.each_ref(), b.each_ref(), products);
         next.fetch(FETCHED);
         return;
     }
     for k in 0..CHAINS {
-        L::multiply::<In<P, L>, 1>([&a[k]], [&b[k]], from_mut(&mut products[k]));
+        L::mul_operand_into::<Packed<P, L>, 1>([&a[k]], [&b[k]], from_mut(&mut products[k]));
         next.fetch((FETCHED + k) / CHAINS);
     }
 }
@@ -168,16 +169,16 @@ fn multiply<P: Group, L: Lanes>(
 fn multiply_last<P: Group, L: Lanes>(
     a: &Products<P, L>,
     b: &Products<P, L>,
-    products: &mut [In<P, L>; CHAINS],
+    products: &mut [Packed<P, L>; CHAINS],
     next: &mut Next<'_, P>,
 ) {
-    if In::<P, L>::TOGETHER == CHAINS {
-        L::multiply_last(a.each_ref(), b.each_ref(), products);
+    if Packed::<P, L>::INTERLEAVE == CHAINS {
+        L::mul_into(a.each_ref(), b.each_ref(), products);
         next.fetch(FETCHED);
         return;
     }
     for k in 0..CHAINS {
-        L::multiply_last([&a[k]], [&b[k]], from_mut(&mut products[k]));
+        L::mul_into([&a[k]], [&b[k]], from_mut(&mut products[k]));
         next.fetch((FETCHED + k) / CHAINS);
     }
 }
@@ -196,14 +197,14 @@ fn any_zero<L: Lanes>(limbs: &[[u64; 8]]) -> bool {
 #[inline(always)]
 fn invert<P: Group, L: Lanes>(chains: &mut Products<P, L>) -> bool {
     let mut columns = [[0; 8]; MOST_LIMBS];
-    let columns = &mut columns[..In::<P, L>::LIMBS];
-    let [product]: [In<P, L>; 1] = L::products([&chains[0]], [&chains[1]]);
+    let columns = &mut columns[..Packed::<P, L>::LIMBS];
+    let [product]: [Packed<P, L>; 1] = L::mul([&chains[0]], [&chains[1]]);
     product.write(columns);
     if !invert_outside::<P>(columns) {
         return false;
     }
-    let over = In::<P, L>::read(columns).factor();
-    let [b, a] = chains.each_ref().map(|chain| L::factors::<In<P, L>, 1>([&over], [chain]));
+    let over = Packed::<P, L>::read(columns).to_operand();
+    let [b, a] = chains.each_ref().map(|chain| L::mul_operand::<Packed<P, L>, 1>([&over], [chain]));
     *chains = [a[0], b[0]];
     true
 }
@@ -224,7 +225,7 @@ fn invert_outside<P: Group>(columns: &mut [[u64; 8]]) -> bool {
     }
     let Some(inverse) = (before[7] * values[7]).quick_inverse() else { return false };
     // Limbs of `v·R'` read as `v·R'/R`; the inverse is to be limbs of `R'/v`.
-    let factor = P::BaseField::limb_factor();
+    let factor = P::BaseField::montgomery_r_ratio();
     let mut inverse = inverse * factor * factor;
     for lane in (0..LANES).rev() {
         (inverse * before[lane]).to_limbs(limbs);

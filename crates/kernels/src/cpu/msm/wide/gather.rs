@@ -1,6 +1,6 @@
 //! Stored points turned into rows of lanes, and back.
 
-use super::{In, LANES, RowOf};
+use super::{LANES, Packed, RowOf};
 use crate::{
     Group,
     cpu::msm::stored::{MOST_WORDS, NEGATED, Points},
@@ -44,13 +44,13 @@ impl<P: Group, L: Lanes> Task<L> for Gather<'_, P> {
                 any = any.or(*column);
             }
             // Infinity must stay zeros.
-            let finite = L::splat(0).sub(any).or(any).negative();
+            let finite = L::splat(0).sub(any).or(any).sign_mask();
             all_finite = all_finite.and(finite);
-            let negated = L::load_half_words(indices).shl(NEGATED.leading_zeros() + 32).negative();
+            let negated = L::load_half_words(indices).shl(NEGATED.leading_zeros() + 32).sign_mask();
             let (x, y) = columns[..words].split_at(words / 2);
-            let y = In::<P, L>::from_words(y).negated_where(negated.and(finite));
-            let (into_x, into_y) = row.0.as_mut().split_at_mut(In::<P, L>::LIMBS);
-            In::<P, L>::from_words(x).write(into_x);
+            let y = Packed::<P, L>::from_words(y).conditional_negate(negated.and(finite));
+            let (into_x, into_y) = row.0.as_mut().split_at_mut(Packed::<P, L>::LIMBS);
+            Packed::<P, L>::from_words(x).write(into_x);
             y.write(into_y);
         }
         !all_finite.any_zero()
@@ -75,8 +75,8 @@ impl<P: Group, L: Lanes> Task<L> for Store<'_, P> {
             let limbs = self.rows[row as usize].0.as_ref();
             let mut columns = [L::splat(0); MOST_WORDS];
             let (x, y) = columns[..words].split_at_mut(words / 2);
-            In::<P, L>::read(limbs).to_words(x);
-            In::<P, L>::read(&limbs[In::<P, L>::LIMBS..]).tightened().to_words(y);
+            Packed::<P, L>::read(limbs).to_words(x);
+            Packed::<P, L>::read(&limbs[Packed::<P, L>::LIMBS..]).normalized().to_words(y);
             each!(3, |block| {
                 if 8 * block < words {
                     let start = start(block, words);

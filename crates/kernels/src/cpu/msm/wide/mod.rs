@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Group, Words,
-    lanes::{Lanes, field::Element, vectored::Vectored},
+    lanes::{Lanes, field::Element, packed_field::PackedField},
     memory::wipe_all,
 };
 
@@ -38,9 +38,9 @@ pub(super) struct Row<A>(A);
 /// Addition in lanes.
 pub(super) struct Wide<L>(PhantomData<L>);
 
-type In<P, L> = <<P as CurveConfig>::BaseField as Vectored>::In<L>;
-type Factor<P, L> = <In<P, L> as Element<L>>::Factor;
-type RowOf<P> = Row<<<P as CurveConfig>::BaseField as Vectored>::Row>;
+type Packed<P, L> = <<P as CurveConfig>::BaseField as PackedField>::Packed<L>;
+type Operand<P, L> = <Packed<P, L> as Element<L>>::Operand;
+type RowOf<P> = Row<<<P as CurveConfig>::BaseField as PackedField>::PackedPoint>;
 
 const LANES: usize = 8;
 
@@ -50,7 +50,7 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
 
     const LANES: usize = LANES;
 
-    const INFINITY: Self::Row = Row(P::BaseField::ZEROS);
+    const INFINITY: Self::Row = Row(P::BaseField::ZERO_POINT);
 
     // With the next tile's points, well within the second-level cache where these instructions are: a mebibyte
     // and more.
@@ -141,19 +141,19 @@ fn put_as_is<P: Group>(row: &mut RowOf<P>, lane: usize, point: &Point<P::BaseFie
 
 /// Takes coordinates read as they are to what they stand for.
 fn to_words_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
-    let over = P::BaseField::limb_factor().inverse().expect("a power of two is not zero");
+    let over = P::BaseField::montgomery_r_ratio().inverse().expect("a power of two is not zero");
     move |Point { x, y }| Point { x: x * over, y: y * over }
 }
 
 /// And back.
 fn to_limb_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
-    let factor = P::BaseField::limb_factor();
+    let factor = P::BaseField::montgomery_r_ratio();
     move |Point { x, y }| Point { x: x * factor, y: y * factor }
 }
 
 /// Converts points of a key to the stored form with coordinates in limb form.
 pub(in crate::cpu) fn encode<P: Group>(point: &Affine<P>, out: &mut [u64]) {
-    let factor = P::BaseField::limb_factor();
+    let factor = P::BaseField::montgomery_r_ratio();
     let (x, y) = point.xy().map_or_else(Default::default, |(x, y)| (x * factor, y * factor));
     let (into_x, into_y) = out.split_at_mut(P::BaseField::WORDS);
     x.write_words(into_x);

@@ -6,28 +6,28 @@ use ark_ff::{
 
 use super::{
     LIMB, Lanes, MASK,
-    field::{Element, Prime, Quadratic, join, split},
+    field::{Element, Prime, Quadratic, limbs_to_words, words_to_limbs},
 };
 
 /// A field with a form in lanes.
-pub trait Vectored: Field {
+pub trait PackedField: Field {
     /// Eight elements.
-    type In<L: Lanes>: Element<L>;
+    type Packed<L: Lanes>: Element<L>;
 
     /// Eight points beside each other, limb by limb.
-    type Row: Copy + Send + Sync + AsRef<[[u64; 8]]> + AsMut<[[u64; 8]]>;
+    type PackedPoint: Copy + Send + Sync + AsRef<[[u64; 8]]> + AsMut<[[u64; 8]]>;
 
     /// Eight points of all zeros.
-    const ZEROS: Self::Row;
+    const ZERO_POINT: Self::PackedPoint;
 
     /// The modulus's lowest limb.
-    const LOWEST: u64;
+    const MODULUS_LOW_LIMB: u64;
 
     /// `R' / R`, which takes the Montgomery form in words to that in limbs.
-    fn limb_factor() -> Self;
+    fn montgomery_r_ratio() -> Self;
 
     /// The element that words below four times the modulus are the Montgomery form of.
-    fn read_loose(words: &[u64]) -> Self;
+    fn from_unreduced_words(words: &[u64]) -> Self;
 
     /// The element of whose Montgomery form in words these are the limbs, below four times the modulus and not
     /// below minus once; their carries need not have been taken.
@@ -38,13 +38,13 @@ pub trait Vectored: Field {
 }
 
 /// A prime field with a form in lanes for its quadratic extension too.
-pub trait Extendable: Vectored {
+pub trait Extendable: PackedField {
     /// Eight elements of the extension.
-    type Two<L: Lanes>: Element<L>;
+    type PackedExtension<L: Lanes>: Element<L>;
     /// Eight points over it.
-    type TwoRow: Copy + Send + Sync + AsRef<[[u64; 8]]> + AsMut<[[u64; 8]]>;
+    type PackedExtensionPoint: Copy + Send + Sync + AsRef<[[u64; 8]]> + AsMut<[[u64; 8]]>;
     /// Eight points of all zeros over it.
-    const TWO_ZEROS: Self::TwoRow;
+    const ZERO_EXTENSION_POINT: Self::PackedExtensionPoint;
 }
 
 /// Takes the carries, and gives the last.
@@ -58,17 +58,17 @@ fn carry(limbs: &mut [u64]) -> i64 {
 
 macro_rules! prime_field {
     ($words:literal words, $limbs:literal limbs) => {
-        impl<T: MontConfig<$words>> Vectored for Fp<MontBackend<T, $words>, $words> {
-            type In<L: Lanes> = Prime<L, T, $words, $limbs>;
-            type Row = [[u64; 8]; 2 * $limbs];
-            const ZEROS: Self::Row = [[0; 8]; 2 * $limbs];
-            const LOWEST: u64 = T::MODULUS.0[0] & MASK;
+        impl<T: MontConfig<$words>> PackedField for Fp<MontBackend<T, $words>, $words> {
+            type Packed<L: Lanes> = Prime<L, T, $words, $limbs>;
+            type PackedPoint = [[u64; 8]; 2 * $limbs];
+            const ZERO_POINT: Self::PackedPoint = [[0; 8]; 2 * $limbs];
+            const MODULUS_LOW_LIMB: u64 = T::MODULUS.0[0] & MASK;
 
-            fn limb_factor() -> Self {
+            fn montgomery_r_ratio() -> Self {
                 Self::from(2u64).pow([u64::from(LIMB) * $limbs - 64 * $words])
             }
 
-            fn read_loose(words: &[u64]) -> Self {
+            fn from_unreduced_words(words: &[u64]) -> Self {
                 let mut value = BigInt::<$words>::zero();
                 value.0.copy_from_slice(words);
                 while value >= T::MODULUS {
@@ -80,22 +80,22 @@ macro_rules! prime_field {
             fn from_limbs(limbs: &[u64]) -> Self {
                 let mut limbs: [u64; $limbs] = limbs.try_into().expect("all limbs");
                 if carry(&mut limbs) < 0 {
-                    let modulus = split::<$words, $limbs>(T::MODULUS.0);
+                    let modulus = words_to_limbs::<$words, $limbs>(T::MODULUS.0);
                     limbs.iter_mut().zip(modulus).for_each(|(limb, more)| *limb += more);
                     carry(&mut limbs);
                 }
-                Self::read_loose(&join::<$words, $limbs>(limbs))
+                Self::from_unreduced_words(&limbs_to_words::<$words, $limbs>(limbs))
             }
 
             fn to_limbs(&self, limbs: &mut [u64]) {
-                limbs.copy_from_slice(&split::<$words, $limbs>(self.0.0));
+                limbs.copy_from_slice(&words_to_limbs::<$words, $limbs>(self.0.0));
             }
         }
 
         impl<T: MontConfig<$words>> Extendable for Fp<MontBackend<T, $words>, $words> {
-            type Two<L: Lanes> = Quadratic<Prime<L, T, $words, $limbs>>;
-            type TwoRow = [[u64; 8]; 4 * $limbs];
-            const TWO_ZEROS: Self::TwoRow = [[0; 8]; 4 * $limbs];
+            type PackedExtension<L: Lanes> = Quadratic<Prime<L, T, $words, $limbs>>;
+            type PackedExtensionPoint = [[u64; 8]; 4 * $limbs];
+            const ZERO_EXTENSION_POINT: Self::PackedExtensionPoint = [[0; 8]; 4 * $limbs];
         }
     };
 }
@@ -103,19 +103,19 @@ macro_rules! prime_field {
 prime_field!(4 words, 5 limbs);
 prime_field!(6 words, 8 limbs);
 
-impl<C: Fp2Config<Fp: Extendable>> Vectored for Fp2<C> {
-    type In<L: Lanes> = <C::Fp as Extendable>::Two<L>;
-    type Row = <C::Fp as Extendable>::TwoRow;
-    const ZEROS: Self::Row = <C::Fp as Extendable>::TWO_ZEROS;
-    const LOWEST: u64 = C::Fp::LOWEST;
+impl<C: Fp2Config<Fp: Extendable>> PackedField for Fp2<C> {
+    type Packed<L: Lanes> = <C::Fp as Extendable>::PackedExtension<L>;
+    type PackedPoint = <C::Fp as Extendable>::PackedExtensionPoint;
+    const ZERO_POINT: Self::PackedPoint = <C::Fp as Extendable>::ZERO_EXTENSION_POINT;
+    const MODULUS_LOW_LIMB: u64 = C::Fp::MODULUS_LOW_LIMB;
 
-    fn limb_factor() -> Self {
-        Self::new(C::Fp::limb_factor(), C::Fp::ZERO)
+    fn montgomery_r_ratio() -> Self {
+        Self::new(C::Fp::montgomery_r_ratio(), C::Fp::ZERO)
     }
 
-    fn read_loose(words: &[u64]) -> Self {
+    fn from_unreduced_words(words: &[u64]) -> Self {
         let (c0, c1) = words.split_at(words.len() / 2);
-        Self::new(C::Fp::read_loose(c0), C::Fp::read_loose(c1))
+        Self::new(C::Fp::from_unreduced_words(c0), C::Fp::from_unreduced_words(c1))
     }
 
     fn from_limbs(limbs: &[u64]) -> Self {
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     #[cfg(target_arch = "x86_64")]
     use crate::lanes::Task;
-    use crate::lanes::words::Words;
+    use crate::lanes::portable::PortableLanes;
 
     /// Eight elements' words, as columns.
     fn columns<L: Lanes>(rows: &[Vec<u64>]) -> Vec<L> {
@@ -146,8 +146,8 @@ mod tests {
             .collect()
     }
 
-    fn elements<F: Vectored, L: Lanes>(value: F::In<L>) -> Vec<F> {
-        let mut columns = vec![[0; 8]; <F::In<L> as Element<L>>::LIMBS];
+    fn elements<F: PackedField, L: Lanes>(value: F::Packed<L>) -> Vec<F> {
+        let mut columns = vec![[0; 8]; <F::Packed<L> as Element<L>>::LIMBS];
         value.write(&mut columns);
         (0..8)
             .map(|lane| {
@@ -185,14 +185,14 @@ mod tests {
     }
 
     /// Every operation against arkworks, for all pairs of edge cases and random words.
-    fn operations_equal_arkworks<F: Vectored, L: Lanes, const W: usize>(
+    fn operations_equal_arkworks<F: PackedField, L: Lanes, const W: usize>(
         modulus: BigInt<W>,
         run: impl Fn(&dyn Fn()),
     ) {
         let rng = &mut test_rng();
-        let rows_words = <F::In<L> as Element<L>>::WORDS;
+        let rows_words = <F::Packed<L> as Element<L>>::WORDS;
         let parts = rows_words / W;
-        let factor = F::limb_factor().inverse().unwrap();
+        let factor = F::montgomery_r_ratio().inverse().unwrap();
         for round in 0..60 {
             let mut rows = |shift: usize| -> Vec<Vec<u64>> {
                 (0..8)
@@ -205,78 +205,81 @@ mod tests {
             let (a, b, c) = (rows(0), rows(1), rows(3));
             run(&|| {
                 let [x, y, z] =
-                    [&a, &b, &c].map(|rows| F::In::<L>::from_words(&columns::<L>(rows)));
+                    [&a, &b, &c].map(|rows| F::Packed::<L>::from_words(&columns::<L>(rows)));
                 let read = |rows: &[Vec<u64>]| -> Vec<F> {
-                    rows.iter().map(|row| F::read_loose(row)).collect()
+                    rows.iter().map(|row| F::from_unreduced_words(row)).collect()
                 };
                 let (p, q, r) = (read(&a), read(&b), read(&c));
-                let mut column = vec![0; <F::In<L> as Element<L>>::LIMBS];
-                let check = |what: &str, got: F::In<L>, expected: &dyn Fn(usize) -> F| {
+                let mut column = vec![0; <F::Packed<L> as Element<L>>::LIMBS];
+                let check = |what: &str, got: F::Packed<L>, expected: &dyn Fn(usize) -> F| {
                     let expected: Vec<F> = (0..8).map(expected).collect();
                     assert_eq!(elements::<F, L>(got), expected, "{what}, round {round}");
                 };
                 check("words", x, &|i| p[i]);
-                let mut limbs = vec![[0; 8]; <F::In<L> as Element<L>>::LIMBS];
+                let mut limbs = vec![[0; 8]; <F::Packed<L> as Element<L>>::LIMBS];
                 y.write(&mut limbs);
-                check("limbs", <F::In<L>>::read(&limbs), &|i| q[i]);
+                check("limbs", <F::Packed<L>>::read(&limbs), &|i| q[i]);
                 let mask = L::load(&std::array::from_fn(|lane| (lane as u64 % 2).wrapping_neg()));
-                check("every other's opposite", x.negated_where(mask), &|i| {
+                check("every other's opposite", x.conditional_negate(mask), &|i| {
                     if i % 2 == 1 { -p[i] } else { p[i] }
                 });
                 p[1].to_limbs(&mut column);
-                check("one element in all lanes", <F::In<L>>::splat(&column), &|_| p[1]);
+                check("one element in all lanes", <F::Packed<L>>::splat(&column), &|_| p[1]);
                 let mut one = vec![0; rows_words];
                 one[0] = 1;
                 let unit_words = one.clone();
-                let unit = F::In::<L>::from_words(&columns::<L>(&vec![one; 8]));
-                let [xf, yf, zf] = [x, y, z].map(|element| element.factor());
-                let [product]: [F::In<L>; 1] = L::products([&xf], [&yf]);
+                let unit = F::Packed::<L>::from_words(&columns::<L>(&vec![one; 8]));
+                let [xf, yf, zf] = [x, y, z].map(|element| element.to_operand());
+                let [product]: [F::Packed<L>; 1] = L::mul([&xf], [&yf]);
                 let products = |i: usize| p[i] * q[i] * factor;
                 check("product", product, &products);
-                let [first, second]: [F::In<L>; 2] = L::products([&xf, &yf], [&yf, &zf]);
+                let [first, second]: [F::Packed<L>; 2] = L::mul([&xf, &yf], [&yf, &zf]);
                 check("first of two products", first, &products);
                 check("second of two products", second, &|i| q[i] * r[i] * factor);
                 let (mut factors, mut squares) = ([xf; 2], [x; 2]);
-                L::square([&first, &second], &mut factors, &mut squares);
+                L::square_into([&first, &second], &mut factors, &mut squares);
                 check("first of two squares", squares[0], &|i| products(i).square() * factor);
                 check("second of two squares", squares[1], &|i| {
                     (q[i] * r[i] * factor).square() * factor
                 });
-                let factors = L::factors::<F::In<L>, 2>([&factors[0], &xf], [&factors[1], &yf]);
-                let [again]: [F::In<L>; 1] = L::products([&factors[0]], [&factors[1]]);
+                let factors =
+                    L::mul_operand::<F::Packed<L>, 2>([&factors[0], &xf], [&factors[1], &yf]);
+                let [again]: [F::Packed<L>; 1] = L::mul([&factors[0]], [&factors[1]]);
                 check("products of products", again, &|i| {
                     let factors = products(i) * q[i] * r[i] * factor * factor;
                     factors * products(i) * factor
                 });
-                let [differences]: [F::In<L>; 1] =
-                    L::products([&x.difference(y)], [&z.difference(y)]);
+                let [differences]: [F::Packed<L>; 1] =
+                    L::mul([&x.sub_to_operand(y)], [&z.sub_to_operand(y)]);
                 check("difference times difference", differences, &|i| {
                     (p[i] - q[i]) * (r[i] - q[i]) * factor
                 });
-                check("product less one", product.less_one(z), &|i| products(i) - r[i]);
+                check("product less one", product.sub_lazy(z), &|i| products(i) - r[i]);
                 let mut sum = product;
-                (0..15).for_each(|_| sum = product.less_one(sum));
+                (0..15).for_each(|_| sum = product.sub_lazy(sum));
                 check("product less less one", sum, &|_| F::ZERO);
-                let sum = product.less_one(sum).tightened();
-                let mut words = vec![L::splat(0); <F::In<L> as Element<L>>::WORDS];
+                let sum = product.sub_lazy(sum).normalized();
+                let mut words = vec![L::splat(0); <F::Packed<L> as Element<L>>::WORDS];
                 sum.to_words(&mut words);
-                check("tightened", F::In::<L>::from_words(&words), &products);
+                check("normalized", F::Packed::<L>::from_words(&words), &products);
                 // A second coordinate may be a little below zero.
-                let mut limbs = vec![[0; 8]; <F::In<L> as Element<L>>::LIMBS];
+                let mut limbs = vec![[0; 8]; <F::Packed<L> as Element<L>>::LIMBS];
                 limbs[0] = [1u64.wrapping_neg(); 8];
-                let below = F::In::<L>::read(&limbs);
-                let minus_one = -F::read_loose(&unit_words);
+                let below = F::Packed::<L>::read(&limbs);
+                let minus_one = -F::from_unreduced_words(&unit_words);
                 check("below zero", below, &|_| minus_one);
-                below.tightened().to_words(&mut words);
-                check("below zero, tightened", F::In::<L>::from_words(&words), &|_| minus_one);
-                let mut limbs = vec![[1; 8]; <F::In<L> as Element<L>>::LIMBS];
-                F::In::<L>::zero().tightened().write(&mut limbs);
+                below.normalized().to_words(&mut words);
+                check("below zero, normalized", F::Packed::<L>::from_words(&words), &|_| minus_one);
+                let mut limbs = vec![[1; 8]; <F::Packed<L> as Element<L>>::LIMBS];
+                F::Packed::<L>::zero().normalized().write(&mut limbs);
                 assert!(limbs.iter().all(|limb| *limb == [0; 8]), "zeros stay zeros");
-                check("product less two", product.less_two(z, x), &|i| products(i) - r[i] - p[i]);
-                let again = product.less_two(z, x).difference(product.less_one(y));
-                let [again]: [F::In<L>; 1] = L::products([&again], [&unit.factor()]);
+                check("product less two", product.sub_two_reduced(z, x), &|i| {
+                    products(i) - r[i] - p[i]
+                });
+                let again = product.sub_two_reduced(z, x).sub_to_operand(product.sub_lazy(y));
+                let [again]: [F::Packed<L>; 1] = L::mul([&again], [&unit.to_operand()]);
                 // Times the raw words of 1, which divides by R'.
-                let raw = F::read_loose(&unit_words);
+                let raw = F::from_unreduced_words(&unit_words);
                 check("difference of stored", again, &|i| (q[i] - r[i] - p[i]) * raw * factor);
             });
         }
@@ -295,7 +298,7 @@ mod tests {
 
     #[test]
     fn operations_on_plain_words_equal_arkworks() {
-        operations!(Words, |work: &dyn Fn()| work());
+        operations!(PortableLanes, |work: &dyn Fn()| work());
     }
 
     #[cfg(target_arch = "x86_64")]

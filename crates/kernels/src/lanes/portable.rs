@@ -4,16 +4,16 @@ use super::{LIMB, Lanes, MASK, Task, field::Element};
 
 /// Eight words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Words([u64; 8]);
+pub(crate) struct PortableLanes([u64; 8]);
 
-impl Words {
+impl PortableLanes {
     fn map(self, other: Self, op: impl Fn(u64, u64) -> u64) -> Self {
         Self(std::array::from_fn(|lane| op(self.0[lane], other.0[lane])))
     }
 }
 
-impl Lanes for Words {
-    type Factor = Self;
+impl Lanes for PortableLanes {
+    type Operand = Self;
 
     fn enable<T: Task<Self>>(task: T) -> T::Output {
         task.run()
@@ -70,11 +70,11 @@ impl Lanes for Words {
         Self(self.0.map(|word| (word as i64 >> bits) as u64))
     }
 
-    fn choose(self, first: Self, second: Self) -> Self {
+    fn select(self, first: Self, second: Self) -> Self {
         self.and(first).or(Self(self.0.map(|word| !word)).and(second))
     }
 
-    fn look_up(self, table: &[u64; 16]) -> Self {
+    fn lookup(self, table: &[u64; 16]) -> Self {
         Self(self.0.map(|word| table[word as usize % 16]))
     }
 
@@ -93,11 +93,11 @@ impl Lanes for Words {
     }
 
     #[inline(never)]
-    fn factor(self) -> Self {
+    fn to_operand(self) -> Self {
         self.and(Self::splat(MASK))
     }
 
-    fn column(_low: u64, _high: u64, more: u64) -> Self {
+    fn biased_column(_low: u64, _high: u64, more: u64) -> Self {
         Self::splat(more)
     }
 
@@ -121,33 +121,33 @@ impl Lanes for Words {
     }
 
     #[inline(never)]
-    fn multiply<E: Element<Self>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
-        products: &mut [E::Factor; K],
+    fn mul_operand_into<E: Element<Self>, const K: usize>(
+        a: [&E::Operand; K],
+        b: [&E::Operand; K],
+        products: &mut [E::Operand; K],
     ) {
-        *products = E::products(a, b).map(E::factor);
+        *products = E::mul_interleaved(a, b).map(E::to_operand);
     }
 
     #[inline(never)]
-    fn multiply_last<E: Element<Self>, const K: usize>(
-        a: [&E::Factor; K],
-        b: [&E::Factor; K],
+    fn mul_into<E: Element<Self>, const K: usize>(
+        a: [&E::Operand; K],
+        b: [&E::Operand; K],
         products: &mut [E; K],
     ) {
-        *products = E::products(a, b);
+        *products = E::mul_interleaved(a, b);
     }
 
     #[inline(never)]
-    fn square<E: Element<Self>, const K: usize>(
+    fn square_into<E: Element<Self>, const K: usize>(
         a: [&E; K],
-        factors: &mut [E::Factor; K],
+        factors: &mut [E::Operand; K],
         squares: &mut [E; K],
     ) {
-        *squares = E::squares(a, factors);
+        *squares = E::square_interleaved(a, factors);
     }
 
-    fn next_mul_low(self, by: Self) -> Self {
+    fn increment_mul_low(self, by: Self) -> Self {
         self.map(by, |a, b| a.wrapping_add(1).wrapping_mul(b) & MASK)
     }
 }

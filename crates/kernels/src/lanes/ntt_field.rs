@@ -1,90 +1,90 @@
 //! What a transform does to scalars in lanes: additions whose carries and reductions are put off.
 //!
 //! Values are below `R'`, which is at least 35 times `p`; limbs may be negative or longer than 52 bits
-//! until carries are taken. Products with constants ([`super::constant`]) take any value and leave one
+//! until carries are taken. Products with constants ([`super::shoup`]) take any value and leave one
 //! below `2p`; a Montgomery product, where one factor is below `32p` and the other a product of such
 //! products, as well.
-//! [`Residue::settle`] brings a value below `35p` below `4p`, by one look at the highest limb.
+//! [`NttElement::reduce_to_4p`] brings a value below `35p` below `4p`, by one look at the highest limb.
 
 use ark_ff::{Fp, MontBackend, MontConfig, PrimeField};
 
-pub(crate) use super::constant::{Constant, SCALAR_LIMBS};
+pub(crate) use super::shoup::{SCALAR_LIMBS, ShoupConstant};
 use super::{
-    Lanes, MASK,
-    constant::Splat,
-    each,
-    field::{Element, Prime, split},
-    vectored::Vectored,
+    Lanes, MASK, each,
+    field::{Element, Prime, words_to_limbs},
+    packed_field::PackedField,
+    shoup::SplatConstant,
 };
 use crate::{SCALAR_WORDS, Words};
 
 /// Eight scalars in memory, limb by limb.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-pub(crate) struct Eight(pub(crate) [[u64; 8]; SCALAR_LIMBS]);
+pub(crate) struct ScalarVector(pub(crate) [[u64; 8]; SCALAR_LIMBS]);
 
-impl Eight {
+impl ScalarVector {
     pub(crate) const ZERO: Self = Self([[0; 8]; SCALAR_LIMBS]);
 }
 
 /// A scalar field whose elements are transformed in lanes.
 #[allow(private_interfaces)]
-pub trait Transformed: PrimeField + Vectored + Words {
+pub trait NttField: PrimeField + PackedField + Words {
     /// Eight elements.
-    type InLanes<L: Lanes>: Residue<L>;
+    type PackedScalar<L: Lanes>: NttElement<L>;
 
     /// The element as a constant.
-    fn constant(self) -> Constant;
+    fn shoup_constant(self) -> ShoupConstant;
 }
 
 #[allow(private_interfaces)]
-impl<T: MontConfig<SCALAR_WORDS>> Transformed for Fp<MontBackend<T, SCALAR_WORDS>, SCALAR_WORDS> {
-    type InLanes<L: Lanes> = Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS>;
+impl<T: MontConfig<SCALAR_WORDS>> NttField for Fp<MontBackend<T, SCALAR_WORDS>, SCALAR_WORDS> {
+    type PackedScalar<L: Lanes> = Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS>;
 
-    fn constant(self) -> Constant {
-        Constant::new(limbs(self), split(T::MODULUS.0), T::INV & MASK)
+    fn shoup_constant(self) -> ShoupConstant {
+        ShoupConstant::new(montgomery_limbs(self), words_to_limbs(T::MODULUS.0), T::INV & MASK)
     }
 }
 
 /// Eight scalars in lanes.
 #[allow(private_interfaces)]
-pub trait Residue<L: Lanes>: Element<L> {
-    /// Reads what [`Residue::store`] wrote.
+pub trait NttElement<L: Lanes>: Element<L> {
+    /// Reads what [`NttElement::store`] wrote.
     #[inline(always)]
-    fn load(eight: &Eight) -> Self {
+    fn load(eight: &ScalarVector) -> Self {
         Self::read(&eight.0)
     }
     /// Writes the limbs as they are.
     #[inline(always)]
-    fn store(self, eight: &mut Eight) {
+    fn store(self, eight: &mut ScalarVector) {
         self.write(&mut eight.0);
     }
     /// The sum, not carried.
-    fn plus(self, other: Self) -> Self;
+    fn add_lazy(self, other: Self) -> Self;
     /// The difference plus so many times the modulus (2, 4, 8 or 16), which makes it positive; not carried.
-    fn minus(self, other: Self, multiple: u64) -> Self;
+    fn sub_plus_multiple(self, other: Self, multiple: u64) -> Self;
     /// Takes the carries.
-    fn carry(self) -> Self;
-    /// Products of any values with constants, below `2p` and not carried; see [`super::constant`].
-    fn times<const K: usize>(values: [Self; K], constants: [&Splat<L>; K]) -> [Self; K];
+    fn carried(self) -> Self;
+    /// Products of any values with constants, below `2p` and not carried; see [`super::shoup`].
+    fn mul_shoup<const K: usize>(values: [Self; K], constants: [&SplatConstant<L>; K])
+    -> [Self; K];
     /// Brings a value below `35p` below `4p`, and takes the carries.
-    fn settle(self) -> Self;
+    fn reduce_to_4p(self) -> Self;
     /// Brings a value below `2p` below `p`.
     fn canonical(self) -> Self;
     /// Each lane takes the place of a vector, and each vector of a lane.
-    fn transpose(eights: &mut [Eight; 8]);
+    fn transpose(eights: &mut [ScalarVector; 8]);
 }
 
 impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS> {
     /// Bits of the highest limb below the four that tell about how many times `p` a value is.
-    const SETTLED: u32 = Self::HIGH + 2;
+    const REDUCTION_SHIFT: u32 = Self::TOP_SHIFT + 2;
 
     /// Limbs of the multiples of `p` that a value holds for certain, by those four bits. The bits are taken
-    /// of uncarried limbs: what those below can carry, either way, is less than [`Self::CARRIED`].
-    const HELD: [[u64; 16]; SCALAR_LIMBS] = {
+    /// of uncarried limbs: what those below can carry, either way, is less than [`Self::NTT_CARRY_BOUND`].
+    const REDUCTION_TABLE: [[u64; 16]; SCALAR_LIMBS] = {
         let (mut held, mut sixteenth) = ([[0; 16]; SCALAR_LIMBS], 1);
         while sixteenth < 16 {
-            let least = ((sixteenth as u64) << Self::SETTLED) - 2 * Self::CARRIED;
+            let least = ((sixteenth as u64) << Self::REDUCTION_SHIFT) - 2 * Self::NTT_CARRY_BOUND;
             let multiple = Self::multiple(least / (Self::P[SCALAR_LIMBS - 1] + 1));
             let mut i = 0;
             while i < SCALAR_LIMBS {
@@ -96,19 +96,21 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
         held
     };
 
-    const CARRIED: u64 = 1 << 12;
+    const NTT_CARRY_BOUND: u64 = 1 << 12;
 }
 
 #[allow(private_interfaces)]
-impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Residue<L> for Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS> {
+impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> NttElement<L>
+    for Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS>
+{
     #[inline(always)]
-    fn plus(mut self, other: Self) -> Self {
+    fn add_lazy(mut self, other: Self) -> Self {
         each!(5, |i| self.0[i] = self.0[i].add(other.0[i]));
         self
     }
 
     #[inline(always)]
-    fn minus(mut self, other: Self, multiple: u64) -> Self {
+    fn sub_plus_multiple(mut self, other: Self, multiple: u64) -> Self {
         let multiples =
             const { [Self::multiple(2), Self::multiple(4), Self::multiple(8), Self::multiple(16)] };
         let multiple = &multiples[multiple.ilog2() as usize - 1];
@@ -117,21 +119,26 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Residue<L> for Prime<L, T, SCALAR_WO
     }
 
     #[inline(always)]
-    fn carry(self) -> Self {
-        Self::carried(self.0)
+    fn carried(self) -> Self {
+        Self::carry_limbs(self.0)
     }
 
     #[inline(always)]
-    fn times<const K: usize>(values: [Self; K], constants: [&Splat<L>; K]) -> [Self; K] {
-        Self::scale(values, constants)
+    fn mul_shoup<const K: usize>(
+        values: [Self; K],
+        constants: [&SplatConstant<L>; K],
+    ) -> [Self; K] {
+        Self::shoup_products(values, constants)
     }
 
     #[inline(always)]
-    fn settle(mut self) -> Self {
-        let held = const { &Self::HELD };
-        let high = self.0[SCALAR_LIMBS - 1].add(L::splat(Self::CARRIED)).sar(Self::SETTLED);
-        each!(5, |i| self.0[i] = self.0[i].sub(high.look_up(&held[i])));
-        Self::carried(self.0)
+    fn reduce_to_4p(mut self) -> Self {
+        let held = const { &Self::REDUCTION_TABLE };
+        let high = self.0[SCALAR_LIMBS - 1]
+            .add(L::splat(Self::NTT_CARRY_BOUND))
+            .sar(Self::REDUCTION_SHIFT);
+        each!(5, |i| self.0[i] = self.0[i].sub(high.lookup(&held[i])));
+        Self::carry_limbs(self.0)
     }
 
     #[inline(always)]
@@ -139,15 +146,15 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Residue<L> for Prime<L, T, SCALAR_WO
         let p = const { Self::multiple(1) };
         let mut less = self.0;
         each!(5, |i| less[i] = less[i].sub(L::splat(p[i])));
-        let less = Self::carried(less);
-        let below = less.0[4].negative();
+        let less = Self::carry_limbs(less);
+        let below = less.0[4].sign_mask();
         let mut limbs = less.0;
         each!(5, |i| limbs[i] = limbs[i].add(below.and(L::splat(p[i]))));
-        Self::carried(limbs)
+        Self::carry_limbs(limbs)
     }
 
     #[inline(always)]
-    fn transpose(eights: &mut [Eight; 8]) {
+    fn transpose(eights: &mut [ScalarVector; 8]) {
         each!(5, |limb| {
             let mut square = [L::splat(0); 8];
             each!(8, |i| square[i] = L::load(&eights[i].0[limb]));
@@ -158,10 +165,10 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Residue<L> for Prime<L, T, SCALAR_WO
 }
 
 /// A scalar's limbs, in the form that lanes multiply with each other.
-pub(crate) fn limbs<F: Transformed>(value: F) -> [u64; SCALAR_LIMBS] {
+pub(crate) fn montgomery_limbs<F: NttField>(value: F) -> [u64; SCALAR_LIMBS] {
     let mut words = [0; SCALAR_WORDS];
-    (value * F::limb_factor()).write_words(&mut words);
-    split(words)
+    (value * F::montgomery_r_ratio()).write_words(&mut words);
+    words_to_limbs(words)
 }
 
 #[cfg(test)]
@@ -169,14 +176,16 @@ mod tests {
     use ark_std::{rand::Rng, test_rng};
 
     use super::*;
-    use crate::lanes::{LIMB, Task, words::Words as Plain};
+    use crate::lanes::{LIMB, Task, portable::PortableLanes as Portable};
 
-    fn modulus<F: Transformed>() -> [u64; SCALAR_LIMBS] {
-        split::<SCALAR_WORDS, SCALAR_LIMBS>(std::array::from_fn(|i| F::MODULUS.as_ref()[i]))
+    fn modulus<F: NttField>() -> [u64; SCALAR_LIMBS] {
+        words_to_limbs::<SCALAR_WORDS, SCALAR_LIMBS>(std::array::from_fn(|i| {
+            F::MODULUS.as_ref()[i]
+        }))
     }
 
     /// The element that limbs stand for, some of which may be negative.
-    fn element<F: Transformed>(limbs: [u64; SCALAR_LIMBS]) -> F {
+    fn element<F: NttField>(limbs: [u64; SCALAR_LIMBS]) -> F {
         let base = F::from(1u64 << LIMB);
         limbs.into_iter().rev().fold(F::ZERO, |value, limb| {
             let limb = limb as i64;
@@ -198,7 +207,7 @@ mod tests {
     }
 
     /// Whether limbs stand for a number that is not negative and below so many times the modulus.
-    fn is_below<F: Transformed>(limbs: [u64; SCALAR_LIMBS], times: u64) -> bool {
+    fn is_below<F: NttField>(limbs: [u64; SCALAR_LIMBS], times: u64) -> bool {
         let most = carried(modulus::<F>().map(|limb| limb * times));
         let value = carried(limbs);
         value[SCALAR_LIMBS - 1] >= 0 && value.iter().rev().lt(most.iter().rev())
@@ -237,13 +246,13 @@ mod tests {
         limbs
     }
 
-    fn rows(eight: &Eight) -> [[u64; SCALAR_LIMBS]; 8] {
+    fn rows(eight: &ScalarVector) -> [[u64; SCALAR_LIMBS]; 8] {
         std::array::from_fn(|lane| eight.0.map(|limb| limb[lane]))
     }
 
     struct Checks<F>(std::marker::PhantomData<F>);
 
-    impl<F: Transformed, L: Lanes> Task<L> for Checks<F> {
+    impl<F: NttField, L: Lanes> Task<L> for Checks<F> {
         type Output = ();
 
         #[inline(always)]
@@ -255,7 +264,7 @@ mod tests {
             let half = F::from(2u64).inverse().unwrap();
             let edges = [F::ZERO, F::ONE, -F::ONE, half, half.pow([208])];
             for round in 0..64u64 {
-                let mut eights = [Eight::ZERO; 2];
+                let mut eights = [ScalarVector::ZERO; 2];
                 let near = [0, 0, 0, 0, round + 1];
                 let bounds = [35 * p[SCALAR_LIMBS - 1], MASK + 1];
                 for (at, (eight, bound)) in eights.iter_mut().zip(bounds).enumerate() {
@@ -265,22 +274,30 @@ mod tests {
                         (0..SCALAR_LIMBS).for_each(|limb| eight.0[limb][lane] = limbs[limb]);
                     }
                 }
-                let values = [F::InLanes::<L>::load(&eights[0]), F::InLanes::<L>::load(&eights[1])];
+                let values = [
+                    F::PackedScalar::<L>::load(&eights[0]),
+                    F::PackedScalar::<L>::load(&eights[1]),
+                ];
                 let given = [rows(&eights[0]), rows(&eights[1])];
                 let constants: [F; 2] = std::array::from_fn(|i| {
                     edges.get(round as usize % 8 + i).copied().unwrap_or(F::rand(rng))
                 });
-                let splats =
-                    [Splat::new(&constants[0].constant()), Splat::new(&constants[1].constant())];
-                let products = Residue::times(values, [&splats[0], &splats[1]]);
-                let [alone] = Residue::times([values[1]], [&splats[1]]);
-                let mut out = [Eight::ZERO; 6];
+                let splats = [
+                    SplatConstant::new(&constants[0].shoup_constant()),
+                    SplatConstant::new(&constants[1].shoup_constant()),
+                ];
+                let products = NttElement::mul_shoup(values, [&splats[0], &splats[1]]);
+                let [alone] = NttElement::mul_shoup([values[1]], [&splats[1]]);
+                let mut out = [ScalarVector::ZERO; 6];
                 products[0].store(&mut out[0]);
                 products[1].store(&mut out[1]);
                 alone.store(&mut out[2]);
-                values[0].settle().store(&mut out[3]);
-                products[0].carry().canonical().store(&mut out[4]);
-                products[0].minus(products[1], 2).plus(values[0]).store(&mut out[5]);
+                values[0].reduce_to_4p().store(&mut out[3]);
+                products[0].carried().canonical().store(&mut out[4]);
+                products[0]
+                    .sub_plus_multiple(products[1], 2)
+                    .add_lazy(values[0])
+                    .store(&mut out[5]);
                 let out = out.map(|eight| rows(&eight));
                 for lane in 0..8 {
                     let [a, b] = [element::<F>(given[0][lane]), element::<F>(given[1][lane])];
@@ -313,7 +330,7 @@ mod tests {
 
     #[test]
     fn products_with_constants_on_plain_words_equal_arkworks() {
-        hold::<Plain>();
+        hold::<Portable>();
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -14,16 +14,16 @@ use crate::SCALAR_WORDS;
 pub(crate) const SCALAR_LIMBS: usize = 5;
 
 /// More than the limbs below the second highest add to that by their carries.
-const ROOM: u64 = 4;
+const CARRY_SLACK: u64 = 4;
 
 /// A number below `p` and its quotient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Constant {
+pub(crate) struct ShoupConstant {
     number: [u64; SCALAR_LIMBS],
     quotient: [u64; SCALAR_LIMBS],
 }
 
-impl Constant {
+impl ShoupConstant {
     /// From `R'` times the number modulo `p`, the modulus, and `-1/p` modulo `2^52`.
     ///
     /// What is added to that to make it a multiple of `R'` is the quotient times `p`.
@@ -48,28 +48,28 @@ impl Constant {
 }
 
 /// A constant in all lanes.
-pub struct Splat<L: Lanes> {
-    number: [L::Factor; SCALAR_LIMBS],
-    quotient: [L::Factor; SCALAR_LIMBS],
+pub struct SplatConstant<L: Lanes> {
+    number: [L::Operand; SCALAR_LIMBS],
+    quotient: [L::Operand; SCALAR_LIMBS],
 }
 
-impl<L: Lanes> Clone for Splat<L> {
+impl<L: Lanes> Clone for SplatConstant<L> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<L: Lanes> Copy for Splat<L> {}
+impl<L: Lanes> Copy for SplatConstant<L> {}
 
-impl<L: Lanes> Splat<L> {
+impl<L: Lanes> SplatConstant<L> {
     /// The constant in all lanes.
     #[inline(always)]
-    pub(crate) fn new(constant: &Constant) -> Self {
-        let zero = L::splat(0).factor();
+    pub(crate) fn new(constant: &ShoupConstant) -> Self {
+        let zero = L::splat(0).to_operand();
         let (mut number, mut quotient) = ([zero; SCALAR_LIMBS], [zero; SCALAR_LIMBS]);
-        each!(SCALAR_LIMBS, |i| number[i] = L::splat(constant.number[i]).factor());
-        each!(SCALAR_LIMBS, |i| quotient[i] = L::splat(constant.quotient[i]).factor());
+        each!(SCALAR_LIMBS, |i| number[i] = L::splat(constant.number[i]).to_operand());
+        each!(SCALAR_LIMBS, |i| quotient[i] = L::splat(constant.quotient[i]).to_operand());
         Self { number, quotient }
     }
 }
@@ -89,18 +89,23 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
     /// Products of values below `R'`, whose carries need not have been taken, with constants: below `p` and
     /// the value's share of `R'` of another `p`. All take each step by turns.
     #[inline(always)]
-    pub(super) fn scale<const K: usize>(values: [Self; K], by: [&Splat<L>; K]) -> [Self; K] {
+    pub(super) fn shoup_products<const K: usize>(
+        values: [Self; K],
+        by: [&SplatConstant<L>; K],
+    ) -> [Self; K] {
         const N: usize = SCALAR_LIMBS;
         let mut factors = [by[0].number; K];
-        each!(K, |k| factors[k] = values[k].passed());
+        each!(K, |k| factors[k] = values[k].carried_operand());
         // The quotients' columns from `N - 1` on: those before it can add one at most.
         let mut high = [[L::splat(0); N + 1]; K];
         let mut low = [[L::splat(0); N]; K];
         each!(N + 1, |i| each!(K, |k| {
             let column = i + N - 1;
-            high[k][i] = L::column(Self::halves(column), Self::halves(column - 1), 0);
+            high[k][i] =
+                L::biased_column(Self::low_halves(column), Self::low_halves(column - 1), 0);
         }));
-        each!(N, |i| each!(K, |k| low[k][i] = L::column(2 * (i as u64 + 1), 2 * i as u64, 0)));
+        each!(N, |i| each!(K, |k| low[k][i] =
+            L::biased_column(2 * (i as u64 + 1), 2 * i as u64, 0)));
         each!(N, |i| each!(N, |j| each!(K, |k| {
             let (number, quotient) = (by[k].number[j], by[k].quotient[j]);
             let column = i + j;
@@ -122,10 +127,10 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
         let mut quotients = factors;
         each!(N, |i| each!(K, |k| {
             high[k][i + 1] = high[k][i + 1].add(high[k][i].sar(LIMB));
-            quotients[k][i] = high[k][i + 1].factor();
+            quotients[k][i] = high[k][i + 1].to_operand();
         }));
         each!(N, |i| each!(N, |j| each!(K, |k| {
-            let (minus, column) = (L::splat(Self::MINUS_P[j]).factor(), i + j);
+            let (minus, column) = (L::splat(Self::MINUS_P[j]).to_operand(), i + j);
             if column + 1 == N {
                 low[k][column] = L::mul_add_low(quotients[k][i], minus, low[k][column]);
             }
@@ -138,7 +143,8 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
         each!(K, |k| {
             // Multiples of `R'` stand above the highest limb, which has room for what is not carried into it.
             let last = low[k][N - 1];
-            let above = last.add(low[k][N - 2].sar(LIMB)).add(L::splat(ROOM)).and(L::splat(!MASK));
+            let above =
+                last.add(low[k][N - 2].sar(LIMB)).add(L::splat(CARRY_SLACK)).and(L::splat(!MASK));
             low[k][N - 1] = last.sub(above);
             products[k] = Self::new(low[k]);
         });
