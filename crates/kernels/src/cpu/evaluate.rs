@@ -29,8 +29,8 @@ pub fn first_unsatisfied<F: PrimeField + Words>(
     };
     // The number 1 read as an element.
     let over_r = F::read_words_unchecked(&[1, 0, 0, 0]);
-    (0..all.div_ceil(SHARE)).into_par_iter().find_map_first(|share| {
-        let (first, count) = (share * SHARE, SHARE.min(all - share * SHARE));
+    (0..all.div_ceil(ROWS_PER_TASK)).into_par_iter().find_map_first(|task| {
+        let (first, count) = (task * ROWS_PER_TASK, ROWS_PER_TASK.min(all - task * ROWS_PER_TASK));
         let [a, b, c] = [a, b, c].map(|matrix| values(matrix, first, count));
         let row = a.iter().zip(&b).zip(&c).position(|((a, b), c)| *a * b != *c * over_r);
         row.map(|row| first + row)
@@ -38,7 +38,7 @@ pub fn first_unsatisfied<F: PrimeField + Words>(
 }
 
 /// Rows that a thread takes at a time.
-pub(super) const SHARE: usize = 1 << 9;
+pub(super) const ROWS_PER_TASK: usize = 1 << 9;
 
 /// Writes the sums of some rows over R, from `first` on; values beyond the matrix's rows stay as they are.
 pub(super) fn rows<F: PrimeField + Words>(
@@ -51,7 +51,7 @@ pub(super) fn rows<F: PrimeField + Words>(
     modulus.copy_from_slice(F::MODULUS.as_ref());
     let rows = matrix.rows().saturating_sub(first);
     for (at, value) in values.iter_mut().enumerate().take(rows) {
-        let mut sum = Sum::default();
+        let mut sum = Accumulator::default();
         for &[column, index] in matrix.row(first + at) {
             let (scalar, coefficient) = (&scalars[column as usize], &dictionary[index as usize]);
             let [low, rest @ ..] = scalar;
@@ -61,7 +61,7 @@ pub(super) fn rows<F: PrimeField + Words>(
             } else if index == PLUS_ONE {
                 sum.add(scalar);
             } else if index == MINUS_ONE {
-                sum.add(&less(&modulus, scalar));
+                sum.add(&subtract(&modulus, scalar));
             } else {
                 let mut product = Scalar::default();
                 (coefficient.element * F::read_words_unchecked(scalar)).write_words(&mut product);
@@ -74,29 +74,29 @@ pub(super) fn rows<F: PrimeField + Words>(
 
 /// A sum of up to `2^64` numbers below the modulus.
 #[derive(Default)]
-struct Sum {
+struct Accumulator {
     words: Scalar,
-    over: u64,
+    overflow: u64,
 }
 
-impl Sum {
+impl Accumulator {
     #[inline(always)]
     fn add(&mut self, number: &Scalar) {
         let mut carry = false;
         for (word, more) in self.words.iter_mut().zip(number) {
             (*word, carry) = word.carrying_add(*more, carry);
         }
-        self.over += u64::from(carry);
+        self.overflow += u64::from(carry);
     }
 
     /// The sum below the modulus.
     fn reduced(self, modulus: &Scalar) -> Scalar {
         // By its highest words the sum holds the modulus so many times at least, and once more at most.
         let (top, most) = (self.words[SCALAR_WORDS - 1], modulus[SCALAR_WORDS - 1] + 1);
-        let times = if self.over == 0 {
+        let times = if self.overflow == 0 {
             top / most
         } else {
-            ((u128::from(self.over) << 64 | u128::from(top)) / u128::from(most)) as u64
+            ((u128::from(self.overflow) << 64 | u128::from(top)) / u128::from(most)) as u64
         };
         let (mut rest, mut carry, mut borrow) = (self.words, 0, false);
         for (word, modulus) in rest.iter_mut().zip(modulus) {
@@ -105,7 +105,7 @@ impl Sum {
             (*word, borrow) = word.borrowing_sub(held, borrow);
         }
         while !rest.iter().rev().lt(modulus.iter().rev()) {
-            rest = less(&rest, modulus);
+            rest = subtract(&rest, modulus);
         }
         rest
     }
@@ -113,7 +113,7 @@ impl Sum {
 
 /// `a - b`, which is not negative.
 #[inline(always)]
-fn less(a: &Scalar, b: &Scalar) -> Scalar {
+fn subtract(a: &Scalar, b: &Scalar) -> Scalar {
     let (mut difference, mut borrow) = (*a, false);
     for (word, b) in difference.iter_mut().zip(b) {
         (*word, borrow) = word.borrowing_sub(*b, borrow);
@@ -139,7 +139,7 @@ mod tests {
         };
         for count in [0, 1, 2, 3, 5, 6, 17, 1_000, 70_000] {
             for largest_only in [true, false] {
-                let (mut sum, mut expected) = (Sum::default(), F::ZERO);
+                let (mut sum, mut expected) = (Accumulator::default(), F::ZERO);
                 for _ in 0..count {
                     let largest = largest_only || rng.gen_bool(0.1);
                     let value = if largest { -F::ONE } else { F::rand(rng) };
@@ -150,7 +150,7 @@ mod tests {
             }
         }
         // A sum that is a multiple of the modulus is zero.
-        let mut sum = Sum::default();
+        let mut sum = Accumulator::default();
         (0..2).for_each(|_| sum.add(&modulus));
         assert_eq!(sum.reduced(&modulus), Scalar::default());
     }

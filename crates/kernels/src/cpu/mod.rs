@@ -7,7 +7,7 @@ mod ntt;
 mod quotient;
 #[cfg(test)]
 mod reference;
-mod wide_ntt;
+mod vector_ntt;
 
 use ark_ec::models::short_weierstrass::{Affine, Projective};
 use ark_ff::{BigInt, PrimeField};
@@ -203,14 +203,14 @@ pub(crate) fn encode<P: Group>(path: Path, points: &[Affine<P>], out: &mut [u64]
     assert_eq!(out.len(), points.len() * P::POINT_WORDS, "one slot for each point");
     out.par_chunks_exact_mut(P::POINT_WORDS).zip(points).for_each(|(out, point)| match path {
         Path::Portable => P::write_point(point, out),
-        Path::Avx512 | Path::Ifma => msm::encode_wide(point, out),
+        Path::Avx512 | Path::Ifma => msm::encode_limbs(point, out),
     });
 }
 
 fn check_bases(bases: Bases, words: usize) -> Result<Bases, DeviceError> {
     let count = bases.points.words().len() / words;
-    if count > msm::MOST_POINTS {
-        let (expected, got) = (msm::MOST_POINTS, count);
+    if count > msm::MAX_POINTS {
+        let (expected, got) = (msm::MAX_POINTS, count);
         return Err(DeviceError::Shape { what: "points of one sum, at most", expected, got });
     }
     expect("words of points", count * words, bases.points.words().len())?;

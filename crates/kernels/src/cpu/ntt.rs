@@ -18,7 +18,7 @@ use crate::Domain;
 const BLOCK: usize = 1 << 13;
 
 /// Elements of a quarter that a thread takes at a time.
-const SHARE: usize = 1 << 10;
+const ELEMENTS_PER_TASK: usize = 1 << 10;
 
 /// The factors of a domain's transforms, in the order in which they are read.
 pub(super) struct Twiddles<F> {
@@ -51,16 +51,18 @@ impl<F: PrimeField> Twiddles<F> {
             let over_size = inverse(F::from(self.domain.size() as u64));
             reversed_powers(over_size, self.domain.eta(), self.domain.log_size())
         });
-        self.descend(values, 0, true, &|values, block| {
-            inward(values, block, &self.inverse);
-            scale(values, &shifts[block * values.len()..]);
-            outward(values, block, &self.forward);
+        self.transform(values, 0, true, &|values, block| {
+            inverse_levels(values, block, &self.inverse);
+            multiply(values, &shifts[block * values.len()..]);
+            forward_levels(values, block, &self.forward);
         });
     }
 
     /// From evaluations on the domain to coefficients times its size, in bit-reversed order.
     pub(super) fn to_coefficients(&self, values: &mut [F]) {
-        self.descend(values, 0, false, &|values, block| inward(values, block, &self.inverse));
+        self.transform(values, 0, false, &|values, block| {
+            inverse_levels(values, block, &self.inverse)
+        });
     }
 
     /// The same from evaluations on the odd coset.
@@ -68,30 +70,30 @@ impl<F: PrimeField> Twiddles<F> {
         let shifts = self.off_coset.get_or_init(|| {
             reversed_powers(F::one(), inverse(self.domain.eta()), self.domain.log_size())
         });
-        self.descend(values, 0, false, &|values, block| {
-            inward(values, block, &self.inverse);
-            scale(values, &shifts[block * values.len()..]);
+        self.transform(values, 0, false, &|values, block| {
+            inverse_levels(values, block, &self.inverse);
+            multiply(values, &shifts[block * values.len()..]);
         });
     }
 
     /// Visits every block that fits the cache, with the larger levels on the way in and, if wanted,
     /// on the way out.
-    fn descend(
+    fn transform(
         &self,
         values: &mut [F],
         block: usize,
-        and_back: bool,
+        with_forward: bool,
         visit: &(impl Fn(&mut [F], usize) + Sync),
     ) {
         if values.len() <= BLOCK {
             return visit(values, block);
         }
-        each_share(values, |quarters| inward_two(quarters, block, &self.inverse));
+        for_each_part(values, |quarters| inverse_radix4(quarters, block, &self.inverse));
         values.par_chunks_exact_mut(values.len() / 4).enumerate().for_each(|(i, quarter)| {
-            self.descend(quarter, 4 * block + i, and_back, visit);
+            self.transform(quarter, 4 * block + i, with_forward, visit);
         });
-        if and_back {
-            each_share(values, |quarters| outward_two(quarters, block, &self.forward));
+        if with_forward {
+            for_each_part(values, |quarters| forward_radix4(quarters, block, &self.forward));
         }
     }
 }
@@ -100,26 +102,26 @@ pub(super) fn inverse<F: PrimeField>(value: F) -> F {
     value.inverse().expect("neither a root of unity nor a power of two is zero")
 }
 
-/// `factor · base^i` for `i` below `2^levels`, in bit-reversed order.
-pub(super) fn reversed_powers<F: PrimeField>(factor: F, base: F, levels: u32) -> Vec<F> {
+/// `scale · base^i` for `i` below `2^levels`, in bit-reversed order.
+pub(super) fn reversed_powers<F: PrimeField>(scale: F, base: F, levels: u32) -> Vec<F> {
     let mut steps: Vec<F> = std::iter::successors(Some(base), |step| Some(step.square()))
         .take(levels as usize)
         .collect();
     let mut powers = vec![F::zero(); 1 << levels];
-    powers[0] = factor;
+    powers[0] = scale;
     for level in 0..levels {
         let step = steps.pop().expect("one step a level");
         let (done, next) = powers.split_at_mut(1 << level);
         next[..done.len()]
             .par_iter_mut()
-            .with_min_len(SHARE)
+            .with_min_len(ELEMENTS_PER_TASK)
             .zip(done)
             .for_each(|(next, done)| *next = *done * step);
     }
     powers
 }
 
-fn scale<F: PrimeField>(values: &mut [F], factors: &[F]) {
+fn multiply<F: PrimeField>(values: &mut [F], factors: &[F]) {
     values.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
 }
 
@@ -181,21 +183,21 @@ fn quarters<F>(values: &mut [F]) -> Quarters<'_, F> {
 }
 
 /// Shares the quarters of a large block among threads.
-fn each_share<F: Send>(values: &mut [F], work: impl Fn(Quarters<'_, F>) + Sync) {
+fn for_each_part<F: Send>(values: &mut [F], work: impl Fn(Quarters<'_, F>) + Sync) {
     let [first, second, third, fourth] = quarters(values);
     first
-        .par_chunks_mut(SHARE)
-        .zip(second.par_chunks_mut(SHARE))
-        .zip(third.par_chunks_mut(SHARE).zip(fourth.par_chunks_mut(SHARE)))
+        .par_chunks_mut(ELEMENTS_PER_TASK)
+        .zip(second.par_chunks_mut(ELEMENTS_PER_TASK))
+        .zip(third.par_chunks_mut(ELEMENTS_PER_TASK).zip(fourth.par_chunks_mut(ELEMENTS_PER_TASK)))
         .for_each(|((first, second), (third, fourth))| work([first, second, third, fourth]));
 }
 
 /// All levels of a block on the way in.
-fn inward<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
+fn inverse_levels<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
     let (mut len, mut first) = (values.len(), block);
     while len >= 4 {
         for (i, block) in values.chunks_exact_mut(len).enumerate() {
-            inward_two(quarters(block), first + i, twiddles);
+            inverse_radix4(quarters(block), first + i, twiddles);
         }
         (len, first) = (len / 4, first * 4);
     }
@@ -208,7 +210,7 @@ fn inward<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
 }
 
 /// All levels of a block on the way out.
-fn outward<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
+fn forward_levels<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
     let levels = values.len().trailing_zeros();
     let mut len = 1;
     if levels % 2 == 1 {
@@ -223,15 +225,15 @@ fn outward<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
         len *= 4;
         let first = block * (values.len() / len);
         for (i, block) in values.chunks_exact_mut(len).enumerate() {
-            outward_two(quarters(block), first + i, twiddles);
+            forward_radix4(quarters(block), first + i, twiddles);
         }
     }
 }
 
 /// Two levels of block number `block` on the way in.
-fn inward_two<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles: &[F]) {
+fn inverse_radix4<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles: &[F]) {
     let [upper, left, right] = [twiddles[block], twiddles[2 * block], twiddles[2 * block + 1]];
-    each_four(quarters, |[a, b, c, d]| {
+    for_each_butterfly(quarters, |[a, b, c, d]| {
         // The first block's factors are 1 but for the last.
         let (c, d) = if block == 0 { (c, d) } else { (c * upper, d * upper) };
         let (sum, other) = (b + d, b - d);
@@ -243,9 +245,9 @@ fn inward_two<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles: 
 }
 
 /// Two levels of block number `block` on the way out.
-fn outward_two<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles: &[F]) {
+fn forward_radix4<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles: &[F]) {
     let [upper, left, right] = [twiddles[block], twiddles[2 * block], twiddles[2 * block + 1]];
-    each_four(quarters, |[a, b, c, d]| {
+    for_each_butterfly(quarters, |[a, b, c, d]| {
         let (low, high) = (a + b, c + d);
         let b = if block == 0 { a - b } else { (a - b) * left };
         let d = (c - d) * right;
@@ -256,7 +258,7 @@ fn outward_two<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles:
 }
 
 #[inline(always)]
-fn each_four<F: Copy>(quarters: Quarters<'_, F>, butterfly: impl Fn([F; 4]) -> [F; 4]) {
+fn for_each_butterfly<F: Copy>(quarters: Quarters<'_, F>, butterfly: impl Fn([F; 4]) -> [F; 4]) {
     let [first, second, third, fourth] = quarters;
     for (((a, b), c), d) in first.iter_mut().zip(second).zip(third).zip(fourth) {
         [*a, *b, *c, *d] = butterfly([*a, *b, *c, *d]);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
-use super::{evaluate, expect, ntt, wide_ntt};
+use super::{evaluate, expect, ntt, vector_ntt};
 use crate::{
     DeviceError, Domain, Matrix, Path, Quotient, SCALAR_WORDS, Scalar, Scalars,
     lanes::ntt_field::{NttField, ScalarVector},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Vectors of eight that are read back at a time, by way of their words.
-const READ: usize = 1 << 7;
+const VECTORS_PER_READ: usize = 1 << 7;
 
 /// Evaluations over R, wiped when dropped: they reveal the witness. What the words of a Montgomery form over R
 /// say is the number itself.
@@ -34,16 +34,16 @@ impl<F: Zeroize> Drop for Values<F> {
     }
 }
 
-/// A domain with its factors, in the form of a path.
+/// A domain with its twiddles, in the form of a path.
 pub struct CpuDomain<F> {
     path: Path,
     domain: Domain<F>,
-    factors: Factors<F>,
+    twiddles: DomainTwiddles<F>,
 }
 
-enum Factors<F> {
+enum DomainTwiddles<F> {
     Words(ntt::Twiddles<F>),
-    Lanes(Box<wide_ntt::WideDomain<F>>),
+    Lanes(Box<vector_ntt::VectorDomain<F>>),
 }
 
 /// Names the lanes of a path and does something with them.
@@ -68,12 +68,12 @@ macro_rules! with_lanes {
 impl<F: NttField> CpuDomain<F> {
     /// The path must be available. Domains of a few points are not worth lanes.
     pub(crate) fn new(path: Path, domain: Domain<F>) -> Self {
-        let path = if domain.size() < wide_ntt::SMALLEST { Path::Portable } else { path };
-        let factors = match path {
-            Path::Portable => Factors::Words(ntt::Twiddles::new(domain)),
-            _ => Factors::Lanes(Box::new(wide_ntt::WideDomain::new(domain))),
+        let path = if domain.size() < vector_ntt::SMALLEST { Path::Portable } else { path };
+        let twiddles = match path {
+            Path::Portable => DomainTwiddles::Words(ntt::Twiddles::new(domain)),
+            _ => DomainTwiddles::Lanes(Box::new(vector_ntt::VectorDomain::new(domain))),
         };
-        Self { path, domain, factors }
+        Self { path, domain, twiddles }
     }
 
     /// The path that serves transforms on the domain.
@@ -87,9 +87,9 @@ impl<F: NttField> CpuDomain<F> {
 
     /// Values of another domain, or of another path, are refused.
     pub(super) fn check(&self, values: &Values<F>) -> Result<(), DeviceError> {
-        let got = match (&values.0, &self.factors) {
-            (Form::Words(values), Factors::Words(_)) => values.len(),
-            (Form::Lanes(values), Factors::Lanes(_)) => 8 * values.len(),
+        let got = match (&values.0, &self.twiddles) {
+            (Form::Words(values), DomainTwiddles::Words(_)) => values.len(),
+            (Form::Lanes(values), DomainTwiddles::Lanes(_)) => 8 * values.len(),
             _ => 0,
         };
         expect("values on the domain", self.size(), got)
@@ -97,11 +97,11 @@ impl<F: NttField> CpuDomain<F> {
 
     /// Brings elements to the path's form.
     pub(crate) fn values(&self, elements: &[F]) -> Values<F> {
-        Values(match self.factors {
-            Factors::Words(_) => Form::Words(elements.to_vec()),
-            Factors::Lanes(_) => {
+        Values(match self.twiddles {
+            DomainTwiddles::Words(_) => Form::Words(elements.to_vec()),
+            DomainTwiddles::Lanes(_) => {
                 let mut values = repeated(ScalarVector::ZERO, elements.len() / 8);
-                with_lanes!(self.path, L => wide_ntt::import::<F, L>(elements, &mut values));
+                with_lanes!(self.path, L => vector_ntt::import::<F, L>(elements, &mut values));
                 Form::Lanes(values)
             }
         })
@@ -112,10 +112,12 @@ impl<F: NttField> CpuDomain<F> {
         match &values.0 {
             Form::Words(values) => elements.copy_from_slice(values),
             Form::Lanes(values) => {
-                let shares = elements.par_chunks_mut(8 * READ).zip(values.par_chunks(READ));
-                shares.for_each_init(Vec::new, |words: &mut Vec<Scalar>, (elements, values)| {
+                let tasks = elements
+                    .par_chunks_mut(8 * VECTORS_PER_READ)
+                    .zip(values.par_chunks(VECTORS_PER_READ));
+                tasks.for_each_init(Vec::new, |words: &mut Vec<Scalar>, (elements, values)| {
                     words.resize(elements.len(), [0; SCALAR_WORDS]);
-                    with_lanes!(self.path, L => wide_ntt::export::<F, L>(values, F::ONE, words));
+                    with_lanes!(self.path, L => vector_ntt::export::<F, L>(values, F::ONE, words));
                     for (element, words) in elements.iter_mut().zip(&*words) {
                         *element = F::read_words_unchecked(words);
                     }
@@ -127,25 +129,25 @@ impl<F: NttField> CpuDomain<F> {
 
     /// A matrix times scalars.
     pub(super) fn evaluate(&self, matrix: &Matrix<F>, scalars: &[Scalar]) -> Values<F> {
-        let share = evaluate::SHARE;
-        Values(match &self.factors {
-            Factors::Words(_) => {
+        let rows_per_task = evaluate::ROWS_PER_TASK;
+        Values(match &self.twiddles {
+            DomainTwiddles::Words(_) => {
                 let mut values = vec![F::ZERO; self.size()];
-                values.par_chunks_mut(share).enumerate().for_each(|(at, values)| {
-                    evaluate::rows(matrix, scalars, at * share, values);
+                values.par_chunks_mut(rows_per_task).enumerate().for_each(|(at, values)| {
+                    evaluate::rows(matrix, scalars, at * rows_per_task, values);
                 });
                 Form::Words(values)
             }
-            Factors::Lanes(_) => {
+            DomainTwiddles::Lanes(_) => {
                 let mut values = repeated(ScalarVector::ZERO, self.size() / 8);
-                let rows = values.par_chunks_mut(share / 8).enumerate();
-                rows.filter(|(at, _)| at * share < matrix.rows()).for_each_init(
-                    || vec![F::ZERO; share],
+                let rows = values.par_chunks_mut(rows_per_task / 8).enumerate();
+                rows.filter(|(at, _)| at * rows_per_task < matrix.rows()).for_each_init(
+                    || vec![F::ZERO; rows_per_task],
                     |sums, (at, values)| {
                         let sums = &mut sums[..8 * values.len()];
                         sums.fill(F::ZERO);
-                        evaluate::rows(matrix, scalars, at * share, sums);
-                        with_lanes!(self.path, L => wide_ntt::import_share::<F, L>(sums, values));
+                        evaluate::rows(matrix, scalars, at * rows_per_task, sums);
+                        with_lanes!(self.path, L => vector_ntt::import_serial::<F, L>(sums, values));
                         sums.iter_mut().for_each(Zeroize::zeroize);
                     },
                 );
@@ -157,10 +159,10 @@ impl<F: NttField> CpuDomain<F> {
     /// From evaluations on the domain to evaluations on its odd coset, both in natural order: two
     /// transforms and the shift between them, most of the work of a quotient.
     pub(crate) fn to_odd_coset(&self, values: &mut Values<F>) {
-        match (&mut values.0, &self.factors) {
-            (Form::Words(values), Factors::Words(factors)) => factors.to_odd_coset(values),
-            (Form::Lanes(values), Factors::Lanes(factors)) => {
-                with_lanes!(self.path, L => factors.to_odd_coset::<L>(values));
+        match (&mut values.0, &self.twiddles) {
+            (Form::Words(values), DomainTwiddles::Words(twiddles)) => twiddles.to_odd_coset(values),
+            (Form::Lanes(values), DomainTwiddles::Lanes(twiddles)) => {
+                with_lanes!(self.path, L => twiddles.to_odd_coset::<L>(values));
             }
             _ => unreachable!("the values were checked"),
         }
@@ -168,10 +170,12 @@ impl<F: NttField> CpuDomain<F> {
 
     /// From evaluations on the domain to coefficients times its size, in bit-reversed order.
     fn to_coefficients(&self, values: &mut Values<F>) {
-        match (&mut values.0, &self.factors) {
-            (Form::Words(values), Factors::Words(factors)) => factors.to_coefficients(values),
-            (Form::Lanes(values), Factors::Lanes(factors)) => {
-                with_lanes!(self.path, L => factors.to_coefficients::<L>(values));
+        match (&mut values.0, &self.twiddles) {
+            (Form::Words(values), DomainTwiddles::Words(twiddles)) => {
+                twiddles.to_coefficients(values)
+            }
+            (Form::Lanes(values), DomainTwiddles::Lanes(twiddles)) => {
+                with_lanes!(self.path, L => twiddles.to_coefficients::<L>(values));
             }
             _ => unreachable!("the values were checked"),
         }
@@ -179,10 +183,12 @@ impl<F: NttField> CpuDomain<F> {
 
     /// The same from evaluations on the odd coset.
     fn off_odd_coset(&self, values: &mut Values<F>) {
-        match (&mut values.0, &self.factors) {
-            (Form::Words(values), Factors::Words(factors)) => factors.off_odd_coset(values),
-            (Form::Lanes(values), Factors::Lanes(factors)) => {
-                with_lanes!(self.path, L => factors.off_odd_coset::<L>(values));
+        match (&mut values.0, &self.twiddles) {
+            (Form::Words(values), DomainTwiddles::Words(twiddles)) => {
+                twiddles.off_odd_coset(values)
+            }
+            (Form::Lanes(values), DomainTwiddles::Lanes(twiddles)) => {
+                with_lanes!(self.path, L => twiddles.off_odd_coset::<L>(values));
             }
             _ => unreachable!("the values were checked"),
         }
@@ -232,7 +238,7 @@ impl<F: NttField> CpuDomain<F> {
                 Form::Words(a.par_iter().zip(b).map(|(&a, &b)| a * b).collect())
             }
             (Form::Lanes(a), Form::Lanes(b)) => {
-                Form::Lanes(with_lanes!(self.path, L => wide_ntt::product::<F, L>(a, b)))
+                Form::Lanes(with_lanes!(self.path, L => vector_ntt::product::<F, L>(a, b)))
             }
             _ => unreachable!("the values were checked"),
         })
@@ -243,7 +249,7 @@ impl<F: NttField> CpuDomain<F> {
         match (&mut a.0, &b.0) {
             (Form::Words(a), Form::Words(b)) => a.par_iter_mut().zip(b).for_each(|(a, &b)| *a *= b),
             (Form::Lanes(a), Form::Lanes(b)) => {
-                with_lanes!(self.path, L => wide_ntt::multiply::<F, L>(a, b));
+                with_lanes!(self.path, L => vector_ntt::multiply::<F, L>(a, b));
             }
             _ => unreachable!("the values were checked"),
         }
@@ -255,13 +261,13 @@ impl<F: NttField> CpuDomain<F> {
             (Form::Words(a), Form::Words(b), Form::Words(c)) => {
                 let terms = a.par_iter().zip(b).zip(c);
                 let r = montgomery_r();
-                terms.map(|((&a, &b), &c)| number(a * b - c, r)).collect()
+                terms.map(|((&a, &b), &c)| canonical(a * b - c, r)).collect()
             }
             (Form::Lanes(a), Form::Lanes(b), Form::Lanes(c)) => {
                 let mut numbers = zeroed::<Scalar>(self.size());
-                let factor = wide_ntt::limb_montgomery_r();
+                let scale = vector_ntt::limb_montgomery_r();
                 with_lanes!(self.path, L => {
-                    wide_ntt::export_remainder::<F, L>(a, b, c, factor, &mut numbers);
+                    vector_ntt::export_remainder::<F, L>(a, b, c, scale, &mut numbers);
                 });
                 numbers
             }
@@ -270,17 +276,17 @@ impl<F: NttField> CpuDomain<F> {
     }
 
     /// The numbers `a - b` times a factor, of products in bit-reversed order, in natural order.
-    fn difference(&self, a: &Values<F>, b: &Values<F>, factor: F) -> Vec<Scalar> {
+    fn difference(&self, a: &Values<F>, b: &Values<F>, scale: F) -> Vec<Scalar> {
         let mut numbers = match (&a.0, &b.0) {
             (Form::Words(a), Form::Words(b)) => {
-                let factor = factor * montgomery_r::<F>();
-                a.par_iter().zip(b).map(|(&a, &b)| number(a - b, factor)).collect()
+                let scale = scale * montgomery_r::<F>();
+                a.par_iter().zip(b).map(|(&a, &b)| canonical(a - b, scale)).collect()
             }
             (Form::Lanes(a), Form::Lanes(b)) => {
                 let mut numbers = zeroed::<Scalar>(self.size());
-                let factor = factor * wide_ntt::limb_montgomery_r::<F>();
+                let scale = scale * vector_ntt::limb_montgomery_r::<F>();
                 with_lanes!(self.path, L => {
-                    wide_ntt::export_difference::<F, L>(a, b, factor, &mut numbers);
+                    vector_ntt::export_difference::<F, L>(a, b, scale, &mut numbers);
                 });
                 numbers
             }
@@ -292,8 +298,8 @@ impl<F: NttField> CpuDomain<F> {
 }
 
 /// The number that a product of values over R is; the factor is R, and what else it is to be multiplied by.
-fn number<F: NttField>(value: F, factor: F) -> Scalar {
+fn canonical<F: NttField>(value: F, scale: F) -> Scalar {
     let mut words = Scalar::default();
-    (value * factor).write_words(&mut words);
+    (value * scale).write_words(&mut words);
     words
 }

@@ -1,10 +1,10 @@
-//! Lanes on AVX-512: all but the multiplication, of which there are two kinds.
+//! Lanes on AVX-512: everything except the multiplication, which [`MultiplyAdd`] provides.
 
 use std::{arch::x86_64::*, marker::PhantomData};
 
 use super::{Lanes, Task, field::Element};
 
-/// How vectors of 52-bit numbers are multiplied.
+/// Multiplication of vectors of 52-bit numbers.
 pub(crate) trait MultiplyAdd: Copy + Send + Sync + 'static {
     /// See [`Lanes::Operand`].
     type Operand: Copy + Send + Sync + 'static;
@@ -26,7 +26,7 @@ pub(crate) trait MultiplyAdd: Copy + Send + Sync + 'static {
     /// See [`Lanes::square_into`].
     fn square_into<E: Element<Avx512<Self>>, const K: usize>(
         a: [&E; K],
-        factors: &mut [E::Operand; K],
+        operands: &mut [E::Operand; K],
         squares: &mut [E; K],
     );
     /// See [`Lanes::to_operand`].
@@ -48,8 +48,7 @@ pub(crate) trait MultiplyAdd: Copy + Send + Sync + 'static {
     fn increment_mul_low(limb: __m512i, by: Self::Operand) -> Self::Operand;
 }
 
-/// The functions of [`MultiplyAdd`] that are not written out in those that call them, for lanes and the instructions
-/// they have.
+/// Defines the out-of-line functions of [`MultiplyAdd`] for a lane type and its processor features.
 macro_rules! out_of_line {
     ($lanes:ty, $features:literal) => {
         #[inline(always)]
@@ -68,7 +67,8 @@ macro_rules! out_of_line {
                 let made = E::mul_interleaved(a, b);
                 $crate::lanes::each!(K, |k| products[k] = made[k].to_operand());
             }
-            // SAFETY: the caller runs below `MultiplyAdd::enable`.
+            // SAFETY: this runs only inside `MultiplyAdd::enable`, which enables the same processor
+            // features.
             unsafe { mul_operand_into::<E, K>(a, b, products) }
         }
 
@@ -87,33 +87,35 @@ macro_rules! out_of_line {
             ) {
                 *products = E::mul_interleaved(a, b);
             }
-            // SAFETY: the caller runs below `MultiplyAdd::enable`.
+            // SAFETY: this runs only inside `MultiplyAdd::enable`, which enables the same processor
+            // features.
             unsafe { mul_into::<E, K>(a, b, products) }
         }
 
         #[inline(always)]
         fn square_into<E: Element<$lanes>, const K: usize>(
             a: [&E; K],
-            factors: &mut [E::Operand; K],
+            operands: &mut [E::Operand; K],
             squares: &mut [E; K],
         ) {
             #[target_feature(enable = $features)]
             #[inline(never)]
             fn square_into<E: Element<$lanes>, const K: usize>(
                 a: [&E; K],
-                factors: &mut [E::Operand; K],
+                operands: &mut [E::Operand; K],
                 squares: &mut [E; K],
             ) {
-                *squares = E::square_interleaved(a, factors);
+                *squares = E::square_interleaved(a, operands);
             }
-            // SAFETY: the caller runs below `MultiplyAdd::enable`.
-            unsafe { square_into::<E, K>(a, factors, squares) }
+            // SAFETY: this runs only inside `MultiplyAdd::enable`, which enables the same processor
+            // features.
+            unsafe { square_into::<E, K>(a, operands, squares) }
         }
     };
 }
 pub(super) use out_of_line;
 
-/// Eight words in a vector register.
+/// Eight 64-bit words in a vector register.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<M>(__m512i, PhantomData<M>);
 
@@ -124,86 +126,97 @@ impl<M> Avx512<M> {
     }
 }
 
-// SAFETY of every block here: the caller runs below a function that enables AVX-512F and DQ, which is
-// what `Lanes` asks of it; arrays of eight words are as long as the vectors that are read and written.
 impl<M: MultiplyAdd> Lanes for Avx512<M> {
     type Operand = M::Operand;
 
     #[inline(always)]
     fn splat(value: u64) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only.
         Self::new(unsafe { _mm512_set1_epi64(value as i64) })
     }
 
     #[inline(always)]
     fn load(words: &[u64; 8]) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`. The array is 64 bytes
+        // long, as is the vector that is read; the load needs no alignment.
         Self::new(unsafe { _mm512_loadu_si512(words.as_ptr().cast()) })
     }
 
     #[inline(always)]
     fn load_half_words(words: &[u32; 8]) -> Self {
-        // SAFETY: as above; the array is as long as half a vector.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`. The array is 32 bytes
+        // long, as is the half vector that is read.
         Self::new(unsafe { _mm512_cvtepu32_epi64(_mm256_loadu_si256(words.as_ptr().cast())) })
     }
 
     #[inline(always)]
     fn store(self, words: &mut [u64; 8]) {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`. The array is 64 bytes
+        // long, as is the vector that is written; the store needs no alignment.
         unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), self.0) }
     }
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only.
         Self::new(unsafe { _mm512_add_epi64(self.0, other.0) })
     }
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only.
         Self::new(unsafe { _mm512_sub_epi64(self.0, other.0) })
     }
 
     #[inline(always)]
     fn and(self, other: Self) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only.
         Self::new(unsafe { _mm512_and_si512(self.0, other.0) })
     }
 
     #[inline(always)]
     fn or(self, other: Self) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only.
         Self::new(unsafe { _mm512_or_si512(self.0, other.0) })
     }
 
     #[inline(always)]
     fn shl(self, bits: u32) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only.
         Self::new(unsafe { _mm512_sllv_epi64(self.0, _mm512_set1_epi64(bits.into())) })
     }
 
     #[inline(always)]
     fn shr(self, bits: u32) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only.
         Self::new(unsafe { _mm512_srlv_epi64(self.0, _mm512_set1_epi64(bits.into())) })
     }
 
     #[inline(always)]
     fn sar(self, bits: u32) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only.
         Self::new(unsafe { _mm512_srav_epi64(self.0, _mm512_set1_epi64(bits.into())) })
     }
 
     #[inline(always)]
     fn select(self, first: Self, second: Self) -> Self {
-        // SAFETY: as above. The table's index is the bits of the mask, the first and the second.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only. The immediate is the truth table of `mask ? first : second`.
         Self::new(unsafe { _mm512_ternarylogic_epi64::<0b1100_1010>(self.0, first.0, second.0) })
     }
 
     #[inline(always)]
     fn lookup(self, table: &[u64; 16]) -> Self {
-        // SAFETY: as above; the table is as long as two vectors.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`. The table is 128
+        // bytes long, as are the two vectors that are read.
         Self::new(unsafe {
             let (first, second) = (table.as_ptr(), table[8..].as_ptr());
             let first = _mm512_loadu_si512(first.cast());
@@ -213,7 +226,8 @@ impl<M: MultiplyAdd> Lanes for Avx512<M> {
 
     #[inline(always)]
     fn add_where_negative(self, sign: Self, number: u64) -> Self {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F and DQ are enabled: this runs only inside `Lanes::enable`. The
+        // operations touch registers only.
         Self::new(unsafe {
             let negative = _mm512_movepi64_mask(sign.0);
             _mm512_mask_add_epi64(self.0, negative, self.0, _mm512_set1_epi64(number as i64))
@@ -222,13 +236,15 @@ impl<M: MultiplyAdd> Lanes for Avx512<M> {
 
     #[inline(always)]
     fn any_zero(self) -> bool {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, and the operation
+        // touches registers only.
         unsafe { _mm512_testn_epi64_mask(self.0, self.0) != 0 }
     }
 
     #[inline(always)]
     fn transpose(rows: &mut [Self; 8]) {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `Lanes::enable`, which is what
+        // `transpose` requires.
         unsafe { transpose(rows) }
     }
 
@@ -257,10 +273,10 @@ impl<M: MultiplyAdd> Lanes for Avx512<M> {
     #[inline(always)]
     fn square_into<E: Element<Self>, const K: usize>(
         a: [&E; K],
-        factors: &mut [E::Operand; K],
+        operands: &mut [E::Operand; K],
         squares: &mut [E; K],
     ) {
-        M::square_into(a, factors, squares);
+        M::square_into(a, operands, squares);
     }
 
     #[inline(always)]
@@ -295,13 +311,13 @@ impl<M: MultiplyAdd> Lanes for Avx512<M> {
     }
 }
 
-/// Three rounds of exchanges, between neighbours, pairs, and halves.
+/// Transposes in three rounds of exchanges: between neighbours, pairs and halves.
 ///
 /// # Safety
-/// As for every block here.
+/// The caller runs in a function that enables AVX-512F.
 #[inline(always)]
 unsafe fn transpose<M>(rows: &mut [Avx512<M>; 8]) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees AVX-512F, and the operations touch registers only.
     unsafe {
         let mut a = [_mm512_setzero_si512(); 8];
         for i in 0..4 {

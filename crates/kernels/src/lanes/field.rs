@@ -1,15 +1,30 @@
-//! Field elements in lanes: 52-bit limbs, Montgomery form with `R' = 2^(52·limbs)`.
+//! Base-field elements and their quadratic extension in lanes, with lazy reduction.
 //!
-//! Elements are kept loosely, for `R'` is at least 84 times `p`. Carries between limbs are put off: an element
-//! is a sum of products' columns, of which some may be negative. What is multiplied is made a
-//! [factor](Element::Operand) first, which takes the carries; nothing else needs them, and so a product that is
-//! only added to something never has them taken.
+//! An element is `N` limbs of 52 bits in 64-bit words, in Montgomery form with radix `R' =
+//! 2^(52·N)`: `N` is 5 for BN254 and 8 for BLS12-381. `R'` is at least 84 times the modulus `p`, so
+//! values grow to several times `p` before they are reduced, and nothing here compares with `p`.
+//! Exact values are computed outside lanes
+//! ([`PackedField::from_limbs`](super::packed_field::PackedField::from_limbs)).
 //!
-//! A factor is below `8p`, a product below `3p`, for one of its factors is a product itself. Of a stored point
-//! the first coordinate is between 0 and `2p` and a little (a sixth of `p`), and the second between a little below 0
-//! and `3p` and a little (a fiftieth): a difference is folded back by looking at its highest limb only, before
-//! carries.
-//! Additions of points never compare with `p`; who needs the exact value reduces it outside lanes.
+//! # Value kinds
+//!
+//! `B = 2^(52·(N-1))` is the weight of the top limb. A *lazy* value has limbs that are signed
+//! 64-bit numbers with carries still pending. A *carried* value has limbs 0 to `N - 2` in `[0,
+//! 2^52)`; its top limb has the sign of the value. `δ = p/50` bounds the error of a decision that
+//! looks at an uncarried top limb: `2·POINT_CARRY_BOUND·B < δ`.
+//!
+//! | Kind | Value | Limbs | Made by | Accepted by |
+//! |---|---|---|---|---|
+//! | canonical | `[0, p)` | carried | [`from_words`](Element::from_words) of a key's points, [`splat`](Element::splat) | everything |
+//! | operand | `[0, 8p)` | carried, in the multiplier's format | [`to_operand`](Element::to_operand), [`sub_to_operand`](Element::sub_to_operand), [`Lanes::mul_operand`] | [`mul_interleaved`](Element::mul_interleaved) |
+//! | product | `[0, 3p)` | lazy | [`mul_interleaved`](Element::mul_interleaved), [`square_interleaved`](Element::square_interleaved) | `to_operand`, `square_interleaved`, first argument of `sub_lazy` and `sub_two_reduced` |
+//! | x coordinate | `[0, 2p + p/6)` | carried | [`sub_two_reduced`](Element::sub_two_reduced) | `sub_to_operand`, `sub_two_reduced`, `to_words` |
+//! | y coordinate | `[-δ, 3p + δ)` | lazy | [`sub_lazy`](Element::sub_lazy) | `sub_to_operand`, `sub_lazy`, `normalized` |
+//! | normalized | `[0, 2p + δ)` | carried | [`normalized`](Element::normalized) | `to_words` |
+//! | negated | `[-δ, 2p]` | lazy | [`conditional_negate`](Element::conditional_negate) of a normalized value | as a y coordinate |
+//!
+//! The operand `c0 + c1` of an extension element is the one exception: it is below `16p`, which is
+//! still below `R'`.
 
 use std::marker::PhantomData;
 
@@ -17,16 +32,18 @@ use ark_ff::MontConfig;
 
 use super::{LIMB, Lanes, MASK, each};
 
-/// Eight elements of a base field or of its quadratic extension.
+/// Eight elements of a base field or of its quadratic extension. The ranges are those of the [table
+/// of value kinds](self).
 pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
-    /// Eight elements to be multiplied.
+    /// Eight elements as inputs of a multiplication: carried limbs in the format of the multiplier.
     type Operand: Copy + Send + Sync + 'static;
 
     /// 64-bit words of one element.
     const WORDS: usize;
     /// Limbs of one element.
     const LIMBS: usize;
-    /// Products that take their steps by turns: as many as there are registers for.
+    /// Independent products that [`Element::mul_interleaved`] should get at a time: as many as have
+    /// their columns in registers.
     const INTERLEAVE: usize;
 
     /// Zero in all lanes.
@@ -37,38 +54,51 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     fn read(limbs: &[[u64; 8]]) -> Self;
     /// Writes the limbs as they are, [`Element::LIMBS`] of them.
     fn write(self, limbs: &mut [[u64; 8]]);
-    /// From columns of 64-bit words, [`Element::WORDS`] of them.
+    /// Converts 64-bit words, one column for each of the [`Element::WORDS`] words. Any words are
+    /// accepted; the limbs are carried.
     fn from_words(words: &[L]) -> Self;
-    /// To columns of 64-bit words, once the carries are taken.
+    /// Converts to 64-bit words, one column for each. The input must be carried and not negative,
+    /// and fit [`Element::WORDS`] words.
     fn to_words(self, words: &mut [L]);
-    /// A stored element brought to between 0 and `2p` and a little, with its carries taken; zeros stay zeros.
+    /// Reduces a y coordinate in `[-δ, 3p + δ)` to a normalized value in `[0, 2p + δ)`. An input
+    /// whose limbs are all zero gives limbs that are all zero, which stand for infinity.
     fn normalized(self) -> Self;
-    /// Takes the carries.
+    /// Propagates carries and converts to the format of the multiplier. The input must be in `[0,
+    /// R')`; the value does not change.
     fn to_operand(self) -> Self::Operand;
-    /// Products that do not depend on each other; see [`Element::INTERLEAVE`].
+    /// Montgomery products `a·b/R'` modulo `p` of `K` independent pairs, their steps interleaved.
+    /// Inputs in `[0, 8p)`, outputs in `[0, 3p)`, lazy.
     fn mul_interleaved<const K: usize>(a: [&Self::Operand; K], b: [&Self::Operand; K])
     -> [Self; K];
-    /// The squares of products, and the products as factors.
+    /// Montgomery squares `a²/R'` modulo `p` of products in `[0, 3p)`; `operands` receives the
+    /// inputs as operands. Outputs are lazy and below `2p + p/4`; for the slopes of point additions
+    /// they are below `2p + p/6`.
     fn square_interleaved<const K: usize>(
         a: [&Self; K],
-        factors: &mut [Self::Operand; K],
+        operands: &mut [Self::Operand; K],
     ) -> [Self; K];
-    /// Twice the modulus minus the element, which is at most that and a little, in lanes that are all ones in the
-    /// mask.
+    /// `2p - self` in lanes where `mask` is all ones, `self` in lanes where it is zero. For a
+    /// normalized input the result is in `[-δ, 2p]`, lazy.
     fn conditional_negate(self, mask: L) -> Self;
-    /// The difference of stored elements.
+    /// `self - other + 4p` of two x or two y coordinates, as an operand: the result is in `(0,
+    /// 8p)`, since each coordinate is in `[-δ, 3p + δ)`.
     fn sub_to_operand(self, other: Self) -> Self::Operand;
-    /// A product minus a stored second coordinate, to be stored as one.
+    /// `self - other`, plus `3p` where that is or may be negative. `self` is a product in `[0, 3p)`
+    /// and `other` a y coordinate; the result is a y coordinate in `[-δ, 3p + δ)`, lazy.
     fn sub_lazy(self, other: Self) -> Self;
-    /// A product minus two stored first coordinates, to be stored as one, with its carries taken.
+    /// `self - first - second`, reduced once. `self` is a square below `2p + p/6`, `first` and
+    /// `second` are x coordinates; the result is an x coordinate in `[0, 2p + p/6)`, carried.
     fn sub_two_reduced(self, first: Self, second: Self) -> Self;
 }
 
-/// More than the limbs below the highest take away by their carries. Each addition to a point puts off those of
-/// the second coordinate, which are below `2^5`, and a sum of a window's buckets is less than 32 additions deep.
+/// Strict bound on the carry that the lower limbs of a value here can still move into the top limb,
+/// in either direction.
+///
+/// The carry of one product is below `2^5`. Each addition of points adds one product's pending
+/// carries to the y coordinate, and a bucket's sum is less than 32 additions deep.
 const POINT_CARRY_BOUND: u64 = 1 << 10;
 
-/// `W` words as `N` limbs.
+/// Splits `W` words of 64 bits into `N` limbs of 52 bits.
 pub(super) const fn words_to_limbs<const W: usize, const N: usize>(words: [u64; W]) -> [u64; N] {
     let mut limbs = [0; N];
     let mut i = 0;
@@ -86,7 +116,7 @@ pub(super) const fn words_to_limbs<const W: usize, const N: usize>(words: [u64; 
     limbs
 }
 
-/// `N` carried limbs as `W` words.
+/// Joins `N` limbs in `[0, 2^52)` into `W` words of 64 bits; bits above the last word are dropped.
 pub(super) fn limbs_to_words<const W: usize, const N: usize>(limbs: [u64; N]) -> [u64; W] {
     std::array::from_fn(|word| {
         // The word starts inside limb `first`.
@@ -109,7 +139,7 @@ impl<L: Copy, T, const W: usize, const N: usize> Clone for Prime<L, T, W, N> {
 
 impl<L: Copy, T, const W: usize, const N: usize> Copy for Prime<L, T, W, N> {}
 
-/// Sums by columns: a product's limbs before its carries are taken.
+/// Accumulator columns of a double-width product, before carries: `2N` are used.
 type Columns<L> = [L; 16];
 
 impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, N> {
@@ -133,33 +163,43 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         Self(limbs, PhantomData)
     }
 
-    /// The limbs after their carries, as factors: those take of a limb what is left of it.
+    /// Propagates carries and converts each limb to an operand, which takes its low 52 bits. The
+    /// value must be in `[0, R')`, so that nothing is lost above the top limb.
     #[inline(always)]
     pub(super) fn carried_operand(&self) -> [L::Operand; N] {
-        let (mut limb, mut factors) = (self.0[0], [self.0[0].to_operand(); N]);
+        let (mut limb, mut operands) = (self.0[0], [self.0[0].to_operand(); N]);
         each!(N, |i| {
             if i > 0 {
                 limb = self.0[i].add(limb.sar(LIMB));
-                factors[i] = limb.to_operand();
+                operands[i] = limb.to_operand();
             }
         });
-        factors
+        operands
     }
 
-    /// How many low halves of an `N` by `N` product fall into a column; of high halves, as many as of
-    /// low halves into the column before.
+    /// Number of low halves of an `N` by `N` limb product that fall into a column. The high halves
+    /// in a column are as many as the low halves in the column before.
     pub(super) const fn low_halves(column: usize) -> u64 {
         if column < N { column as u64 + 1 } else { (2 * N).saturating_sub(column + 1) as u64 }
     }
 
-    /// How many squares of limbs have their low halves in a column.
+    /// Number of squares of single limbs whose low halves fall into a column: 0 or 1.
     const fn square_halves(column: usize) -> u64 {
         (column.is_multiple_of(2) && column / 2 < N) as u64
     }
 
-    /// What a column starts from that will take so many low halves of products (as high ones, those of the column
-    /// before), and so many [reductions](Self::montgomery_reduce); each reduced value is to be more by so many times `p`.
-    /// What is to be subtracted from another counts `u64::MAX` reductions: it lacks them.
+    /// Initial value of an accumulator column.
+    ///
+    /// - `low(c)`: low halves of products that column `c` will receive. The same products send as
+    ///   many high halves into column `c + 1`.
+    /// - `reductions`: [Montgomery reductions](Self::montgomery_reduce) of the columns: 0 for
+    ///   columns that are only added to others, 1 for columns that are reduced, `u64::MAX` (that
+    ///   is, -1) for columns that are subtracted from others that are reduced, so that the initial
+    ///   values cancel.
+    /// - `more`: multiple of `p` by which each reduced value is raised.
+    ///
+    /// For a reduction, columns below `N` start `2^52 - 1` above their sum; see
+    /// [`Self::montgomery_reduce`].
     #[inline(always)]
     fn initial_column(column: usize, low: impl Fn(usize) -> u64, reductions: u64, more: u64) -> L {
         let take = |column: usize| {
@@ -167,7 +207,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         };
         let high = if column == 0 { 0 } else { take(column - 1) };
         if column < N {
-            // A reduction does not add what clears the limb.
+            // A reduction does not add the low half that clears the limb.
             return L::biased_column(
                 take(column).wrapping_sub(reductions),
                 high,
@@ -177,8 +217,12 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         L::biased_column(take(column), high, reductions.wrapping_mul(more * Self::P[column - N]))
     }
 
-    /// Products, in columns that [start](Self::initial_column) for so many reductions. All of them take each step by turns:
-    /// a product is a chain of steps that wait for each other, too long for the processor to look past.
+    /// Schoolbook products of `K` independent pairs in columns that [start](Self::initial_column)
+    /// for the given `reductions`. The `K` products are interleaved, because the steps of one
+    /// product depend on each other.
+    ///
+    /// Inputs: limbs in `[0, 2^52)`. A column receives at most `2N - 1` halves below `2^52`, so
+    /// products are below `2^56`, and the sums and differences that follow fit 64 signed bits.
     #[inline(always)]
     fn column_products<const K: usize>(
         a: [&[L::Operand; N]; K],
@@ -198,7 +242,9 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         columns
     }
 
-    /// Squares that will be reduced: products of different limbs are made once and doubled.
+    /// Squares of `K` independent elements, in columns that start for one reduction. Products of
+    /// different limbs are computed once and doubled. The bounds are those of
+    /// [`Self::column_products`].
     #[inline(always)]
     fn column_squares<const K: usize>(a: [&[L::Operand; N]; K]) -> [Columns<L>; K] {
         let twice = |column: usize| (Self::low_halves(column) - Self::square_halves(column)) / 2;
@@ -232,11 +278,21 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         columns
     }
 
-    /// Divides by `R'`, adding multiples of `p` that clear the low limbs. Limbs come out before their carries.
+    /// Montgomery reduction: adds a multiple `m·p` that makes the `N` low limbs zero, and divides
+    /// by `R'`. Product scanning, one limb of `m` at a time (Montgomery, "Modular multiplication
+    /// without trial division", 1985).
     ///
-    /// The columns have been started for it: the low ones hold `2^52 - 1` more than their value. So what they
-    /// carry is rounded up, which is what it comes to once they are cleared, and the low halves of the products
-    /// that clear them need not be added.
+    /// - Input: columns of a value `v`, `0 ≤ v`, that [start](Self::initial_column) for one
+    ///   reduction.
+    /// - Output: `(v + m·p)/R'` with `m < R'`, so below `v/R' + p`, lazy. For `v < 64p²` that is
+    ///   below `2p`, as `R' ≥ 84p`.
+    /// - Overflow: a column receives at most `2N - 1` halves below `2^52` from `m·p` beside those
+    ///   of `v`, and a carry. With `N ≤ 8` the sum stays below `2^59` in absolute value.
+    ///
+    /// Columns below `N` hold `2^52 - 1` more than their value. Adding the low half of `m·p` would
+    /// make a column a multiple of `2^52`, so its carry is the value divided by `2^52`, rounded up;
+    /// the extra `2^52 - 1` makes the arithmetic shift round up, and the low half is never added.
+    /// For the same reason `m` is computed from the column plus one.
     #[inline(always)]
     fn montgomery_reduce<const K: usize>(mut columns: [Columns<L>; K]) -> [Self; K] {
         let inverse = L::splat(Self::NEGATIVE_INVERSE).to_operand();
@@ -259,7 +315,9 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         reduced
     }
 
-    /// Takes the carries; of a negative value the highest limb is negative.
+    /// Propagates carries. Limbs 0 to `N - 2` of the result are in `[0, 2^52)`; the top limb has
+    /// the sign of the value. Limbs may have any sign; their sums with a carry must fit 64 signed
+    /// bits.
     #[inline(always)]
     pub(super) fn carry_limbs(mut limbs: [L; N]) -> Self {
         let mask = L::splat(MASK);
@@ -270,11 +328,14 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         Self::new(limbs)
     }
 
-    /// Bits of the highest limb below those that tell about how many times `p` a value is.
+    /// `floor(log2(top limb of p))`: shifting a top limb right by it gives the value in units of
+    /// `p/2` to `p`.
     pub(super) const TOP_SHIFT: u32 = Self::P[N - 1].ilog2();
 
-    /// Limbs of the multiples of `p` that make a value positive and less than `2p`, by the highest four bits
-    /// that count.
+    /// Limbs of the multiple of `p` to add, by the top limb shifted by [`Self::TOP_SHIFT`] and
+    /// taken modulo 16. Indices 0 to 7 are values that are not negative: nothing is added. Index
+    /// `16 - k` is a value of at least `-k·2^TOP_SHIFT·B`: the least multiple of `p` that makes it
+    /// positive is added.
     const LIFT_TABLE: [[u64; 16]; N] = {
         let (mut lifts, mut sixteenth) = ([[0; 16]; N], 8u64);
         while sixteenth < 16 {
@@ -290,8 +351,14 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         lifts
     };
 
-    /// Brings a value between `-4p` (and twice a little less) and `2p` to between 0 and `2p` and a little, and
-    /// takes the carries.
+    /// Reduces a value in `[-13p/3, 2p + p/6)` to `[0, 2p + p/6)` by one table look-up on the top
+    /// limb, and propagates carries.
+    ///
+    /// The top limb is taken before carries and less `POINT_CARRY_BOUND`, so a value that is not
+    /// looked up as negative is not negative. A negative value is at least `-k·2^TOP_SHIFT·B` and
+    /// gets the least multiple of `p` that is as large by its top limb; the result is below `p +
+    /// 2^TOP_SHIFT·B + δ`, which is at most `2p + δ`. The index is unique because `8·2^TOP_SHIFT·B`
+    /// exceeds `13p/3` in both fields.
     #[inline(always)]
     fn reduced_once(mut limbs: [L; N]) -> Self {
         let (lifts, high) = (
@@ -302,7 +369,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         Self::carry_limbs(limbs)
     }
 
-    /// The difference and `4p`, which makes it positive.
+    /// `self - other + 4p`, lazy: positive where `other` is less than `self + 4p`.
     #[inline(always)]
     fn sub_plus_4p(mut self, other: Self) -> Self {
         let four = const { Self::multiple(4) };
@@ -322,7 +389,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
 
     const WORDS: usize = W;
     const LIMBS: usize = N;
-    // More limbs have more columns than there are registers.
+    // The columns of two products with more limbs do not fit the 32 vector registers.
     const INTERLEAVE: usize = if N <= 5 { 2 } else { 1 };
 
     #[inline(always)]
@@ -388,13 +455,13 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
     #[inline(always)]
     fn normalized(mut self) -> Self {
         let (one, two) = (const { Self::multiple(1) }, const { Self::multiple(2) });
-        // With its carries taken, the highest limb has the sign of the value.
+        // Once carries are propagated, the top limb has the sign of the value.
         self = Self::carry_limbs(self.0);
         let high = self.0[N - 1];
         each!(N, |i| self.0[i] = self.0[i].add_where_negative(high, one[i]));
         each!(N, |i| self.0[i] = self.0[i].sub(L::splat(two[i])));
         let high = self.0[N - 1].sub(L::splat(POINT_CARRY_BOUND));
-        // Zero comes back as zeros, which stand for infinity.
+        // Zero returns to limbs that are all zero, which stand for infinity.
         each!(N, |i| self.0[i] = self.0[i].add_where_negative(high, two[i]));
         Self::carry_limbs(self.0)
     }
@@ -415,10 +482,10 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
     #[inline(always)]
     fn square_interleaved<const K: usize>(
         a: [&Self; K],
-        factors: &mut [Self::Operand; K],
+        operands: &mut [Self::Operand; K],
     ) -> [Self; K] {
-        each!(K, |k| factors[k] = a[k].carried_operand());
-        Self::montgomery_reduce(Self::column_squares(factors.each_ref()))
+        each!(K, |k| operands[k] = a[k].carried_operand());
+        Self::montgomery_reduce(Self::column_squares(operands.each_ref()))
     }
 
     #[inline(always)]
@@ -458,7 +525,7 @@ pub struct Quadratic<E> {
     c1: E,
 }
 
-/// The same to be multiplied.
+/// An extension element as an operand.
 #[derive(Clone, Copy)]
 pub struct QuadraticOperand<F> {
     c0: F,
@@ -523,7 +590,11 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
         }
     }
 
-    /// Three products and two reductions (Karatsuba).
+    /// Karatsuba: three double-width products and two reductions.
+    ///
+    /// `c0 = a0·b0 - a1·b1 + p·R'` and `c1 = (a0 + a1)(b0 + b1) - a0·b0 - a1·b1`, both reduced.
+    /// With coordinates below `8p`, each product is below `64p² < p·R'`, so `c0` is not negative
+    /// before its reduction and below `3p` after it; `c1` is below `128p²/R' + p < 3p`.
     #[inline(always)]
     fn mul_interleaved<const K: usize>(
         a: [&Self::Operand; K],
@@ -534,17 +605,19 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L>
         products
     }
 
-    /// `(c0 + c1)(c0 - c1)` and `2·c0·c1`.
+    /// `(c0 + c1)(c0 - c1 + 4p)` and `2·c0·c1`. With coordinates below `3p` the first is below
+    /// `42p²/R' + p < 2p`. The second is below `2·(c0·c1/R' + p)`; for the slope of an addition,
+    /// whose coordinates are below `2.3p` and `1.6p`, that is below `2p + p/6`.
     #[inline(always)]
     fn square_interleaved<const K: usize>(
         a: [&Self; K],
-        factors: &mut [Self::Operand; K],
+        operands: &mut [Self::Operand; K],
     ) -> [Self; K] {
         let mut squares = [Self::zero(); K];
         each!(K, |k| {
-            factors[k] = a[k].to_operand();
+            operands[k] = a[k].to_operand();
             let (QuadraticOperand { c0, c1, sum }, less) =
-                (&factors[k], a[k].c0.sub_to_operand(a[k].c1));
+                (&operands[k], a[k].c0.sub_to_operand(a[k].c1));
             let ([real], [other]) = if Prime::<L, T, W, N>::INTERLEAVE == 2 {
                 let [real, other] = Prime::mul_interleaved([sum, c0], [&less, c1]);
                 ([real], [other])
@@ -587,8 +660,8 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Quadratic<Prime
         b: &QuadraticOperand<[L::Operand; N]>,
     ) -> Self {
         let [mut first] = Prime::<L, T, W, N>::column_products([&a.c0], [&b.c0], 0, 0);
-        // Taken away from both others, this one lacks what they are to be started with; `p` more keeps the
-        // first part positive.
+        // Subtracted from both other products, this one starts with the negative of what they would
+        // need; `p` more keeps `c0` from being negative.
         let [second] = Prime::<L, T, W, N>::column_products([&a.c1], [&b.c1], u64::MAX, 1);
         let [mut cross] = Prime::<L, T, W, N>::column_products([&a.sum], [&b.sum], 0, 0);
         each!(N, |i| {

@@ -1,11 +1,13 @@
-//! AVX-512F and DQ: products from double-precision fused multiply-add.
+//! AVX-512F and DQ: 52-bit products from double-precision fused multiply-add.
 //!
-//! For `a`, `b` below `2^52`, `fma(a, b, 2^104)` rounded toward zero is `2^104 + h·2^52`: its
-//! significand's bits are `h`, the product's high half. Then `a·b - h·2^52` is below `2^52`, and adding
-//! `2^52` puts it into the significand's bits in the same way. Columns add up the bits as they are,
-//! exponents included; they start from minus what the exponents will add up to. (Gueron and Krasnov,
-//! "Accelerating big integer arithmetic using Intel IFMA extensions", ARITH 2016, describe the integer
-//! instructions this stands in for; the trick is known from Emmart and others for GPUs.)
+//! For `a` and `b` below `2^52`, `fma(a, b, 2^104)` rounded toward zero is `2^104 + h·2^52`: the
+//! bits of its significand are `h`, the high half of the product. The rest `a·b - h·2^52` is below
+//! `2^52`, and adding `2^52` puts it into the bits of a significand in the same way. Columns add
+//! these bit patterns including the exponents;
+//! [`Lanes::biased_column`](super::Lanes::biased_column) starts them at minus the sum of the
+//! exponents. (Gueron and Krasnov, "Accelerating big integer arithmetic using Intel IFMA
+//! extensions", ARITH 2016, describe the integer instructions that this replaces; Emmart and others
+//! use the method on GPUs.)
 
 use std::arch::x86_64::*;
 
@@ -19,10 +21,10 @@ const TRUNCATE: i32 = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
 const TWO_52: f64 = (1u64 << 52) as f64;
 const TWO_104: f64 = TWO_52 * TWO_52;
 
-/// Eight words, multiplied by floating point.
+/// Eight words, multiplied with floating point.
 pub(crate) type Fma = Avx512<FloatMultiplyAdd>;
 
-/// Multiplication by floating point.
+/// Multiplication with double-precision fused multiply-add.
 #[derive(Clone, Copy)]
 pub(crate) struct FloatMultiplyAdd;
 
@@ -31,7 +33,6 @@ pub(crate) fn available() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
 }
 
-// SAFETY of every block here but that of `enable`: the caller runs below it, which is what `Lanes` asks.
 impl MultiplyAdd for FloatMultiplyAdd {
     type Operand = __m512d;
 
@@ -40,7 +41,7 @@ impl MultiplyAdd for FloatMultiplyAdd {
         fn enabled<T: Task<Fma>>(task: T) -> T::Output {
             task.run()
         }
-        // SAFETY: the processor has them, which the caller knows.
+        // SAFETY: the caller of `Lanes::enable` guarantees that the processor has AVX-512F and DQ.
         unsafe { enabled(task) }
     }
 
@@ -48,7 +49,8 @@ impl MultiplyAdd for FloatMultiplyAdd {
 
     #[inline(always)]
     fn to_operand(limb: __m512i) -> __m512d {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F and DQ are enabled: this runs only inside `MultiplyAdd::enable`. The
+        // operations touch registers only.
         unsafe {
             let exponent = _mm512_set1_pd(TWO_52);
             let limb = _mm512_and_si512(limb, _mm512_set1_epi64(MASK as i64));
@@ -66,7 +68,8 @@ impl MultiplyAdd for FloatMultiplyAdd {
 
     #[inline(always)]
     fn mul_add(a: __m512d, b: __m512d, low: __m512i, high: __m512i) -> (__m512i, __m512i) {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `MultiplyAdd::enable`. `halves`
+        // requires nothing else.
         unsafe {
             let (l, h) = halves(a, b);
             let low = _mm512_add_epi64(low, _mm512_castpd_si512(l));
@@ -76,19 +79,22 @@ impl MultiplyAdd for FloatMultiplyAdd {
 
     #[inline(always)]
     fn mul_add_low(a: __m512d, b: __m512d, low: __m512i) -> __m512i {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `MultiplyAdd::enable`. `halves`
+        // requires nothing else.
         unsafe { _mm512_add_epi64(low, _mm512_castpd_si512(halves(a, b).0)) }
     }
 
     #[inline(always)]
     fn mul_add_high(a: __m512d, b: __m512d, high: __m512i) -> __m512i {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `MultiplyAdd::enable`. `high_half`
+        // requires nothing else.
         unsafe { _mm512_add_epi64(high, _mm512_castpd_si512(high_half(a, b))) }
     }
 
     #[inline(always)]
     fn increment_mul_low(limb: __m512i, by: __m512d) -> __m512d {
-        // SAFETY: as above.
+        // SAFETY: AVX-512F is enabled: this runs only inside `MultiplyAdd::enable`. `halves`
+        // requires nothing else.
         unsafe {
             let next = Self::to_operand(_mm512_add_epi64(limb, _mm512_set1_epi64(1)));
             _mm512_sub_pd(halves(next, by).0, _mm512_set1_pd(TWO_52))
@@ -96,13 +102,14 @@ impl MultiplyAdd for FloatMultiplyAdd {
     }
 }
 
-/// `2^52` plus the low half, and `2^104` plus `2^52` times the high half.
+/// `2^52` plus the low half of `a·b`, and `2^104` plus `2^52` times the high half, for `a` and `b`
+/// in `[0, 2^52)`.
 ///
 /// # Safety
-/// As for every block here.
+/// The caller runs in a function that enables AVX-512F.
 #[inline(always)]
 unsafe fn halves(a: __m512d, b: __m512d) -> (__m512d, __m512d) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees AVX-512F, which is what `high_half` requires too.
     unsafe {
         let high = high_half(a, b);
         let rest = _mm512_sub_pd(_mm512_set1_pd(TWO_104 + TWO_52), high);
@@ -113,9 +120,9 @@ unsafe fn halves(a: __m512d, b: __m512d) -> (__m512d, __m512d) {
 /// `2^104` plus `2^52` times the high half.
 ///
 /// # Safety
-/// As for every block here.
+/// The caller runs in a function that enables AVX-512F.
 #[inline(always)]
 unsafe fn high_half(a: __m512d, b: __m512d) -> __m512d {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees AVX-512F, and the operation touches registers only.
     unsafe { _mm512_fmadd_round_pd::<TRUNCATE>(a, b, _mm512_set1_pd(TWO_104)) }
 }

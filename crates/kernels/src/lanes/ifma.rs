@@ -1,7 +1,8 @@
-//! AVX-512 IFMA: the processor multiplies 52-bit numbers and adds either half.
+//! AVX-512 IFMA: integer multiply-add of 52-bit numbers.
 //!
-//! The instructions take the low 52 bits of what they are given. (Gueron and Krasnov, "Accelerating big
-//! integer arithmetic using Intel IFMA extensions", ARITH 2016.)
+//! The instructions multiply the low 52 bits of their inputs and add the low or the high 52 bits of
+//! the product to a 64-bit accumulator. (Gueron and Krasnov, "Accelerating big integer arithmetic
+//! using Intel IFMA extensions", ARITH 2016.)
 
 use std::arch::x86_64::*;
 
@@ -11,10 +12,10 @@ use super::{
     field::Element,
 };
 
-/// Eight words, multiplied by integer multiply-add.
+/// Eight words, multiplied with integer multiply-add.
 pub(crate) type Ifma = Avx512<IntegerMultiplyAdd>;
 
-/// Multiplication by integer multiply-add.
+/// Multiplication with 52-bit integer multiply-add.
 #[derive(Clone, Copy)]
 pub(crate) struct IntegerMultiplyAdd;
 
@@ -23,7 +24,6 @@ pub(crate) fn available() -> bool {
     super::fma::available() && is_x86_feature_detected!("avx512ifma")
 }
 
-// SAFETY of every block here but that of `enable`: the caller runs below it, which is what `Lanes` asks.
 impl MultiplyAdd for IntegerMultiplyAdd {
     type Operand = __m512i;
 
@@ -32,7 +32,8 @@ impl MultiplyAdd for IntegerMultiplyAdd {
         fn enabled<T: Task<Ifma>>(task: T) -> T::Output {
             task.run()
         }
-        // SAFETY: the processor has them, which the caller knows.
+        // SAFETY: the caller of `Lanes::enable` guarantees that the processor has AVX-512F, DQ and
+        // IFMA.
         unsafe { enabled(task) }
     }
 
@@ -55,19 +56,22 @@ impl MultiplyAdd for IntegerMultiplyAdd {
 
     #[inline(always)]
     fn mul_add_low(a: __m512i, b: __m512i, low: __m512i) -> __m512i {
-        // SAFETY: as above.
+        // SAFETY: AVX-512 IFMA is enabled: this runs only inside `MultiplyAdd::enable`. The
+        // operation touches registers only.
         unsafe { _mm512_madd52lo_epu64(low, a, b) }
     }
 
     #[inline(always)]
     fn mul_add_high(a: __m512i, b: __m512i, high: __m512i) -> __m512i {
-        // SAFETY: as above.
+        // SAFETY: AVX-512 IFMA is enabled: this runs only inside `MultiplyAdd::enable`. The
+        // operation touches registers only.
         unsafe { _mm512_madd52hi_epu64(high, a, b) }
     }
 
     #[inline(always)]
     fn increment_mul_low(limb: __m512i, by: __m512i) -> __m512i {
-        // SAFETY: as above. What the sum has above its low 52 bits is not taken of a factor.
+        // SAFETY: AVX-512 IFMA is enabled: this runs only inside `MultiplyAdd::enable`. The result
+        // may exceed 52 bits; an operand is read by its low 52 bits only.
         unsafe { _mm512_madd52lo_epu64(by, limb, by) }
     }
 }

@@ -1,17 +1,17 @@
-//! Eight field elements side by side, in 52-bit limbs.
+//! SIMD arithmetic: eight field elements at a time, in 52-bit limbs.
 //!
-//! A [`Lanes`] type holds eight 64-bit numbers and multiplies 52-bit ones: that is all a processor has
-//! to offer. Everything above it (field elements, extension, additions of points) is written once and
-//! runs on each of them:
+//! A [`Lanes`] type is a vector of eight 64-bit numbers with a multiplication of 52-bit numbers.
+//! Field elements, their quadratic extension and point additions are written once above it and run
+//! on each implementation:
 //!
-//! - [`ifma`]: AVX-512 with integer multiply-add of 52-bit numbers.
-//! - [`fma`]: AVX-512 without it. The product of two 52-bit numbers comes from
-//!   double-precision fused multiply-adds: rounding toward zero after adding `2^104` leaves the high
-//!   half in the significand, and a second one leaves the low half exactly.
-//! - [`portable`]: plain 64-bit words, which say what the others must equal.
+//! - [`ifma`]: AVX-512 with the integer multiply-add of 52-bit numbers (IFMA).
+//! - [`fma`]: AVX-512 without IFMA; the 52-bit product comes from double-precision fused
+//!   multiply-adds.
+//! - [`portable`]: plain 64-bit words, the reference in tests.
 //!
-//! Limbs of 52 bits leave 12 bits free in each word, so that products are summed by columns and
-//! carries are taken once at the end.
+//! A 52-bit limb leaves 12 bits of a word free, so products are added up by columns and carries are
+//! propagated once at the end. The value ranges are tabulated in [`field`] for base fields and in
+//! [`ntt_field`] for scalar fields.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -28,8 +28,9 @@ pub(crate) mod shoup;
 
 use self::field::Element;
 
-/// Does something for each index below `$count`, written out: an index that the compiler does not see
-/// through would put the array it indexes into memory.
+/// Unrolls a loop: evaluates the body for each index below `$count`, at most 8. With a loop counter
+/// the compiler may not see constant indices, and then keeps the indexed array in memory instead of
+/// registers.
 macro_rules! each {
     ($count:expr, |$i:ident| $body:expr) => {
         $crate::lanes::each!(@ $count, $i, $body, 0 1 2 3 4 5 6 7)
@@ -43,78 +44,85 @@ pub(crate) use each;
 /// Bits of a limb.
 pub(crate) const LIMB: u32 = 52;
 
-/// The largest limb.
+/// `2^52 - 1`, the largest limb.
 pub(crate) const MASK: u64 = (1 << LIMB) - 1;
 
-/// Work that is done in lanes.
+/// A computation in lanes, for [`Lanes::enable`].
 pub trait Task<L> {
-    /// What comes of it.
+    /// The result.
     type Output;
-    /// Does it. To be inlined always: a function of its own would lack the instructions.
+    /// Runs the computation. Implementations must be `#[inline(always)]`: a separate function would
+    /// be compiled without the processor features.
     fn run(self) -> Self::Output;
 }
 
-/// Eight 64-bit numbers; sums and differences wrap.
+/// A vector of eight 64-bit numbers with wrapping arithmetic.
 ///
-/// Where a type stands for instructions that not every processor has, its other methods may be called
-/// only below [`Lanes::enable`], and that only where the processor has them.
+/// A type may stand for instructions that not every processor has. Its methods other than
+/// [`Lanes::enable`] may be called only inside [`Lanes::enable`], and that only on a processor that
+/// has the instructions.
 pub trait Lanes: Copy + Send + Sync + 'static {
-    /// A number of 52 bits, ready to be multiplied.
+    /// A vector of 52-bit numbers in the multiplier's format.
     type Operand: Copy + Send + Sync + 'static;
 
-    /// Does work below a function that enables the instructions; the processor must have them.
+    /// Runs a task inside a function compiled with the processor features. The processor must have
+    /// them.
     fn enable<T: Task<Self>>(task: T) -> T::Output;
     /// The same number in all lanes.
     fn splat(value: u64) -> Self;
-    /// Reads one number for each lane.
+    /// Loads one number for each lane.
     fn load(words: &[u64; 8]) -> Self;
-    /// Reads one number of half a word for each lane.
+    /// Loads one 32-bit number for each lane and extends it with zeros.
     fn load_half_words(words: &[u32; 8]) -> Self;
-    /// Writes each lane's number.
+    /// Stores each lane's number.
     fn store(self, words: &mut [u64; 8]);
-    /// Lane by lane.
+    /// Adds lane by lane, modulo `2^64`.
     fn add(self, other: Self) -> Self;
-    /// Lane by lane.
+    /// Subtracts lane by lane, modulo `2^64`.
     fn sub(self, other: Self) -> Self;
-    /// Lane by lane.
+    /// Bitwise and.
     fn and(self, other: Self) -> Self;
-    /// Lane by lane.
+    /// Bitwise or.
     fn or(self, other: Self) -> Self;
-    /// Shifts left.
+    /// Shifts each lane left.
     fn shl(self, bits: u32) -> Self;
-    /// Shifts right and fills with zeros.
+    /// Logical right shift of each lane.
     fn shr(self, bits: u32) -> Self;
-    /// Shifts right and fills with the sign.
+    /// Arithmetic right shift of each lane.
     fn sar(self, bits: u32) -> Self;
-    /// All ones in lanes that are negative, zero in the others.
+    /// All ones in lanes that are negative as signed numbers, zero in the others.
     #[inline(always)]
     fn sign_mask(self) -> Self {
         self.sar(63)
     }
-    /// Of each bit that is set the first's, of the others the second's.
+    /// Bitwise selection by this mask: bits of `first` where the mask has ones, bits of `second`
+    /// where it has zeros.
     fn select(self, first: Self, second: Self) -> Self;
-    /// The entry of a table that the lane's lowest four bits name.
+    /// Looks up each lane's lowest four bits in a table.
     fn lookup(self, table: &[u64; 16]) -> Self;
-    /// Adds a number in lanes where another is negative.
+    /// Adds `number` in lanes where `sign` is negative as a signed number.
     fn add_where_negative(self, sign: Self, number: u64) -> Self;
     /// Whether any lane is zero.
     fn any_zero(self) -> bool;
-    /// Takes row `i` of eight rows as lane `i` of eight columns.
+    /// Transposes an 8 by 8 matrix: lane `i` of row `j` becomes lane `j` of row `i`.
     fn transpose(rows: &mut [Self; 8]);
 
-    /// Makes the number's low 52 bits a factor.
+    /// Converts the low 52 bits of each lane to the multiplier's format.
     fn to_operand(self) -> Self::Operand;
-    /// What a column starts from that is to hold a number more than the so many low and high halves of products
-    /// that it will take.
+    /// Initial value of an accumulator column that will receive `low` low halves and `high` high
+    /// halves of products and must total `more` above their sum. Implementations whose products
+    /// carry extra bits (the exponents of floating-point numbers) subtract those bits here, modulo
+    /// `2^64`.
     fn biased_column(low: u64, high: u64, more: u64) -> Self;
-    /// Adds the low 52 bits of a product to one column and the high 52 bits to another.
+    /// Adds the low 52 bits of `a·b` to `low` and the high 52 bits to `high`.
     fn mul_add(a: Self::Operand, b: Self::Operand, low: Self, high: Self) -> (Self, Self);
-    /// Adds the low 52 bits alone.
+    /// Adds the low 52 bits of `a·b` to `low`.
     fn mul_add_low(a: Self::Operand, b: Self::Operand, low: Self) -> Self;
-    /// Adds the high 52 bits alone.
+    /// Adds the high 52 bits of `a·b` to `high`.
     fn mul_add_high(a: Self::Operand, b: Self::Operand, high: Self) -> Self;
-    /// [`Element::mul_interleaved`] made factors, out of line: a dozen copies in one loop would not fit the cache that
-    /// feeds the processor's decoder. Into places of the caller's, for what is returned is copied there.
+    /// [`Element::mul_interleaved`] with products converted to operands, out of line: a dozen
+    /// inlined copies in one loop would exceed the processor's cache of decoded instructions. The
+    /// results go to memory of the caller, since a returned array would be copied there.
     fn mul_operand_into<E: Element<Self>, const K: usize>(
         a: [&E::Operand; K],
         b: [&E::Operand; K],
@@ -129,10 +137,10 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// [`Element::square_interleaved`], out of line.
     fn square_into<E: Element<Self>, const K: usize>(
         a: [&E; K],
-        factors: &mut [E::Operand; K],
+        operands: &mut [E::Operand; K],
         squares: &mut [E; K],
     );
-    /// What [`Lanes::mul_operand_into`] gives.
+    /// [`Lanes::mul_operand_into`] by value.
     #[inline(always)]
     fn mul_operand<E: Element<Self>, const K: usize>(
         a: [&E::Operand; K],
@@ -142,13 +150,13 @@ pub trait Lanes: Copy + Send + Sync + 'static {
         Self::mul_operand_into::<E, K>(a, b, &mut products);
         products
     }
-    /// What [`Lanes::mul_into`] gives.
+    /// [`Lanes::mul_into`] by value.
     #[inline(always)]
     fn mul<E: Element<Self>, const K: usize>(a: [&E::Operand; K], b: [&E::Operand; K]) -> [E; K] {
         let mut products = [E::zero(); K];
         Self::mul_into(a, b, &mut products);
         products
     }
-    /// The low 52 bits of the product of the next number with a factor, as a factor.
+    /// The low 52 bits of `(self + 1)·by`, in the multiplier's format.
     fn increment_mul_low(self, by: Self::Operand) -> Self::Operand;
 }

@@ -1,10 +1,18 @@
-//! What a transform does to scalars in lanes: additions whose carries and reductions are put off.
+//! Scalar-field arithmetic in lanes for number-theoretic transforms, with lazy reduction.
 //!
-//! Values are below `R'`, which is at least 35 times `p`; limbs may be negative or longer than 52 bits
-//! until carries are taken. Products with constants ([`super::shoup`]) take any value and leave one
-//! below `2p`; a Montgomery product, where one factor is below `32p` and the other a product of such
-//! products, as well.
-//! [`NttElement::reduce_to_4p`] brings a value below `35p` below `4p`, by one look at the highest limb.
+//! `R' = 2^260` is at least 35 times the modulus `p`. *Lazy* and *carried* are as in
+//! [`super::field`].
+//!
+//! | Kind | Value | Limbs | Made by | Accepted by |
+//! |---|---|---|---|---|
+//! | canonical | `[0, p)` | carried | [`NttElement::canonical`], words read from memory | everything |
+//! | product | `[0, 2p)` | lazy | [`NttElement::mul_shoup`] | everything but `canonical`, which needs it carried |
+//! | reduced | `[0, 4p)` | carried | [`NttElement::reduce_to_4p`] | `add_lazy`, `sub_plus_multiple`, `mul_shoup`, `to_operand` |
+//! | lazy sum | `[0, 35p)` | lazy | [`NttElement::add_lazy`], [`NttElement::sub_plus_multiple`] | the same, and `reduce_to_4p` |
+//!
+//! A Montgomery product of operands `a` and `b` is below `a·b/R' + p`. With `a < 32p` and `b` a
+//! product of operands close to `p`, as the powers of roots of unity in the transforms are, it is below
+//! `2p` as well.
 
 use ark_ff::{Fp, MontBackend, MontConfig, PrimeField};
 
@@ -26,13 +34,13 @@ impl ScalarVector {
     pub(crate) const ZERO: Self = Self([[0; 8]; SCALAR_LIMBS]);
 }
 
-/// A scalar field whose elements are transformed in lanes.
+/// A scalar field with transforms in lanes.
 #[allow(private_interfaces)]
 pub trait NttField: PrimeField + PackedField + Words {
     /// Eight elements.
     type PackedScalar<L: Lanes>: NttElement<L>;
 
-    /// The element as a constant.
+    /// The element as a constant for Shoup multiplication.
     fn shoup_constant(self) -> ShoupConstant;
 }
 
@@ -45,7 +53,7 @@ impl<T: MontConfig<SCALAR_WORDS>> NttField for Fp<MontBackend<T, SCALAR_WORDS>, 
     }
 }
 
-/// Eight scalars in lanes.
+/// Eight scalars in lanes. The ranges are those of the [table of value kinds](self).
 #[allow(private_interfaces)]
 pub trait NttElement<L: Lanes>: Element<L> {
     /// Reads what [`NttElement::store`] wrote.
@@ -53,34 +61,43 @@ pub trait NttElement<L: Lanes>: Element<L> {
     fn load(eight: &ScalarVector) -> Self {
         Self::read(&eight.0)
     }
-    /// Writes the limbs as they are.
+    /// Writes the limbs without carrying.
     #[inline(always)]
     fn store(self, eight: &mut ScalarVector) {
         self.write(&mut eight.0);
     }
-    /// The sum, not carried.
+    /// `self + other`, lazy. The sum must stay below `R'`.
     fn add_lazy(self, other: Self) -> Self;
-    /// The difference plus so many times the modulus (2, 4, 8 or 16), which makes it positive; not carried.
+    /// `self - other + multiple·p` for a `multiple` of 2, 4, 8 or 16, lazy. `other` must be below
+    /// `multiple·p`, so that the result is positive; the result must stay below `R'`.
     fn sub_plus_multiple(self, other: Self, multiple: u64) -> Self;
-    /// Takes the carries.
+    /// Propagates carries.
     fn carried(self) -> Self;
-    /// Products of any values with constants, below `2p` and not carried; see [`super::shoup`].
+    /// Shoup products of values in `[0, R')` with constants: in `[0, 2p)`, lazy. See
+    /// [`super::shoup`].
     fn mul_shoup<const K: usize>(values: [Self; K], constants: [&SplatConstant<L>; K])
     -> [Self; K];
-    /// Brings a value below `35p` below `4p`, and takes the carries.
+    /// Reduces a value in `[0, 35p)` to `[0, 4p)` by one table look-up on the top limb, and
+    /// propagates carries. Pending carries into the top limb must be less than `NTT_CARRY_BOUND`.
     fn reduce_to_4p(self) -> Self;
-    /// Brings a value below `2p` below `p`.
+    /// Reduces a carried value in `[0, 2p)` to `[0, p)` by one conditional subtraction.
     fn canonical(self) -> Self;
-    /// Each lane takes the place of a vector, and each vector of a lane.
+    /// Transposes eight vectors: lane `i` of vector `j` becomes lane `j` of vector `i`.
     fn transpose(eights: &mut [ScalarVector; 8]);
 }
 
 impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS> {
-    /// Bits of the highest limb below the four that tell about how many times `p` a value is.
+    /// Shift of the top limb that leaves the four bits that index [`Self::REDUCTION_TABLE`]: an
+    /// index is a multiple of `2^REDUCTION_SHIFT·B`, with `B = 2^(52·4)`.
     const REDUCTION_SHIFT: u32 = Self::TOP_SHIFT + 2;
 
-    /// Limbs of the multiples of `p` that a value holds for certain, by those four bits. The bits are taken
-    /// of uncarried limbs: what those below can carry, either way, is less than [`Self::NTT_CARRY_BOUND`].
+    /// Limbs of the multiple of `p` to subtract, by the top limb shifted by
+    /// [`Self::REDUCTION_SHIFT`].
+    ///
+    /// The index is taken from the uncarried top limb plus `NTT_CARRY_BOUND`. A value with index
+    /// `i` is at least `(i·2^REDUCTION_SHIFT - 2·NTT_CARRY_BOUND)·B`; the entry is the largest
+    /// multiple of `p` that is certainly not more than that. What is left is below
+    /// `2^REDUCTION_SHIFT·B + p` and a rounding error, which is below `4p` for both scalar fields.
     const REDUCTION_TABLE: [[u64; 16]; SCALAR_LIMBS] = {
         let (mut held, mut sixteenth) = ([[0; 16]; SCALAR_LIMBS], 1);
         while sixteenth < 16 {
@@ -164,7 +181,7 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> NttElement<L>
     }
 }
 
-/// A scalar's limbs, in the form that lanes multiply with each other.
+/// The limbs of a scalar in Montgomery form with radix `R'`, for products of lanes with each other.
 pub(crate) fn montgomery_limbs<F: NttField>(value: F) -> [u64; SCALAR_LIMBS] {
     let mut words = [0; SCALAR_WORDS];
     (value * F::montgomery_r_ratio()).write_words(&mut words);
@@ -184,7 +201,7 @@ mod tests {
         }))
     }
 
-    /// The element that limbs stand for, some of which may be negative.
+    /// The element that signed limbs represent.
     fn element<F: NttField>(limbs: [u64; SCALAR_LIMBS]) -> F {
         let base = F::from(1u64 << LIMB);
         limbs.into_iter().rev().fold(F::ZERO, |value, limb| {
@@ -194,7 +211,7 @@ mod tests {
         })
     }
 
-    /// The limbs after their carries, but for the highest.
+    /// The limbs with carries propagated; the top limb keeps its carry.
     fn carried(limbs: [u64; SCALAR_LIMBS]) -> [i64; SCALAR_LIMBS] {
         let mut carry = 0;
         let mut carried = limbs.map(|limb| {
@@ -206,15 +223,15 @@ mod tests {
         carried
     }
 
-    /// Whether limbs stand for a number that is not negative and below so many times the modulus.
+    /// Whether limbs represent a number in `[0, times·p)`.
     fn is_below<F: NttField>(limbs: [u64; SCALAR_LIMBS], times: u64) -> bool {
         let most = carried(modulus::<F>().map(|limb| limb * times));
         let value = carried(limbs);
         value[SCALAR_LIMBS - 1] >= 0 && value.iter().rev().lt(most.iter().rev())
     }
 
-    /// Limbs at the edges and random ones, of which the highest stays below a bound; of some, the carries are
-    /// not taken, and some are negative.
+    /// Edge cases and random limbs, with a top limb below `bound`; some have carries pending and
+    /// some are negative.
     fn limbs_of_kind(
         kind: usize,
         p: [u64; SCALAR_LIMBS],
@@ -233,10 +250,11 @@ mod tests {
             5 => limbs = [MASK, MASK, MASK, MASK, bound - 1],
             6 if rng.r#gen() => limbs = near,
             6 => {}
-            // A small value whose highest limb is negative.
+            // A small value with a negative top limb.
             7 if rng.r#gen() => (limbs[3], limbs[4]) = ((2 << LIMB) + limbs[3], u64::MAX),
             _ => {
-                // Longer limbs, and negative ones below a highest that makes up for them.
+                // Limbs over 52 bits and negative limbs, below a top limb that keeps the value
+                // positive.
                 limbs[SCALAR_LIMBS - 1] = limbs[SCALAR_LIMBS - 1].clamp(1 << 12, bound - (1 << 12));
                 for limb in &mut limbs[..SCALAR_LIMBS - 1] {
                     *limb = (*limb << 8).wrapping_sub(rng.r#gen::<u64>() >> 4);
@@ -259,8 +277,8 @@ mod tests {
         fn run(self) {
             let rng = &mut test_rng();
             let p = modulus::<F>();
-            // What is left of a product with the last is small where the other factor is near: its highest limb
-            // is zero, and lacks a carry.
+            // The last constant makes products small when the value is small: the top limb is zero
+            // and lacks a carry.
             let half = F::from(2u64).inverse().unwrap();
             let edges = [F::ZERO, F::ONE, -F::ONE, half, half.pow([208])];
             for round in 0..64u64 {
@@ -341,7 +359,7 @@ mod tests {
         }
     }
 
-    /// Where the processor lacks the instructions, the tests of the device run this on an emulated one.
+    /// On a processor without the instructions, the device tests run this in an emulator.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn products_with_constants_on_integer_multiply_add_equal_arkworks() {

@@ -1,4 +1,4 @@
-//! Which form in lanes a field has, and the way there and back.
+//! Fields with a packed form: the types that hold eight elements in lanes, and conversions.
 
 use ark_ff::{
     AdditiveGroup, BigInt, BigInteger, Field, Fp, Fp2, Fp2Config, MontBackend, MontConfig,
@@ -9,45 +9,47 @@ use super::{
     field::{Element, Prime, Quadratic, limbs_to_words, words_to_limbs},
 };
 
-/// A field with a form in lanes.
+/// A field with a packed form.
 pub trait PackedField: Field {
     /// Eight elements.
     type Packed<L: Lanes>: Element<L>;
 
-    /// Eight points beside each other, limb by limb.
+    /// Eight points, limb by limb.
     type PackedPoint: Copy + Send + Sync + AsRef<[[u64; 8]]> + AsMut<[[u64; 8]]>;
 
-    /// Eight points of all zeros.
+    /// Eight points with all coordinates zero: infinity.
     const ZERO_POINT: Self::PackedPoint;
 
-    /// The modulus's lowest limb.
+    /// The lowest limb of the modulus.
     const MODULUS_LOW_LIMB: u64;
 
-    /// `R' / R`, which takes the Montgomery form in words to that in limbs.
+    /// `R'/R`, which converts from Montgomery form in words (radix `R`) to Montgomery form in limbs
+    /// (radix `R'`).
     fn montgomery_r_ratio() -> Self;
 
-    /// The element that words below four times the modulus are the Montgomery form of.
+    /// The element whose Montgomery form the words are, up to multiples of the modulus. The words
+    /// must be below four times the modulus.
     fn from_unreduced_words(words: &[u64]) -> Self;
 
-    /// The element of whose Montgomery form in words these are the limbs, below four times the modulus and not
-    /// below minus once; their carries need not have been taken.
+    /// The element whose Montgomery form in words the limbs are, up to multiples of the modulus.
+    /// Limbs may have carries pending; the value must be in `[-p, 4p)`.
     fn from_limbs(limbs: &[u64]) -> Self;
 
     /// The limbs of its Montgomery form in words.
     fn to_limbs(&self, limbs: &mut [u64]);
 }
 
-/// A prime field with a form in lanes for its quadratic extension too.
+/// A prime field whose quadratic extension has a packed form too.
 pub trait Extendable: PackedField {
     /// Eight elements of the extension.
     type PackedExtension<L: Lanes>: Element<L>;
-    /// Eight points over it.
+    /// Eight points over the extension.
     type PackedExtensionPoint: Copy + Send + Sync + AsRef<[[u64; 8]]> + AsMut<[[u64; 8]]>;
-    /// Eight points of all zeros over it.
+    /// Eight points over the extension with all coordinates zero.
     const ZERO_EXTENSION_POINT: Self::PackedExtensionPoint;
 }
 
-/// Takes the carries, and gives the last.
+/// Propagates carries and returns the carry out of the top limb.
 fn carry(limbs: &mut [u64]) -> i64 {
     limbs.iter_mut().fold(0, |carry, limb| {
         let sum = *limb as i64 + carry;
@@ -139,7 +141,7 @@ mod tests {
     use crate::lanes::Task;
     use crate::lanes::portable::PortableLanes;
 
-    /// Eight elements' words, as columns.
+    /// Eight elements' words, transposed to columns.
     fn columns<L: Lanes>(rows: &[Vec<u64>]) -> Vec<L> {
         (0..rows[0].len())
             .map(|word| L::load(&std::array::from_fn(|lane| rows[lane][word])))
@@ -156,8 +158,8 @@ mod tests {
             .collect()
     }
 
-    /// Base-field words at the edges (0, 1, p-1, p, 2p, all ones in all limbs but the highest) and
-    /// random ones, all at most `2p`.
+    /// Words of base-field elements: edge cases (0, 1, `p - 1`, `p`, `2p`, all limbs but the top at
+    /// their maximum) and random values, all at most `2p`.
     fn words<const W: usize>(modulus: BigInt<W>, case: usize, rng: &mut impl Rng) -> [u64; W] {
         let mut value = BigInt::<W>::zero();
         match case {
@@ -184,7 +186,7 @@ mod tests {
         value.0
     }
 
-    /// Every operation against arkworks, for all pairs of edge cases and random words.
+    /// Compares every operation with arkworks for edge cases and random words.
     fn operations_equal_arkworks<F: PackedField, L: Lanes, const W: usize>(
         modulus: BigInt<W>,
         run: impl Fn(&dyn Fn()),
@@ -192,7 +194,7 @@ mod tests {
         let rng = &mut test_rng();
         let rows_words = <F::Packed<L> as Element<L>>::WORDS;
         let parts = rows_words / W;
-        let factor = F::montgomery_r_ratio().inverse().unwrap();
+        let inverse_ratio = F::montgomery_r_ratio().inverse().unwrap();
         for round in 0..60 {
             let mut rows = |shift: usize| -> Vec<Vec<u64>> {
                 (0..8)
@@ -231,28 +233,30 @@ mod tests {
                 let unit = F::Packed::<L>::from_words(&columns::<L>(&vec![one; 8]));
                 let [xf, yf, zf] = [x, y, z].map(|element| element.to_operand());
                 let [product]: [F::Packed<L>; 1] = L::mul([&xf], [&yf]);
-                let products = |i: usize| p[i] * q[i] * factor;
+                let products = |i: usize| p[i] * q[i] * inverse_ratio;
                 check("product", product, &products);
                 let [first, second]: [F::Packed<L>; 2] = L::mul([&xf, &yf], [&yf, &zf]);
                 check("first of two products", first, &products);
-                check("second of two products", second, &|i| q[i] * r[i] * factor);
-                let (mut factors, mut squares) = ([xf; 2], [x; 2]);
-                L::square_into([&first, &second], &mut factors, &mut squares);
-                check("first of two squares", squares[0], &|i| products(i).square() * factor);
-                check("second of two squares", squares[1], &|i| {
-                    (q[i] * r[i] * factor).square() * factor
+                check("second of two products", second, &|i| q[i] * r[i] * inverse_ratio);
+                let (mut operands, mut squares) = ([xf; 2], [x; 2]);
+                L::square_into([&first, &second], &mut operands, &mut squares);
+                check("first of two squares", squares[0], &|i| {
+                    products(i).square() * inverse_ratio
                 });
-                let factors =
-                    L::mul_operand::<F::Packed<L>, 2>([&factors[0], &xf], [&factors[1], &yf]);
-                let [again]: [F::Packed<L>; 1] = L::mul([&factors[0]], [&factors[1]]);
+                check("second of two squares", squares[1], &|i| {
+                    (q[i] * r[i] * inverse_ratio).square() * inverse_ratio
+                });
+                let operands =
+                    L::mul_operand::<F::Packed<L>, 2>([&operands[0], &xf], [&operands[1], &yf]);
+                let [again]: [F::Packed<L>; 1] = L::mul([&operands[0]], [&operands[1]]);
                 check("products of products", again, &|i| {
-                    let factors = products(i) * q[i] * r[i] * factor * factor;
-                    factors * products(i) * factor
+                    let operands = products(i) * q[i] * r[i] * inverse_ratio * inverse_ratio;
+                    operands * products(i) * inverse_ratio
                 });
                 let [differences]: [F::Packed<L>; 1] =
                     L::mul([&x.sub_to_operand(y)], [&z.sub_to_operand(y)]);
                 check("difference times difference", differences, &|i| {
-                    (p[i] - q[i]) * (r[i] - q[i]) * factor
+                    (p[i] - q[i]) * (r[i] - q[i]) * inverse_ratio
                 });
                 check("product less one", product.sub_lazy(z), &|i| products(i) - r[i]);
                 let mut sum = product;
@@ -262,7 +266,7 @@ mod tests {
                 let mut words = vec![L::splat(0); <F::Packed<L> as Element<L>>::WORDS];
                 sum.to_words(&mut words);
                 check("normalized", F::Packed::<L>::from_words(&words), &products);
-                // A second coordinate may be a little below zero.
+                // A y coordinate may be slightly negative.
                 let mut limbs = vec![[0; 8]; <F::Packed<L> as Element<L>>::LIMBS];
                 limbs[0] = [1u64.wrapping_neg(); 8];
                 let below = F::Packed::<L>::read(&limbs);
@@ -278,9 +282,11 @@ mod tests {
                 });
                 let again = product.sub_two_reduced(z, x).sub_to_operand(product.sub_lazy(y));
                 let [again]: [F::Packed<L>; 1] = L::mul([&again], [&unit.to_operand()]);
-                // Times the raw words of 1, which divides by R'.
+                // Multiplying by the raw words of 1 divides by `R'`.
                 let raw = F::from_unreduced_words(&unit_words);
-                check("difference of stored", again, &|i| (q[i] - r[i] - p[i]) * raw * factor);
+                check("difference of stored", again, &|i| {
+                    (q[i] - r[i] - p[i]) * raw * inverse_ratio
+                });
             });
         }
     }
@@ -323,7 +329,7 @@ mod tests {
         }
     }
 
-    /// Where the processor lacks the instructions, the tests of the device run this on an emulated one.
+    /// On a processor without the instructions, the device tests run this in an emulator.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn operations_on_integer_multiply_add_equal_arkworks() {

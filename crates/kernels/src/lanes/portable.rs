@@ -1,4 +1,4 @@
-//! Lanes in plain words: what the vector instructions must equal.
+//! Lanes in portable code: the reference that the vector instructions must match.
 
 use super::{LIMB, Lanes, MASK, Task, field::Element};
 
@@ -101,7 +101,8 @@ impl Lanes for PortableLanes {
         Self::splat(more)
     }
 
-    // Out of line: written out, the twin would be a hundred times the code of what it checks.
+    // Out of line, because inlined copies would make the reference a hundred times larger than the
+    // code it checks.
     #[inline(never)]
     fn mul_add(a: Self, b: Self, low: Self, high: Self) -> (Self, Self) {
         let product = |lane: usize| u128::from(a.0[lane]) * u128::from(b.0[lane]);
@@ -141,10 +142,10 @@ impl Lanes for PortableLanes {
     #[inline(never)]
     fn square_into<E: Element<Self>, const K: usize>(
         a: [&E; K],
-        factors: &mut [E::Operand; K],
+        operands: &mut [E::Operand; K],
         squares: &mut [E; K],
     ) {
-        *squares = E::square_interleaved(a, factors);
+        *squares = E::square_interleaved(a, operands);
     }
 
     fn increment_mul_low(self, by: Self) -> Self {

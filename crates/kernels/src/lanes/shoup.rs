@@ -1,9 +1,10 @@
-//! Products with constants that are known long before.
+//! Shoup multiplication: products with constants that are known in advance.
 //!
-//! Of a constant `w` below `p` the quotient `w' = ⌊w·R'/p⌋` is kept beside it. Then the high half of
-//! `x·w'` says how many times `p` is in `x·w`, but for one, and the low halves alone say what is left: 84
-//! half products of limbs instead of the 105 of a Montgomery product, and no limb waits for another's
-//! multiple of `p`. (V. Shoup's NTL; Harvey, "Faster arithmetic for number-theoretic transforms", 2014.)
+//! For a constant `w < p` the quotient `w' = ⌊w·R'/p⌋` is stored beside it. For a value `x < R'`,
+//! `q = ⌊x·w'/R'⌋` is the quotient `⌊x·w/p⌋` or one less, and `x·w - q·p` needs only the limbs
+//! below `R'`. That takes 84 half products of limbs instead of the 105 of a Montgomery product, and
+//! no limb waits for the reduction of another. (V. Shoup's NTL; Harvey, "Faster arithmetic for
+//! number-theoretic transforms", 2014.)
 
 use ark_ff::MontConfig;
 
@@ -13,10 +14,11 @@ use crate::SCALAR_WORDS;
 /// Limbs of a scalar.
 pub(crate) const SCALAR_LIMBS: usize = 5;
 
-/// More than the limbs below the second highest add to that by their carries.
+/// Added to the top limb of a product before its multiples of `2^52` are removed. It is more than
+/// the carry that limbs 0 to `N - 3` still send through limb `N - 2`.
 const CARRY_SLACK: u64 = 4;
 
-/// A number below `p` and its quotient.
+/// A constant `w < p` and its quotient `⌊w·R'/p⌋`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShoupConstant {
     number: [u64; SCALAR_LIMBS],
@@ -24,9 +26,9 @@ pub(crate) struct ShoupConstant {
 }
 
 impl ShoupConstant {
-    /// From `R'` times the number modulo `p`, the modulus, and `-1/p` modulo `2^52`.
+    /// From `w·R'` modulo `p`, the modulus, and `-1/p` modulo `2^52`.
     ///
-    /// What is added to that to make it a multiple of `R'` is the quotient times `p`.
+    /// A Montgomery reduction of `w·R' mod p` adds `m·p` and gives `w`; that `m` is the quotient.
     pub(super) fn new(
         mut rest: [u64; SCALAR_LIMBS],
         p: [u64; SCALAR_LIMBS],
@@ -47,7 +49,7 @@ impl ShoupConstant {
     }
 }
 
-/// A constant in all lanes.
+/// A constant in all lanes, as operands.
 pub struct SplatConstant<L: Lanes> {
     number: [L::Operand; SCALAR_LIMBS],
     quotient: [L::Operand; SCALAR_LIMBS],
@@ -75,7 +77,7 @@ impl<L: Lanes> SplatConstant<L> {
 }
 
 impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIMBS> {
-    /// `R' - p`: adding so many of it takes away so many of `p`, modulo `R'`.
+    /// `R' - p`: adding `q` times it subtracts `q·p` modulo `R'`.
     const MINUS_P: [u64; SCALAR_LIMBS] = {
         let mut limbs = Self::P;
         let mut i = 0;
@@ -86,17 +88,26 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
         limbs
     };
 
-    /// Products of values below `R'`, whose carries need not have been taken, with constants: below `p` and
-    /// the value's share of `R'` of another `p`. All take each step by turns.
+    /// Shoup products of `K` values with constants, interleaved.
+    ///
+    /// - Input: values in `[0, R')`, lazy.
+    /// - Output: `x·w - q·p`, below `p·(1 + x/R' + 2^-49)` and so below `2p`; lazy, with the
+    ///   multiples of `R'` removed.
+    /// - Quotient: the columns of `x·w'` below column `N - 1` are left out. They hold at most 7
+    ///   halves in column `N - 2`, less than `7·2^(52·(N-1))` in total, which is less than
+    ///   `2^-49·R'`. So `q` is at most one less than `⌊x·w'/R'⌋`.
+    /// - Overflow: a column receives at most `2N` halves below `2^52` from `x·w` or `x·w'`, as many
+    ///   from `q·(R' - p)`, and a carry; with `N = 5` that is below `2^57`.
     #[inline(always)]
     pub(super) fn shoup_products<const K: usize>(
         values: [Self; K],
         by: [&SplatConstant<L>; K],
     ) -> [Self; K] {
         const N: usize = SCALAR_LIMBS;
-        let mut factors = [by[0].number; K];
-        each!(K, |k| factors[k] = values[k].carried_operand());
-        // The quotients' columns from `N - 1` on: those before it can add one at most.
+        let mut operands = [by[0].number; K];
+        each!(K, |k| operands[k] = values[k].carried_operand());
+        // The columns of the quotients from `N - 1` on; those below change the quotient by one at
+        // most.
         let mut high = [[L::splat(0); N + 1]; K];
         let mut low = [[L::splat(0); N]; K];
         each!(N + 1, |i| each!(K, |k| {
@@ -110,21 +121,21 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
             let (number, quotient) = (by[k].number[j], by[k].quotient[j]);
             let column = i + j;
             if column + 2 == N {
-                high[k][0] = L::mul_add_high(factors[k][i], quotient, high[k][0]);
+                high[k][0] = L::mul_add_high(operands[k][i], quotient, high[k][0]);
             }
             if column + 1 == N {
-                low[k][column] = L::mul_add_low(factors[k][i], number, low[k][column]);
+                low[k][column] = L::mul_add_low(operands[k][i], number, low[k][column]);
             }
             if column + 1 < N {
                 (low[k][column], low[k][column + 1]) =
-                    L::mul_add(factors[k][i], number, low[k][column], low[k][column + 1]);
+                    L::mul_add(operands[k][i], number, low[k][column], low[k][column + 1]);
             } else {
                 let at = column + 1 - N;
                 (high[k][at], high[k][at + 1]) =
-                    L::mul_add(factors[k][i], quotient, high[k][at], high[k][at + 1]);
+                    L::mul_add(operands[k][i], quotient, high[k][at], high[k][at + 1]);
             }
         })));
-        let mut quotients = factors;
+        let mut quotients = operands;
         each!(N, |i| each!(K, |k| {
             high[k][i + 1] = high[k][i + 1].add(high[k][i].sar(LIMB));
             quotients[k][i] = high[k][i + 1].to_operand();
@@ -141,7 +152,9 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
         })));
         let mut products = values;
         each!(K, |k| {
-            // Multiples of `R'` stand above the highest limb, which has room for what is not carried into it.
+            // The product is below `2p`, so its top limb is less than `2^52 - CARRY_SLACK`. What
+            // stands above 52 bits in the top limb, counting the carry into it, is a multiple of
+            // `R'` and is removed. The carry is not moved.
             let last = low[k][N - 1];
             let above =
                 last.add(low[k][N - 2].sar(LIMB)).add(L::splat(CARRY_SLACK)).and(L::splat(!MASK));

@@ -4,14 +4,14 @@ use ark_ec::models::short_weierstrass::Affine;
 use rayon::prelude::*;
 
 use super::{
-    Share,
-    adder::{Adder, stored_points, tile_rows},
+    DigitChunk,
+    adder::{BatchAdder, stored_points, tile_rows},
     digits::Windows,
+    layout::{Cursor, EMPTY_RUN, StackLayout},
     pairs::{Step, Tally},
-    plan::{Cursor, NOWHERE, Plan},
-    runs::{Sums, sum_laid, sum_runs},
-    stored::{NEGATED, Next, Points},
-    tables::Set,
+    runs::{Sums, sum_layout, sum_runs},
+    stored::{NEGATED, PrefetchQueue, StoredPoints},
+    window::BucketSet,
 };
 use crate::{
     Group,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Memory that sums of sets work in, reused from one to the next.
-pub(super) struct Scratch<P: Group, A: Adder<P>> {
+pub(super) struct Scratch<P: Group, A: BatchAdder<P>> {
     /// Points laid by the buckets that take them: a number, and in the highest bit whether it is negated.
     order: Vec<u32>,
     /// Sums of buckets, as points are stored.
@@ -29,14 +29,14 @@ pub(super) struct Scratch<P: Group, A: Adder<P>> {
     buckets: Vec<A::Row>,
 }
 
-impl<P: Group, A: Adder<P>> Default for Scratch<P, A> {
+impl<P: Group, A: BatchAdder<P>> Default for Scratch<P, A> {
     fn default() -> Self {
         let (order, sums, before, buckets) = Default::default();
         Self { order, sums, before, buckets }
     }
 }
 
-impl<P: Group, A: Adder<P>> Drop for Scratch<P, A> {
+impl<P: Group, A: BatchAdder<P>> Drop for Scratch<P, A> {
     fn drop(&mut self) {
         wipe_all(&mut self.order, 0);
         wipe_all(&mut self.sums, 0);
@@ -48,34 +48,34 @@ impl<P: Group, A: Adder<P>> Drop for Scratch<P, A> {
 /// Lays points by their digits: bucket `d - 1` of the first set is the first run, and `windows.buckets()`
 /// later comes that of the second. A run with an earlier sum begins with that, whose number counts from
 /// `first_sum`.
-fn sort(
+fn sort_by_digit(
     windows: &Windows,
-    sets: &[Set],
-    shares: &[Share],
+    sets: &[BucketSet],
+    chunks: &[DigitChunk],
     (earlier, first_sum): (&[u32], usize),
     lanes: usize,
     order: &mut Vec<u32>,
-) -> Plan {
+) -> StackLayout {
     let buckets = windows.buckets();
-    let mut lengths: Vec<u32> = earlier.iter().map(|&sum| u32::from(sum != NOWHERE)).collect();
+    let mut lengths: Vec<u32> = earlier.iter().map(|&sum| u32::from(sum != EMPTY_RUN)).collect();
     for (set, lengths) in sets.iter().zip(lengths.chunks_exact_mut(buckets)) {
         for &(window, _) in &set.windows {
-            for &digit in shares.iter().flat_map(|share| share.digits(window)) {
+            for &digit in chunks.iter().flat_map(|chunk| chunk.digits(window)) {
                 if digit != 0 {
                     lengths[usize::from(digit.unsigned_abs()) - 1] += 1;
                 }
             }
         }
     }
-    let (plan, mut cursors) = Plan::new(lengths, lanes);
-    set_len(order, plan.slots(), 0);
-    for (cursor, &sum) in cursors.iter_mut().zip(earlier).filter(|(_, sum)| **sum != NOWHERE) {
+    let (layout, mut cursors) = StackLayout::new(lengths, lanes);
+    set_len(order, layout.slots(), 0);
+    for (cursor, &sum) in cursors.iter_mut().zip(earlier).filter(|(_, sum)| **sum != EMPTY_RUN) {
         order[cursor.advance()] = first_sum as u32 + sum;
     }
     for (set, cursors) in sets.iter().zip(cursors.chunks_exact_mut(buckets)) {
         for &(window, first) in &set.windows {
-            for share in shares {
-                for (&point, &digit) in share.points.iter().zip(share.digits(window)) {
+            for chunk in chunks {
+                for (&point, &digit) in chunk.points.iter().zip(chunk.digits(window)) {
                     if digit != 0 {
                         let at = cursors[usize::from(digit.unsigned_abs()) - 1].advance();
                         // The digit's sign on top of the scalar's.
@@ -86,8 +86,8 @@ fn sort(
         }
     }
     wipe(&mut cursors, Cursor::default());
-    plan.fill_idle(order);
-    plan
+    layout.fill_idle(order);
+    layout
 }
 
 /// Adds up the buckets of each set, weighted by their digits.
@@ -98,7 +98,7 @@ fn sort(
 /// them affine and independent within a round, where the usual running sum takes two projective ones
 /// that wait for each other. Each lane folds a segment of a set's buckets; the lanes' sums are added as
 /// runs are.
-fn weigh<P: Group, A: Adder<P>>(
+fn reduce_buckets<P: Group, A: BatchAdder<P>>(
     windows: &Windows,
     sums: &Sums,
     rows: &mut Vec<A::Row>,
@@ -120,15 +120,15 @@ fn weigh<P: Group, A: Adder<P>>(
     // The first rounds stay within parts, which threads share; the last ones span them.
     let part = (tile_rows::<P, A>() / 2).next_power_of_two();
     let (inner, rounds) = (part.min(segment).ilog2(), segment.ilog2());
-    rows.par_chunks_mut(part).for_each(|rows| fold::<P, A>(rows, finite, 0..inner, tally));
+    rows.par_chunks_mut(part).for_each(|rows| bit_sums::<P, A>(rows, finite, 0..inner, tally));
     // Sums of some part may be infinite.
-    fold::<P, A>(rows, false, inner..rounds, tally);
-    across::<P, A>(rows, segment, buckets.ilog2(), tally)
+    bit_sums::<P, A>(rows, false, inner..rounds, tally);
+    combine_lanes::<P, A>(rows, segment, buckets.ilog2(), tally)
 }
 
 /// Rounds of the fold. After round `t`, in each block of `2^(t+1)` rows, the first is the block's
 /// sum, and that at offset `2^k` the sum of those whose index has bit `k`, for each `k` up to `t`.
-fn fold<P: Group, A: Adder<P>>(
+fn bit_sums<P: Group, A: BatchAdder<P>>(
     rows: &mut [A::Row],
     mut finite: bool,
     rounds: std::ops::Range<u32>,
@@ -152,7 +152,7 @@ fn fold<P: Group, A: Adder<P>>(
             }
         }
         for batch in steps.chunks(tile_rows::<P, A>()) {
-            A::add_rows(rows, &mut finite, batch, &mut Next::nothing(), &mut scratch, tally);
+            A::add_rows(rows, &mut finite, batch, &mut PrefetchQueue::empty(), &mut scratch, tally);
         }
         steps.clear();
     }
@@ -160,7 +160,7 @@ fn fold<P: Group, A: Adder<P>>(
 
 /// The sums over lanes of each set's folded rows: of each bit within a lane's segment that of all lanes,
 /// and of each bit above that of the lanes that have it.
-fn across<P: Group, A: Adder<P>>(
+fn combine_lanes<P: Group, A: BatchAdder<P>>(
     rows: &[A::Row],
     segment: usize,
     bits: u32,
@@ -186,46 +186,49 @@ fn across<P: Group, A: Adder<P>>(
             lengths.push((numbers.len() - before) as u32);
         }
     }
-    let sums = sum_runs::<P, A>(lengths, Points::new(&folded), &numbers, tally);
+    let sums = sum_runs::<P, A>(lengths, StoredPoints::new(&folded), &numbers, tally);
     wipe(&mut folded, 0);
     let points = stored_points::<P, A>(sums.points::<P>().0, &sums.places);
     points.chunks_exact(1 + bits as usize).map(<[_]>::to_vec).collect()
 }
 
-/// The sums of some sets' buckets, weighted; points are taken by groups of shares, one after the other.
-pub(super) fn sums_of_sets<P: Group, A: Adder<P>>(
+/// The sums of some sets' buckets, weighted; points are taken by groups of chunks, one after the other.
+pub(super) fn accumulate_and_reduce<P: Group, A: BatchAdder<P>>(
     windows: &Windows,
-    sets: &[Set],
-    groups: &[&[Share]],
-    points: Points<'_, P>,
+    sets: &[BucketSet],
+    groups: &[&[DigitChunk]],
+    points: StoredPoints<'_, P>,
     scratch: &mut Scratch<P, A>,
     tally: &Tally,
 ) -> Vec<Vec<Affine<P>>> {
     let Scratch { order, sums: words, before, buckets } = scratch;
-    let mut sums = Sums::nothing(sets.len() * windows.buckets(), std::mem::take(before));
+    let mut sums = Sums::empty(sets.len() * windows.buckets(), std::mem::take(before));
     for group in groups {
         let earlier = (sums.places.as_slice(), points.count());
-        let plan = sort(windows, sets, group, earlier, A::LANES, order);
-        let points = points.and(sums.words());
-        let more = sum_laid::<P, A>(&plan, points, order, std::mem::take(words), tally);
+        let layout = sort_by_digit(windows, sets, group, earlier, A::LANES, order);
+        let points = points.with_extra(sums.words());
+        let more = sum_layout::<P, A>(&layout, points, order, std::mem::take(words), tally);
         *words = std::mem::replace(&mut sums, more).into_words();
     }
-    let weighed = weigh::<P, A>(windows, &sums, buckets, tally);
+    let bit_sums = reduce_buckets::<P, A>(windows, &sums, buckets, tally);
     *before = sums.into_words();
-    weighed
+    bit_sums
 }
 
 /// Bytes of points that are summed at once. They are read in random order, and the more of them the longer each
 /// takes to come: a sum of `2^22` points of 64 bytes takes a quarter more time if all of them are one group.
 /// With fewer in a group, the sums between groups take longer than is won.
-const NEAR: usize = 32 << 20;
+const GROUP_BYTES: usize = 32 << 20;
 
 /// Shares whose points are summed at once, each in as many windows as share buckets.
-pub(super) fn groups<'a, P: Group>(sets: &[Set], shares: &'a [Share]) -> Vec<&'a [Share]> {
+pub(super) fn group_chunks<'a, P: Group>(
+    sets: &[BucketSet],
+    chunks: &'a [DigitChunk],
+) -> Vec<&'a [DigitChunk]> {
     let windows = sets.iter().map(|set| set.windows.len()).max().unwrap_or(1);
-    let points = shares.iter().map(|share| share.points.len()).sum::<usize>();
-    let groups = (8 * P::POINT_WORDS * points * windows / NEAR).max(1);
-    shares.chunks(shares.len().div_ceil(groups)).collect()
+    let points = chunks.iter().map(|chunk| chunk.points.len()).sum::<usize>();
+    let groups = (8 * P::POINT_WORDS * points * windows / GROUP_BYTES).max(1);
+    chunks.chunks(chunks.len().div_ceil(groups)).collect()
 }
 
 #[cfg(test)]
@@ -236,11 +239,11 @@ mod tests {
     use ark_std::test_rng;
 
     use super::*;
-    use crate::cpu::msm::{pairs::Plain, tables::sets_alone};
+    use crate::cpu::msm::{pairs::PortableAdder, window::one_set_per_window};
 
-    /// Points, and their opposites in other groups; buckets that one group fills, or none; runs that are long
+    /// StoredPoints, and their opposites in other groups; buckets that one group fills, or none; runs that are long
     /// in one group and not in the next.
-    fn groups_equal_all<A: Adder<Config>>(encode: fn(&Affine<Config>, &mut [u64])) {
+    fn groups_equal_all<A: BatchAdder<Config>>(encode: fn(&Affine<Config>, &mut [u64])) {
         let rng = &mut test_rng();
         let mut words = vec![0; 600 * Config::POINT_WORDS];
         for (i, words) in (0u64..).zip(words.chunks_exact_mut(Config::POINT_WORDS)) {
@@ -255,36 +258,36 @@ mod tests {
             })
             .collect();
         let windows = Windows::new::<Fr>(4);
-        let (numbers, sets) = ((0..600).collect::<Vec<u32>>(), sets_alone(windows.count()));
-        let share = |numbers: &[u32]| Share::new(&windows, numbers, |i| &scalars[i]);
-        let shares: Vec<Share> = numbers.chunks(100).map(share).collect();
+        let (numbers, sets) = ((0..600).collect::<Vec<u32>>(), one_set_per_window(windows.count()));
+        let chunk = |numbers: &[u32]| DigitChunk::new(&windows, numbers, |i| &scalars[i]);
+        let chunks: Vec<DigitChunk> = numbers.chunks(100).map(chunk).collect();
         let mut scratch = Scratch::<_, A>::default();
-        let mut sums = |groups: &[&[Share]]| {
-            let (points, tally) = (Points::new(&words), Tally::default());
-            sums_of_sets::<_, A>(&windows, &sets, groups, points, &mut scratch, &tally)
+        let mut sums = |groups: &[&[DigitChunk]]| {
+            let (points, tally) = (StoredPoints::new(&words), Tally::default());
+            accumulate_and_reduce::<_, A>(&windows, &sets, groups, points, &mut scratch, &tally)
         };
-        let all = sums(&[&shares]);
+        let all = sums(&[&chunks]);
         assert!(all[0].iter().any(|point| !point.is_zero()));
         for size in [1, 2, 4] {
-            assert!(sums(&shares.chunks(size).collect::<Vec<_>>()) == all, "{size} a group");
+            assert!(sums(&chunks.chunks(size).collect::<Vec<_>>()) == all, "{size} a group");
         }
     }
 
     #[test]
     fn sums_by_groups_are_those_of_all() {
-        groups_equal_all::<Plain>(Config::write_point);
+        groups_equal_all::<PortableAdder>(Config::write_point);
         #[cfg(target_arch = "x86_64")]
         {
             use crate::{
                 Path,
-                cpu::msm::{encode_wide, wide::Wide},
+                cpu::msm::{encode_limbs, vector::VectorAdder},
                 lanes::{fma::Fma, ifma::Ifma},
             };
             if Path::Avx512.available() {
-                groups_equal_all::<Wide<Fma>>(encode_wide::<Config>);
+                groups_equal_all::<VectorAdder<Fma>>(encode_limbs::<Config>);
             }
             if Path::Ifma.available() {
-                groups_equal_all::<Wide<Ifma>>(encode_wide::<Config>);
+                groups_equal_all::<VectorAdder<Ifma>>(encode_limbs::<Config>);
             }
         }
     }

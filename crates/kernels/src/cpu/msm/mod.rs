@@ -13,13 +13,14 @@
 mod adder;
 mod buckets;
 mod digits;
+mod layout;
 mod pairs;
-mod plan;
 mod runs;
 mod stacks;
 mod stored;
 mod tables;
-mod wide;
+mod vector;
+mod window;
 
 use ark_ec::models::short_weierstrass::{Affine, Projective};
 use ark_ff::{AdditiveGroup, BigInt, PrimeField, Zero};
@@ -27,16 +28,16 @@ use rayon::prelude::*;
 
 pub(crate) use self::pairs::Tally;
 use self::{
-    adder::{Adder, stored_points, tile_rows},
-    buckets::{Scratch, groups, sums_of_sets},
+    adder::{BatchAdder, stored_points, tile_rows},
+    buckets::{Scratch, accumulate_and_reduce, group_chunks},
     digits::{Recoded, Windows},
-    pairs::Plain,
+    pairs::PortableAdder,
     runs::sum_runs,
-    stored::Points,
-    tables::{Set, sets_alone, width_alone},
-    wide::Wide,
+    stored::StoredPoints,
+    vector::VectorAdder,
+    window::{BucketSet, best_width_without_tables, one_set_per_window},
 };
-pub(super) use self::{tables::Tables, wide::encode as encode_wide};
+pub(super) use self::{tables::Tables, vector::encode as encode_limbs};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{fma::Fma, ifma::Ifma};
 use crate::{
@@ -46,32 +47,32 @@ use crate::{
 
 /// The most points of one sum: a number and a sign share 32 bits, and numbers after the points' are for sums
 /// of buckets.
-pub(super) const MOST_POINTS: usize = (1 << 31) - (1 << 20);
+pub(super) const MAX_POINTS: usize = (1 << 31) - (1 << 20);
 
 /// Up to so many full-size scalars, batches are too small to pay for their inversions.
-const FEW: usize = 24;
+const DOUBLE_AND_ADD_MAX: usize = 24;
 
 /// Scalars that are cut into digits together, near the core, one window after the other.
-const TOGETHER: usize = 256;
+const RECODE_CHUNK: usize = 256;
 
 /// Scalars that a thread sorts out at a time.
-const SHARE: usize = 1 << 14;
+const CLASSIFY_CHUNK: usize = 1 << 14;
 
 /// Points to be multiplied by neither 0 nor 1, and their scalars' digits.
-struct Share {
+struct DigitChunk {
     /// Their indices; with [`NEGATED`](stored::NEGATED) where the digits give the negative of the scalar.
     points: Vec<u32>,
     /// The digits of the first window, of the second, …
     digits: Vec<i16>,
 }
 
-impl Share {
+impl DigitChunk {
     fn new<'a>(windows: &Windows, points: &[u32], scalar_of: impl Fn(usize) -> &'a Scalar) -> Self {
         let count = points.len();
         let mut digits = zeroed(windows.count() * count);
         let mut signed = Vec::with_capacity(count);
-        let mut recoded = [Recoded::default(); TOGETHER];
-        for (start, indices) in (0..count).step_by(TOGETHER).zip(points.chunks(TOGETHER)) {
+        let mut recoded = [Recoded::default(); RECODE_CHUNK];
+        for (start, indices) in (0..count).step_by(RECODE_CHUNK).zip(points.chunks(RECODE_CHUNK)) {
             let recoded = &mut recoded[..indices.len()];
             for (recoded, &index) in recoded.iter_mut().zip(indices) {
                 *recoded = windows.recode(scalar_of(index as usize));
@@ -91,23 +92,23 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for DigitChunk {
     fn drop(&mut self) {
         wipe(&mut self.points, 0);
         wipe(&mut self.digits, 0);
     }
 }
 
-/// The parts of a sum.
+/// The classes of a sum.
 #[derive(Default)]
-struct Parts {
+struct ScalarClasses {
     /// Points multiplied by 1.
     ones: Vec<u32>,
     /// Points multiplied by neither 0 nor 1.
     rest: Vec<u32>,
 }
 
-impl Drop for Parts {
+impl Drop for ScalarClasses {
     fn drop(&mut self) {
         wipe(&mut self.ones, 0);
         wipe(&mut self.rest, 0);
@@ -124,80 +125,80 @@ pub(super) fn msm<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>
     tally: &Tally,
 ) -> Projective<P> {
     match path {
-        Path::Portable => msm_by::<P, Plain>(bases, tables, scalars, count, tally),
+        Path::Portable => msm_by::<P, PortableAdder>(bases, tables, scalars, count, tally),
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => msm_by::<P, Wide<Fma>>(bases, tables, scalars, count, tally),
+        Path::Avx512 => msm_by::<P, VectorAdder<Fma>>(bases, tables, scalars, count, tally),
         #[cfg(target_arch = "x86_64")]
-        Path::Ifma => msm_by::<P, Wide<Ifma>>(bases, tables, scalars, count, tally),
+        Path::Ifma => msm_by::<P, VectorAdder<Ifma>>(bases, tables, scalars, count, tally),
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("a path that the processor lacks is never chosen"),
     }
 }
 
-fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: Adder<P>>(
+fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: BatchAdder<P>>(
     bases: &Bases,
     tables: Option<&Tables>,
     scalars: &[Scalar],
     count: usize,
     tally: &Tally,
 ) -> Projective<P> {
-    debug_assert!(count <= MOST_POINTS);
-    let points = Points::new(bases.points.words());
+    debug_assert!(count <= MAX_POINTS);
+    let points = StoredPoints::new(bases.points.words());
     let scalar_of = |i: usize| match &bases.scalars {
         ScalarsOf::From(offset) => &scalars[offset + i],
         ScalarsOf::Listed(list) => &scalars[list.u32s()[i] as usize],
     };
-    let parts: Vec<Parts> = (0..count.div_ceil(SHARE))
+    let classes: Vec<ScalarClasses> = (0..count.div_ceil(CLASSIFY_CHUNK))
         .into_par_iter()
-        .map(|share| {
-            let mut parts = Parts::default();
-            for i in share * SHARE..count.min((share + 1) * SHARE) {
+        .map(|chunk| {
+            let mut classes = ScalarClasses::default();
+            for i in chunk * CLASSIFY_CHUNK..count.min((chunk + 1) * CLASSIFY_CHUNK) {
                 match scalar_of(i) {
                     [0, 0, 0, 0] => {}
-                    [1, 0, 0, 0] => parts.ones.push(i as u32),
-                    _ => parts.rest.push(i as u32),
+                    [1, 0, 0, 0] => classes.ones.push(i as u32),
+                    _ => classes.rest.push(i as u32),
                 }
             }
-            parts
+            classes
         })
         .collect();
     let (ones, total) = rayon::join(
-        || sum_of_ones::<P, A>(&parts, points, tally),
+        || sum_of_ones::<P, A>(&classes, points, tally),
         || {
-            let rest = parts.iter().map(|parts| parts.rest.len()).sum::<usize>();
+            let rest = classes.iter().map(|class| class.rest.len()).sum::<usize>();
             if rest == 0 {
                 return Projective::zero();
             }
-            if rest <= FEW {
-                return sum_of_few::<P, A>(&parts, scalar_of, points);
+            if rest <= DOUBLE_AND_ADD_MAX {
+                return double_and_add::<P, A>(&classes, scalar_of, points);
             }
             let tables = tables.and_then(|tables| Some((tables, tables.width_for(rest)?)));
-            let width = tables.map_or_else(|| width_alone(rest), |(_, width)| width);
+            let width = tables.map_or_else(|| best_width_without_tables(rest), |(_, width)| width);
             let windows = Windows::new::<P::ScalarField>(width);
             let (sets, points) = match tables {
-                None => (sets_alone(windows.count()), points),
+                None => (one_set_per_window(windows.count()), points),
                 Some((tables, _)) => {
                     let sets = tables.sets(windows.count(), rayon::current_num_threads());
-                    (sets, Points::new(tables.words()))
+                    (sets, StoredPoints::new(tables.words()))
                 }
             };
-            let shares: Vec<Share> = parts
+            let chunks: Vec<DigitChunk> = classes
                 .par_iter()
-                .map(|parts| Share::new(&windows, &parts.rest, scalar_of))
+                .map(|classes| DigitChunk::new(&windows, &classes.rest, scalar_of))
                 .collect();
-            sum_of_sets::<P, A>(&windows, &sets, &shares, points, tally)
+            pippenger::<P, A>(&windows, &sets, &chunks, points, tally)
         },
     );
     total + ones
 }
 
 /// Doubles and adds, all points at once.
-fn sum_of_few<'a, P: Group, A: Adder<P>>(
-    parts: &[Parts],
+fn double_and_add<'a, P: Group, A: BatchAdder<P>>(
+    classes: &[ScalarClasses],
     scalar_of: impl Fn(usize) -> &'a Scalar,
-    points: Points<'_, P>,
+    points: StoredPoints<'_, P>,
 ) -> Projective<P> {
-    let indices: Vec<u32> = parts.iter().flat_map(|parts| parts.rest.iter().copied()).collect();
+    let indices: Vec<u32> = classes.iter().flat_map(|class| class.rest.iter().copied()).collect();
     let scalars = indices.iter().map(|&i| scalar_of(i as usize));
     let terms: Vec<(Affine<P>, &Scalar)> =
         stored_points::<P, A>(points, &indices).into_iter().zip(scalars).collect();
@@ -213,13 +214,13 @@ fn sum_of_few<'a, P: Group, A: Adder<P>>(
     total
 }
 
-fn sum_of_ones<P: Group, A: Adder<P>>(
-    parts: &[Parts],
-    points: Points<'_, P>,
+fn sum_of_ones<P: Group, A: BatchAdder<P>>(
+    classes: &[ScalarClasses],
+    points: StoredPoints<'_, P>,
     tally: &Tally,
 ) -> Affine<P> {
-    let mut ones: Vec<u32> = Vec::with_capacity(parts.iter().map(|parts| parts.ones.len()).sum());
-    parts.iter().for_each(|parts| ones.extend_from_slice(&parts.ones));
+    let mut ones: Vec<u32> = Vec::with_capacity(classes.iter().map(|class| class.ones.len()).sum());
+    classes.iter().for_each(|classes| ones.extend_from_slice(&classes.ones));
     if ones.is_empty() {
         return Affine::identity();
     }
@@ -229,28 +230,28 @@ fn sum_of_ones<P: Group, A: Adder<P>>(
     stored_points::<P, A>(sums.points::<P>().0, &sums.places)[0]
 }
 
-fn sum_of_sets<P: Group, A: Adder<P>>(
+fn pippenger<P: Group, A: BatchAdder<P>>(
     windows: &Windows,
-    sets: &[Set],
-    shares: &[Share],
-    points: Points<'_, P>,
+    sets: &[BucketSet],
+    chunks: &[DigitChunk],
+    points: StoredPoints<'_, P>,
     tally: &Tally,
 ) -> Projective<P> {
-    let count = shares.iter().map(|share| share.points.len()).sum::<usize>();
-    let each = count * sets.iter().map(|set| set.windows.len()).max().unwrap_or(1);
-    let together = (4 * tile_rows::<P, A>() * A::LANES).div_ceil(each);
-    let together = together.min(sets.len().div_ceil(rayon::current_num_threads()));
-    let groups = groups::<P>(sets, shares);
-    let weighed: Vec<Vec<Vec<Affine<P>>>> = sets
-        .par_chunks(together)
+    let count = chunks.iter().map(|chunk| chunk.points.len()).sum::<usize>();
+    let additions_per_set = count * sets.iter().map(|set| set.windows.len()).max().unwrap_or(1);
+    let sets_per_task = (4 * tile_rows::<P, A>() * A::LANES).div_ceil(additions_per_set);
+    let sets_per_task = sets_per_task.min(sets.len().div_ceil(rayon::current_num_threads()));
+    let groups = group_chunks::<P>(sets, chunks);
+    let bit_sums: Vec<Vec<Vec<Affine<P>>>> = sets
+        .par_chunks(sets_per_task)
         .map_init(Scratch::<P, A>::default, |scratch, sets| {
-            sums_of_sets::<P, A>(windows, sets, &groups, points, scratch, tally)
+            accumulate_and_reduce::<P, A>(windows, sets, &groups, points, scratch, tally)
         })
         .collect();
-    let weighed: Vec<Vec<Affine<P>>> = weighed.into_iter().flatten().collect();
+    let bit_sums: Vec<Vec<Affine<P>>> = bit_sums.into_iter().flatten().collect();
     let mut total = Projective::<P>::zero();
     for shift in (0..=sets.iter().map(|set| set.shift).max().unwrap_or(0)).rev() {
-        let of_shift = || sets.iter().zip(&weighed).filter(|(set, _)| set.shift == shift);
+        let of_shift = || sets.iter().zip(&bit_sums).filter(|(set, _)| set.shift == shift);
         // A point for 1, and one for each bit of a bucket's index.
         total.double_in_place();
         for bit in (1..windows.width()).rev() {
@@ -262,18 +263,18 @@ fn sum_of_sets<P: Group, A: Adder<P>>(
     total
 }
 
-/// The tables that a sum of stored points can use, in at most `room` bytes; none if they would not pay.
+/// The tables that a sum of stored points can use, in at most `budget` bytes; none if they would not pay.
 pub(super) fn tables<P: Group>(
     path: Path,
     words: &[u64],
-    room: usize,
+    budget: usize,
 ) -> Result<Option<Tables>, SlabError> {
     match path {
-        Path::Portable => Tables::make::<P, Plain>(words, P::write_point, room),
+        Path::Portable => Tables::make::<P, PortableAdder>(words, P::write_point, budget),
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => Tables::make::<P, Wide<Fma>>(words, encode_wide, room),
+        Path::Avx512 => Tables::make::<P, VectorAdder<Fma>>(words, encode_limbs, budget),
         #[cfg(target_arch = "x86_64")]
-        Path::Ifma => Tables::make::<P, Wide<Ifma>>(words, encode_wide, room),
+        Path::Ifma => Tables::make::<P, VectorAdder<Ifma>>(words, encode_limbs, budget),
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("a path that the processor lacks is never chosen"),
     }

@@ -12,8 +12,8 @@ use ark_ec::models::short_weierstrass::Affine;
 use ark_ff::{AdditiveGroup, Field};
 
 use super::{
-    adder::Adder,
-    stored::{NEGATED, Next, Points},
+    adder::BatchAdder,
+    stored::{NEGATED, PrefetchQueue, StoredPoints},
 };
 use crate::{Group, Words, memory::wipe_all};
 
@@ -90,9 +90,9 @@ fn divisor<F: Words>(p: &Point<F>, q: &Point<F>) -> (Case, F) {
 }
 
 /// Addition one by one, in portable code.
-pub(super) struct Plain;
+pub(super) struct PortableAdder;
 
-impl<P: Group> Adder<P> for Plain {
+impl<P: Group> BatchAdder<P> for PortableAdder {
     type Row = Point<P::BaseField>;
     type Scratch = Products<P::BaseField>;
 
@@ -103,10 +103,10 @@ impl<P: Group> Adder<P> for Plain {
     // Half of a common second-level cache.
     const TILE_BYTES: usize = 1 << 18;
 
-    fn gather(stored: Points<'_, P>, indices: &[u32], points: &mut [Self::Row]) -> bool {
+    fn gather(stored: StoredPoints<'_, P>, indices: &[u32], points: &mut [Self::Row]) -> bool {
         let read = P::BaseField::read_words_unchecked;
         for (at, (point, &index)) in points.iter_mut().zip(indices).enumerate() {
-            stored.fetch_ahead(indices, at);
+            stored.prefetch_ahead(indices, at);
             let (x, y) = stored.get(index).split_at(P::BaseField::WORDS);
             let (x, y) = (read(x), read(y));
             *point = Point { x, y: if index & NEGATED != 0 { -y } else { y } };
@@ -139,7 +139,7 @@ impl<P: Group> Adder<P> for Plain {
         points: &mut [Self::Row],
         _finite: &mut bool,
         steps: &[Step],
-        next: &mut Next<'_, P>,
+        next: &mut PrefetchQueue<'_, P>,
         scratch: &mut Self::Scratch,
         tally: &Tally,
     ) {
@@ -155,7 +155,7 @@ impl<P: Group> Adder<P> for Plain {
         }
         let mut inverse = product.quick_inverse().expect("no divisor is zero");
         for (step, before) in steps.iter().zip(products.iter()).rev() {
-            next.fetch(2);
+            next.prefetch(2);
             let (p, q) = (points[step.into as usize], points[step.from as usize]);
             let (case, divisor) = divisor(&p, &q);
             let slope = match case {

@@ -1,12 +1,12 @@
-//! Sums of runs: points that share a label, laid in stacks ([`super::plan`]) that are halved until one
+//! Sums of runs: points that share a label, laid in stacks ([`super::layout`]) that are halved until one
 //! row is left ([`super::stacks`]).
 
 use super::{
-    adder::Adder,
+    adder::BatchAdder,
+    layout::{EMPTY_RUN, StackLayout, layout_runs},
     pairs::Tally,
-    plan::{NOWHERE, Plan, laid},
     stacks::sum_stacks,
-    stored::Points,
+    stored::StoredPoints,
 };
 use crate::{
     Group,
@@ -18,14 +18,14 @@ use crate::{
 /// Partial sums of an MSM reveal its scalars, so they are wiped.
 pub(super) struct Sums {
     words: Vec<u64>,
-    /// The number of each run's sum, or [`NOWHERE`].
+    /// The number of each run's sum, or [`EMPTY_RUN`].
     pub(super) places: Vec<u32>,
 }
 
 impl Sums {
     /// Of so many runs without points; the memory is for others.
-    pub(super) fn nothing(runs: usize, words: Vec<u64>) -> Self {
-        Self { words, places: vec![NOWHERE; runs] }
+    pub(super) fn empty(runs: usize, words: Vec<u64>) -> Self {
+        Self { words, places: vec![EMPTY_RUN; runs] }
     }
 
     /// The memory, for others.
@@ -38,9 +38,9 @@ impl Sums {
         &self.words
     }
 
-    /// The sums, and after the last of them infinity, which is what [`NOWHERE`] means.
-    pub(super) fn points<P: Group>(&self) -> (Points<'_, P>, u32) {
-        Points::new(&self.words).and_infinity()
+    /// The sums, and after the last of them infinity, which is what [`EMPTY_RUN`] means.
+    pub(super) fn points<P: Group>(&self) -> (StoredPoints<'_, P>, u32) {
+        StoredPoints::new(&self.words).with_infinity()
     }
 }
 
@@ -52,32 +52,32 @@ impl Drop for Sums {
 }
 
 /// The sum of each run of points, whose numbers stand run by run.
-pub(super) fn sum_runs<P: Group, A: Adder<P>>(
+pub(super) fn sum_runs<P: Group, A: BatchAdder<P>>(
     lengths: Vec<u32>,
-    points: Points<'_, P>,
+    points: StoredPoints<'_, P>,
     numbers: &[u32],
     tally: &Tally,
 ) -> Sums {
-    let (plan, mut order) = laid(lengths, numbers, A::LANES);
-    let sums = sum_laid::<P, A>(&plan, points, &order, Vec::new(), tally);
+    let (layout, mut order) = layout_runs(lengths, numbers, A::LANES);
+    let sums = sum_layout::<P, A>(&layout, points, &order, Vec::new(), tally);
     wipe(&mut order, 0);
     sums
 }
 
 /// The sum of each run of points, which are laid as planned; `words` is memory to write sums to.
-pub(super) fn sum_laid<P: Group, A: Adder<P>>(
-    plan: &Plan,
-    points: Points<'_, P>,
+pub(super) fn sum_layout<P: Group, A: BatchAdder<P>>(
+    layout: &StackLayout,
+    points: StoredPoints<'_, P>,
     order: &[u32],
     mut words: Vec<u64>,
     tally: &Tally,
 ) -> Sums {
-    sum_stacks::<P, A>(&plan.heights, points, order, &mut words, tally);
-    let places = plan.pieces().map(|(place, _)| place).collect();
+    sum_stacks::<P, A>(&layout.heights, points, order, &mut words, tally);
+    let places = layout.pieces().map(|(place, _)| place).collect();
     let mut sums = Sums { words, places };
     // The sums of a long run's pieces are a run again.
     let (mut long, mut lengths, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
-    for (run, (place, count)) in plan.pieces().enumerate() {
+    for (run, (place, count)) in layout.pieces().enumerate() {
         if count > 1 {
             long.push(run);
             lengths.push(count as u32);
@@ -85,7 +85,7 @@ pub(super) fn sum_laid<P: Group, A: Adder<P>>(
         }
     }
     if !long.is_empty() {
-        let points = Points::new(&sums.words);
+        let points = StoredPoints::new(&sums.words);
         let (whole, before) = (sum_runs::<P, A>(lengths, points, &pieces, tally), points.count());
         for (run, place) in long.into_iter().zip(&whole.places) {
             sums.places[run] = before as u32 + place;

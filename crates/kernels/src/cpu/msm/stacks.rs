@@ -1,25 +1,25 @@
 //! Sums of stacks: rows of points on top of each other, halved until one is left.
 //!
 //! Halving a stack adds its upper rows to its lower ones, so no two steps of a batch touch the same sum.
-//! Work goes in tiles of several stacks that fit the cache next to the core.
+//! TileBuffer goes in tiles of several stacks that fit the cache next to the core.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::{
-    adder::{Adder, tile_rows, wipe_rows},
+    adder::{BatchAdder, tile_rows, wipe_rows},
     pairs::{Step, Tally},
-    stored::{Next, Points},
+    stored::{PrefetchQueue, StoredPoints},
 };
 use crate::{Group, memory::set_len};
 
 /// The sum of each lane of each stack, as points are stored: number `stack · lanes + lane`. The heights are in
 /// rows, and `order` has the points of each row in turn, by number and with the bit
 /// [`NEGATED`](super::stored::NEGATED) as opposites.
-pub(super) fn sum_stacks<P: Group, A: Adder<P>>(
+pub(super) fn sum_stacks<P: Group, A: BatchAdder<P>>(
     heights: &[u32],
-    points: Points<'_, P>,
+    points: StoredPoints<'_, P>,
     order: &[u32],
     sums: &mut Vec<u64>,
     tally: &Tally,
@@ -36,11 +36,11 @@ pub(super) fn sum_stacks<P: Group, A: Adder<P>>(
     };
     let sums_of_tiles: Vec<&mut [u64]> = tiles.iter().map(sums_of_tile).collect();
     let work = sums_of_tiles.into_par_iter().zip(&tiles).enumerate();
-    work.for_each_init(Work::<P, A>::default, |work, (at, (sums, tile))| {
+    work.for_each_init(TileBuffer::<P, A>::default, |work, (at, (sums, tile))| {
         let rows = work.load(&heights[tile.stacks.clone()]);
         let mut finite = A::gather(points, order_of(tile), rows);
         let next = tiles.get(at + 1).map_or(&[][..], order_of);
-        work.reduce(&mut finite, Next::new(points, next), tally);
+        work.reduce(&mut finite, PrefetchQueue::new(points, next), tally);
         A::store(&work.rows, &work.starts, sums);
     });
 }
@@ -69,7 +69,7 @@ fn tiles(heights: &[u32], most: usize) -> Vec<Tile> {
 }
 
 /// A tile in the works, reused from tile to tile.
-struct Work<P: Group, A: Adder<P>> {
+struct TileBuffer<P: Group, A: BatchAdder<P>> {
     rows: Vec<A::Row>,
     /// The first row of each stack.
     starts: Vec<u32>,
@@ -79,20 +79,20 @@ struct Work<P: Group, A: Adder<P>> {
     batch: A::Scratch,
 }
 
-impl<P: Group, A: Adder<P>> Default for Work<P, A> {
+impl<P: Group, A: BatchAdder<P>> Default for TileBuffer<P, A> {
     fn default() -> Self {
         let (rows, starts, heights, steps, batch) = Default::default();
         Self { rows, starts, heights, steps, batch }
     }
 }
 
-impl<P: Group, A: Adder<P>> Drop for Work<P, A> {
+impl<P: Group, A: BatchAdder<P>> Drop for TileBuffer<P, A> {
     fn drop(&mut self) {
         wipe_rows::<P, A>(&mut self.rows);
     }
 }
 
-impl<P: Group, A: Adder<P>> Work<P, A> {
+impl<P: Group, A: BatchAdder<P>> TileBuffer<P, A> {
     /// Makes room for stacks of these heights: the rows to be filled.
     fn load(&mut self, heights: &[u32]) -> &mut [A::Row] {
         self.heights.clear();
@@ -111,7 +111,7 @@ impl<P: Group, A: Adder<P>> Work<P, A> {
     }
 
     /// Halves all stacks until one row of each is left.
-    fn reduce(&mut self, finite: &mut bool, mut next: Next<'_, P>, tally: &Tally) {
+    fn reduce(&mut self, finite: &mut bool, mut next: PrefetchQueue<'_, P>, tally: &Tally) {
         loop {
             self.steps.clear();
             for (&start, height) in self.starts.iter().zip(&mut self.heights) {

@@ -8,43 +8,43 @@ use crate::{Group, prefetch};
 pub(super) const NEGATED: u32 = 1 << 31;
 
 /// How far ahead of a gathering to fetch points: about as far as memory takes to answer.
-pub(super) const AHEAD: usize = 32;
+pub(super) const PREFETCH_DISTANCE: usize = 32;
 
 /// Most words of a point.
-pub(super) const MOST_WORDS: usize = 24;
+pub(super) const MAX_POINT_WORDS: usize = 24;
 
-/// Points by number: a key's, and others after them.
-pub(super) struct Points<'a, P> {
+/// Points by number: a key's, and extra after them.
+pub(super) struct StoredPoints<'a, P> {
     words: &'a [u64],
-    others: &'a [u64],
+    extra: &'a [u64],
     group: PhantomData<P>,
 }
 
-impl<P> Clone for Points<'_, P> {
+impl<P> Clone for StoredPoints<'_, P> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<P> Copy for Points<'_, P> {}
+impl<P> Copy for StoredPoints<'_, P> {}
 
-impl<'a, P: Group> Points<'a, P> {
+impl<'a, P: Group> StoredPoints<'a, P> {
     pub(super) fn new(words: &'a [u64]) -> Self {
-        Self { words, others: &[], group: PhantomData }
+        Self { words, extra: &[], group: PhantomData }
     }
 
-    /// With others, whose numbers follow.
-    pub(super) fn and(self, others: &'a [u64]) -> Self {
-        Self { others, ..self }
+    /// With extra, whose numbers follow.
+    pub(super) fn with_extra(self, extra: &'a [u64]) -> Self {
+        Self { extra, ..self }
     }
 
     /// With infinity, and its number.
-    pub(super) fn and_infinity(self) -> (Self, u32) {
-        static INFINITY: [u64; MOST_WORDS] = [0; MOST_WORDS];
-        (self.and(&INFINITY[..P::POINT_WORDS]), self.count() as u32)
+    pub(super) fn with_infinity(self) -> (Self, u32) {
+        static INFINITY: [u64; MAX_POINT_WORDS] = [0; MAX_POINT_WORDS];
+        (self.with_extra(&INFINITY[..P::POINT_WORDS]), self.count() as u32)
     }
 
-    /// How many there are, the others left out.
+    /// How many there are, the extra left out.
     pub(super) fn count(&self) -> usize {
         self.words.len() / P::POINT_WORDS
     }
@@ -55,42 +55,42 @@ impl<'a, P: Group> Points<'a, P> {
         let start = (index & !NEGATED) as usize * P::POINT_WORDS;
         match start.checked_sub(self.words.len()) {
             None => &self.words[start..][..P::POINT_WORDS],
-            Some(start) => &self.others[start..][..P::POINT_WORDS],
+            Some(start) => &self.extra[start..][..P::POINT_WORDS],
         }
     }
 
     /// Asks for a point while the one so many places before it is read: the order is random, and a key is
     /// larger than any cache.
     #[inline(always)]
-    pub(super) fn fetch_ahead(&self, order: &[u32], at: usize) {
-        if let Some(&index) = order.get(at + AHEAD) {
-            prefetch::soon(self.get(index));
+    pub(super) fn prefetch_ahead(&self, order: &[u32], at: usize) {
+        if let Some(&index) = order.get(at + PREFETCH_DISTANCE) {
+            prefetch::to_l1(self.get(index));
         }
     }
 }
 
-/// Stored points that are gathered next. Memory answers while others are being added: asked for all at
+/// Stored points that are gathered next. Memory answers while extra are being added: asked for all at
 /// once, they would come no sooner than the few that a core can wait for at a time.
-pub(super) struct Next<'a, P> {
-    points: Points<'a, P>,
+pub(super) struct PrefetchQueue<'a, P> {
+    points: StoredPoints<'a, P>,
     order: &'a [u32],
 }
 
-impl<'a, P: Group> Next<'a, P> {
-    pub(super) fn nothing() -> Next<'static, P> {
-        Next { points: Points::new(&[]), order: &[] }
+impl<'a, P: Group> PrefetchQueue<'a, P> {
+    pub(super) fn empty() -> PrefetchQueue<'static, P> {
+        PrefetchQueue { points: StoredPoints::new(&[]), order: &[] }
     }
 
-    pub(super) fn new(points: Points<'a, P>, order: &'a [u32]) -> Self {
+    pub(super) fn new(points: StoredPoints<'a, P>, order: &'a [u32]) -> Self {
         Self { points, order }
     }
 
     /// Asks for some.
     #[inline(always)]
-    pub(super) fn fetch(&mut self, count: usize) {
+    pub(super) fn prefetch(&mut self, count: usize) {
         let (now, later) = self.order.split_at(count.min(self.order.len()));
         for &index in now {
-            prefetch::later(self.points.get(index));
+            prefetch::to_l2(self.points.get(index));
         }
         self.order = later;
     }

@@ -8,10 +8,10 @@ use std::{array::from_mut, ops::Range};
 
 use ark_ff::{AdditiveGroup, Field};
 
-use super::{LANES, MOST_LIMBS, Operand, Packed, Row, RowOf};
+use super::{LANES, MAX_ROW_LIMBS, Operand, Packed, Row, RowOf};
 use crate::{
     Group, Words,
-    cpu::msm::{pairs::Step, stored::Next},
+    cpu::msm::{pairs::Step, stored::PrefetchQueue},
     lanes::{Lanes, Task, field::Element, packed_field::PackedField},
     memory::set_len,
     prefetch,
@@ -24,7 +24,7 @@ const CHAINS: usize = 2;
 /// Points that are asked for after each pair of products, of which an addition of two rows takes six; a tile
 /// takes about as many additions as it has rows of eight points. More at once would have the core wait for
 /// room to ask.
-const FETCHED: usize = 3;
+const PREFETCH_PER_MUL: usize = 3;
 
 /// A batch of steps; the task tells whether it took them, or changed nothing because one is exceptional.
 pub(super) struct Batch<'a, 'n, P: Group, L: Lanes> {
@@ -32,7 +32,7 @@ pub(super) struct Batch<'a, 'n, P: Group, L: Lanes> {
     /// Whether no row has a point at infinity, which is looked for otherwise.
     pub(super) finite: bool,
     pub(super) steps: &'a [Step],
-    pub(super) next: &'a mut Next<'n, P>,
+    pub(super) next: &'a mut PrefetchQueue<'n, P>,
     pub(super) products: &'a mut Vec<Products<P, L>>,
 }
 
@@ -52,7 +52,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
         let tail: [Step; CHAINS] = std::array::from_fn(|chain| *rest.get(chain).unwrap_or(&last));
         let count = rounds.len() + usize::from(!rest.is_empty());
         let round = |at: usize| rounds.get(at).unwrap_or(&tail);
-        let mut one = [0; MOST_LIMBS];
+        let mut one = [0; MAX_ROW_LIMBS];
         P::BaseField::montgomery_r_ratio().to_limbs(&mut one[..limbs]);
         let ones = [Packed::<P, L>::splat(&one[..limbs]).to_operand(); CHAINS];
         if products.len() <= count {
@@ -71,48 +71,48 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
             }
             let (before, after) = products[at..].split_at_mut(1);
             let ahead = round((at + 1).min(count - 1));
-            bring_near(rows, ahead, |step| step.into, 0..limbs);
-            multiply::<P, L>(&before[0], &divisors, &mut after[0], next);
-            bring_near(rows, ahead, |step| step.from, 0..limbs);
+            prefetch_columns(rows, ahead, |step| step.into, 0..limbs);
+            mul_operands::<P, L>(&before[0], &divisors, &mut after[0], next);
+            prefetch_columns(rows, ahead, |step| step.from, 0..limbs);
         }
         let (mut chains, mut after) = (products[count], products[0]);
-        if !invert::<P, L>(&mut chains) {
+        if !invert_chains::<P, L>(&mut chains) {
             return false;
         }
         let (mut chains, mut after) = (&mut chains, &mut after);
-        let (mut dy, mut inverses, mut slope_factors, mut back) =
+        let (mut dy, mut inverses, mut slope_operands, mut back) =
             (divisors, divisors, divisors, divisors);
         let zero = [Packed::<P, L>::zero(); CHAINS];
         let (mut slopes, mut squares, mut x, mut rises) = (zero, zero, zero, zero);
         for (at, before) in products[..count].iter().enumerate().rev() {
             let steps = round(at);
             for k in 0..CHAINS {
-                let [one, two] = both(rows, steps[k]);
+                let [one, two] = row_pair(rows, steps[k]);
                 divisors[k] = Packed::<P, L>::read(two).sub_to_operand(Packed::<P, L>::read(one));
                 dy[k] = Packed::<P, L>::read(&two[limbs..])
                     .sub_to_operand(Packed::<P, L>::read(&one[limbs..]));
             }
             let ahead = round(at.saturating_sub(1));
-            multiply::<P, L>(chains, before, &mut inverses, next);
-            bring_near(rows, ahead, |step| step.into, 0..limbs);
-            multiply::<P, L>(chains, &divisors, after, next);
+            mul_operands::<P, L>(chains, before, &mut inverses, next);
+            prefetch_columns(rows, ahead, |step| step.into, 0..limbs);
+            mul_operands::<P, L>(chains, &divisors, after, next);
             std::mem::swap(&mut chains, &mut after);
-            bring_near(rows, ahead, |step| step.into, limbs..2 * limbs);
-            multiply_last::<P, L>(&dy, &inverses, &mut slopes, next);
-            bring_near(rows, ahead, |step| step.from, 0..limbs);
-            L::square_into([&slopes[0], &slopes[1]], &mut slope_factors, &mut squares);
-            next.fetch(FETCHED);
-            bring_near(rows, ahead, |step| step.from, limbs..2 * limbs);
+            prefetch_columns(rows, ahead, |step| step.into, limbs..2 * limbs);
+            mul_elements::<P, L>(&dy, &inverses, &mut slopes, next);
+            prefetch_columns(rows, ahead, |step| step.from, 0..limbs);
+            L::square_into([&slopes[0], &slopes[1]], &mut slope_operands, &mut squares);
+            next.prefetch(PREFETCH_PER_MUL);
+            prefetch_columns(rows, ahead, |step| step.from, limbs..2 * limbs);
             for k in 0..CHAINS {
-                let [one, two] = both(rows, steps[k]);
+                let [one, two] = row_pair(rows, steps[k]);
                 let x1 = Packed::<P, L>::read(one);
                 x[k] = squares[k].sub_two_reduced(x1, Packed::<P, L>::read(two));
                 back[k] = x1.sub_to_operand(x[k]);
             }
-            multiply_last::<P, L>(&slope_factors, &back, &mut rises, next);
+            mul_elements::<P, L>(&slope_operands, &back, &mut rises, next);
             // All are read before one is written: chains may share a step.
             for k in 0..CHAINS {
-                let [one, _] = both(rows, steps[k]);
+                let [one, _] = row_pair(rows, steps[k]);
                 rises[k] = rises[k].sub_lazy(Packed::<P, L>::read(&one[limbs..]));
             }
             for k in 0..CHAINS {
@@ -127,14 +127,14 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
 
 /// The rows of a step.
 #[inline(always)]
-fn both<A: AsRef<[[u64; 8]]>>(rows: &[Row<A>], step: Step) -> [&[[u64; 8]]; 2] {
+fn row_pair<A: AsRef<[[u64; 8]]>>(rows: &[Row<A>], step: Step) -> [&[[u64; 8]]; 2] {
     [step.into, step.from].map(|row| rows[row as usize].0.as_ref())
 }
 
 /// Asks for columns of the next round's rows: what lies in the second-level cache takes as long to come
 /// as a product.
 #[inline(always)]
-fn bring_near<A: AsRef<[[u64; 8]]>>(
+fn prefetch_columns<A: AsRef<[[u64; 8]]>>(
     rows: &[Row<A>],
     steps: &[Step; CHAINS],
     row: impl Fn(&Step) -> u32,
@@ -142,44 +142,44 @@ fn bring_near<A: AsRef<[[u64; 8]]>>(
 ) {
     steps
         .iter()
-        .for_each(|step| prefetch::soon(&rows[row(step) as usize].0.as_ref()[columns.clone()]));
+        .for_each(|step| prefetch::to_l1(&rows[row(step) as usize].0.as_ref()[columns.clone()]));
 }
 
 /// The products of all chains, to be multiplied again; and points of the next tile are asked for.
 #[inline(always)]
-fn multiply<P: Group, L: Lanes>(
+fn mul_operands<P: Group, L: Lanes>(
     a: &Products<P, L>,
     b: &Products<P, L>,
     products: &mut Products<P, L>,
-    next: &mut Next<'_, P>,
+    next: &mut PrefetchQueue<'_, P>,
 ) {
     if Packed::<P, L>::INTERLEAVE == CHAINS {
         L::mul_operand_into::<Packed<P, L>, CHAINS>(a.each_ref(), b.each_ref(), products);
-        next.fetch(FETCHED);
+        next.prefetch(PREFETCH_PER_MUL);
         return;
     }
     for k in 0..CHAINS {
         L::mul_operand_into::<Packed<P, L>, 1>([&a[k]], [&b[k]], from_mut(&mut products[k]));
-        next.fetch((FETCHED + k) / CHAINS);
+        next.prefetch((PREFETCH_PER_MUL + k) / CHAINS);
     }
 }
 
 /// The same, not to be multiplied again.
 #[inline(always)]
-fn multiply_last<P: Group, L: Lanes>(
+fn mul_elements<P: Group, L: Lanes>(
     a: &Products<P, L>,
     b: &Products<P, L>,
     products: &mut [Packed<P, L>; CHAINS],
-    next: &mut Next<'_, P>,
+    next: &mut PrefetchQueue<'_, P>,
 ) {
     if Packed::<P, L>::INTERLEAVE == CHAINS {
         L::mul_into(a.each_ref(), b.each_ref(), products);
-        next.fetch(FETCHED);
+        next.prefetch(PREFETCH_PER_MUL);
         return;
     }
     for k in 0..CHAINS {
         L::mul_into([&a[k]], [&b[k]], from_mut(&mut products[k]));
-        next.fetch((FETCHED + k) / CHAINS);
+        next.prefetch((PREFETCH_PER_MUL + k) / CHAINS);
     }
 }
 
@@ -195,24 +195,25 @@ fn any_zero<L: Lanes>(limbs: &[[u64; 8]]) -> bool {
 
 /// Inverts the lanes of all chains with one inversion; tells whether there are inverses.
 #[inline(always)]
-fn invert<P: Group, L: Lanes>(chains: &mut Products<P, L>) -> bool {
-    let mut columns = [[0; 8]; MOST_LIMBS];
+fn invert_chains<P: Group, L: Lanes>(chains: &mut Products<P, L>) -> bool {
+    let mut columns = [[0; 8]; MAX_ROW_LIMBS];
     let columns = &mut columns[..Packed::<P, L>::LIMBS];
     let [product]: [Packed<P, L>; 1] = L::mul([&chains[0]], [&chains[1]]);
     product.write(columns);
-    if !invert_outside::<P>(columns) {
+    if !invert_lanes::<P>(columns) {
         return false;
     }
-    let over = Packed::<P, L>::read(columns).to_operand();
-    let [b, a] = chains.each_ref().map(|chain| L::mul_operand::<Packed<P, L>, 1>([&over], [chain]));
+    let inverse = Packed::<P, L>::read(columns).to_operand();
+    let [b, a] =
+        chains.each_ref().map(|chain| L::mul_operand::<Packed<P, L>, 1>([&inverse], [chain]));
     *chains = [a[0], b[0]];
     true
 }
 
-/// The part of [`invert`] that needs no lanes.
+/// The part of [`invert_chains`] that needs no lanes.
 #[inline(never)]
-fn invert_outside<P: Group>(columns: &mut [[u64; 8]]) -> bool {
-    let mut limbs = [0; MOST_LIMBS];
+fn invert_lanes<P: Group>(columns: &mut [[u64; 8]]) -> bool {
+    let mut limbs = [0; MAX_ROW_LIMBS];
     let limbs = &mut limbs[..columns.len()];
     let mut values = [P::BaseField::ZERO; LANES];
     for (lane, value) in values.iter_mut().enumerate() {
@@ -225,8 +226,8 @@ fn invert_outside<P: Group>(columns: &mut [[u64; 8]]) -> bool {
     }
     let Some(inverse) = (before[7] * values[7]).quick_inverse() else { return false };
     // Limbs of `v·R'` read as `v·R'/R`; the inverse is to be limbs of `R'/v`.
-    let factor = P::BaseField::montgomery_r_ratio();
-    let mut inverse = inverse * factor * factor;
+    let ratio = P::BaseField::montgomery_r_ratio();
+    let mut inverse = inverse * ratio * ratio;
     for lane in (0..LANES).rev() {
         (inverse * before[lane]).to_limbs(limbs);
         limbs.iter().zip(&mut *columns).for_each(|(limb, column)| column[lane] = *limb);

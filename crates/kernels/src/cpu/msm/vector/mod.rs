@@ -3,10 +3,10 @@
 //! Stored points are turned into rows of lanes once ([`gather`]); then rows are added to rows as they lie
 //! ([`batch`]). Exceptional additions are not looked for one by one: infinity shows as zeros, and everything
 //! else as a product that is zero. Then lanes with an exceptional step are given another, and the portable
-//! path takes theirs ([`apart`]).
+//! path takes theirs ([`exceptional`]).
 
-mod apart;
 mod batch;
+mod exceptional;
 mod gather;
 
 use std::marker::PhantomData;
@@ -15,14 +15,14 @@ use ark_ec::{AffineRepr, CurveConfig, models::short_weierstrass::Affine};
 use ark_ff::Field;
 
 use self::{
-    apart::{put_back, set_apart},
     batch::{Batch, Products},
+    exceptional::{extract_exceptional, restore_exceptional},
     gather::{Gather, Store},
 };
 use super::{
-    adder::Adder,
-    pairs::{Plain, Point, Step, Tally},
-    stored::{Next, Points},
+    adder::BatchAdder,
+    pairs::{Point, PortableAdder, Step, Tally},
+    stored::{PrefetchQueue, StoredPoints},
 };
 use crate::{
     Group, Words,
@@ -36,7 +36,7 @@ use crate::{
 pub(super) struct Row<A>(A);
 
 /// Addition in lanes.
-pub(super) struct Wide<L>(PhantomData<L>);
+pub(super) struct VectorAdder<L>(PhantomData<L>);
 
 type Packed<P, L> = <<P as CurveConfig>::BaseField as PackedField>::Packed<L>;
 type Operand<P, L> = <Packed<P, L> as Element<L>>::Operand;
@@ -44,7 +44,7 @@ type RowOf<P> = Row<<<P as CurveConfig>::BaseField as PackedField>::PackedPoint>
 
 const LANES: usize = 8;
 
-impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
+impl<P: Group, L: Lanes> BatchAdder<P> for VectorAdder<L> {
     type Row = RowOf<P>;
     type Scratch = Scratch<Products<P, L>>;
 
@@ -56,7 +56,7 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
     // and more.
     const TILE_BYTES: usize = 1 << 19;
 
-    fn gather(points: Points<'_, P>, indices: &[u32], rows: &mut [Self::Row]) -> bool {
+    fn gather(points: StoredPoints<'_, P>, indices: &[u32], rows: &mut [Self::Row]) -> bool {
         L::enable(Gather::<P> { points, indices, rows })
     }
 
@@ -70,16 +70,16 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
 
     fn affine(rows: &[Self::Row]) -> Vec<Affine<P>> {
         let lanes = rows.iter().flat_map(|row| (0..LANES).map(move |lane| (row, lane)));
-        let points = lanes.map(|(row, lane)| read_as_is::<P>(row, lane));
-        let points: Vec<_> = points.map(to_words_form::<P>()).collect();
-        <Plain as Adder<P>>::affine(&points)
+        let points = lanes.map(|(row, lane)| read_raw::<P>(row, lane));
+        let points: Vec<_> = points.map(limb_to_word_form::<P>()).collect();
+        <PortableAdder as BatchAdder<P>>::affine(&points)
     }
 
     fn add_rows(
         rows: &mut [Self::Row],
         finite: &mut bool,
         steps: &[Step],
-        next: &mut Next<'_, P>,
+        next: &mut PrefetchQueue<'_, P>,
         scratch: &mut Self::Scratch,
         tally: &Tally,
     ) {
@@ -87,10 +87,10 @@ impl<P: Group, L: Lanes> Adder<P> for Wide<L> {
         if !L::enable(Batch::<P, L> { rows, finite: *finite, steps, next, products }) {
             // Opposite points add up to infinity.
             *finite = false;
-            let apart = set_apart::<P>(rows, steps);
+            let apart = extract_exceptional::<P>(rows, steps);
             let served = L::enable(Batch::<P, L> { rows, finite: false, steps, next, products });
             assert!(served, "no exceptional step is left");
-            put_back::<P>(rows, &apart);
+            restore_exceptional::<P>(rows, &apart);
         }
         tally.count(LANES * steps.len());
     }
@@ -115,13 +115,13 @@ impl<E: Copy> Drop for Scratch<E> {
 }
 
 /// Most limbs of a coordinate.
-const MOST_LIMBS: usize = 16;
+const MAX_ROW_LIMBS: usize = 16;
 
 /// The limbs taken for Montgomery form in words: not the coordinates, but equal and zero where they are.
-fn read_as_is<P: Group>(row: &RowOf<P>, lane: usize) -> Point<P::BaseField> {
+fn read_raw<P: Group>(row: &RowOf<P>, lane: usize) -> Point<P::BaseField> {
     let columns = row.0.as_ref();
     let coordinate = |columns: &[[u64; 8]]| {
-        let mut limbs = [0; MOST_LIMBS];
+        let mut limbs = [0; MAX_ROW_LIMBS];
         limbs.iter_mut().zip(columns).for_each(|(limb, column)| *limb = column[lane]);
         P::BaseField::from_limbs(&limbs[..columns.len()])
     };
@@ -129,32 +129,33 @@ fn read_as_is<P: Group>(row: &RowOf<P>, lane: usize) -> Point<P::BaseField> {
     Point { x: coordinate(x), y: coordinate(y) }
 }
 
-/// What [`read_as_is`] reads.
-fn put_as_is<P: Group>(row: &mut RowOf<P>, lane: usize, point: &Point<P::BaseField>) {
+/// What [`read_raw`] reads.
+fn write_raw<P: Group>(row: &mut RowOf<P>, lane: usize, point: &Point<P::BaseField>) {
     let columns = row.0.as_mut();
     let half = columns.len() / 2;
-    let mut limbs = [0; 2 * MOST_LIMBS];
+    let mut limbs = [0; 2 * MAX_ROW_LIMBS];
     point.x.to_limbs(&mut limbs[..half]);
     point.y.to_limbs(&mut limbs[half..2 * half]);
     columns.iter_mut().zip(limbs).for_each(|(column, limb)| column[lane] = limb);
 }
 
 /// Takes coordinates read as they are to what they stand for.
-fn to_words_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
-    let over = P::BaseField::montgomery_r_ratio().inverse().expect("a power of two is not zero");
-    move |Point { x, y }| Point { x: x * over, y: y * over }
+fn limb_to_word_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
+    let inverse_ratio =
+        P::BaseField::montgomery_r_ratio().inverse().expect("a power of two is not zero");
+    move |Point { x, y }| Point { x: x * inverse_ratio, y: y * inverse_ratio }
 }
 
 /// And back.
-fn to_limb_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
-    let factor = P::BaseField::montgomery_r_ratio();
-    move |Point { x, y }| Point { x: x * factor, y: y * factor }
+fn word_to_limb_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
+    let ratio = P::BaseField::montgomery_r_ratio();
+    move |Point { x, y }| Point { x: x * ratio, y: y * ratio }
 }
 
 /// Converts points of a key to the stored form with coordinates in limb form.
 pub(in crate::cpu) fn encode<P: Group>(point: &Affine<P>, out: &mut [u64]) {
-    let factor = P::BaseField::montgomery_r_ratio();
-    let (x, y) = point.xy().map_or_else(Default::default, |(x, y)| (x * factor, y * factor));
+    let ratio = P::BaseField::montgomery_r_ratio();
+    let (x, y) = point.xy().map_or_else(Default::default, |(x, y)| (x * ratio, y * ratio));
     let (into_x, into_y) = out.split_at_mut(P::BaseField::WORDS);
     x.write_words(into_x);
     y.write_words(into_y);

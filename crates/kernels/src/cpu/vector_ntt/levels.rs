@@ -8,7 +8,7 @@
 
 use std::marker::PhantomData;
 
-use super::next::Next;
+use super::prefetch::VectorPrefetch;
 use crate::lanes::{
     Lanes, Task,
     ntt_field::{NttElement, NttField, ScalarVector, ShoupConstant},
@@ -17,49 +17,49 @@ use crate::lanes::{
 
 pub(super) type Packed<F, L> = <F as NttField>::PackedScalar<L>;
 
-/// Levels of a block on the way in or out, down to blocks of `stop` vectors.
+/// Levels of a block on the way in or out, down to blocks of `min_len` vectors.
 pub(super) struct Levels<'a, F> {
     pub(super) values: &'a mut [ScalarVector],
     /// Which block of the domain's values it is, of those equally large.
     pub(super) block: usize,
-    pub(super) stop: usize,
-    pub(super) factors: &'a [ShoupConstant],
+    pub(super) min_len: usize,
+    pub(super) twiddles: &'a [ShoupConstant],
     /// What is worked on next.
-    pub(super) next: Next,
+    pub(super) next: VectorPrefetch,
     pub(super) field: PhantomData<F>,
 }
 
 /// Down: settled values come out below `28p` from up to eleven levels.
-pub(super) struct Inward<'a, F>(pub(super) Levels<'a, F>);
+pub(super) struct InverseLevels<'a, F>(pub(super) Levels<'a, F>);
 
 /// Settles values, so that more levels can follow.
-pub(super) struct Settle<'a, F>(pub(super) &'a mut [ScalarVector], pub(super) PhantomData<F>);
+pub(super) struct ReduceTo4p<'a, F>(pub(super) &'a mut [ScalarVector], pub(super) PhantomData<F>);
 
 /// Up; all values are settled before and after.
-pub(super) struct Outward<'a, F>(pub(super) Levels<'a, F>);
+pub(super) struct ForwardLevels<'a, F>(pub(super) Levels<'a, F>);
 
-impl<F: NttField, L: Lanes> Task<L> for Inward<'_, F> {
+impl<F: NttField, L: Lanes> Task<L> for InverseLevels<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Levels { values, block, stop, factors, mut next, .. } = self.0;
+        let Levels { values, block, min_len, twiddles, mut next, .. } = self.0;
         let (mut len, mut first) = (values.len(), block);
-        while len >= 4 * stop {
+        while len >= 4 * min_len {
             for (i, values) in values.chunks_exact_mut(len).enumerate() {
-                inward_two::<F, L>(values, first + i, factors, &mut next);
+                inverse_radix4::<F, L>(values, first + i, twiddles, &mut next);
             }
             (len, first) = (len / 4, first * 4);
         }
-        if len == 2 * stop {
+        if len == 2 * min_len {
             for (i, values) in values.chunks_exact_mut(len).enumerate() {
-                inward_one::<F, L>(values, first + i, factors);
+                inverse_radix2::<F, L>(values, first + i, twiddles);
             }
         }
     }
 }
 
-impl<F: NttField, L: Lanes> Task<L> for Settle<'_, F> {
+impl<F: NttField, L: Lanes> Task<L> for ReduceTo4p<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -70,25 +70,25 @@ impl<F: NttField, L: Lanes> Task<L> for Settle<'_, F> {
     }
 }
 
-impl<F: NttField, L: Lanes> Task<L> for Outward<'_, F> {
+impl<F: NttField, L: Lanes> Task<L> for ForwardLevels<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Levels { values, block, stop, factors, mut next, .. } = self.0;
-        let mut len = stop;
-        if (values.len() / stop).ilog2() % 2 == 1 {
-            len = 2 * stop;
+        let Levels { values, block, min_len, twiddles, mut next, .. } = self.0;
+        let mut len = min_len;
+        if (values.len() / min_len).ilog2() % 2 == 1 {
+            len = 2 * min_len;
             let first = block * (values.len() / len);
             for (i, values) in values.chunks_exact_mut(len).enumerate() {
-                outward_one::<F, L>(values, first + i, factors);
+                forward_radix2::<F, L>(values, first + i, twiddles);
             }
         }
         while len < values.len() {
             len *= 4;
             let first = block * (values.len() / len);
             for (i, values) in values.chunks_exact_mut(len).enumerate() {
-                outward_two::<F, L>(values, first + i, factors, &mut next);
+                forward_radix4::<F, L>(values, first + i, twiddles, &mut next);
             }
         }
     }
@@ -96,33 +96,33 @@ impl<F: NttField, L: Lanes> Task<L> for Outward<'_, F> {
 
 /// Two levels of block number `block` on the way in.
 #[inline(always)]
-fn inward_two<F: NttField, L: Lanes>(
+fn inverse_radix4<F: NttField, L: Lanes>(
     values: &mut [ScalarVector],
     block: usize,
-    factors: &[ShoupConstant],
-    next: &mut Next,
+    twiddles: &[ShoupConstant],
+    next: &mut VectorPrefetch,
 ) {
-    let right = SplatConstant::new(&factors[2 * block + 1]);
+    let right = SplatConstant::new(&twiddles[2 * block + 1]);
     if block == 0 {
         for four in quarters(values) {
-            next.fetch();
-            let [a, b, c, d] = inward_first::<F, L>(load_four::<F, L>(&four), &right);
+            next.prefetch();
+            let [a, b, c, d] = inverse_first_butterfly::<F, L>(load_four::<F, L>(&four), &right);
             store_four::<F, L>([a.reduce_to_4p(), b.reduce_to_4p(), c, d], four);
         }
         return;
     }
     let (upper, left) =
-        (SplatConstant::new(&factors[block]), SplatConstant::new(&factors[2 * block]));
+        (SplatConstant::new(&twiddles[block]), SplatConstant::new(&twiddles[2 * block]));
     for four in quarters(values) {
-        next.fetch();
-        let done = inward_four::<F, L>(load_four::<F, L>(&four), &upper, &left, &right);
+        next.prefetch();
+        let done = inverse_butterfly::<F, L>(load_four::<F, L>(&four), &upper, &left, &right);
         store_four::<F, L>(done, four);
     }
 }
 
 /// Two levels on the way in: each value grows by at most `4p`.
 #[inline(always)]
-fn inward_four<F: NttField, L: Lanes>(
+fn inverse_butterfly<F: NttField, L: Lanes>(
     [a, b, c, d]: [Packed<F, L>; 4],
     upper: &SplatConstant<L>,
     left: &SplatConstant<L>,
@@ -143,7 +143,7 @@ fn inward_four<F: NttField, L: Lanes>(
 /// The same for the first block, whose factors are 1 but for the last: of settled values, the first two come
 /// out below `16p` and the others below `10p`.
 #[inline(always)]
-pub(super) fn inward_first<F: NttField, L: Lanes>(
+pub(super) fn inverse_first_butterfly<F: NttField, L: Lanes>(
     [a, b, c, d]: [Packed<F, L>; 4],
     right: &SplatConstant<L>,
 ) -> [Packed<F, L>; 4] {
@@ -160,17 +160,17 @@ pub(super) fn inward_first<F: NttField, L: Lanes>(
 
 /// Two levels of block number `block` on the way out.
 #[inline(always)]
-fn outward_two<F: NttField, L: Lanes>(
+fn forward_radix4<F: NttField, L: Lanes>(
     values: &mut [ScalarVector],
     block: usize,
-    factors: &[ShoupConstant],
-    next: &mut Next,
+    twiddles: &[ShoupConstant],
+    next: &mut VectorPrefetch,
 ) {
-    let right = SplatConstant::new(&factors[2 * block + 1]);
+    let right = SplatConstant::new(&twiddles[2 * block + 1]);
     if block == 0 {
         for four in quarters(values) {
-            next.fetch();
-            let [a, b, c, d] = outward_first::<F, L>(load_four::<F, L>(&four), &right);
+            next.prefetch();
+            let [a, b, c, d] = forward_first_butterfly::<F, L>(load_four::<F, L>(&four), &right);
             store_four::<F, L>(
                 [a.reduce_to_4p(), b.reduce_to_4p(), c.reduce_to_4p(), d.reduce_to_4p()],
                 four,
@@ -179,17 +179,17 @@ fn outward_two<F: NttField, L: Lanes>(
         return;
     }
     let (upper, left) =
-        (SplatConstant::new(&factors[block]), SplatConstant::new(&factors[2 * block]));
+        (SplatConstant::new(&twiddles[block]), SplatConstant::new(&twiddles[2 * block]));
     for four in quarters(values) {
-        next.fetch();
-        let done = outward_four::<F, L>(load_four::<F, L>(&four), &upper, &left, &right);
+        next.prefetch();
+        let done = forward_butterfly::<F, L>(load_four::<F, L>(&four), &upper, &left, &right);
         store_four::<F, L>(done, four);
     }
 }
 
 /// Two levels on the way out, from settled values to such.
 #[inline(always)]
-fn outward_four<F: NttField, L: Lanes>(
+fn forward_butterfly<F: NttField, L: Lanes>(
     [a, b, c, d]: [Packed<F, L>; 4],
     upper: &SplatConstant<L>,
     left: &SplatConstant<L>,
@@ -209,7 +209,7 @@ fn outward_four<F: NttField, L: Lanes>(
 
 /// The same for the first block, whose factors are 1 but for the last: settled values come out below `16p`.
 #[inline(always)]
-pub(super) fn outward_first<F: NttField, L: Lanes>(
+pub(super) fn forward_first_butterfly<F: NttField, L: Lanes>(
     [a, b, c, d]: [Packed<F, L>; 4],
     right: &SplatConstant<L>,
 ) -> [Packed<F, L>; 4] {
@@ -221,16 +221,16 @@ pub(super) fn outward_first<F: NttField, L: Lanes>(
 
 /// One level of block number `block` on the way in.
 #[inline(always)]
-fn inward_one<F: NttField, L: Lanes>(
+fn inverse_radix2<F: NttField, L: Lanes>(
     values: &mut [ScalarVector],
     block: usize,
-    factors: &[ShoupConstant],
+    twiddles: &[ShoupConstant],
 ) {
-    let factor = SplatConstant::new(&factors[block]);
+    let twiddle = SplatConstant::new(&twiddles[block]);
     let (low, high) = values.split_at_mut(values.len() / 2);
     for (a, b) in low.iter_mut().zip(high) {
         let first = Packed::<F, L>::load(a);
-        let [product] = NttElement::mul_shoup([Packed::<F, L>::load(b)], [&factor]);
+        let [product] = NttElement::mul_shoup([Packed::<F, L>::load(b)], [&twiddle]);
         first.add_lazy(product).store(a);
         first.sub_plus_multiple(product, 2).store(b);
     }
@@ -238,16 +238,16 @@ fn inward_one<F: NttField, L: Lanes>(
 
 /// The same on the way out, from settled values to such.
 #[inline(always)]
-fn outward_one<F: NttField, L: Lanes>(
+fn forward_radix2<F: NttField, L: Lanes>(
     values: &mut [ScalarVector],
     block: usize,
-    factors: &[ShoupConstant],
+    twiddles: &[ShoupConstant],
 ) {
-    let factor = SplatConstant::new(&factors[block]);
+    let twiddle = SplatConstant::new(&twiddles[block]);
     let (low, high) = values.split_at_mut(values.len() / 2);
     for (a, b) in low.iter_mut().zip(high) {
         let (first, second) = (Packed::<F, L>::load(a), Packed::<F, L>::load(b));
-        let [product] = NttElement::mul_shoup([first.sub_plus_multiple(second, 4)], [&factor]);
+        let [product] = NttElement::mul_shoup([first.sub_plus_multiple(second, 4)], [&twiddle]);
         first.add_lazy(second).reduce_to_4p().store(a);
         product.store(b);
     }

@@ -4,7 +4,7 @@ use crate::{lanes::ntt_field::ScalarVector, prefetch};
 
 /// Runs of vectors, asked for a few at a time: a core waits for some sixteen lines at most, and what asks
 /// for more stands still.
-pub(super) struct Next {
+pub(super) struct VectorPrefetch {
     vector: *const ScalarVector,
     /// Vectors of this run still to come.
     here: usize,
@@ -17,7 +17,7 @@ pub(super) struct Next {
     pace: usize,
 }
 
-impl Next {
+impl VectorPrefetch {
     /// Nothing.
     pub(super) const NONE: Self =
         Self { vector: std::ptr::null(), here: 0, run: 0, stride: 0, runs: 0, pace: 0 };
@@ -35,12 +35,12 @@ impl Next {
 
     /// Asks for the next few.
     #[inline(always)]
-    pub(super) fn fetch(&mut self) {
+    pub(super) fn prefetch(&mut self) {
         for _ in 0..self.pace {
             if self.runs == 0 {
                 return;
             }
-            prefetch::later_at(self.vector);
+            prefetch::ptr_to_l2(self.vector);
             (self.vector, self.here) = (self.vector.wrapping_add(1), self.here - 1);
             if self.here == 0 {
                 self.vector = self.vector.wrapping_add(self.stride - self.run);

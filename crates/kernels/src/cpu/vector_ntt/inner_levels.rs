@@ -1,6 +1,6 @@
 //! The three levels inside vectors of eight, and the coset shift between the way in and the way out.
 //!
-//! Eight vectors are turned over, so that each block of eight elements has a lane of its own. A block
+//! Eight vectors are transposed over, so that each block of eight elements has a lane of its own. A block
 //! stands for a polynomial modulo `X^8 - f^8`; times `f^i` the `i`-th coefficient is that of one modulo
 //! `Y^8 - 1`, and what is left is a transform of eight, whose factors do not depend on the block. On the
 //! way out the order is the opposite. `f` is the square of the power `h` of `η` by which the block's
@@ -10,8 +10,10 @@
 use std::marker::PhantomData;
 
 use super::{
-    factors::Direction,
-    levels::{Packed, inward_first, load_four, outward_first, quarters, store_four},
+    levels::{
+        Packed, forward_first_butterfly, inverse_first_butterfly, load_four, quarters, store_four,
+    },
+    twiddles::DirectionTwiddles,
 };
 use crate::lanes::{
     Lanes, Task,
@@ -24,53 +26,53 @@ type OperandOf<F, L> = <Packed<F, L> as Element<L>>::Operand;
 
 /// What becomes of a block.
 #[derive(Clone, Copy)]
-pub(super) enum Way<'a> {
+pub(super) enum TransformOutput<'a> {
     /// Settled coefficients, not shifted.
     Coefficients,
     /// Coefficients times the steps, shifted by the powers of the direction's `η`.
-    Shifted(&'a [ShoupConstant; 8]),
+    ShiftedCoefficients(&'a [ShoupConstant; 8]),
     /// Coefficients times the steps, shifted by the powers of another direction's `η`, and that direction's
     /// way out.
-    Back(&'a [ShoupConstant; 8], &'a Direction),
+    CosetEvaluations(&'a [ShoupConstant; 8], &'a DirectionTwiddles),
 }
 
 /// Eight vectors, which are group number `group`.
-pub(super) struct Inside<'a, F> {
+pub(super) struct InnerLevels<'a, F> {
     pub(super) values: &'a mut [ScalarVector; 8],
     pub(super) group: usize,
-    pub(super) inward: &'a Direction,
-    pub(super) way: Way<'a>,
+    pub(super) inverse: &'a DirectionTwiddles,
+    pub(super) output: TransformOutput<'a>,
     pub(super) field: PhantomData<F>,
 }
 
-impl<F: NttField, L: Lanes> Task<L> for Inside<'_, F> {
+impl<F: NttField, L: Lanes> Task<L> for InnerLevels<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Self { values, group, inward, way, .. } = self;
+        let Self { values, group, inverse, output, .. } = self;
         Packed::<F, L>::transpose(values);
-        let first = Packed::<F, L>::load(&inward.firsts[group]).to_operand();
-        let powers = match way {
-            Way::Shifted(_) => odd_powers::<F, L>(first),
+        let first = Packed::<F, L>::load(&inverse.eta_powers[group]).to_operand();
+        let powers = match output {
+            TransformOutput::ShiftedCoefficients(_) => odd_powers::<F, L>(first),
             _ => even_powers::<F, L>(
                 first,
-                <Packed<F, L> as Element<L>>::splat(&inward.one).to_operand(),
+                <Packed<F, L> as Element<L>>::splat(&inverse.one).to_operand(),
             ),
         };
         twist::<F, L>(values, &powers);
-        eight_inward::<F, L>(values, inward);
-        match way {
-            Way::Coefficients => {
+        inverse_eight::<F, L>(values, inverse);
+        match output {
+            TransformOutput::Coefficients => {
                 for value in &mut *values {
                     Packed::<F, L>::load(value).reduce_to_4p().store(value);
                 }
             }
-            Way::Shifted(steps) => step::<F, L>(values, steps),
-            Way::Back(steps, outward) => {
-                step::<F, L>(values, steps);
-                eight_outward::<F, L>(values, outward);
-                let first = Packed::<F, L>::load(&outward.firsts[group]).to_operand();
+            TransformOutput::ShiftedCoefficients(steps) => shift::<F, L>(values, steps),
+            TransformOutput::CosetEvaluations(steps, forward) => {
+                shift::<F, L>(values, steps);
+                forward_eight::<F, L>(values, forward);
+                let first = Packed::<F, L>::load(&forward.eta_powers[group]).to_operand();
                 twist::<F, L>(values, &odd_powers::<F, L>(first));
             }
         }
@@ -81,12 +83,12 @@ impl<F: NttField, L: Lanes> Task<L> for Inside<'_, F> {
 /// `h, h^3, … h^15`.
 #[inline(always)]
 fn odd_powers<F: NttField, L: Lanes>(h: OperandOf<F, L>) -> [OperandOf<F, L>; 8] {
-    let [two] = times::<F, L, 1>([&h], [&h]);
-    let [three, four] = times::<F, L, 2>([&h, &two], [&two, &two]);
-    let [five, seven] = times::<F, L, 2>([&h, &three], [&four, &four]);
-    let [eight] = times::<F, L, 1>([&four], [&four]);
-    let [nine, eleven] = times::<F, L, 2>([&h, &three], [&eight, &eight]);
-    let [thirteen, fifteen] = times::<F, L, 2>([&five, &seven], [&eight, &eight]);
+    let [two] = mul::<F, L, 1>([&h], [&h]);
+    let [three, four] = mul::<F, L, 2>([&h, &two], [&two, &two]);
+    let [five, seven] = mul::<F, L, 2>([&h, &three], [&four, &four]);
+    let [eight] = mul::<F, L, 1>([&four], [&four]);
+    let [nine, eleven] = mul::<F, L, 2>([&h, &three], [&eight, &eight]);
+    let [thirteen, fifteen] = mul::<F, L, 2>([&five, &seven], [&eight, &eight]);
     [h, three, five, seven, nine, eleven, thirteen, fifteen]
 }
 
@@ -96,16 +98,16 @@ fn even_powers<F: NttField, L: Lanes>(
     h: OperandOf<F, L>,
     one: OperandOf<F, L>,
 ) -> [OperandOf<F, L>; 8] {
-    let [two] = times::<F, L, 1>([&h], [&h]);
-    let [four] = times::<F, L, 1>([&two], [&two]);
-    let [six, eight] = times::<F, L, 2>([&two, &four], [&four, &four]);
-    let [ten, twelve] = times::<F, L, 2>([&two, &four], [&eight, &eight]);
-    let [fourteen] = times::<F, L, 1>([&six], [&eight]);
+    let [two] = mul::<F, L, 1>([&h], [&h]);
+    let [four] = mul::<F, L, 1>([&two], [&two]);
+    let [six, eight] = mul::<F, L, 2>([&two, &four], [&four, &four]);
+    let [ten, twelve] = mul::<F, L, 2>([&two, &four], [&eight, &eight]);
+    let [fourteen] = mul::<F, L, 1>([&six], [&eight]);
     [one, two, four, six, eight, ten, twelve, fourteen]
 }
 
 #[inline(always)]
-fn times<F: NttField, L: Lanes, const K: usize>(
+fn mul<F: NttField, L: Lanes, const K: usize>(
     a: [&OperandOf<F, L>; K],
     b: [&OperandOf<F, L>; K],
 ) -> [OperandOf<F, L>; K] {
@@ -126,11 +128,17 @@ fn twist<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], powers: &[Operan
 
 /// A transform of eight elements below `2p`, to bit-reversed order; they come out below `32p`.
 #[inline(always)]
-fn eight_inward<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], direction: &Direction) {
+fn inverse_eight<F: NttField, L: Lanes>(
+    values: &mut [ScalarVector; 8],
+    direction: &DirectionTwiddles,
+) {
     let roots = &direction.roots;
     let fourth = SplatConstant::new(&roots[0]);
     for four in quarters(values) {
-        store_four::<F, L>(inward_first::<F, L>(load_four::<F, L>(&four), &fourth), four);
+        store_four::<F, L>(
+            inverse_first_butterfly::<F, L>(load_four::<F, L>(&four), &fourth),
+            four,
+        );
     }
     let [[a, b], pairs @ ..] = values.as_chunks_mut::<2>().0 else { unreachable!("four pairs") };
     let (first, second) = (Packed::<F, L>::load(a), Packed::<F, L>::load(b));
@@ -147,7 +155,10 @@ fn eight_inward<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], direction
 
 /// And back to natural order, of elements below `2p`; they come out below `16p`.
 #[inline(always)]
-fn eight_outward<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], direction: &Direction) {
+fn forward_eight<F: NttField, L: Lanes>(
+    values: &mut [ScalarVector; 8],
+    direction: &DirectionTwiddles,
+) {
     let roots = &direction.roots;
     let [[a, b], pairs @ ..] = values.as_chunks_mut::<2>().0 else { unreachable!("four pairs") };
     let (first, second) = (Packed::<F, L>::load(a), Packed::<F, L>::load(b));
@@ -164,13 +175,16 @@ fn eight_outward<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], directio
     }
     let fourth = SplatConstant::new(&roots[0]);
     for four in quarters(values) {
-        store_four::<F, L>(outward_first::<F, L>(load_four::<F, L>(&four), &fourth), four);
+        store_four::<F, L>(
+            forward_first_butterfly::<F, L>(load_four::<F, L>(&four), &fourth),
+            four,
+        );
     }
 }
 
 /// Products with the steps, below `2p`.
 #[inline(always)]
-fn step<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], steps: &[ShoupConstant; 8]) {
+fn shift<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], steps: &[ShoupConstant; 8]) {
     let pairs = values.as_chunks_mut::<2>().0.iter_mut().zip(steps.as_chunks::<2>().0);
     for ([a, b], [first, second]) in pairs {
         let both = [Packed::<F, L>::load(a), Packed::<F, L>::load(b)];

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Vectors that a thread takes at a time.
-const SHARE: usize = 1 << 7;
+const VECTORS_PER_TASK: usize = 1 << 7;
 
 /// What takes products to numbers: `R'`.
 pub(in crate::cpu) fn limb_montgomery_r<F: NttField>() -> F {
@@ -29,12 +29,13 @@ pub(in crate::cpu) fn limb_montgomery_r<F: NttField>() -> F {
 
 /// Reads elements' words; `values` has a vector for each eight, and there are pairs of vectors.
 pub(in crate::cpu) fn import<F: NttField, L: Lanes>(elements: &[F], values: &mut [ScalarVector]) {
-    let shares = values.par_chunks_mut(SHARE).zip(elements.par_chunks(8 * SHARE));
-    shares.for_each(|(values, elements)| import_share::<F, L>(elements, values));
+    let tasks =
+        values.par_chunks_mut(VECTORS_PER_TASK).zip(elements.par_chunks(8 * VECTORS_PER_TASK));
+    tasks.for_each(|(values, elements)| import_serial::<F, L>(elements, values));
 }
 
 /// The same, by this thread.
-pub(in crate::cpu) fn import_share<F: NttField, L: Lanes>(
+pub(in crate::cpu) fn import_serial<F: NttField, L: Lanes>(
     elements: &[F],
     values: &mut [ScalarVector],
 ) {
@@ -60,7 +61,7 @@ impl<F: NttField, L: Lanes> Task<L> for Import<'_, F> {
                 elements[lane].write_words(low);
                 elements[lane + 8].write_words(high);
             }
-            let columns = turned::<L>(&rows);
+            let columns = transposed::<L>(&rows);
             let (low, high) = columns.split_at(SCALAR_WORDS);
             Packed::<F, L>::from_words(low).store(first);
             Packed::<F, L>::from_words(high).store(second);
@@ -70,7 +71,7 @@ impl<F: NttField, L: Lanes> Task<L> for Import<'_, F> {
 
 /// Rows as columns.
 #[inline(always)]
-fn turned<L: Lanes>(rows: &[[u64; 8]; 8]) -> [L; 8] {
+fn transposed<L: Lanes>(rows: &[[u64; 8]; 8]) -> [L; 8] {
     let mut square = [
         L::load(&rows[0]),
         L::load(&rows[1]),
@@ -91,19 +92,20 @@ pub(in crate::cpu) fn product<F: NttField, L: Lanes>(
     b: &[ScalarVector],
 ) -> Vec<ScalarVector> {
     let mut products = repeated(ScalarVector::ZERO, a.len());
-    products.par_chunks_mut(SHARE).zip(a.par_chunks(SHARE).zip(b.par_chunks(SHARE))).for_each(
-        |(out, (a, b))| {
+    products
+        .par_chunks_mut(VECTORS_PER_TASK)
+        .zip(a.par_chunks(VECTORS_PER_TASK).zip(b.par_chunks(VECTORS_PER_TASK)))
+        .for_each(|(out, (a, b))| {
             out.copy_from_slice(a);
             L::enable(Multiply::<F> { a: out, b, field: PhantomData });
-        },
-    );
+        });
     products
 }
 
 /// The same, into `a`.
 pub(in crate::cpu) fn multiply<F: NttField, L: Lanes>(a: &mut [ScalarVector], b: &[ScalarVector]) {
-    a.par_chunks_mut(SHARE)
-        .zip(b.par_chunks(SHARE))
+    a.par_chunks_mut(VECTORS_PER_TASK)
+        .zip(b.par_chunks(VECTORS_PER_TASK))
         .for_each(|(a, b)| L::enable(Multiply::<F> { a, b, field: PhantomData }));
 }
 
@@ -138,28 +140,31 @@ impl<F: NttField, L: Lanes> Task<L> for Multiply<'_, F> {
 /// Writes words below the modulus, of settled values times a factor.
 pub(in crate::cpu) fn export<F: NttField, L: Lanes>(
     values: &[ScalarVector],
-    factor: F,
+    scale: F,
     out: &mut [Scalar],
 ) {
-    let factor = &factor.shoup_constant();
-    values.par_chunks(SHARE).zip(out.par_chunks_mut(8 * SHARE)).for_each(|(values, out)| {
-        L::enable(Export::<F> { values, less: None, factor, out, field: PhantomData });
-    });
+    let scale = &scale.shoup_constant();
+    values.par_chunks(VECTORS_PER_TASK).zip(out.par_chunks_mut(8 * VECTORS_PER_TASK)).for_each(
+        |(values, out)| {
+            L::enable(Export::<F> { values, subtrahend: None, scale, out, field: PhantomData });
+        },
+    );
 }
 
 /// The same of differences, `a - b`.
 pub(in crate::cpu) fn export_difference<F: NttField, L: Lanes>(
     a: &[ScalarVector],
     b: &[ScalarVector],
-    factor: F,
+    scale: F,
     out: &mut [Scalar],
 ) {
-    let factor = &factor.shoup_constant();
-    a.par_chunks(SHARE).zip(b.par_chunks(SHARE)).zip(out.par_chunks_mut(8 * SHARE)).for_each(
-        |((values, b), out)| {
-            L::enable(Export::<F> { values, less: Some(b), factor, out, field: PhantomData });
-        },
-    );
+    let scale = &scale.shoup_constant();
+    a.par_chunks(VECTORS_PER_TASK)
+        .zip(b.par_chunks(VECTORS_PER_TASK))
+        .zip(out.par_chunks_mut(8 * VECTORS_PER_TASK))
+        .for_each(|((values, b), out)| {
+            L::enable(Export::<F> { values, subtrahend: Some(b), scale, out, field: PhantomData });
+        });
 }
 
 /// The same of products less something, `a · b - c`; what becomes of `a` is of no use.
@@ -167,24 +172,24 @@ pub(in crate::cpu) fn export_remainder<F: NttField, L: Lanes>(
     a: &mut [ScalarVector],
     b: &[ScalarVector],
     c: &[ScalarVector],
-    factor: F,
+    scale: F,
     out: &mut [Scalar],
 ) {
-    let factor = &factor.shoup_constant();
-    a.par_chunks_mut(SHARE)
-        .zip(b.par_chunks(SHARE).zip(c.par_chunks(SHARE)))
-        .zip(out.par_chunks_mut(8 * SHARE))
+    let scale = &scale.shoup_constant();
+    a.par_chunks_mut(VECTORS_PER_TASK)
+        .zip(b.par_chunks(VECTORS_PER_TASK).zip(c.par_chunks(VECTORS_PER_TASK)))
+        .zip(out.par_chunks_mut(8 * VECTORS_PER_TASK))
         .for_each(|((a, (b, c)), out)| {
             let field = PhantomData::<F>;
             L::enable(Multiply { a, b, field });
-            L::enable(Export { values: a, less: Some(c), factor, out, field });
+            L::enable(Export { values: a, subtrahend: Some(c), scale, out, field });
         });
 }
 
 struct Export<'a, F> {
     values: &'a [ScalarVector],
-    less: Option<&'a [ScalarVector]>,
-    factor: &'a ShoupConstant,
+    subtrahend: Option<&'a [ScalarVector]>,
+    scale: &'a ShoupConstant,
     out: &'a mut [Scalar],
     field: PhantomData<F>,
 }
@@ -194,17 +199,21 @@ impl<F: NttField, L: Lanes> Task<L> for Export<'_, F> {
 
     #[inline(always)]
     fn run(self) {
-        let factor = SplatConstant::new(self.factor);
+        let scale = SplatConstant::new(self.scale);
         let (pairs, out) = (self.values.as_chunks::<2>().0, self.out.as_chunks_mut::<16>().0);
         for (at, ([first, second], out)) in pairs.iter().zip(out).enumerate() {
             let mut both = [Packed::<F, L>::load(first), Packed::<F, L>::load(second)];
-            if let Some(less) = self.less {
-                let less =
-                    [Packed::<F, L>::load(&less[2 * at]), Packed::<F, L>::load(&less[2 * at + 1])];
-                both =
-                    [both[0].sub_plus_multiple(less[0], 4), both[1].sub_plus_multiple(less[1], 4)];
+            if let Some(subtrahend) = self.subtrahend {
+                let subtrahends = [
+                    Packed::<F, L>::load(&subtrahend[2 * at]),
+                    Packed::<F, L>::load(&subtrahend[2 * at + 1]),
+                ];
+                both = [
+                    both[0].sub_plus_multiple(subtrahends[0], 4),
+                    both[1].sub_plus_multiple(subtrahends[1], 4),
+                ];
             }
-            let [first, second] = NttElement::mul_shoup(both, [&factor, &factor]);
+            let [first, second] = NttElement::mul_shoup(both, [&scale, &scale]);
             let mut columns = [L::splat(0); 8];
             let (low, high) = columns.split_at_mut(SCALAR_WORDS);
             first.carried().canonical().to_words(low);

@@ -3,13 +3,13 @@
 use super::{LANES, Packed, RowOf};
 use crate::{
     Group,
-    cpu::msm::stored::{MOST_WORDS, NEGATED, Points},
+    cpu::msm::stored::{MAX_POINT_WORDS, NEGATED, StoredPoints},
     lanes::{Lanes, Task, each, field::Element},
 };
 
 /// Fills rows with stored points; the task tells whether all of them are finite.
 pub(super) struct Gather<'a, P: Group> {
-    pub(super) points: Points<'a, P>,
+    pub(super) points: StoredPoints<'a, P>,
     pub(super) indices: &'a [u32],
     pub(super) rows: &'a mut [RowOf<P>],
 }
@@ -24,9 +24,9 @@ impl<P: Group, L: Lanes> Task<L> for Gather<'_, P> {
         let mut all_finite = L::splat(u64::MAX);
         for (at, (row, indices)) in self.rows.iter_mut().zip(indices).enumerate() {
             for lane in 0..LANES {
-                self.points.fetch_ahead(self.indices, LANES * at + lane);
+                self.points.prefetch_ahead(self.indices, LANES * at + lane);
             }
-            let mut columns = [L::splat(0); MOST_WORDS];
+            let mut columns = [L::splat(0); MAX_POINT_WORDS];
             each!(3, |block| {
                 if 8 * block < words {
                     let start = start(block, words);
@@ -73,7 +73,7 @@ impl<P: Group, L: Lanes> Task<L> for Store<'_, P> {
         let words = P::POINT_WORDS;
         for (&row, stored) in self.picked.iter().zip(self.words.chunks_exact_mut(LANES * words)) {
             let limbs = self.rows[row as usize].0.as_ref();
-            let mut columns = [L::splat(0); MOST_WORDS];
+            let mut columns = [L::splat(0); MAX_POINT_WORDS];
             let (x, y) = columns[..words].split_at_mut(words / 2);
             Packed::<P, L>::read(limbs).to_words(x);
             Packed::<P, L>::read(&limbs[Packed::<P, L>::LIMBS..]).normalized().to_words(y);

@@ -9,16 +9,16 @@
 use crate::memory::wipe;
 
 /// Rows of the highest stack: a tile holds several. A run of more points is long.
-const HIGHEST: usize = 128;
+const MAX_HEIGHT: usize = 128;
 /// The same where few points are. More than the pieces of a run that fills no stack, so that every long run
 /// has fewer pieces than points.
-const LOWEST: usize = 16;
+const SMALL_MAX_HEIGHT: usize = 16;
 
 /// Of a run without points: it has no place.
-pub(super) const NOWHERE: u32 = u32::MAX;
+pub(super) const EMPTY_RUN: u32 = u32::MAX;
 
 /// Runs in stacks.
-pub(super) struct Plan {
+pub(super) struct StackLayout {
     lanes: usize,
     /// Points of each run.
     lengths: Vec<u32>,
@@ -28,11 +28,11 @@ pub(super) struct Plan {
     pub(super) heights: Vec<u32>,
     /// `stack · lanes + lane` of each run's first piece; a long run's other pieces follow.
     places: Vec<u32>,
-    idle: Vec<Idle>,
+    idle: Vec<IdleLanes>,
 }
 
 /// Lanes of a stack that no run takes.
-struct Idle {
+struct IdleLanes {
     row: usize,
     height: usize,
     first: usize,
@@ -55,16 +55,16 @@ impl Cursor {
     }
 }
 
-impl Plan {
+impl StackLayout {
     /// For runs of these lengths; and where each begins.
     pub(super) fn new(lengths: Vec<u32>, lanes: usize) -> (Self, Vec<Cursor>) {
         // A single run of few points is spread over all lanes.
         let points = lengths.iter().map(|&length| length as usize).sum::<usize>();
-        let highest = (points / (4 * lanes)).clamp(LOWEST, HIGHEST);
+        let highest = (points / (4 * lanes)).clamp(SMALL_MAX_HEIGHT, MAX_HEIGHT);
         let (mut heights, mut idle, mut rows) = (Vec::new(), Vec::new(), 0);
         let mut counts = vec![0usize; highest + 1];
         let mut cursors = vec![Cursor::default(); lengths.len()];
-        let mut places = vec![NOWHERE; lengths.len()];
+        let mut places = vec![EMPTY_RUN; lengths.len()];
         for (run, &length) in lengths.iter().enumerate() {
             let length = length as usize;
             if length <= highest {
@@ -78,7 +78,7 @@ impl Plan {
             rows += whole;
             if rest > 0 {
                 heights.push(1);
-                idle.push(Idle { row: rows, height: 1, first: rest });
+                idle.push(IdleLanes { row: rows, height: 1, first: rest });
                 rows += 1;
             }
         }
@@ -91,7 +91,7 @@ impl Plan {
             rows += stacks * height;
             let taken = counts[height] % lanes;
             if taken > 0 {
-                idle.push(Idle { row: rows - height, height, first: taken });
+                idle.push(IdleLanes { row: rows - height, height, first: taken });
             }
         }
         for (run, &length) in lengths.iter().enumerate() {
@@ -139,7 +139,7 @@ impl Plan {
     }
 }
 
-impl Drop for Plan {
+impl Drop for StackLayout {
     fn drop(&mut self) {
         for list in [&mut self.lengths, &mut self.heights, &mut self.places] {
             wipe(list, 0);
@@ -148,18 +148,22 @@ impl Drop for Plan {
 }
 
 /// Lays out points that stand run by run.
-pub(super) fn laid(lengths: Vec<u32>, points: &[u32], lanes: usize) -> (Plan, Vec<u32>) {
-    let (plan, mut cursors) = Plan::new(lengths, lanes);
-    let mut order = vec![0; plan.slots()];
+pub(super) fn layout_runs(
+    lengths: Vec<u32>,
+    points: &[u32],
+    lanes: usize,
+) -> (StackLayout, Vec<u32>) {
+    let (layout, mut cursors) = StackLayout::new(lengths, lanes);
+    let mut order = vec![0; layout.slots()];
     let mut points = points.iter();
-    for (cursor, &length) in cursors.iter_mut().zip(&plan.lengths) {
+    for (cursor, &length) in cursors.iter_mut().zip(&layout.lengths) {
         for &point in points.by_ref().take(length as usize) {
             order[cursor.advance()] = point;
         }
     }
     wipe(&mut cursors, Cursor::default());
-    plan.fill_idle(&mut order);
-    (plan, order)
+    layout.fill_idle(&mut order);
+    (layout, order)
 }
 
 #[cfg(test)]
@@ -179,20 +183,20 @@ mod tests {
             let runs = lengths.iter().zip(0u32..);
             let points: Vec<u32> =
                 runs.flat_map(|(&length, run)| std::iter::repeat_n(run, length as usize)).collect();
-            let (plan, order) = laid(lengths.clone(), &points, lanes);
-            assert_eq!(order.len(), plan.slots());
+            let (layout, order) = layout_runs(lengths.clone(), &points, lanes);
+            assert_eq!(order.len(), layout.slots());
             let mut stacks = Vec::new();
             let mut rest = order.as_slice();
-            for &height in &plan.heights {
-                assert!((1..=HIGHEST as u32).contains(&height));
+            for &height in &layout.heights {
+                assert!((1..=MAX_HEIGHT as u32).contains(&height));
                 let (stack, others) = rest.split_at(height as usize * lanes);
                 stacks.push(stack);
                 rest = others;
             }
             let mut taken = std::collections::HashSet::new();
-            for ((run, (first, count)), &length) in plan.pieces().enumerate().zip(&lengths) {
+            for ((run, (first, count)), &length) in layout.pieces().enumerate().zip(&lengths) {
                 if length == 0 {
-                    assert_eq!(first, NOWHERE);
+                    assert_eq!(first, EMPTY_RUN);
                     continue;
                 }
                 assert!(count == 1 || count < length as usize, "summing {length} never ends");
@@ -204,8 +208,8 @@ mod tests {
                 }
                 assert_eq!(found, length as usize);
             }
-            let idle = plan.heights.len() * lanes - taken.len();
-            assert!(idle <= 7 * (HIGHEST + lengths.len()), "{idle} idle lanes");
+            let idle = layout.heights.len() * lanes - taken.len();
+            assert!(idle <= 7 * (MAX_HEIGHT + lengths.len()), "{idle} idle lanes");
         }
     }
 }

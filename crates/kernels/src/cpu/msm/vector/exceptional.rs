@@ -2,19 +2,19 @@
 
 use ark_ff::{AdditiveGroup, Zero};
 
-use super::{LANES, RowOf, put_as_is, read_as_is, to_limb_form, to_words_form};
+use super::{LANES, RowOf, limb_to_word_form, read_raw, word_to_limb_form, write_raw};
 use crate::{
     Group,
     cpu::msm::{
-        adder::{Adder, wipe_rows},
-        pairs::{Plain, Point, Step, Tally},
-        stored::Next,
+        adder::{BatchAdder, wipe_rows},
+        pairs::{Point, PortableAdder, Step, Tally},
+        stored::PrefetchQueue,
     },
     lanes::{MASK, packed_field::PackedField},
 };
 
 /// The sum of a lane whose step is exceptional, which has been given a harmless one.
-pub(super) struct Apart<F> {
+pub(super) struct Exceptional<F> {
     step: Step,
     lane: usize,
     sum: Point<F>,
@@ -23,25 +23,25 @@ pub(super) struct Apart<F> {
 }
 
 /// Takes exceptional steps out of a batch.
-pub(super) fn set_apart<P: Group>(
+pub(super) fn extract_exceptional<P: Group>(
     rows: &mut [RowOf<P>],
     steps: &[Step],
-) -> Vec<Apart<P::BaseField>> {
+) -> Vec<Exceptional<P::BaseField>> {
     let mut apart = Vec::new();
     for (&step, lane) in steps.iter().flat_map(|step| (0..LANES).map(move |lane| (step, lane))) {
         let [p, q] = [step.into, step.from].map(|row| &rows[row as usize]);
         if !may_be_exceptional::<P>(p, q, lane) {
             continue;
         }
-        let [p, q] = [p, q].map(|row| read_as_is::<P>(row, lane));
+        let [p, q] = [p, q].map(|row| read_raw::<P>(row, lane));
         if p.x.is_zero() || q.x.is_zero() || p.x == q.x {
-            apart.push(Apart { step, lane, sum: p, from: q });
+            apart.push(Exceptional { step, lane, sum: p, from: q });
         }
     }
-    for Apart { step, lane, .. } in &apart {
+    for Exceptional { step, lane, .. } in &apart {
         let [one, two] = [1u64, 2].map(|x| Point { x: x.into(), y: P::BaseField::ZERO });
-        put_as_is::<P>(&mut rows[step.into as usize], *lane, &one);
-        put_as_is::<P>(&mut rows[step.from as usize], *lane, &two);
+        write_raw::<P>(&mut rows[step.into as usize], *lane, &one);
+        write_raw::<P>(&mut rows[step.from as usize], *lane, &two);
     }
     let (infinite, finite): (Vec<_>, Vec<_>) =
         apart.iter_mut().partition(|it| it.sum.is_infinity() || it.from.is_infinity());
@@ -49,25 +49,30 @@ pub(super) fn set_apart<P: Group>(
         it.sum = if it.sum.is_infinity() { it.from } else { it.sum };
     }
     let mut pairs: Vec<_> =
-        finite.iter().flat_map(|it| [it.sum, it.from]).map(to_words_form::<P>()).collect();
+        finite.iter().flat_map(|it| [it.sum, it.from]).map(limb_to_word_form::<P>()).collect();
     let in_turn: Vec<Step> =
         (0..finite.len() as u32).map(|i| Step { into: 2 * i, from: 2 * i + 1 }).collect();
-    let (next, scratch) = (&mut Next::nothing(), &mut Default::default());
+    let (next, scratch) = (&mut PrefetchQueue::empty(), &mut Default::default());
     let tally = &Tally::default();
-    <Plain as Adder<P>>::add_rows(&mut pairs, &mut false, &in_turn, next, scratch, tally);
-    let to_limb_form = to_limb_form::<P>();
+    <PortableAdder as BatchAdder<P>>::add_rows(
+        &mut pairs, &mut false, &in_turn, next, scratch, tally,
+    );
+    let word_to_limb_form = word_to_limb_form::<P>();
     for (it, pair) in finite.into_iter().zip(pairs.chunks_exact(2)) {
-        it.sum = to_limb_form(pair[0]);
+        it.sum = word_to_limb_form(pair[0]);
     }
-    wipe_rows::<P, Plain>(&mut pairs);
+    wipe_rows::<P, PortableAdder>(&mut pairs);
     apart
 }
 
 /// Writes the sums, and what was added, to the lanes that they were taken from.
-pub(super) fn put_back<P: Group>(rows: &mut [RowOf<P>], apart: &[Apart<P::BaseField>]) {
-    for Apart { step, lane, sum, from } in apart {
-        put_as_is::<P>(&mut rows[step.into as usize], *lane, sum);
-        put_as_is::<P>(&mut rows[step.from as usize], *lane, from);
+pub(super) fn restore_exceptional<P: Group>(
+    rows: &mut [RowOf<P>],
+    apart: &[Exceptional<P::BaseField>],
+) {
+    for Exceptional { step, lane, sum, from } in apart {
+        write_raw::<P>(&mut rows[step.into as usize], *lane, sum);
+        write_raw::<P>(&mut rows[step.from as usize], *lane, from);
     }
 }
 
