@@ -1,8 +1,9 @@
-//! Compares the paths that this processor can take, interleaved: one thread, CPU time, medians.
+//! Compares the paths that this processor supports, interleaved: one thread, CPU time, medians.
 //!
-//! `cargo bench -p athanor-kernels --bench paths -- 16 18` measures sums of 2^16 and 2^18
-//! points; `-- g1 18` only those whose names contain that; `-- tables 12 14` what tables of the points'
-//! multiples save on the path that serves, a quarter of them and all, and how long all take to make.
+//! `cargo bench -p athanor-kernels --bench paths -- 16 18` measures sums of 2^16 and 2^18 points.
+//! `-- g1 18` measures only those whose names contain `g1`. `-- tables 12 14` measures what tables
+//! of precomputed multiples save on the path of the process, with a quarter of the tables and with
+//! all of them, and how long all take to compute.
 
 use std::{hint::black_box, io::Write, time::Instant};
 

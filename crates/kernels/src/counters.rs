@@ -1,10 +1,10 @@
-//! Which path served, and how much: plain atomics that others read.
+//! Operation counters of each path.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Path;
 
-/// What one path did since the process started.
+/// Operations of one path since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Multi-scalar multiplications.
@@ -19,7 +19,7 @@ pub struct Counters {
     pub transforms: u64,
 }
 
-/// What a path did since the process started.
+/// Reads the counters of a path.
 pub fn counters(path: Path) -> Counters {
     let cells = cells(path);
     let read = |cell: &AtomicU64| cell.load(Ordering::Relaxed);

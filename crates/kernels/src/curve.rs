@@ -1,4 +1,4 @@
-//! The curves that kernels compute on, and how their coordinates look as machine words.
+//! The curves that kernels support, and their coordinates as machine words.
 
 use ark_ec::{
     AffineRepr,
@@ -84,19 +84,20 @@ impl Curve for Bls12_381 {
     }
 }
 
-/// Field elements as 64-bit little-endian words in Montgomery form, `R = 2^(64 * words)`.
+/// Field elements as 64-bit little-endian words in Montgomery form, `R = 2^(64 · words)`.
 ///
-/// The portable layout of everything stored; it is also what `.zkey` files hold.
+/// The portable layout of everything stored; `.zkey` files use it too.
 pub trait Words: Field {
-    /// How many 64-bit words one element takes.
+    /// 64-bit words of one element.
     const WORDS: usize;
     /// Writes the element's words. `out.len()` must be [`Words::WORDS`].
     fn write_words(&self, out: &mut [u64]);
-    /// Reads an element, taking the words as they are; `None` if they are not below the modulus.
+    /// Reads an element from the words of its Montgomery form; `None` if they are not below the
+    /// modulus.
     fn read_words(words: &[u64]) -> Option<Self>;
     /// Reads an element that was checked before it was stored.
     fn read_words_unchecked(words: &[u64]) -> Self;
-    /// What [`Field::inverse`] gives, in a fraction of its time.
+    /// The same result as [`Field::inverse`], faster.
     fn quick_inverse(&self) -> Option<Self>;
 }
 
@@ -175,7 +176,7 @@ pub trait Group: SWCurveConfig<BaseField: Words + PackedField> {
     }
 
     /// Reads a stored point; `None` if a coordinate is not below the modulus or the point is not on
-    /// the curve. Membership in the subgroup of prime order is a check of its own.
+    /// the curve. It does not check membership in the subgroup of prime order.
     fn read_point(words: &[u64]) -> Option<Affine<Self>> {
         if words.iter().all(|&word| word == 0) {
             return Some(Affine::identity());

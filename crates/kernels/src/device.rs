@@ -1,4 +1,4 @@
-//! What a compute device is.
+//! The interface of compute devices.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::{Curve, Domain, Matrix, SCALAR_WORDS, Slab, SlabError};
 /// A scalar as a canonical integer below the group order: four 64-bit words, least first.
 pub type Scalar = [u64; SCALAR_WORDS];
 
-/// Scalars in the host's memory, shared between clones and wiped when the last one is dropped: a
-/// witness is a secret.
+/// Scalars in host memory, shared between clones and wiped when the last one is dropped, because a
+/// witness is secret.
 #[derive(Clone, Default)]
 pub struct Scalars(Arc<Wiped>);
 
@@ -44,10 +44,11 @@ impl std::fmt::Debug for Scalars {
     }
 }
 
-/// How a device stores points. Stored keys carry the name, and serve only devices that agree.
+/// How a device stores points. Stored keys carry the name and can be used only by devices with the
+/// same layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Names number format, word order and version; a change of meaning is a change of name.
+    /// Names number format, word order and version. A change of meaning requires a new name.
     pub name: &'static str,
     /// 64-bit words of one stored G1 point.
     pub g1_words: usize,
@@ -76,7 +77,8 @@ pub enum ScalarsOf {
     Listed(Slab),
 }
 
-/// What to make of `a ∘ b - c`, where `a`, `b` are evaluations on a domain and `c = a ∘ b` there.
+/// Which form of `a ∘ b - c` to compute, where `a` and `b` are evaluations on a domain and
+/// `c = a ∘ b` there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quotient {
     /// snarkjs: the evaluations of `a·b - c` on the odd coset, for a key whose H points are in
@@ -90,14 +92,14 @@ pub enum Quotient {
 /// Why a device did not compute.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// Operands that do not belong together.
+    /// The shapes of operands do not match.
     #[error("{what}: expected {expected}, got {got}")]
     Shape {
         /// Which operand.
         what: &'static str,
-        /// What would have been right.
+        /// The expected size.
         expected: usize,
-        /// What was given.
+        /// The given size.
         got: usize,
     },
     /// Not enough memory on the device or the host.
@@ -105,9 +107,9 @@ pub enum DeviceError {
     Memory(#[from] SlabError),
 }
 
-/// Points that a device holds.
+/// Points resident on a device.
 pub trait Resident: Send + Sync {
-    /// Bytes that multiples of the points take, beside the points.
+    /// Bytes of precomputed multiples, not counting the points.
     fn table_bytes(&self) -> usize;
 }
 
@@ -122,7 +124,7 @@ pub trait Device<C: Curve>: Send + Sync + 'static {
     type G2: Resident;
     /// A resident constraint matrix.
     type Matrix: Send + Sync;
-    /// A resident domain: roots of unity as the device wants them.
+    /// A resident domain: roots of unity in the form of the device.
     type Domain: Send + Sync;
     /// Scalars where the device computes, wiped when dropped.
     type Scalars: Send + Sync;
@@ -138,12 +140,12 @@ pub trait Device<C: Curve>: Send + Sync + 'static {
     /// Converts points to the layout; `out` takes `points.len() * layout().g2_words` words.
     fn encode_g2(&self, points: &[C::G2Affine], out: &mut [u64]);
 
-    /// Makes encoded G1 points resident. Multiples of them that make sums faster may take `room` bytes
-    /// more; making them takes as long as some twenty sums.
-    fn prepare_g1(&self, bases: Bases, room: usize) -> Result<Self::G1, DeviceError>;
+    /// Makes encoded G1 points resident. Precomputed multiples of them, which make sums faster, may
+    /// take `table_budget` bytes more; computing them takes about as long as twenty sums.
+    fn prepare_g1(&self, bases: Bases, table_budget: usize) -> Result<Self::G1, DeviceError>;
 
-    /// Makes encoded G2 points resident, as [`Device::prepare_g1`] does.
-    fn prepare_g2(&self, bases: Bases, room: usize) -> Result<Self::G2, DeviceError>;
+    /// Makes encoded G2 points resident; see [`Device::prepare_g1`].
+    fn prepare_g2(&self, bases: Bases, table_budget: usize) -> Result<Self::G2, DeviceError>;
 
     /// Makes a matrix resident.
     fn prepare_matrix(&self, matrix: Matrix<C::Fr>) -> Result<Self::Matrix, DeviceError>;
@@ -151,11 +153,11 @@ pub trait Device<C: Curve>: Send + Sync + 'static {
     /// Makes a domain resident.
     fn prepare_domain(&self, domain: Domain<C::Fr>) -> Result<Self::Domain, DeviceError>;
 
-    /// Brings scalars to the device.
+    /// Transfers scalars to the device.
     fn upload(&self, scalars: Scalars) -> Result<Self::Scalars, DeviceError>;
 
-    /// The matrix times the scalars, on a domain at least as large as the matrix has rows; the
-    /// values beyond its rows are zero.
+    /// The matrix times the scalars, on a domain with at least as many points as the matrix has
+    /// rows; values beyond its rows are zero.
     fn evaluate(
         &self,
         matrix: &Self::Matrix,

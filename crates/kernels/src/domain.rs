@@ -2,7 +2,7 @@
 
 use ark_ff::PrimeField;
 
-/// Why there is no such domain.
+/// Why a domain does not exist.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DomainError {
     /// The field has no roots of unity of that order.

@@ -1,30 +1,30 @@
-//! Inversion by division steps, sixty-two at a time.
+//! Modular inversion by division steps, sixty-two at a time.
 //!
-//! A division step looks at the lowest bits of two numbers only, so that sixty-two of them are taken on
-//! single words and then applied to the whole numbers as one matrix. Running time depends on the value,
-//! as it does in arkworks. (Bernstein and Yang, "Fast constant-time gcd computation and modular
-//! inversion", CHES 2019, sections 8 and 11; steps that only shift are taken together.)
+//! A division step depends only on the lowest bits of two numbers, so sixty-two steps are computed
+//! on single words and then applied to the whole numbers as one matrix. The running time depends on
+//! the value, as it does in arkworks. (Bernstein and Yang, "Fast constant-time gcd computation and
+//! modular inversion", CHES 2019, sections 8 and 11; consecutive halving steps are taken together.)
 
 use ark_ff::MontConfig;
 
-/// Bits of a limb, which has a sign.
+/// Bits of a limb. Limbs are signed.
 const BITS: u32 = 62;
 const LOW: u64 = (1 << BITS) - 1;
-/// Limbs of the longest field, six words.
+/// Limbs of the longest field, which has six words.
 const MOST: usize = 7;
 
 type Limbs = [i64; MOST];
 
-/// The Montgomery form of the inverse of an element in that form; none of zero.
+/// The Montgomery form of the inverse of an element in Montgomery form; `None` for zero.
 pub(crate) fn inverse<T: MontConfig<N>, const N: usize>(value: &[u64; N]) -> Option<[u64; N]> {
-    // One bit more than the words have, for the sign.
+    // The sign takes one bit more than the words.
     const { assert!(64 * N < 62 * MOST) };
     if value.iter().all(|&word| word == 0) {
         return None;
     }
     let modulus = limbs(&T::MODULUS.0);
     let (mut f, mut g) = (modulus, limbs(value));
-    // Throughout `f = value·d` and `g = value·e` modulo the modulus, times the square of `R`.
+    // Invariant: `f = value·d` and `g = value·e` modulo the modulus, times the square of `R`.
     let (mut d, mut e) = ([0; MOST], limbs(&T::R2.0));
     let (mut len, full) = ((64 * N) / BITS as usize + 1, (64 * N) / BITS as usize + 1);
     let mut delta = 1;
@@ -34,19 +34,19 @@ pub(crate) fn inverse<T: MontConfig<N>, const N: usize>(value: &[u64; N]) -> Opt
         steps.apply(&mut f, &mut g, len);
         steps.apply_modulo(&mut d, &mut e, &modulus, T::INV, full);
         while len > 1 && [f[len - 1], g[len - 1]].iter().all(|&limb| limb == 0 || limb == -1) {
-            // The sign goes to the limb below, whose two highest bits are free.
+            // The sign moves to the limb below, whose two highest bits are free.
             len -= 1;
             f[len - 1] |= f[len] << BITS;
             g[len - 1] |= g[len] << BITS;
         }
     }
-    // Now `f` is 1 or -1, for the modulus is prime.
+    // `f` is 1 or -1 now, because the modulus is prime.
     let sign = f[0].signum();
     d[..full].iter_mut().for_each(|limb| *limb *= sign);
     Some(words(d, &modulus, full))
 }
 
-/// What sixty-two division steps make of `f` and `g`: `(u·f + v·g, q·f + r·g)`, over `2^62`.
+/// The matrix of sixty-two division steps: `(f, g)` becomes `(u·f + v·g, q·f + r·g) / 2^62`.
 struct Steps {
     u: i64,
     v: i64,
@@ -59,7 +59,8 @@ impl Steps {
         let (mut u, mut v, mut q, mut r) = (1u64, 0u64, 0u64, 1u64);
         let mut left = BITS;
         loop {
-            // While `g` is even a step halves it. The bit above the steps left stops the count.
+            // While `g` is even, a step halves it. The bit set above the remaining steps ends the
+            // count.
             let zeros = (g | u64::MAX << left).trailing_zeros();
             g >>= zeros;
             u <<= zeros;
@@ -75,8 +76,9 @@ impl Steps {
                 (u, q) = (q, u.wrapping_neg());
                 (v, r) = (r, v.wrapping_neg());
             }
-            // The multiple of `f` that clears as many low bits of `g` as there are steps before the next
-            // exchange, at most six: the inverse of `f` modulo 64, from `f·f = 1` modulo 8.
+            // The multiple of `f` that clears as many low bits of `g` as there are steps before the
+            // next exchange, at most six. The inverse of `f` modulo 64 follows from `f·f = 1`
+            // modulo 8.
             let bits = (1 - *delta).min(i64::from(left)).min(6) as u32;
             let inverse = f.wrapping_mul(2u64.wrapping_sub(f.wrapping_mul(f)));
             let multiple = g.wrapping_mul(inverse).wrapping_neg() & ((1 << bits) - 1);
@@ -103,8 +105,8 @@ impl Steps {
         (f[len - 1], g[len - 1]) = (first as i64, second as i64);
     }
 
-    /// The same with a multiple of the modulus added, which makes the sums divisible. Each time the
-    /// values grow by at most half the modulus.
+    /// Like [`Self::apply`], with a multiple of the modulus added that makes the sums divisible by
+    /// `2^62`. Each call increases the values by at most half the modulus.
     fn apply_modulo(&self, d: &mut Limbs, e: &mut Limbs, modulus: &Limbs, inv: u64, len: usize) {
         let sums = self.rows(d[0], e[0]);
         let [times, times_e] = sums.map(|sum| {
@@ -133,7 +135,7 @@ fn limbs<const N: usize>(words: &[u64; N]) -> Limbs {
     })
 }
 
-/// A value of a few times the modulus, of either sign, as words below the modulus.
+/// Reduces a value of a few times the modulus, of either sign, to words below the modulus.
 fn words<const N: usize>(mut value: Limbs, modulus: &Limbs, len: usize) -> [u64; N] {
     let mut add = |times: i64| {
         let mut carry = 0;

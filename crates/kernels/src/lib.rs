@@ -1,23 +1,23 @@
-//! Numbers, and nothing else: what a compute device is, and the CPU as one.
+//! Arithmetic kernels: the interface of compute devices, and the CPU as one.
 //!
-//! A [`Device`] keeps fixed data resident (proving-key bases, constraint matrices, a transform's
-//! domain) behind handles, and computes with it: sparse products, the quotient of a QAP, and
+//! A [`Device`] keeps fixed data resident (proving-key bases, constraint matrices, transform
+//! domains) behind handles, and computes with it: sparse products, the quotient of a QAP, and
 //! multi-scalar multiplications over G1 and G2 of [BN254](ark_bn254) and
-//! [BLS12-381](ark_bls12_381). It knows no files, no circuits and no policy.
+//! [BLS12-381](ark_bls12_381). It does not read files and knows neither circuits nor scheduling.
 //!
-//! Two decisions shape the seam:
+//! Two decisions shape the interface:
 //!
-//! - **A key is converted once.** A device names its [`Layout`]; points are encoded to it
-//!   beforehand and stored, so that making a stored key resident costs no arithmetic. The road not
-//!   taken, handing arkworks points to every call, pays a conversion per proof and ties each
-//!   device to one number format.
-//! - **Data stays with the device between steps.** Scalars and evaluations are opaque associated
-//!   types: the quotient's result goes into its MSM without a trip through a public format, so a
+//! - **A key is converted once.** A device names its [`Layout`]; points are encoded to it in
+//!   advance and stored, so making a stored key resident costs no arithmetic. The alternative,
+//!   passing arkworks points to every call, needs a conversion for each proof and ties every device
+//!   to one number format.
+//! - **Data stays on the device between steps.** Scalars and evaluations are opaque associated
+//!   types: the quotient's result goes into its MSM without conversion to a public format, so a
 //!   vector unit keeps its limbs and an accelerator its memory.
 //!
-//! Everything parallel runs in the caller's [rayon] pool.
+//! Parallel work runs in the caller's [rayon] pool.
 
-// Kernels are the one crate where `unsafe` may stand (vector instructions), a SAFETY line each.
+// This crate may contain `unsafe` code (vector instructions); each block has a SAFETY comment.
 #![allow(unsafe_code)]
 
 pub mod bench;

@@ -1,10 +1,10 @@
-//! Memory that fixed data lives in: aligned, shared, and cut into slabs without copying.
+//! Memory for fixed data: aligned, shared, and divided into slabs without copying.
 
 use std::{ops::Range, sync::Arc};
 
 use bytemuck::{Pod, Zeroable, allocation::try_zeroed_vec};
 
-/// One cache line, the unit in which slabs are allocated and aligned.
+/// One cache line, the unit of allocation and alignment of slabs.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 struct Line([u64; 8]);
@@ -15,21 +15,21 @@ const LINE_WORDS: usize = LINE_BYTES / 8;
 /// Words of a huge page.
 const HUGE_WORDS: usize = (2 << 20) / 8;
 
-/// Why bytes cannot serve as a slab.
+/// Why a slab cannot be made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SlabError {
     /// The system refused the memory.
-    #[error("out of memory: {bytes} bytes were refused")]
+    #[error("out of memory: the system refused {bytes} bytes")]
     OutOfMemory {
-        /// How much was asked for.
+        /// The size of the request.
         bytes: usize,
     },
-    /// A part outside the slab, or not on a cache line.
-    #[error("bytes {start}..{end} are no aligned part of a slab of {len} bytes")]
+    /// The part is outside the slab, or does not begin on a cache line.
+    #[error("bytes {start}..{end} are not an aligned part of a slab of {len} bytes")]
     BadRange {
-        /// First byte asked for.
+        /// First byte of the part.
         start: usize,
-        /// One past the last byte asked for.
+        /// One past the last byte of the part.
         end: usize,
         /// The slab's length.
         len: usize,
@@ -43,41 +43,41 @@ pub struct SlabMut {
 }
 
 impl SlabMut {
-    /// `len` zero bytes on a cache line. A refusal by the system is an error, not an abort; pages
-    /// that are never written need not become resident.
+    /// Allocates `len` zero bytes, aligned to a cache line. A refusal by the system is an error,
+    /// not an abort; pages that are never written need not become resident.
     pub fn zeroed(len: usize) -> Result<Self, SlabError> {
         let own = Own::zeroed(len.div_ceil(LINE_BYTES));
         Ok(Self { own: own.ok_or(SlabError::OutOfMemory { bytes: len })?, len })
     }
 
-    /// The bytes, to be filled.
+    /// The bytes, for writing.
     pub fn bytes(&mut self) -> &mut [u8] {
         &mut bytemuck::cast_slice_mut(self.own.lines_mut())[..self.len]
     }
 
-    /// The whole words, to be filled.
+    /// The complete 64-bit words, for writing.
     pub fn words(&mut self) -> &mut [u64] {
         &mut bytemuck::cast_slice_mut(self.own.lines_mut())[..self.len / 8]
     }
 
-    /// The whole 32-bit words, to be filled.
+    /// The complete 32-bit words, for writing.
     pub fn u32s(&mut self) -> &mut [u32] {
         &mut bytemuck::cast_slice_mut(self.own.lines_mut())[..self.len / 4]
     }
 
-    /// Forgets all bytes from `len` on.
+    /// Drops all bytes from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
 
-    /// Ends the filling.
+    /// Makes the slab read-only and shareable.
     pub fn freeze(self) -> Slab {
         Slab { range: 0..self.len, lines: Arc::new(Backing::Own(self.own)) }
     }
 }
 
-/// Lines inside an allocation of words: an allocation that asks for more alignment than words have is
-/// written with zeros at once, before the system could be asked for huge pages.
+/// Lines inside an allocation of words. (An allocation with more alignment than words need is
+/// zeroed at once, before the system can be asked for huge pages.)
 struct Own {
     words: Vec<u64>,
     /// The first word of the first line.
@@ -88,7 +88,7 @@ struct Own {
 impl Own {
     fn zeroed(lines: usize) -> Option<Self> {
         let len = lines.checked_mul(LINE_WORDS)?;
-        // The place of a large slab is chosen so that huge pages fill it; what lies before is never touched.
+        // A large slab starts on a huge page; the words before it are never touched.
         let align = if len < HUGE_WORDS { LINE_WORDS } else { HUGE_WORDS };
         let words = try_zeroed_vec::<u64>(len.checked_add(align)?).ok()?;
         let address = words.as_ptr() as usize / size_of::<u64>();
@@ -106,8 +106,8 @@ impl Own {
     }
 }
 
-/// So many times a value, in memory that is asked for in huge pages before it is written: each page that
-/// is touched for the first time stops the program, and the large vectors of a proof touch many.
+/// `len` copies of a value, in memory for which huge pages are requested before it is written. The
+/// first access to each page is a page fault, and the large vectors of a proof have many pages.
 pub(crate) fn repeated<T: Copy>(value: T, len: usize) -> Vec<T> {
     let mut values = Vec::with_capacity(len);
     ask_for_huge_pages(values.spare_capacity_mut());
@@ -115,16 +115,16 @@ pub(crate) fn repeated<T: Copy>(value: T, len: usize) -> Vec<T> {
     values
 }
 
-/// So many zeros, in memory that the system has cleared and that is asked for in huge pages: where it is large
-/// and its values need no more alignment than words, nothing is written yet.
+/// `len` zeros, in memory that the system zeroes and for which huge pages are requested. A large
+/// vector whose values need no more alignment than words is not written yet.
 pub(crate) fn zeroed<T: Zeroable>(len: usize) -> Vec<T> {
     let mut values = bytemuck::zeroed_vec(len);
     ask_for_huge_pages(&mut values);
     values
 }
 
-/// Gives a vector this length; with some to spare, for the next is much alike. Nothing is left behind where it
-/// was.
+/// Resizes a vector. A reallocation leaves spare capacity, because the next request is usually
+/// similar, and wipes the old memory.
 pub(crate) fn set_len<T: Copy>(values: &mut Vec<T>, len: usize, blank: T) {
     if values.capacity() < len {
         let mut larger = Vec::with_capacity(len + len / 8);
@@ -136,21 +136,21 @@ pub(crate) fn set_len<T: Copy>(values: &mut Vec<T>, len: usize, blank: T) {
     values.resize(len, blank);
 }
 
-/// Overwrites what must not be left behind in freed memory, at the speed of memory.
+/// Overwrites secrets before their memory is freed.
 pub(crate) fn wipe<T: Copy>(values: &mut [T], blank: T) {
     values.fill(blank);
     zeroize::optimization_barrier(values);
 }
 
-/// The same, and what a vector held when it was longer.
+/// Overwrites a vector, including the capacity that it used when it was longer.
 pub(crate) fn wipe_all<T: Copy>(values: &mut Vec<T>, blank: T) {
     values.clear();
     values.resize(values.capacity(), blank);
     zeroize::optimization_barrier(values.as_slice());
 }
 
-/// Asks the system to back large memory with huge pages: a sum reads a key's points in an order that
-/// misses the small ones' translations. A system that does not grant it changes nothing.
+/// Requests huge pages for large memory: a sum reads points in random order, which misses the
+/// address translations of small pages. Nothing changes on a system that does not grant it.
 #[cfg(target_os = "linux")]
 fn ask_for_huge_pages<T>(memory: &mut [T]) {
     use rustix::mm::{Advice, madvise};
@@ -168,17 +168,17 @@ fn ask_for_huge_pages<T>(memory: &mut [T]) {
 #[cfg(not(target_os = "linux"))]
 fn ask_for_huge_pages<T>(_: &mut [T]) {}
 
-/// Read-only bytes on a cache line, shared between clones.
+/// Read-only bytes, aligned to a cache line and shared between clones.
 ///
-/// A converted key is read into one slab and cut into its sections; each section keeps the whole
-/// alive.
+/// A converted key is read into one slab and divided into sections; each section keeps the whole
+/// slab alive.
 #[derive(Clone)]
 pub struct Slab {
     lines: Arc<Backing>,
     range: Range<usize>,
 }
 
-/// Where a slab's bytes lie.
+/// The memory of a slab.
 enum Backing {
     Own(Own),
     #[cfg(target_os = "linux")]
@@ -198,12 +198,12 @@ impl std::ops::Deref for Backing {
 }
 
 impl Slab {
-    /// The bytes of a file as they lie in the system's cache: pages are read when they are touched,
-    /// and shared with whoever else maps it. Elsewhere than on Linux it is read.
+    /// Maps a file: pages are read when they are accessed, and shared with other processes that map
+    /// it. On systems other than Linux the file is read into memory.
     ///
-    /// The file must not be cut short while it is mapped, or the process that touches what is gone
-    /// is killed: map only files that are written under another name, renamed, and never again
-    /// written to.
+    /// The file must not be truncated while it is mapped, or the process is killed when it accesses
+    /// the missing part. Map only files that are written under another name, renamed, and never
+    /// modified afterwards.
     pub fn map(file: &std::fs::File) -> std::io::Result<Self> {
         let len = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
         #[cfg(target_os = "linux")]
@@ -230,7 +230,7 @@ impl Slab {
         Ok(slab.freeze())
     }
 
-    /// A part that starts on a cache line.
+    /// A part that begins on a cache line.
     pub fn slice(&self, range: Range<usize>) -> Result<Self, SlabError> {
         let bad = SlabError::BadRange { start: range.start, end: range.end, len: self.len() };
         let aligned = range.start.is_multiple_of(LINE_BYTES);
@@ -246,7 +246,7 @@ impl Slab {
         self.range.len()
     }
 
-    /// Whether it holds nothing.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
     }
@@ -256,13 +256,13 @@ impl Slab {
         &bytemuck::cast_slice(&self.lines)[self.range.clone()]
     }
 
-    /// The whole 64-bit words.
+    /// The complete 64-bit words.
     pub fn words(&self) -> &[u64] {
         let start = self.range.start / 8;
         &bytemuck::cast_slice(&self.lines)[start..start + self.len() / 8]
     }
 
-    /// The whole 32-bit words.
+    /// The complete 32-bit words.
     pub fn u32s(&self) -> &[u32] {
         let start = self.range.start / 4;
         &bytemuck::cast_slice(&self.lines)[start..start + self.len() / 4]
@@ -283,37 +283,37 @@ mod mapped {
 
     use super::{LINE_BYTES, Line};
 
-    /// Pages of a file, for reading.
+    /// Read-only pages of a file.
     pub(super) struct Map {
         start: *mut c_void,
         lines: usize,
     }
 
-    // SAFETY: nobody writes to the pages, and they belong to no thread.
+    // SAFETY: the pages are mapped read-only, and a mapping is not tied to a thread.
     unsafe impl Send for Map {}
-    // SAFETY: as above.
+    // SAFETY: the pages are mapped read-only, so concurrent reads do not race.
     unsafe impl Sync for Map {}
 
     impl Map {
         pub(super) fn new(file: &File, len: usize) -> io::Result<Self> {
-            // The system fills the last page with zeros, and pages are whole lines.
+            // The system fills the last page with zeros, and pages consist of whole lines.
             let lines = len.div_ceil(LINE_BYTES);
             let (length, flags) = (lines * LINE_BYTES, MapFlags::PRIVATE);
-            // SAFETY: a new mapping at an address of the system's choice.
+            // SAFETY: a null address lets the system choose, so no existing mapping is replaced.
             let start = unsafe { mmap(ptr::null_mut(), length, ProtFlags::READ, flags, file, 0)? };
             Ok(Self { start, lines })
         }
 
         pub(super) fn lines(&self) -> &[Line] {
-            // SAFETY: the mapping starts on a page, is that long, any bytes are a line, and it
-            // lives as long as `self`.
+            // SAFETY: the mapping is aligned to a page and `lines` lines long, every bit pattern is a
+            // valid line, and `self` keeps the mapping alive.
             unsafe { std::slice::from_raw_parts(self.start.cast(), self.lines) }
         }
     }
 
     impl Drop for Map {
         fn drop(&mut self) {
-            // SAFETY: our own mapping, which nothing refers to any more.
+            // SAFETY: `new` created this mapping with this length, and no reference outlives `self`.
             let _ = unsafe { munmap(self.start, self.lines * LINE_BYTES) };
         }
     }
@@ -324,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mapped_file_is_read_as_it_lies() {
+    fn a_mapped_file_reads_back_unchanged() {
         let mut file = std::fs::File::options()
             .read(true)
             .write(true)

@@ -1,8 +1,8 @@
-//! Ways to compute, and which of them serves this process.
+//! Implementations for different processor features, and which of them this process uses.
 
 use std::sync::OnceLock;
 
-/// A way to compute, chosen at run time by what the processor has.
+/// An implementation of the kernels, chosen at run time by processor features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Path {
@@ -21,32 +21,32 @@ pub const FORCE: &str = "ATHANOR_KERNELS";
 /// Why a path cannot be forced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// A name that no path has.
-    #[error("{FORCE}={0} names no path: use portable, avx512 or ifma, or leave it unset")]
+    /// The name is not the name of a path.
+    #[error("{FORCE}={0} is not a path: use portable, avx512 or ifma, or unset it")]
     Unknown(String),
-    /// A path that this processor cannot take.
+    /// This processor does not support the path.
     #[error(
-        "{FORCE}={0} needs instructions that this processor lacks; leave it unset to take the best it has"
+        "{FORCE}={0} needs instructions that this processor lacks; unset it to use the fastest supported path"
     )]
     Unavailable(Path),
 }
 
 impl Path {
-    /// Every path there is, the slowest first.
+    /// All paths, the slowest first.
     pub const ALL: [Path; 3] = [Path::Portable, Path::Avx512, Path::Ifma];
 
-    /// The path that serves this process: the one that the environment forces ([`FORCE`]), or the
-    /// fastest that the processor has. What [`Path::forced`] refuses is ignored here; a program says
-    /// so at its start by asking it.
+    /// The path that this process uses: the one that the environment forces ([`FORCE`]), or the
+    /// fastest that the processor supports. An invalid value is ignored here; a program reports it
+    /// at its start by calling [`Path::forced`].
     pub fn chosen() -> Self {
         static CHOSEN: OnceLock<Path> = OnceLock::new();
         *CHOSEN.get_or_init(|| Self::forced().ok().flatten().unwrap_or_else(Self::best))
     }
 
-    /// The path that the environment forces, if it does.
+    /// The path that the environment forces, or `None` if the variable is unset.
     ///
     /// # Errors
-    /// Where the variable names no path, or one that this processor cannot take.
+    /// If the variable does not name a path, or names one that this processor does not support.
     pub fn forced() -> Result<Option<Self>, PathError> {
         match std::env::var_os(FORCE) {
             None => Ok(None),
@@ -54,7 +54,7 @@ impl Path {
         }
     }
 
-    /// The path of that name, if this processor can take it.
+    /// The path with this name, if this processor supports it.
     ///
     /// # Errors
     /// As for [`Path::forced`].
@@ -64,13 +64,13 @@ impl Path {
         if path.available() { Ok(path) } else { Err(PathError::Unavailable(path)) }
     }
 
-    /// The fastest path that the processor can take.
+    /// The fastest path that the processor supports.
     pub fn best() -> Self {
         let best = Self::ALL.into_iter().rev().find(|path| path.available());
         best.unwrap_or(Path::Portable)
     }
 
-    /// Whether the processor can take the path.
+    /// Whether the processor supports the path.
     pub fn available(self) -> bool {
         match self {
             Path::Portable => true,
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forced_path_is_taken_or_refused_with_what_to_do() {
+    fn a_forced_path_is_used_or_refused_with_advice() {
         assert_eq!(Path::named("portable"), Ok(Path::Portable));
         let error = Path::named("neon").unwrap_err();
         assert_eq!(error, PathError::Unknown("neon".into()));
@@ -116,10 +116,10 @@ mod tests {
         }
     }
 
-    /// The fast path is not lost without notice where the processor has it.
+    /// The fast path is chosen wherever the processor supports it.
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn the_integer_path_is_best_where_the_processor_has_the_instructions() {
+    fn the_ifma_path_is_best_where_the_processor_has_it() {
         let has = std::is_x86_feature_detected!("avx512ifma")
             && std::is_x86_feature_detected!("avx512dq");
         assert_eq!(Path::best() == Path::Ifma, has);

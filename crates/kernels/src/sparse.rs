@@ -1,9 +1,9 @@
-//! A constraint matrix, compiled for evaluation: rows of (column, coefficient) with a dictionary.
+//! Constraint matrices, compiled for evaluation: rows of (column, coefficient) with a dictionary.
 //!
-//! Real circuits have few distinct coefficients (PoRep: 1,526 in 12.6 million entries) and two
-//! thirds of their entries are +1 or -1. An entry is therefore a 32-bit column and a 32-bit index
-//! into a dictionary that begins with +1 and -1, eight bytes where a field element would take 36, and
-//! units cost an addition instead of a multiplication.
+//! Real circuits have few distinct coefficients (PoRep: 1,526 in 12.6 million entries), and two
+//! thirds of their entries are +1 or -1. So an entry is a 32-bit column and a 32-bit index into a
+//! dictionary that begins with +1 and -1. It takes eight bytes where a field element would take 36,
+//! and units cost an addition instead of a multiplication.
 
 use std::{collections::HashMap, marker::PhantomData};
 
@@ -17,26 +17,26 @@ pub(crate) const PLUS_ONE: u32 = 0;
 pub(crate) const MINUS_ONE: u32 = 1;
 const FIRST_LISTED: u32 = 2;
 
-/// Why rows or stored bytes make no matrix.
+/// Why rows or stored bytes are not a matrix.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MatrixError {
     /// An entry outside the matrix.
-    #[error("row {row} names column {column} of {columns}")]
+    #[error("row {row} refers to column {column} of {columns}")]
     ColumnOutOfRange {
         /// The row.
         row: usize,
         /// The column it names.
         column: u32,
-        /// How many there are.
+        /// The number of columns.
         columns: usize,
     },
-    /// More entries than 32 bits count.
+    /// More entries than a 32-bit index can address.
     #[error("more than 2^32 entries")]
     TooLarge,
-    /// Stored bytes that no builder wrote.
+    /// The stored bytes were not written by [`Matrix::parts`].
     #[error("the stored matrix is damaged: {0}")]
     Damaged(&'static str),
-    /// No memory for it.
+    /// Not enough memory.
     #[error(transparent)]
     Memory(#[from] SlabError),
 }
@@ -47,18 +47,18 @@ pub struct Matrix<F> {
     columns: usize,
     /// One past each row's last entry; 32-bit words.
     row_ends: Slab,
-    /// Column and dictionary index of each entry, in turn; 32-bit words.
+    /// Column and dictionary index of each entry, alternating; 32-bit words.
     entries: Slab,
-    /// +1, -1, and all others.
+    /// +1, -1, and all other coefficients.
     dictionary: Vec<Coefficient<F>>,
 }
 
-/// A coefficient, ready to be multiplied by canonical words.
+/// A coefficient in the forms that evaluation uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Coefficient<F> {
-    /// Its Montgomery form, which takes canonical words to the product's.
+    /// Its Montgomery form: the Montgomery product with canonical words gives canonical words.
     pub(crate) element: F,
-    /// Its own canonical words: the product with one.
+    /// Its canonical words: the product with 1.
     pub(crate) number: Scalar,
 }
 
@@ -95,7 +95,7 @@ impl<F: PrimeField + Words> Matrix<F> {
         self.dictionary.len() - FIRST_LISTED as usize
     }
 
-    /// Bytes it takes in memory.
+    /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         self.row_ends.len() + self.entries.len() + size_of_val(&self.dictionary[..])
     }
@@ -107,7 +107,7 @@ impl<F: PrimeField + Words> Matrix<F> {
         &self.entries.u32s().as_chunks().0[start..ends[row] as usize]
     }
 
-    /// The coefficients that entries name: +1, -1, and all others.
+    /// The coefficients that entries refer to: +1, -1, and all others.
     pub(crate) fn dictionary(&self) -> &[Coefficient<F>] {
         &self.dictionary
     }
@@ -126,8 +126,7 @@ impl<F: PrimeField + Words> Matrix<F> {
         self.entries.u32s().chunks_exact(2).map(|entry| entry[0] as usize)
     }
 
-    /// The stored form: the dictionary's length in words of its own slab, then row ends, entries
-    /// and dictionary, for [`Matrix::from_parts`].
+    /// The stored form, for [`Matrix::from_parts`].
     pub fn parts(&self) -> Result<MatrixParts, MatrixError> {
         let r = montgomery_r::<F>();
         let mut dictionary = vec![0; SCALAR_WORDS * self.distinct_coefficients()];
@@ -142,7 +141,7 @@ impl<F: PrimeField + Words> Matrix<F> {
         })
     }
 
-    /// Takes the stored form, checking that every index is in range.
+    /// Reads the stored form and checks that every index is in range.
     pub fn from_parts(columns: usize, parts: MatrixParts) -> Result<Self, MatrixError> {
         let MatrixParts { row_ends, entries, dictionary } = parts;
         let over_r = montgomery_r::<F>().inverse().expect("R is not zero modulo a prime");
@@ -166,12 +165,12 @@ impl<F: PrimeField + Words> Matrix<F> {
     }
 }
 
-/// A matrix as it is stored; see [`Matrix::parts`].
+/// The stored form of a matrix; see [`Matrix::parts`].
 #[derive(Clone, Debug)]
 pub struct MatrixParts {
     /// One past each row's last entry; 32-bit words.
     pub row_ends: Slab,
-    /// Column and coefficient index in turn; 32-bit words.
+    /// Column and dictionary index of each entry, alternating; 32-bit words.
     pub entries: Slab,
     /// The coefficients other than +1 and -1 times R, in Montgomery form: four words each.
     pub dictionary: Slab,
@@ -188,7 +187,7 @@ pub struct MatrixBuilder<F> {
 }
 
 impl<F: PrimeField + Words> MatrixBuilder<F> {
-    /// An empty matrix of so many columns.
+    /// A matrix with `columns` columns and no rows yet.
     pub fn new(columns: usize) -> Self {
         Self {
             columns,
@@ -200,7 +199,7 @@ impl<F: PrimeField + Words> MatrixBuilder<F> {
         }
     }
 
-    /// Appends a row. Zero coefficients are left out.
+    /// Appends a row. Entries with coefficient zero are left out.
     pub fn push_row(
         &mut self,
         entries: impl IntoIterator<Item = (u32, F)>,
@@ -243,7 +242,7 @@ impl<F: PrimeField + Words> MatrixBuilder<F> {
         self.row_ends.len()
     }
 
-    /// Ends the building.
+    /// Finishes the matrix.
     pub fn build(self) -> Result<Matrix<F>, MatrixError> {
         Ok(Matrix {
             columns: self.columns,
@@ -254,11 +253,12 @@ impl<F: PrimeField + Words> MatrixBuilder<F> {
     }
 }
 
-/// `R = 2^256` as an element: what lifts canonical words, read as an element, to Montgomery form.
+/// `R = 2^256` as an element: the factor from canonical words, read as an element, to Montgomery
+/// form.
 pub(crate) fn montgomery_r<F: PrimeField + Words>() -> F {
     let mut words = [0; SCALAR_WORDS];
     words[0] = 1;
-    // Words 1 read as an element are the value 1/R.
+    // The words of the number 1, read as an element, are the value `1/R`.
     F::read_words_unchecked(&words).inverse().expect("R is not zero modulo a prime")
 }
 

@@ -1,11 +1,11 @@
-//! CPU time: what a measurement takes, whoever else uses the machine, and in whichever thread.
+//! CPU time, which other processes and the choice of threads do not affect.
 
 use std::time::Duration;
 
 use cpu_time::ProcessTime;
 
-/// Runs each contender in turn, round after round, so that whatever disturbs one disturbs all, and
-/// returns each one's median of the process's CPU time. A first round warms up and does not count.
+/// Runs each contender in turn, round after round, so that disturbances affect all of them, and
+/// returns the median CPU time of each. The first round warms up and is not counted.
 pub fn medians(rounds: usize, contenders: &mut [&mut dyn FnMut()]) -> Vec<Duration> {
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..=rounds.max(1) {
@@ -26,7 +26,7 @@ pub fn medians(rounds: usize, contenders: &mut [&mut dyn FnMut()]) -> Vec<Durati
         .collect()
 }
 
-/// The processor's name, where the system tells it.
+/// The processor's name, if the system reports it.
 pub fn cpu_name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find(|line| line.starts_with("model name"));

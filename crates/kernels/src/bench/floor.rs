@@ -1,12 +1,12 @@
-//! What the hardware alone would take: the least time that a count of products or of bytes allows.
+//! Lower bounds from the hardware: the least time that a count of products or of bytes allows.
 //!
-//! A product of field elements in Montgomery form takes `2n² + n` products of limbs (P. Montgomery, "Modular
-//! multiplication without trial division", 1985, operand scanning); one in the quadratic extension three
-//! times `n²`, by Karatsuba's method, and two reductions of `n² + n`. Where a product of limbs comes in two
-//! halves, what a reduction multiplies by takes the low ones alone, and those that clear a limb are not needed: a
-//! reduction is `n²` there. How fast limbs are multiplied is measured here: independent chains in registers, with
-//! the accumulation that the path gets for it, and nothing else. Everything that is not a multiplication costs
-//! nothing in a floor.
+//! A Montgomery product takes `2n² + n` products of limbs (P. Montgomery, "Modular multiplication
+//! without trial division", 1985, operand scanning). A product in the quadratic extension takes
+//! three times `n²`, by Karatsuba's method, and two reductions of `n² + n`. Where a product of
+//! limbs comes in two halves, the reduction's multiplier needs only low halves and the low halves
+//! that clear a limb are not needed, so a reduction is `n²`. The rate of limb products is measured
+//! here: independent chains in registers, with the accumulation of the path and nothing else.
+//! Everything that is not a multiplication counts as free.
 
 use std::hint::black_box;
 
@@ -16,21 +16,21 @@ use crate::{
     lanes::{LIMB, Lanes, Task, each},
 };
 
-/// Rounds of which the median counts.
+/// Rounds of which the median is taken.
 const ROUNDS: usize = 5;
-/// Chains that do not wait for each other.
+/// Independent chains.
 const CHAINS: usize = 8;
 /// Products of each chain in a round.
 const PRODUCTS: u64 = 1 << 20;
-/// Bytes that are read in a round: more than caches hold.
+/// Bytes read in a round: more than caches hold.
 const BYTES: usize = 1 << 28;
 
-/// Nanoseconds of one thread for one product, by the multiplier alone.
+/// Nanoseconds of one thread for one product, if only the multiplier counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Floor {
-    /// In the base field, of which G1 is made.
+    /// In the base field, over which G1 is defined.
     pub base: f64,
-    /// In its quadratic extension, of which G2 is made.
+    /// In its quadratic extension, over which G2 is defined.
     pub extension: f64,
     /// In the scalar field.
     pub scalar: f64,
@@ -58,7 +58,7 @@ impl Floor {
     }
 }
 
-/// Nanoseconds of one thread for a byte that is read once, in order, from memory.
+/// Nanoseconds of one thread to read a byte of memory, sequentially.
 pub fn read_ns_per_byte() -> f64 {
     let words = vec![1u64; BYTES / 8];
     let read = || _ = black_box(black_box(&words).iter().fold(0u64, |sum, word| sum ^ word));
@@ -66,7 +66,7 @@ pub fn read_ns_per_byte() -> f64 {
     median.as_secs_f64() * 1e9 / BYTES as f64
 }
 
-/// Nanoseconds for one product of limbs; of eight side by side, an eighth of theirs.
+/// Nanoseconds for one product of limbs; for eight in a vector, an eighth of their time.
 fn limb_product_ns(path: Path) -> f64 {
     let (at_once, mut run): (f64, Box<dyn FnMut()>) = match path {
         Path::Portable => (1.0, Box::new(in_words)),
@@ -104,7 +104,7 @@ fn in_lanes<L: Lanes>() {
             let factor = L::load(&start).to_operand();
             let (mut low, mut high) = ([L::load(&start); CHAINS], [L::load(&start); CHAINS]);
             for turn in 0..PRODUCTS {
-                // Another factor each time, or the product could be taken once for all.
+                // A different operand each time, or the compiler could compute the product once.
                 let other = L::splat(turn).to_operand();
                 each!(8, |i| (low[i], high[i]) = L::mul_add(factor, other, low[i], high[i]));
             }
@@ -128,7 +128,7 @@ mod tests {
         let (bn, bls) =
             (Floor::measure::<Bn254>(Path::Portable), Floor::measure::<Bls12_381>(Path::Portable));
         assert!(0.0 < bn.base && bn.base < bn.extension);
-        // Ratios of counts, whatever the rate was: 4 words and 6.
+        // Ratios of counts, which do not depend on the rate: 4 words and 6.
         let ratio = |floor: Floor| floor.extension / floor.base;
         assert!((ratio(bn) - 88.0 / 36.0).abs() < 1e-9 && (ratio(bls) - 192.0 / 78.0).abs() < 1e-9);
     }

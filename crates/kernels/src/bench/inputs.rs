@@ -1,4 +1,4 @@
-//! Inputs of measurements: reproducible, uniform, and cheap to make.
+//! Inputs of benchmarks: reproducible, uniform, and cheap to generate.
 
 use ark_ec::{
     CurveGroup, PrimeGroup,
@@ -44,7 +44,7 @@ pub fn points<P: Group>(n: usize, seed: u64) -> Vec<Affine<P>> {
     Projective::normalize_batch(&chain)
 }
 
-/// A sum to be measured.
+/// A multi-scalar multiplication to measure.
 pub struct Msm<P: Group> {
     /// The points.
     pub points: Vec<Affine<P>>,
@@ -56,28 +56,29 @@ pub struct Msm<P: Group> {
 }
 
 impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
-    /// All scalars uniform; on the path that serves the process.
+    /// Uniform scalars, on the path of the process.
     pub fn dense(n: usize) -> Self {
         Self::new(Path::chosen(), points(n, 1), scalars(n, 2), 0)
     }
 
-    /// The same sum on another path, if the processor can take it.
+    /// The same sum on another path, if the processor supports it.
     pub fn on(&self, path: Path) -> Option<Self> {
         let sum = || Self::new(path, self.points.clone(), self.scalars.clone(), 0);
         path.available().then(sum)
     }
 
-    /// The same sum with multiples of the points in at most `room` bytes.
-    pub fn with_tables(&self, room: usize) -> Self {
-        Self::new(self.path, self.points.clone(), self.scalars.clone(), room)
+    /// The same sum with precomputed multiples in at most `budget` bytes.
+    pub fn with_tables(&self, budget: usize) -> Self {
+        Self::new(self.path, self.points.clone(), self.scalars.clone(), budget)
     }
 
-    /// Bytes that multiples of the points take.
+    /// Bytes of the precomputed multiples.
     pub fn table_bytes(&self) -> usize {
         self.resident.table_bytes()
     }
 
-    /// Like a circuit over bits: of a hundred scalars two are uniform, and the rest 0 or 1.
+    /// Scalars like those of a circuit over bits: two of a hundred are uniform, the others are 0 or
+    /// 1.
     pub fn bits(n: usize) -> Self {
         let bit = |(i, scalar): (usize, P::ScalarField)| match i % 50 {
             0 => scalar,
@@ -91,40 +92,45 @@ impl<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>> Msm<P> {
         )
     }
 
-    fn new(path: Path, points: Vec<Affine<P>>, scalars: Vec<P::ScalarField>, room: usize) -> Self {
+    fn new(
+        path: Path,
+        points: Vec<Affine<P>>,
+        scalars: Vec<P::ScalarField>,
+        budget: usize,
+    ) -> Self {
         let mut words = vec![0; points.len() * P::POINT_WORDS];
         cpu::encode(path, &points, &mut words);
         let slab = Slab::from_words(&words).expect("points fit in memory twice");
         let bases = Bases { points: slab, scalars: ScalarsOf::From(0) };
-        let resident = cpu::Points::new::<P>(path, bases, room).expect("tables fit in memory");
+        let resident = cpu::Points::new::<P>(path, bases, budget).expect("tables fit in memory");
         let canonical: Vec<Scalar> = scalars.iter().map(|scalar| scalar.into_bigint().0).collect();
         Self { points, scalars, resident, canonical: Scalars::new(canonical), path }
     }
 
-    /// Takes the sum.
+    /// Computes the sum.
     pub fn run(&self) -> Projective<P> {
         cpu::sum::<P>(self.path, &self.resident, &self.canonical)
             .expect("as many scalars as points")
     }
 }
 
-/// A transform to be measured: from a domain to its odd coset.
+/// A transform to measure: from a domain to its odd coset.
 pub struct Ntt<F: NttField> {
     /// The domain.
     pub domain: Domain<F>,
-    /// What is transformed, in place.
+    /// The values, transformed in place.
     pub values: Vec<F>,
     resident: CpuDomain<F>,
 }
 
 impl<F: NttField> Ntt<F> {
-    /// Uniform values on a domain of `2^log_size` points; on the path that serves the process.
+    /// Uniform values on a domain of `2^log_size` points, on the path of the process.
     pub fn new(log_size: u32) -> Self {
         let domain = Domain::new(log_size).expect("a measured domain exists");
         Self::on_available(Path::chosen(), domain, scalars(domain.size(), 3))
     }
 
-    /// The same transform on another path, if the processor can take it.
+    /// The same transform on another path, if the processor supports it.
     pub fn on(&self, path: Path) -> Option<Self> {
         path.available().then(|| Self::on_available(path, self.domain, self.values.clone()))
     }
@@ -133,12 +139,12 @@ impl<F: NttField> Ntt<F> {
         Self { domain, values, resident: CpuDomain::new(path, domain) }
     }
 
-    /// The path that serves: transforms of a few values are not worth lanes.
+    /// The path of the transform; small domains use the portable path.
     pub fn path(&self) -> Path {
         self.resident.path()
     }
 
-    /// Transforms the values, from and to arkworks' form.
+    /// Transforms the values, converting from and to arkworks' form.
     pub fn run(&mut self) {
         let mut values = self.resident.values(&self.values);
         self.resident.to_odd_coset(&mut values);

@@ -1,10 +1,11 @@
-//! Measures the kernels: one thread, CPU time, medians.
+//! Benchmarks of the kernels: one thread, CPU time, medians.
 //!
-//! [`rows`] runs everything; what it is made of is public too, so that a comparison can interleave
-//! other libraries with the same inputs in the same run.
+//! [`rows`] runs everything. Its parts are public too, so that a comparison can interleave other
+//! libraries with the same inputs in the same run.
 //!
-//! A transform's row is half the time from a domain to its odd coset (a transform in, the shift, a
-//! transform out), natural order at both ends, divided by the number of points.
+//! The row of a transform is half the time from a domain to its odd coset (an inverse transform,
+//! the coset shift, a forward transform), with natural order at both ends, divided by the number of
+//! points.
 
 mod clock;
 mod floor;
@@ -28,13 +29,13 @@ pub struct Row {
     pub n: usize,
     /// Nanoseconds of CPU time per point, one thread.
     pub ns_per_element: f64,
-    /// The path that served, or for another library whatever it says of itself.
+    /// The path, or what another library says of itself.
     pub path: &'static str,
-    /// The other library; none for this one.
+    /// The other library; `None` for this one.
     pub peer: Option<&'static str>,
 }
 
-/// How large to measure, and how often.
+/// Sizes and repetitions of the benchmarks.
 #[derive(Clone, Debug)]
 pub struct Sizes {
     /// Logarithms of the G1 sums' lengths.
@@ -48,7 +49,7 @@ pub struct Sizes {
 }
 
 impl Default for Sizes {
-    /// From the size of a small circuit to that of a large one.
+    /// From the size of a small circuit to the size of a large one.
     fn default() -> Self {
         Self { g1: vec![14, 20], g2: vec![14, 18], ntt: vec![14, 20], rounds: 5 }
     }
@@ -89,7 +90,7 @@ fn row(name: &'static str, n: usize, rounds: usize, mut run: impl FnMut() + Send
     Row { name, n, ns_per_element, path: Path::chosen().name(), peer: None }
 }
 
-/// Runs something in a pool of one thread.
+/// Runs a closure in a pool of one thread.
 pub fn single_threaded<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.expect("one thread can be started").install(run)

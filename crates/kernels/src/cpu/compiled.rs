@@ -1,7 +1,8 @@
-//! The kernels of each curve, compiled here and nowhere else.
+//! The kernels of each curve, compiled only here.
 //!
-//! Generic code is compiled again in every crate that calls it, and the kernels take minutes. So each
-//! curve has a table of this crate's own functions, and what is generic above the tables is thin.
+//! Generic code is compiled again in every crate that calls it, and the kernels take minutes to
+//! compile. So each curve has a table of function pointers to this crate's instances, and the
+//! generic code above the tables is small.
 
 use ark_ec::models::short_weierstrass::Affine;
 

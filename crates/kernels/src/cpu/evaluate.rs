@@ -1,8 +1,9 @@
 //! Sparse matrix times witness.
 //!
-//! A witness is canonical words, and so is what comes of it: the words of an element's Montgomery form
-//! times canonical words, over R, are the product's. Read as an element themselves they are the value over
-//! R, which linear maps do not mind and who multiplies or reads values takes back.
+//! A witness consists of canonical words. The Montgomery form of a coefficient times canonical
+//! words, divided by R in the Montgomery product, is the canonical words of the product. Read as a
+//! field element, those words represent the value divided by R; linear maps keep that factor, and
+//! code that multiplies or reads values accounts for it.
 
 use ark_ff::PrimeField;
 use rayon::prelude::*;
@@ -12,8 +13,8 @@ use crate::{
     sparse::{MINUS_ONE, PLUS_ONE},
 };
 
-/// The first row in which `A·w ∘ B·w` is not `C·w`, if there is one: what a witness must satisfy.
-/// In the caller's rayon pool.
+/// The first row in which `A·w ∘ B·w` differs from `C·w`, or `None` if the witness satisfies all
+/// rows. Runs in the caller's rayon pool.
 ///
 /// # Panics
 /// If there are fewer scalars than a matrix has columns.
@@ -37,10 +38,11 @@ pub fn first_unsatisfied<F: PrimeField + Words>(
     })
 }
 
-/// Rows that a thread takes at a time.
+/// Rows that one task processes.
 pub(super) const ROWS_PER_TASK: usize = 1 << 9;
 
-/// Writes the sums of some rows over R, from `first` on; values beyond the matrix's rows stay as they are.
+/// Writes the products of rows from `first` on, divided by R. Values beyond the rows of the matrix
+/// stay as they are.
 pub(super) fn rows<F: PrimeField + Words>(
     matrix: &Matrix<F>,
     scalars: &[Scalar],
@@ -56,7 +58,8 @@ pub(super) fn rows<F: PrimeField + Words>(
             let (scalar, coefficient) = (&scalars[column as usize], &dictionary[index as usize]);
             let [low, rest @ ..] = scalar;
             if *low <= 1 && rest == &[0; SCALAR_WORDS - 1] {
-                // In most circuits almost all scalars are bits, and which is which no processor foresees.
+                // In most circuits almost all scalars are bits, and the branch predictor cannot
+                // tell 0 from 1.
                 sum.add(&coefficient.number.map(|word| word & low.wrapping_neg()));
             } else if index == PLUS_ONE {
                 sum.add(scalar);
@@ -89,9 +92,9 @@ impl Accumulator {
         self.overflow += u64::from(carry);
     }
 
-    /// The sum below the modulus.
+    /// The sum modulo the modulus.
     fn reduced(self, modulus: &Scalar) -> Scalar {
-        // By its highest words the sum holds the modulus so many times at least, and once more at most.
+        // The highest words give the quotient, or one less.
         let (top, most) = (self.words[SCALAR_WORDS - 1], modulus[SCALAR_WORDS - 1] + 1);
         let times = if self.overflow == 0 {
             top / most
@@ -111,7 +114,7 @@ impl Accumulator {
     }
 }
 
-/// `a - b`, which is not negative.
+/// `a - b`, which must not be negative.
 #[inline(always)]
 fn subtract(a: &Scalar, b: &Scalar) -> Scalar {
     let (mut difference, mut borrow) = (*a, false);
@@ -127,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// Sums of `count` numbers, the largest there is among them.
+    /// Sums of `count` numbers, including the largest possible one.
     fn long_sums_are_reduced<F: PrimeField + Words>() {
         let rng = &mut test_rng();
         let mut modulus = Scalar::default();

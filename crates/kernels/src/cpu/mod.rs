@@ -23,26 +23,26 @@ use crate::{
     SCALAR_WORDS, Scalar, Scalars, ScalarsOf, counters,
 };
 
-/// The CPU: all work in the caller's rayon pool, data in the host's memory.
+/// The CPU: parallel work runs in the caller's rayon pool, data is in host memory.
 ///
-/// It takes the path that serves the process, [`Path::chosen`].
+/// It uses the path of the process, [`Path::chosen`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
 
-/// The CPU on a path of the caller's choice, for comparisons between paths.
+/// The CPU on a given path, to compare paths.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuOn(Path);
 
 impl CpuOn {
-    /// The CPU on this path; none where the processor cannot take it.
+    /// The CPU on this path; `None` if the processor does not support it.
     pub fn path(path: Path) -> Option<Self> {
         path.available().then_some(Self(path))
     }
 }
 
 mod on_path {
-    /// A CPU that knows its path; only what this module makes, so that no path is taken that the
-    /// processor lacks.
+    /// A CPU on a path. Only this module implements it, so no path runs that the processor does not
+    /// support.
     pub trait OnPath: Send + Sync + 'static {
         /// The path.
         fn path(&self) -> crate::Path;
@@ -63,7 +63,7 @@ impl OnPath for CpuOn {
     }
 }
 
-/// Points in the host's memory, and multiples of them where there is room.
+/// Points in host memory, and precomputed multiples of them if there is memory for those.
 #[derive(Debug)]
 pub struct Points {
     bases: Bases,
@@ -71,13 +71,14 @@ pub struct Points {
 }
 
 impl Points {
-    /// Points in a path's layout, with tables in at most so many bytes; the path must be available.
+    /// Makes points resident in a path's layout, with tables in at most `budget` bytes. The path
+    /// must be available.
     pub(crate) fn new<P: Group>(
         path: Path,
         bases: Bases,
-        room: usize,
+        table_budget: usize,
     ) -> Result<Self, DeviceError> {
-        let tables = msm::tables::<P>(path, bases.points.words(), room)?;
+        let tables = msm::tables::<P>(path, bases.points.words(), table_budget)?;
         Ok(Self { bases, tables })
     }
 }
@@ -88,8 +89,7 @@ impl Resident for Points {
     }
 }
 
-/// The sum of the points, each times its scalar; `path` must be available, and the points in its
-/// layout.
+/// `Σ scalar(i) · point(i)`. The path must be available, and the points must be in its layout.
 pub(crate) fn sum<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
     path: Path,
     Points { bases, tables }: &Points,
@@ -122,7 +122,7 @@ impl<C: Curve, D: OnPath> Device<C> for D {
         Layout {
             name: match self.path() {
                 Path::Portable => "montgomery-64x",
-                // Both multiply 52-bit limbs, so that they share the form and its keys.
+                // Both multiply 52-bit limbs, so they share the format and its keys.
                 Path::Avx512 | Path::Ifma => "montgomery-52x",
             },
             g1_words: C::G1Config::POINT_WORDS,
@@ -138,14 +138,14 @@ impl<C: Curve, D: OnPath> Device<C> for D {
         (C::kernels().encode_g2)(self.path(), points, out);
     }
 
-    fn prepare_g1(&self, bases: Bases, room: usize) -> Result<Points, DeviceError> {
+    fn prepare_g1(&self, bases: Bases, table_budget: usize) -> Result<Points, DeviceError> {
         let bases = check_bases(bases, C::G1Config::POINT_WORDS)?;
-        (C::kernels().points_g1)(self.path(), bases, room)
+        (C::kernels().points_g1)(self.path(), bases, table_budget)
     }
 
-    fn prepare_g2(&self, bases: Bases, room: usize) -> Result<Points, DeviceError> {
+    fn prepare_g2(&self, bases: Bases, table_budget: usize) -> Result<Points, DeviceError> {
         let bases = check_bases(bases, C::G2Config::POINT_WORDS)?;
-        (C::kernels().points_g2)(self.path(), bases, room)
+        (C::kernels().points_g2)(self.path(), bases, table_budget)
     }
 
     fn prepare_matrix(&self, matrix: Matrix<C::Fr>) -> Result<Self::Matrix, DeviceError> {
@@ -198,7 +198,7 @@ impl<C: Curve, D: OnPath> Device<C> for D {
     }
 }
 
-/// Writes points as the path wants them.
+/// Writes points in the path's layout.
 pub(crate) fn encode<P: Group>(path: Path, points: &[Affine<P>], out: &mut [u64]) {
     assert_eq!(out.len(), points.len() * P::POINT_WORDS, "one slot for each point");
     out.par_chunks_exact_mut(P::POINT_WORDS).zip(points).for_each(|(out, point)| match path {
@@ -217,7 +217,7 @@ fn check_bases(bases: Bases, words: usize) -> Result<Bases, DeviceError> {
     if let ScalarsOf::Listed(list) = &bases.scalars {
         let list = list.u32s();
         expect("listed scalars", count, list.len())?;
-        // The last one decides how many scalars a sum needs, so none before it may be larger.
+        // The last index decides how many scalars a sum needs, so no earlier index may be larger.
         if let Some(at) = list.windows(2).position(|pair| pair[0] >= pair[1]) {
             let (expected, got) = (list[at] as usize + 1, list[at + 1] as usize);
             return Err(DeviceError::Shape { what: "ascending scalars, at least", expected, got });

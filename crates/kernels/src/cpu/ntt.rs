@@ -1,11 +1,13 @@
-//! Number-theoretic transforms between a domain and its odd coset.
+//! Number-theoretic transforms between a domain and its odd coset, in portable code.
 //!
-//! Natural order goes in, bit-reversed order lies in between, natural order comes out, so nothing is
-//! ever permuted. The way in splits `X^m - w²` into `X^(m/2) - w` and `X^(m/2) + w` (Cooley-Tukey), the
-//! way out undoes it (Gentleman-Sande); either way one factor serves a whole block, and one table in
-//! bit-reversed order, read front to back, serves every level. Two levels go at a time. Large
-//! transforms recurse into quarters until one fits the cache next to the core, where the way in ends,
-//! the coset shift is applied, and the way out begins, in a single visit.
+//! The inverse transform takes natural order to bit-reversed order, and the forward transform takes
+//! bit-reversed order to natural order, so nothing is permuted. The inverse transform splits
+//! polynomials modulo `X^m - w²` into those modulo `X^(m/2) - w` and `X^(m/2) + w` (Cooley-Tukey);
+//! the forward transform reverses that (Gentleman-Sande). One twiddle serves a whole block, and one
+//! table in bit-reversed order, read front to back, serves every level. Two levels are processed at
+//! a time. Large transforms recurse into quarters until one fits the second-level cache; there the
+//! inverse transform ends, the coset shift is applied, and the forward transform begins in the same
+//! pass.
 
 use std::sync::OnceLock;
 
@@ -14,18 +16,18 @@ use rayon::prelude::*;
 
 use crate::Domain;
 
-/// Elements of a block that stays in the cache next to the core: 256 KiB of them.
+/// Elements of a block that stays in the second-level cache: 256 KiB.
 const BLOCK: usize = 1 << 13;
 
-/// Elements of a quarter that a thread takes at a time.
+/// Elements of a quarter that one task processes.
 const ELEMENTS_PER_TASK: usize = 1 << 10;
 
-/// The factors of a domain's transforms, in the order in which they are read.
+/// The twiddles of a domain's transforms, in the order in which they are read.
 pub(super) struct Twiddles<F> {
     domain: Domain<F>,
     /// Powers of `ω` in bit-reversed order, `n / 2` of them.
     forward: Vec<F>,
-    /// The same of `1/ω`.
+    /// Powers of `1/ω` in bit-reversed order.
     inverse: Vec<F>,
     /// `η^i / n`, bit-reversed: shifts coefficients to the odd coset.
     to_coset: OnceLock<Vec<F>>,
@@ -65,7 +67,8 @@ impl<F: PrimeField> Twiddles<F> {
         });
     }
 
-    /// The same from evaluations on the odd coset.
+    /// From evaluations on the odd coset to coefficients times the size of the domain, in
+    /// bit-reversed order.
     pub(super) fn off_odd_coset(&self, values: &mut [F]) {
         let shifts = self.off_coset.get_or_init(|| {
             reversed_powers(F::one(), inverse(self.domain.eta()), self.domain.log_size())
@@ -76,8 +79,8 @@ impl<F: PrimeField> Twiddles<F> {
         });
     }
 
-    /// Visits every block that fits the cache, with the larger levels on the way in and, if wanted,
-    /// on the way out.
+    /// Visits every block that fits the cache. The levels above are inverse levels before and, with
+    /// `with_forward`, forward levels after the visit.
     fn transform(
         &self,
         values: &mut [F],
@@ -125,10 +128,10 @@ fn multiply<F: PrimeField>(values: &mut [F], factors: &[F]) {
     values.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
 }
 
-/// Rows and columns of a tile: 512 bytes of numbers.
+/// Rows and columns of a tile: 512 bytes in a row.
 const TILE: usize = 16;
 
-/// Moves each value to the place that its own has reversed.
+/// Moves each value to the index with its bits reversed.
 pub(super) fn reverse_bits<F: Send>(values: &mut [F]) {
     let count = values.len();
     let mut swap = |place: usize| {
@@ -141,8 +144,9 @@ pub(super) fn reverse_bits<F: Send>(values: &mut [F]) {
     if tiles < 2 {
         return (0..count).for_each(swap);
     }
-    // A place is a row of a tile, the tile, and a column. Each tile is exchanged with the one whose number is
-    // its own reversed, so that memory is gone through by runs; some stay where they are.
+    // An index consists of a row of a tile, the tile, and a column. Each tile is exchanged with the
+    // tile whose number has its bits reversed, so that memory is accessed in runs; some tiles stay
+    // in place.
     for tile in (0..tiles).filter(|&tile| reversed(tile, tiles) == tile) {
         let places = (0..TILE).map(|row| (row * tiles + tile) * TILE);
         places.flat_map(|first| first..first + TILE).for_each(&mut swap);
@@ -166,9 +170,9 @@ pub(super) fn reverse_bits<F: Send>(values: &mut [F]) {
     });
 }
 
-/// A place among so many, a power of two, with its bits reversed.
+/// `place` with its bits reversed, below `count`, a power of two.
 fn reversed(place: usize, count: usize) -> usize {
-    // In two steps, for among one there are no bits.
+    // Two shifts, because with `count = 1` there are no bits to keep.
     place.reverse_bits() >> 1 >> (usize::BITS - 1 - count.trailing_zeros())
 }
 
@@ -182,7 +186,7 @@ fn quarters<F>(values: &mut [F]) -> Quarters<'_, F> {
     [first, second, third, fourth]
 }
 
-/// Shares the quarters of a large block among threads.
+/// Processes equal parts of the quarters of a large block in parallel.
 fn for_each_part<F: Send>(values: &mut [F], work: impl Fn(Quarters<'_, F>) + Sync) {
     let [first, second, third, fourth] = quarters(values);
     first
@@ -192,7 +196,7 @@ fn for_each_part<F: Send>(values: &mut [F], work: impl Fn(Quarters<'_, F>) + Syn
         .for_each(|((first, second), (third, fourth))| work([first, second, third, fourth]));
 }
 
-/// All levels of a block on the way in.
+/// All inverse levels of a block.
 fn inverse_levels<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
     let (mut len, mut first) = (values.len(), block);
     while len >= 4 {
@@ -209,7 +213,7 @@ fn inverse_levels<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F])
     }
 }
 
-/// All levels of a block on the way out.
+/// All forward levels of a block.
 fn forward_levels<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F]) {
     let levels = values.len().trailing_zeros();
     let mut len = 1;
@@ -230,11 +234,11 @@ fn forward_levels<F: PrimeField>(values: &mut [F], block: usize, twiddles: &[F])
     }
 }
 
-/// Two levels of block number `block` on the way in.
+/// Two inverse levels of block number `block`.
 fn inverse_radix4<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles: &[F]) {
     let [upper, left, right] = [twiddles[block], twiddles[2 * block], twiddles[2 * block + 1]];
     for_each_butterfly(quarters, |[a, b, c, d]| {
-        // The first block's factors are 1 but for the last.
+        // The first block's twiddles are 1 except the last.
         let (c, d) = if block == 0 { (c, d) } else { (c * upper, d * upper) };
         let (sum, other) = (b + d, b - d);
         let b = if block == 0 { sum } else { sum * left };
@@ -244,7 +248,7 @@ fn inverse_radix4<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddl
     });
 }
 
-/// Two levels of block number `block` on the way out.
+/// Two forward levels of block number `block`.
 fn forward_radix4<F: PrimeField>(quarters: Quarters<'_, F>, block: usize, twiddles: &[F]) {
     let [upper, left, right] = [twiddles[block], twiddles[2 * block], twiddles[2 * block + 1]];
     for_each_butterfly(quarters, |[a, b, c, d]| {
@@ -270,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_value_comes_to_the_place_that_its_own_has_reversed() {
+    fn each_value_moves_to_its_bit_reversed_index() {
         for log_size in 0..16u32 {
             let count = 1usize << log_size;
             let mut values: Vec<usize> = (0..count).collect();

@@ -1,4 +1,4 @@
-//! Evaluations on a domain, in the form of the path that works on them, and the quotient made of them.
+//! Evaluations on a domain in the form that a path works on, and the quotient computed from them.
 
 use rayon::prelude::*;
 use zeroize::Zeroize;
@@ -11,17 +11,17 @@ use crate::{
     sparse::montgomery_r,
 };
 
-/// Vectors of eight that are read back at a time, by way of their words.
+/// Vectors that one task converts to elements through their words.
 const VECTORS_PER_READ: usize = 1 << 7;
 
-/// Evaluations over R, wiped when dropped: they reveal the witness. What the words of a Montgomery form over R
-/// say is the number itself.
+/// Evaluations divided by R, wiped when dropped because they reveal the witness. The words of the
+/// Montgomery form of a value divided by R are the canonical words of the value.
 pub struct Values<F: Zeroize>(Form<F>);
 
 enum Form<F> {
-    /// One element after the other.
+    /// Elements one after the other.
     Words(Vec<F>),
-    /// In limbs, eight elements side by side.
+    /// In limbs, eight elements to a vector.
     Lanes(Vec<ScalarVector>),
 }
 
@@ -46,7 +46,7 @@ enum DomainTwiddles<F> {
     Lanes(Box<vector_ntt::VectorDomain<F>>),
 }
 
-/// Names the lanes of a path and does something with them.
+/// Binds a name to the lane type of a path in an expression.
 macro_rules! with_lanes {
     ($path:expr, $lanes:ident => $body:expr) => {
         match $path {
@@ -66,7 +66,7 @@ macro_rules! with_lanes {
 }
 
 impl<F: NttField> CpuDomain<F> {
-    /// The path must be available. Domains of a few points are not worth lanes.
+    /// The path must be available. Small domains use the portable path.
     pub(crate) fn new(path: Path, domain: Domain<F>) -> Self {
         let path = if domain.size() < vector_ntt::SMALLEST { Path::Portable } else { path };
         let twiddles = match path {
@@ -76,7 +76,7 @@ impl<F: NttField> CpuDomain<F> {
         Self { path, domain, twiddles }
     }
 
-    /// The path that serves transforms on the domain.
+    /// The path of transforms on the domain.
     pub(crate) fn path(&self) -> Path {
         self.path
     }
@@ -85,7 +85,7 @@ impl<F: NttField> CpuDomain<F> {
         self.domain.size()
     }
 
-    /// Values of another domain, or of another path, are refused.
+    /// Refuses values of another domain or another path.
     pub(super) fn check(&self, values: &Values<F>) -> Result<(), DeviceError> {
         let got = match (&values.0, &self.twiddles) {
             (Form::Words(values), DomainTwiddles::Words(_)) => values.len(),
@@ -95,7 +95,7 @@ impl<F: NttField> CpuDomain<F> {
         expect("values on the domain", self.size(), got)
     }
 
-    /// Brings elements to the path's form.
+    /// Converts elements to the path's form.
     pub(crate) fn values(&self, elements: &[F]) -> Values<F> {
         Values(match self.twiddles {
             DomainTwiddles::Words(_) => Form::Words(elements.to_vec()),
@@ -107,7 +107,7 @@ impl<F: NttField> CpuDomain<F> {
         })
     }
 
-    /// Reads elements back.
+    /// Converts values back to elements.
     pub(crate) fn read(&self, values: &Values<F>, elements: &mut [F]) {
         match &values.0 {
             Form::Words(values) => elements.copy_from_slice(values),
@@ -157,7 +157,7 @@ impl<F: NttField> CpuDomain<F> {
     }
 
     /// From evaluations on the domain to evaluations on its odd coset, both in natural order: two
-    /// transforms and the shift between them, most of the work of a quotient.
+    /// transforms and the coset shift, most of the work of a quotient.
     pub(crate) fn to_odd_coset(&self, values: &mut Values<F>) {
         match (&mut values.0, &self.twiddles) {
             (Form::Words(values), DomainTwiddles::Words(twiddles)) => twiddles.to_odd_coset(values),
@@ -181,7 +181,8 @@ impl<F: NttField> CpuDomain<F> {
         }
     }
 
-    /// The same from evaluations on the odd coset.
+    /// From evaluations on the odd coset to coefficients times the size of the domain, in
+    /// bit-reversed order.
     fn off_odd_coset(&self, values: &mut Values<F>) {
         match (&mut values.0, &self.twiddles) {
             (Form::Words(values), DomainTwiddles::Words(twiddles)) => {
@@ -194,11 +195,12 @@ impl<F: NttField> CpuDomain<F> {
         }
     }
 
-    /// The quotient of checked values.
+    /// The quotient of values that were checked.
     ///
-    /// On the odd coset the vanishing polynomial is -2 everywhere: there `a ∘ b - c` is the quotient times
-    /// that. Coefficients take a transform less: modulo `X^n + 1` what is -2 times the quotient is the
-    /// product of `a` and `b` less `c`, and `c` is known by its coefficients without a way out.
+    /// On the odd coset the vanishing polynomial is -2 everywhere, so `a ∘ b - c` there is -2 times
+    /// the quotient. Coefficients take one transform less: modulo `X^n + 1`, -2 times the quotient
+    /// is the product of `a` and `b` minus `c`, and `c` is known by its coefficients without a
+    /// forward transform.
     pub(super) fn quotient(
         &self,
         quotient: Quotient,
@@ -244,7 +246,7 @@ impl<F: NttField> CpuDomain<F> {
         })
     }
 
-    /// The same, into `a`.
+    /// `a ∘ b`, in place of `a`.
     fn multiply(&self, a: &mut Values<F>, b: &Values<F>) {
         match (&mut a.0, &b.0) {
             (Form::Words(a), Form::Words(b)) => a.par_iter_mut().zip(b).for_each(|(a, &b)| *a *= b),
@@ -255,7 +257,7 @@ impl<F: NttField> CpuDomain<F> {
         }
     }
 
-    /// The numbers `a ∘ b - c`; what becomes of `a` is of no use.
+    /// The canonical words of `a ∘ b - c`; `a` is overwritten with intermediate values.
     fn remainder(&self, a: &mut Values<F>, b: &Values<F>, c: &Values<F>) -> Vec<Scalar> {
         match (&mut a.0, &b.0, &c.0) {
             (Form::Words(a), Form::Words(b), Form::Words(c)) => {
@@ -275,7 +277,8 @@ impl<F: NttField> CpuDomain<F> {
         }
     }
 
-    /// The numbers `a - b` times a factor, of products in bit-reversed order, in natural order.
+    /// The canonical words of `(a - b) · scale` in natural order, from values in bit-reversed
+    /// order.
     fn difference(&self, a: &Values<F>, b: &Values<F>, scale: F) -> Vec<Scalar> {
         let mut numbers = match (&a.0, &b.0) {
             (Form::Words(a), Form::Words(b)) => {
@@ -297,7 +300,8 @@ impl<F: NttField> CpuDomain<F> {
     }
 }
 
-/// The number that a product of values over R is; the factor is R, and what else it is to be multiplied by.
+/// The canonical words of a product of values that are divided by R. `scale` is R times any other
+/// factor.
 fn canonical<F: NttField>(value: F, scale: F) -> Scalar {
     let mut words = Scalar::default();
     (value * scale).write_words(&mut words);

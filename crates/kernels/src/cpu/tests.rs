@@ -1,4 +1,5 @@
-//! The CPU device against arkworks and against its slow twins: same sums, products and quotients.
+//! The CPU device against arkworks and against reference implementations: equal sums, products and
+//! quotients.
 
 use ark_ec::{CurveGroup, PrimeGroup, models::short_weierstrass::Affine};
 use ark_ff::{AdditiveGroup, Field, One, Zero};
@@ -8,32 +9,32 @@ use ark_std::{rand::Rng, test_rng};
 use super::*;
 use crate::{Bls12_381, Bn254, MatrixBuilder, Slab, bench, sparse::montgomery_r};
 
-/// The lengths at which chunking, windows, tails and the path for few points differ.
+/// Lengths at which chunks, windows, tails and the path for few points differ.
 const LENGTHS: [usize; 12] = [0, 1, 2, 3, 7, 31, 32, 33, 127, 129, 255, 1025];
 
 fn words<F: PrimeField<BigInt = ark_ff::BigInt<4>>>(values: &[F]) -> Scalars {
     Scalars::new(values.iter().map(|value| value.into_bigint().0).collect())
 }
 
-/// Every path that this processor can take, or the forced one.
+/// Every path that this processor supports, or the forced one.
 fn paths() -> impl Iterator<Item = Path> {
     let forced = Path::forced().unwrap();
     Path::ALL.into_iter().filter(move |path| forced.map_or(path.available(), |it| it == *path))
 }
 
-/// A processor without IFMA sees the path run all the same.
+/// On a processor without IFMA, runs the tests of the IFMA path in an emulator.
 #[test]
-fn the_integer_path_holds_on_an_emulated_processor() {
+fn device_tests_pass_on_an_emulated_ifma_processor() {
     athanor_testkit::again_on_ifma(&[
         "equal_arkworks",
-        "equal_their_slow_twins",
+        "equal_the_reference",
         "equals_the_plain_sum",
         "take_a_quadratic_path",
         "that_served_is_counted",
     ]);
 }
 
-/// Scalars that take every shortcut: 0, 1, r-1, small ones, sparse ones, repeated and random ones.
+/// Scalars for every special case: 0, 1, r-1, small, sparse, repeated and random.
 fn scalars<F: PrimeField>(kind: usize, len: usize, rng: &mut impl Rng) -> Vec<F> {
     let repeated = F::rand(rng);
     (0..len)
@@ -56,7 +57,8 @@ fn scalars<F: PrimeField>(kind: usize, len: usize, rng: &mut impl Rng) -> Vec<F>
         .collect()
 }
 
-/// Points with known logarithms: all distinct, all equal, opposite in turn, infinite, all of these.
+/// Points with known logarithms: all distinct, all equal, alternately opposite, infinite, and a
+/// mixture.
 struct Points<P: Group> {
     points: Vec<Affine<P>>,
     logarithms: Vec<P::ScalarField>,
@@ -77,7 +79,7 @@ impl<P: Group> Points<P> {
         Self { points: Projective::normalize_batch(&chain), logarithms }
     }
 
-    /// The first `len` of them, and made to break incomplete addition.
+    /// The first `len` points, changed to exercise exceptional additions.
     fn of_kind(&self, kind: usize, len: usize) -> Self {
         let chosen = |i: usize| match (kind, i % 4) {
             (0, _) | (4, 3) => (self.points[i], self.logarithms[i]),
@@ -89,7 +91,7 @@ impl<P: Group> Points<P> {
         Self { points, logarithms }
     }
 
-    /// What arkworks says the sum is.
+    /// The sum that arkworks computes.
     fn expected(&self, scalars: &[P::ScalarField]) -> Projective<P> {
         let sum: P::ScalarField = self.logarithms.iter().zip(scalars).map(|(a, b)| *a * b).sum();
         Projective::generator() * sum
@@ -133,7 +135,7 @@ fn sums_equal_arkworks<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_W
     let scalars = words(&scalars::<P::ScalarField>(7, 33, rng));
     let bases = points.bases(Path::Portable);
     let plain = reference::msm::msm::<P>(bases.points.words(), &scalars);
-    assert_eq!(sum::<P>(Path::Portable, &bases, &scalars).unwrap(), plain, "the slow twin");
+    assert_eq!(sum::<P>(Path::Portable, &bases, &scalars).unwrap(), plain, "the reference");
 }
 
 #[test]
@@ -148,7 +150,8 @@ fn sums_equal_arkworks_on_bls12_381() {
     sums_equal_arkworks::<<Bls12_381 as Curve>::G2Config>();
 }
 
-/// Tables of all multiples, of a few, and of two; by threads that have a set of buckets each, and by more.
+/// Tables of all multiples, of a few, and of two, in pools with fewer and with more threads than
+/// bucket sets.
 fn sums_with_tables_equal_arkworks<
     P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>,
 >() {
@@ -186,13 +189,13 @@ fn sums_with_tables_equal_arkworks_on_both_curves() {
 }
 
 #[test]
-fn tables_take_the_additions_that_they_promise_and_no_room_takes_none() {
+fn tables_save_additions_and_a_zero_budget_makes_none() {
     type P = <Bn254 as Curve>::G1Config;
     let (path, len) = (Path::chosen(), 1 << 11);
     let bases = Points::<P>::distinct(len).bases(path);
     let scalars = words(&bench::scalars::<ark_bn254::Fr>(len, 7));
-    let additions = |room: usize| {
-        let resident = super::Points::new::<P>(path, bases.clone(), room).unwrap();
+    let additions = |budget: usize| {
+        let resident = super::Points::new::<P>(path, bases.clone(), budget).unwrap();
         let tally = msm::Tally::default();
         let _sum = msm::msm::<P>(path, &bases, resident.tables.as_ref(), &scalars, len, &tally);
         (resident.table_bytes(), tally.additions())
@@ -204,7 +207,7 @@ fn tables_take_the_additions_that_they_promise_and_no_room_takes_none() {
 
 /// Runs that span tiles, in pools of one thread and of more threads than windows.
 #[test]
-fn long_runs_are_summed_whole_by_any_number_of_threads() {
+fn long_runs_are_summed_completely_by_any_number_of_threads() {
     type P = <Bn254 as Curve>::G1Config;
     let rng = &mut test_rng();
     let len = 9_001;
@@ -222,7 +225,7 @@ fn long_runs_are_summed_whole_by_any_number_of_threads() {
     }
 }
 
-/// What a run costs depends on how many points it has, not on which scalars repeat.
+/// The cost of a run depends on its number of points, not on which scalars repeat.
 #[test]
 fn no_scalars_take_a_quadratic_path() {
     paths().for_each(no_scalars_take_a_quadratic_path_on);
@@ -296,7 +299,8 @@ fn evaluation_equals_the_plain_sum<C: Curve>() {
     let mut builder = MatrixBuilder::new(50);
     rows.iter().for_each(|row| builder.push_row(row.iter().copied()).unwrap());
     let matrix = builder.build().unwrap();
-    // A domain that is served by words on every path, one with many rows to spare, and one in between.
+    // A domain that every path serves in portable code, one with many unused rows, and one in
+    // between.
     for (path, log_size) in paths().flat_map(|path| [5, 7, 11].map(|log_size| (path, log_size))) {
         let device = CpuOn(path);
         let domain = Domain::new(log_size).unwrap();
@@ -321,11 +325,11 @@ fn evaluation_equals_the_plain_sum_on_both_curves() {
     evaluation_equals_the_plain_sum::<Bls12_381>();
 }
 
-/// Both quotients, from polynomials that arkworks interpolates, divides and evaluates.
+/// Compares both quotients with polynomials that arkworks interpolates, divides and evaluates.
 fn quotients_equal_arkworks<C: Curve>(domain: Domain<C::Fr>) {
     let rng = &mut test_rng();
     let size = domain.size();
-    // arkworks' domain with our generator, since tools differ in their choice of root.
+    // arkworks' domain with our generator, because tools choose different roots.
     let mut plain = Radix2EvaluationDomain::<C::Fr>::new(size).unwrap();
     plain.group_gen = domain.omega();
     plain.group_gen_inv = domain.omega().inverse().unwrap();
@@ -367,8 +371,8 @@ fn quotients_equal_arkworks_for_every_root_and_size() {
     }
 }
 
-/// What happens to one coordinate in a million: a second coordinate ends a little below zero, where the highest
-/// limb does not tell. A sum of 2^15 points of BLS12-381 meets it.
+/// A case that one coordinate in a million meets: a y coordinate is slightly below zero, which its
+/// uncarried top limb does not show. A sum of 2^15 points of BLS12-381 meets it.
 #[test]
 fn large_sums_are_the_same_on_all_paths() {
     fn check<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(log_size: u32) {
@@ -385,7 +389,7 @@ fn large_sums_are_the_same_on_all_paths() {
     }
 }
 
-/// Large enough for stripes, and of even and odd logarithm.
+/// Large enough for stripes, with even and odd logarithm.
 #[test]
 fn large_transforms_equal_arkworks() {
     for log_size in [13, 14, 15] {
@@ -394,7 +398,7 @@ fn large_transforms_equal_arkworks() {
     quotients_equal_arkworks::<Bls12_381>(Domain::new(16).unwrap());
 }
 
-/// Large enough for stripes within the rows of stripes: ten seconds where it is optimised
+/// Large enough for stripes within the rows of stripes: ten seconds in an optimised build
 /// (`ATHANOR_LONG_TESTS=1 cargo test --release -p athanor-kernels stripes`).
 #[test]
 fn transforms_by_stripes_of_stripes_are_the_same_on_all_paths() {
@@ -416,7 +420,7 @@ fn transforms_by_stripes_of_stripes_are_the_same_on_all_paths() {
 }
 
 #[test]
-fn transforms_equal_their_slow_twins() {
+fn transforms_equal_the_reference() {
     let rng = &mut test_rng();
     for log_size in 0..7 {
         let domain = Domain::<ark_bls12_381::Fr>::snarkjs(log_size).unwrap();
@@ -456,7 +460,7 @@ fn the_path_that_served_is_counted() {
 }
 
 #[test]
-fn a_list_of_scalars_that_does_not_ascend_is_refused_before_it_can_lead_out_of_bounds() {
+fn a_scalar_list_that_is_not_ascending_is_refused() {
     type P = <Bn254 as Curve>::G1Config;
     let points = Slab::from_words(&[0; 3 * P::POINT_WORDS]).unwrap();
     for list in [[9, 1, 2], [0, 2, 2]] {

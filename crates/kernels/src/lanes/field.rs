@@ -1,17 +1,17 @@
 //! Base-field elements and their quadratic extension in lanes, with lazy reduction.
 //!
-//! An element is `N` limbs of 52 bits in 64-bit words, in Montgomery form with radix `R' =
-//! 2^(52·N)`: `N` is 5 for BN254 and 8 for BLS12-381. `R'` is at least 84 times the modulus `p`, so
-//! values grow to several times `p` before they are reduced, and nothing here compares with `p`.
-//! Exact values are computed outside lanes
+//! An element is `N` limbs of 52 bits in 64-bit words, in Montgomery form with radix
+//! `R' = 2^(52·N)`: `N` is 5 for BN254 and 8 for BLS12-381. `R'` is at least 84 times the modulus
+//! `p`, so values grow to several times `p` before they are reduced, and nothing here compares with
+//! `p`. Exact values are computed outside lanes
 //! ([`PackedField::from_limbs`](super::packed_field::PackedField::from_limbs)).
 //!
 //! # Value kinds
 //!
 //! `B = 2^(52·(N-1))` is the weight of the top limb. A *lazy* value has limbs that are signed
-//! 64-bit numbers with carries still pending. A *carried* value has limbs 0 to `N - 2` in `[0,
-//! 2^52)`; its top limb has the sign of the value. `δ = p/50` bounds the error of a decision that
-//! looks at an uncarried top limb: `2·POINT_CARRY_BOUND·B < δ`.
+//! 64-bit numbers with carries still pending. A *carried* value has limbs 0 to `N - 2` in
+//! `[0, 2^52)`; its top limb has the sign of the value. `δ = p/50` bounds the error of a decision
+//! that looks at an uncarried top limb: `2·POINT_CARRY_BOUND·B < δ`.
 //!
 //! | Kind | Value | Limbs | Made by | Accepted by |
 //! |---|---|---|---|---|
@@ -20,7 +20,7 @@
 //! | product | `[0, 3p)` | lazy | [`mul_interleaved`](Element::mul_interleaved), [`square_interleaved`](Element::square_interleaved) | `to_operand`, `square_interleaved`, first argument of `sub_lazy` and `sub_two_reduced` |
 //! | x coordinate | `[0, 2p + p/6)` | carried | [`sub_two_reduced`](Element::sub_two_reduced) | `sub_to_operand`, `sub_two_reduced`, `to_words` |
 //! | y coordinate | `[-δ, 3p + δ)` | lazy | [`sub_lazy`](Element::sub_lazy) | `sub_to_operand`, `sub_lazy`, `normalized` |
-//! | normalized | `[0, 2p + δ)` | carried | [`normalized`](Element::normalized) | `to_words` |
+//! | normalized | `[0, 2p + δ)` | carried | [`normalized`](Element::normalized), [`from_words`](Element::from_words) of stored sums | `to_words`, as a y coordinate |
 //! | negated | `[-δ, 2p]` | lazy | [`conditional_negate`](Element::conditional_negate) of a normalized value | as a y coordinate |
 //!
 //! The operand `c0 + c1` of an extension element is the one exception: it is below `16p`, which is
@@ -63,8 +63,8 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     /// Reduces a y coordinate in `[-δ, 3p + δ)` to a normalized value in `[0, 2p + δ)`. An input
     /// whose limbs are all zero gives limbs that are all zero, which stand for infinity.
     fn normalized(self) -> Self;
-    /// Propagates carries and converts to the format of the multiplier. The input must be in `[0,
-    /// R')`; the value does not change.
+    /// Propagates carries and converts to the format of the multiplier. The input must be in
+    /// `[0, R')`; the value does not change.
     fn to_operand(self) -> Self::Operand;
     /// Montgomery products `a·b/R'` modulo `p` of `K` independent pairs, their steps interleaved.
     /// Inputs in `[0, 8p)`, outputs in `[0, 3p)`, lazy.
@@ -80,8 +80,8 @@ pub trait Element<L: Lanes>: Copy + Send + Sync + 'static {
     /// `2p - self` in lanes where `mask` is all ones, `self` in lanes where it is zero. For a
     /// normalized input the result is in `[-δ, 2p]`, lazy.
     fn conditional_negate(self, mask: L) -> Self;
-    /// `self - other + 4p` of two x or two y coordinates, as an operand: the result is in `(0,
-    /// 8p)`, since each coordinate is in `[-δ, 3p + δ)`.
+    /// `self - other + 4p` of two x or two y coordinates, as an operand: the result is in
+    /// `(0, 8p)`, since each coordinate is in `[-δ, 3p + δ)`.
     fn sub_to_operand(self, other: Self) -> Self::Operand;
     /// `self - other`, plus `3p` where that is or may be negative. `self` is a product in `[0, 3p)`
     /// and `other` a y coordinate; the result is a y coordinate in `[-δ, 3p + δ)`, lazy.
@@ -301,12 +301,12 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
             each!(K, |k| multiples[k] = columns[k][i].increment_mul_low(inverse));
             each!(K, |k| columns[k][i + 1] = columns[k][i + 1].add(columns[k][i].sar(LIMB)));
             each!(N, |j| each!(K, |k| {
-                let factor = L::splat(Self::P[j]).to_operand();
+                let p_limb = L::splat(Self::P[j]).to_operand();
                 if j == 0 {
-                    columns[k][i + 1] = L::mul_add_high(multiples[k], factor, columns[k][i + 1]);
+                    columns[k][i + 1] = L::mul_add_high(multiples[k], p_limb, columns[k][i + 1]);
                 } else {
                     (columns[k][i + j], columns[k][i + j + 1]) =
-                        L::mul_add(multiples[k], factor, columns[k][i + j], columns[k][i + j + 1]);
+                        L::mul_add(multiples[k], p_limb, columns[k][i + j], columns[k][i + j + 1]);
                 }
             }));
         });
@@ -356,9 +356,9 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     ///
     /// The top limb is taken before carries and less `POINT_CARRY_BOUND`, so a value that is not
     /// looked up as negative is not negative. A negative value is at least `-k·2^TOP_SHIFT·B` and
-    /// gets the least multiple of `p` that is as large by its top limb; the result is below `p +
-    /// 2^TOP_SHIFT·B + δ`, which is at most `2p + δ`. The index is unique because `8·2^TOP_SHIFT·B`
-    /// exceeds `13p/3` in both fields.
+    /// gets the least multiple of `p` that is as large by its top limb; the result is below
+    /// `p + 2^TOP_SHIFT·B + δ`, which is at most `2p + δ`. The index is unique because
+    /// `8·2^TOP_SHIFT·B` exceeds `13p/3` in both fields.
     #[inline(always)]
     fn reduced_once(mut limbs: [L; N]) -> Self {
         let (lifts, high) = (
@@ -678,5 +678,29 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Quadratic<Prime
         }
         let ([c1], [c0]) = (Prime::montgomery_reduce([cross]), Prime::montgomery_reduce([first]));
         Self { c0, c1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::portable::PortableLanes;
+
+    /// The inequalities that the documented ranges depend on, in units of the top limb's weight.
+    fn bounds_hold<T: MontConfig<W>, const W: usize, const N: usize>() {
+        let p_top = Prime::<PortableLanes, T, W, N>::P[N - 1];
+        assert!(84 * (p_top + 1) <= 1 << LIMB, "R' is at least 84p");
+        assert!(
+            50 * 2 * POINT_CARRY_BOUND < p_top,
+            "an uncarried top limb is off by less than p/50"
+        );
+        let unit = 1 << Prime::<PortableLanes, T, W, N>::TOP_SHIFT;
+        assert!(13 * (p_top + 1) <= 3 * (8 * unit - 2 * POINT_CARRY_BOUND), "-13p/3 has an index");
+    }
+
+    #[test]
+    fn documented_bounds_hold() {
+        bounds_hold::<ark_bn254::FqConfig, 4, 5>();
+        bounds_hold::<ark_bls12_381::FqConfig, 6, 8>();
     }
 }

@@ -268,6 +268,25 @@ mod tests {
         std::array::from_fn(|lane| eight.0.map(|limb| limb[lane]))
     }
 
+    /// The inequalities that the documented ranges depend on, in units of the top limb's weight.
+    fn bounds_hold<T: MontConfig<SCALAR_WORDS>>() {
+        type Packed<T> = Prime<Portable, T, SCALAR_WORDS, SCALAR_LIMBS>;
+        let p_top = Packed::<T>::P[SCALAR_LIMBS - 1];
+        assert!(35 * (p_top + 1) <= 1 << LIMB, "R' is at least 35p");
+        let (shift, carry) = (Packed::<T>::REDUCTION_SHIFT, Packed::<T>::NTT_CARRY_BOUND);
+        assert!(35 * (p_top + 1) + 2 * carry < 16 << shift, "35p has an index");
+        for index in 0..16u64 {
+            let multiple = (index << shift).saturating_sub(2 * carry) / (p_top + 1);
+            assert!(((index + 1) << shift) < (multiple + 4) * p_top, "below 4p is left");
+        }
+    }
+
+    #[test]
+    fn documented_bounds_hold() {
+        bounds_hold::<ark_bn254::FrConfig>();
+        bounds_hold::<ark_bls12_381::FrConfig>();
+    }
+
     struct Checks<F>(std::marker::PhantomData<F>);
 
     impl<F: NttField, L: Lanes> Task<L> for Checks<F> {
@@ -326,7 +345,7 @@ mod tests {
                     assert_eq!(element::<F>(out[0][lane]), expected[0], "product, round {round}");
                     assert_eq!(element::<F>(out[1][lane]), expected[1], "product, round {round}");
                     assert_eq!(element::<F>(out[2][lane]), expected[1], "alone, round {round}");
-                    assert_eq!(element::<F>(out[3][lane]), a, "settled, round {round}");
+                    assert_eq!(element::<F>(out[3][lane]), a, "reduced, round {round}");
                     assert_eq!(element::<F>(out[4][lane]), expected[0], "canonical, round {round}");
                     assert_eq!(
                         element::<F>(out[5][lane]),
@@ -347,13 +366,13 @@ mod tests {
     }
 
     #[test]
-    fn products_with_constants_on_plain_words_equal_arkworks() {
+    fn shoup_products_on_portable_lanes_equal_arkworks() {
         hold::<Portable>();
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn products_with_constants_on_floating_point_equal_arkworks() {
+    fn shoup_products_on_floating_point_equal_arkworks() {
         if crate::lanes::fma::available() {
             hold::<crate::lanes::fma::Fma>();
         }
@@ -362,7 +381,7 @@ mod tests {
     /// On a processor without the instructions, the device tests run this in an emulator.
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn products_with_constants_on_integer_multiply_add_equal_arkworks() {
+    fn shoup_products_on_integer_multiply_add_equal_arkworks() {
         if crate::lanes::ifma::available() {
             hold::<crate::lanes::ifma::Ifma>();
         }

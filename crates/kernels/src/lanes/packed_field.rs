@@ -222,7 +222,7 @@ mod tests {
                 y.write(&mut limbs);
                 check("limbs", <F::Packed<L>>::read(&limbs), &|i| q[i]);
                 let mask = L::load(&std::array::from_fn(|lane| (lane as u64 % 2).wrapping_neg()));
-                check("every other's opposite", x.conditional_negate(mask), &|i| {
+                check("conditional negation", x.conditional_negate(mask), &|i| {
                     if i % 2 == 1 { -p[i] } else { p[i] }
                 });
                 p[1].to_limbs(&mut column);
@@ -258,10 +258,10 @@ mod tests {
                 check("difference times difference", differences, &|i| {
                     (p[i] - q[i]) * (r[i] - q[i]) * inverse_ratio
                 });
-                check("product less one", product.sub_lazy(z), &|i| products(i) - r[i]);
+                check("sub_lazy", product.sub_lazy(z), &|i| products(i) - r[i]);
                 let mut sum = product;
                 (0..15).for_each(|_| sum = product.sub_lazy(sum));
-                check("product less less one", sum, &|_| F::ZERO);
+                check("repeated sub_lazy", sum, &|_| F::ZERO);
                 let sum = product.sub_lazy(sum).normalized();
                 let mut words = vec![L::splat(0); <F::Packed<L> as Element<L>>::WORDS];
                 sum.to_words(&mut words);
@@ -277,7 +277,7 @@ mod tests {
                 let mut limbs = vec![[1; 8]; <F::Packed<L> as Element<L>>::LIMBS];
                 F::Packed::<L>::zero().normalized().write(&mut limbs);
                 assert!(limbs.iter().all(|limb| *limb == [0; 8]), "zeros stay zeros");
-                check("product less two", product.sub_two_reduced(z, x), &|i| {
+                check("sub_two_reduced", product.sub_two_reduced(z, x), &|i| {
                     products(i) - r[i] - p[i]
                 });
                 let again = product.sub_two_reduced(z, x).sub_to_operand(product.sub_lazy(y));
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_on_plain_words_equal_arkworks() {
+    fn operations_on_portable_lanes_equal_arkworks() {
         operations!(PortableLanes, |work: &dyn Fn()| work());
     }
 

@@ -1,4 +1,4 @@
-//! Who adds points: one of the paths.
+//! The interface of batched point addition, which the portable and the vector path implement.
 
 use ark_ec::models::short_weierstrass::Affine;
 
@@ -8,33 +8,36 @@ use super::{
 };
 use crate::{Group, memory::wipe};
 
-/// A way to add points, with its own form of them.
+/// Batched affine addition on one path, with its own representation of points.
 pub(super) trait BatchAdder<P: Group>: 'static {
-    /// Affine points beside each other, as many as are added at once; infinity is all zeros.
+    /// Affine points that are added at once, [`BatchAdder::LANES`] of them; infinity is all zeros.
     type Row: Copy + Send + Sync;
-    /// Memory that a batch of additions works in, reused from batch to batch.
+    /// Working memory of a batch, reused between batches.
     type Scratch: Default + Send;
 
     /// Points in a row.
     const LANES: usize;
 
-    /// A row of neutral elements.
+    /// A row of points at infinity.
     const INFINITY: Self::Row;
 
-    /// Bytes of points in a tile, which stays in the cache next to the core.
+    /// Bytes of points in a tile. A tile stays in the second-level cache.
     const TILE_BYTES: usize;
 
-    /// Fills rows with stored points, by their indices; those with the bit [`NEGATED`](super::stored::NEGATED)
-    /// as their opposites. Tells whether it is known that all of them are finite.
+    /// Loads stored points into rows, by their indices. A point whose index has the bit
+    /// [`NEGATED`](super::stored::NEGATED) is negated. Returns whether all points are known to be
+    /// finite.
     fn gather(points: StoredPoints<'_, P>, indices: &[u32], rows: &mut [Self::Row]) -> bool;
-    /// Writes the points of some rows, one row after the other, as [`BatchAdder::gather`] reads them.
+    /// Writes the points of the picked rows in stored form, one row after the other, as
+    /// [`BatchAdder::gather`] reads them.
     fn store(rows: &[Self::Row], picked: &[u32], words: &mut [u64]);
-    /// Whether all points are the neutral element.
+    /// Whether all points of the row are at infinity.
     fn is_infinity(row: &Self::Row) -> bool;
-    /// The points as arkworks has them.
+    /// Converts points to arkworks types.
     fn affine(rows: &[Self::Row]) -> Vec<Affine<P>>;
-    /// Takes all steps of a batch, of which there is one at least, and asks for what comes next meanwhile.
-    /// `finite` is what [`BatchAdder::gather`] told, and is kept true.
+    /// Performs all steps of a batch, which must not be empty, and prefetches points from `next`
+    /// meanwhile. `finite` says whether all rows are known to be finite, first as
+    /// [`BatchAdder::gather`] returned it, and is updated.
     fn add_rows(
         rows: &mut [Self::Row],
         finite: &mut bool,
@@ -45,7 +48,7 @@ pub(super) trait BatchAdder<P: Group>: 'static {
     );
 }
 
-/// Overwrites points, which reveal scalars.
+/// Overwrites points, because they reveal scalars.
 pub(super) fn wipe_rows<P: Group, A: BatchAdder<P>>(rows: &mut [A::Row]) {
     wipe(rows, A::INFINITY);
 }
@@ -55,7 +58,7 @@ pub(super) fn tile_rows<P: Group, A: BatchAdder<P>>() -> usize {
     A::TILE_BYTES / size_of::<A::Row>()
 }
 
-/// Stored points as arkworks has them.
+/// Converts stored points to arkworks types.
 pub(super) fn stored_points<P: Group, A: BatchAdder<P>>(
     points: StoredPoints<'_, P>,
     indices: &[u32],

@@ -1,4 +1,5 @@
-//! From scalars to bucket sums, and from those to the sum of the windows.
+//! Bucket accumulation and bucket reduction: from digits to the sum of each bucket, and from those
+//! to the weighted sum of each bucket set.
 
 use ark_ec::models::short_weierstrass::Affine;
 use rayon::prelude::*;
@@ -18,13 +19,14 @@ use crate::{
     memory::{set_len, wipe, wipe_all},
 };
 
-/// Memory that sums of sets work in, reused from one to the next.
+/// Working memory, reused between bucket sets.
 pub(super) struct Scratch<P: Group, A: BatchAdder<P>> {
-    /// Points laid by the buckets that take them: a number, and in the highest bit whether it is negated.
+    /// Indices of points in the order of the [`StackLayout`]; the highest bit says that the point
+    /// is negated.
     order: Vec<u32>,
-    /// Sums of buckets, as points are stored.
+    /// Sums of buckets in stored form.
     sums: Vec<u64>,
-    /// The same, of the groups before.
+    /// Sums of buckets of the previous groups in stored form.
     before: Vec<u64>,
     buckets: Vec<A::Row>,
 }
@@ -45,9 +47,11 @@ impl<P: Group, A: BatchAdder<P>> Drop for Scratch<P, A> {
     }
 }
 
-/// Lays points by their digits: bucket `d - 1` of the first set is the first run, and `windows.buckets()`
-/// later comes that of the second. A run with an earlier sum begins with that, whose number counts from
-/// `first_sum`.
+/// Orders points by their digits (counting sort).
+///
+/// Bucket `d - 1` of the first set is the first run; the buckets of the second set follow
+/// `windows.buckets()` runs later. A run with an `earlier` sum begins with that sum, whose index
+/// counts from `first_sum`.
 fn sort_by_digit(
     windows: &Windows,
     sets: &[BucketSet],
@@ -78,7 +82,7 @@ fn sort_by_digit(
                 for (&point, &digit) in chunk.points.iter().zip(chunk.digits(window)) {
                     if digit != 0 {
                         let at = cursors[usize::from(digit.unsigned_abs()) - 1].advance();
-                        // The digit's sign on top of the scalar's.
+                        // Combines the digit's sign with the scalar's.
                         order[at] = (point + first) ^ (digit as u32 & NEGATED);
                     }
                 }
@@ -90,14 +94,14 @@ fn sort_by_digit(
     layout
 }
 
-/// Adds up the buckets of each set, weighted by their digits.
+/// Reduces the buckets of each set to the terms of their weighted sum.
 ///
-/// Returns, for each set, points to be multiplied by 1, 1, 2, 4, … `2^(width-2)` and added: the
-/// sum of all its buckets, and for each bit the sum of those whose index has that bit. (A bucket's
-/// digit is its index plus one.) They come from one fold in place: two additions a bucket, all of
-/// them affine and independent within a round, where the usual running sum takes two projective ones
-/// that wait for each other. Each lane folds a segment of a set's buckets; the lanes' sums are added as
-/// runs are.
+/// Returns, for each set, points to be multiplied by 1, 1, 2, 4, … `2^(width-2)` and added: the sum
+/// of all its buckets, and for each bit the sum of the buckets whose index has that bit. (A
+/// bucket's digit is its index plus one.) All of them come from one in-place reduction
+/// ([`bit_sums`]) with two affine additions per bucket, which are independent within a round; the
+/// usual running sum takes two dependent projective additions per bucket. Each lane reduces a
+/// segment of a set's buckets, and [`combine_lanes`] adds the segments.
 fn reduce_buckets<P: Group, A: BatchAdder<P>>(
     windows: &Windows,
     sums: &Sums,
@@ -117,17 +121,18 @@ fn reduce_buckets<P: Group, A: BatchAdder<P>>(
     }
     let finite = A::gather(points, &numbers, rows);
     wipe(&mut numbers, 0);
-    // The first rounds stay within parts, which threads share; the last ones span them.
+    // The first rounds stay within parts, which run in parallel; the last rounds span parts.
     let part = (tile_rows::<P, A>() / 2).next_power_of_two();
     let (inner, rounds) = (part.min(segment).ilog2(), segment.ilog2());
     rows.par_chunks_mut(part).for_each(|rows| bit_sums::<P, A>(rows, finite, 0..inner, tally));
-    // Sums of some part may be infinite.
+    // The sum of a part may be infinity.
     bit_sums::<P, A>(rows, false, inner..rounds, tally);
     combine_lanes::<P, A>(rows, segment, buckets.ilog2(), tally)
 }
 
-/// Rounds of the fold. After round `t`, in each block of `2^(t+1)` rows, the first is the block's
-/// sum, and that at offset `2^k` the sum of those whose index has bit `k`, for each `k` up to `t`.
+/// Rounds of the reduction. After round `t`, in each block of `2^(t+1)` rows, the first row is the
+/// sum of the block, and for each `k ≤ t` the row at offset `2^k` is the sum of the rows whose
+/// index has bit `k`.
 fn bit_sums<P: Group, A: BatchAdder<P>>(
     rows: &mut [A::Row],
     mut finite: bool,
@@ -140,7 +145,7 @@ fn bit_sums<P: Group, A: BatchAdder<P>>(
         for block in (0..rows.len()).step_by(2 * half) {
             for offset in std::iter::once(0).chain((0..round).map(|bit| 1 << bit)) {
                 let (into, from) = (block + offset, block + offset + half);
-                // Few points leave most buckets empty; those cost nothing.
+                // With few points most buckets are empty; they need no addition.
                 if A::is_infinity(&rows[from]) {
                     continue;
                 }
@@ -158,8 +163,9 @@ fn bit_sums<P: Group, A: BatchAdder<P>>(
     }
 }
 
-/// The sums over lanes of each set's folded rows: of each bit within a lane's segment that of all lanes,
-/// and of each bit above that of the lanes that have it.
+/// Combines the lanes of each set's reduced rows. For a bit of the index within a lane's segment,
+/// it adds the sums of all lanes; for a higher bit, it adds the totals of the lanes whose number
+/// has that bit.
 fn combine_lanes<P: Group, A: BatchAdder<P>>(
     rows: &[A::Row],
     segment: usize,
@@ -167,7 +173,7 @@ fn combine_lanes<P: Group, A: BatchAdder<P>>(
     tally: &Tally,
 ) -> Vec<Vec<Affine<P>>> {
     let (within, lanes) = (segment.ilog2(), A::LANES as u32);
-    // Of each set, the sums of segments and those of each bit.
+    // For each set: the sums of its segments, and those of each bit within a segment.
     let picked: Vec<u32> = (0..rows.len() as u32)
         .step_by(segment)
         .flat_map(|start| (0..=within).map(move |sum| start + (1 << sum >> 1)))
@@ -192,7 +198,8 @@ fn combine_lanes<P: Group, A: BatchAdder<P>>(
     points.chunks_exact(1 + bits as usize).map(<[_]>::to_vec).collect()
 }
 
-/// The sums of some sets' buckets, weighted; points are taken by groups of chunks, one after the other.
+/// Accumulates and reduces the buckets of some sets. Points are taken group by group, and the
+/// bucket sums of one group are inputs of the next. Returns what [`reduce_buckets`] returns.
 pub(super) fn accumulate_and_reduce<P: Group, A: BatchAdder<P>>(
     windows: &Windows,
     sets: &[BucketSet],
@@ -215,12 +222,13 @@ pub(super) fn accumulate_and_reduce<P: Group, A: BatchAdder<P>>(
     bit_sums
 }
 
-/// Bytes of points that are summed at once. They are read in random order, and the more of them the longer each
-/// takes to come: a sum of `2^22` points of 64 bytes takes a quarter more time if all of them are one group.
-/// With fewer in a group, the sums between groups take longer than is won.
+/// Bytes of points in a group. Points are read in random order, and the access time grows with the
+/// range: a sum of `2^22` points of 64 bytes takes a quarter more time with all of them in one
+/// group. With smaller groups, the additions between groups cost more than is saved.
 const GROUP_BYTES: usize = 32 << 20;
 
-/// Shares whose points are summed at once, each in as many windows as share buckets.
+/// Splits chunks into groups of about [`GROUP_BYTES`] of points, counting a point once for each
+/// window of a set.
 pub(super) fn group_chunks<'a, P: Group>(
     sets: &[BucketSet],
     chunks: &'a [DigitChunk],
@@ -241,8 +249,8 @@ mod tests {
     use super::*;
     use crate::cpu::msm::{pairs::PortableAdder, window::one_set_per_window};
 
-    /// StoredPoints, and their opposites in other groups; buckets that one group fills, or none; runs that are long
-    /// in one group and not in the next.
+    /// Points and their opposites in other groups; buckets filled by one group or by none; runs
+    /// that are long in one group and short in the next.
     fn groups_equal_all<A: BatchAdder<Config>>(encode: fn(&Affine<Config>, &mut [u64])) {
         let rng = &mut test_rng();
         let mut words = vec![0; 600 * Config::POINT_WORDS];
@@ -274,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_by_groups_are_those_of_all() {
+    fn sums_do_not_depend_on_groups() {
         groups_equal_all::<PortableAdder>(Config::write_point);
         #[cfg(target_arch = "x86_64")]
         {

@@ -1,8 +1,8 @@
-//! Scalars as signed digits.
+//! Signed-digit recoding of scalars.
 //!
-//! A scalar over half the order is taken as the negative of the rest, so that `-1` is as small as
-//! `1` and a bit is saved. Adding `2^(width-1)` in every window beforehand makes each digit a plain
-//! extraction of bits: no carry runs from window to window, and windows can be read in any order.
+//! A scalar over half the group order is replaced by its negative, so that `-1` is as small as `1`,
+//! and a bit is saved. Adding `2^(width-1)` in every window in advance makes each digit a plain
+//! extraction of bits: no carry passes between windows, and windows can be read in any order.
 
 use ark_ff::PrimeField;
 
@@ -13,7 +13,7 @@ const SIGN: u64 = 1 << 63;
 /// The widest window: a digit takes 16 bits with its sign.
 pub(super) const WIDEST: usize = 16;
 
-/// How scalars of a field are cut into windows of one width.
+/// The division of scalars of a field into windows of one width.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Windows {
     width: usize,
@@ -25,7 +25,7 @@ pub(super) struct Windows {
 
 impl Windows {
     pub(super) fn new<F: PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>(width: usize) -> Self {
-        // The absolute value has one bit less than the order; the sign takes it back.
+        // The absolute value has one bit less than the order, and the sign takes one.
         let count = (F::MODULUS_BIT_SIZE as usize).div_ceil(width);
         let mut offset = [0; SCALAR_WORDS];
         for window in 0..count - 1 {
@@ -43,7 +43,7 @@ impl Windows {
         self.count
     }
 
-    /// Buckets of a window: digits are of absolute value 1 to `2^(width-1)`.
+    /// Buckets of a window: the absolute values of its nonzero digits are 1 to `2^(width-1)`.
     pub(super) fn buckets(&self) -> usize {
         1 << (self.width - 1)
     }
@@ -59,13 +59,14 @@ impl Windows {
         Recoded(words)
     }
 
-    /// Digits of a window, at least `-2^(width-1)` and below that.
+    /// Writes the digits of a window, each in `[-2^(width-1), 2^(width-1))`. The last window has no
+    /// offset: its digits are in `[0, 2^(width-1)]`.
     pub(super) fn digits(&self, scalars: &[Recoded], window: usize, digits: &mut [i16]) {
         let start = window * self.width;
         let (word, shift) = (start / 64, start % 64);
         let last = window == self.count - 1;
         let (mask, half) = ((1u64 << self.width) - 1, if last { 0 } else { self.buckets() as u64 });
-        // At most 16 bits, and of those of the last window one is not used.
+        // At most 16 bits; the last window does not use its highest bit.
         let cut = |bits: u64| ((bits & mask) as i64 - half as i64) as i16;
         let pairs = scalars.iter().zip(digits);
         match word {
@@ -81,12 +82,12 @@ impl Windows {
     }
 }
 
-/// A scalar's digits: its absolute value plus the offset, and the sign in the highest bit.
+/// A recoded scalar: its absolute value plus the offset, and its sign in the highest bit.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Recoded([u64; SCALAR_WORDS]);
 
 impl Recoded {
-    /// Whether the digits give the negative of the scalar.
+    /// Whether the digits represent the negative of the scalar.
     pub(super) fn is_negative(&self) -> bool {
         self.0[SCALAR_WORDS - 1] & SIGN != 0
     }
@@ -124,7 +125,7 @@ mod tests {
         digit[0]
     }
 
-    fn digits_give_the_scalar_back<F: PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>() {
+    fn digits_recompose_the_scalar<F: PrimeField<BigInt = ark_ff::BigInt<SCALAR_WORDS>>>() {
         let rng = &mut test_rng();
         let half = F::from(2).inverse().unwrap();
         let edges = [F::ZERO, F::one(), -F::one(), half, -half, half - F::one()];
@@ -150,9 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn digits_give_the_scalar_back_at_every_width() {
-        digits_give_the_scalar_back::<ark_bn254::Fr>();
-        digits_give_the_scalar_back::<ark_bls12_381::Fr>();
+    fn digits_recompose_the_scalar_at_every_width() {
+        digits_recompose_the_scalar::<ark_bn254::Fr>();
+        digits_recompose_the_scalar::<ark_bls12_381::Fr>();
     }
 
     #[test]

@@ -1,44 +1,45 @@
-//! Where each point of a sum goes: runs of one length beside each other.
+//! The order of points before they are summed: runs of equal length side by side.
 //!
-//! Points that share a label are a run. Runs of the same length stand beside each other in a stack, one a
-//! lane, so that adding rows to rows halves them all at once. A long run takes all lanes of as many stacks
-//! as it fills; their sums are a run again. So what a run costs depends on its length alone: the road not
-//! taken, a queue of points that waits for busy buckets, goes quadratic when few buckets are in use, as
-//! with real witnesses.
+//! Points that share a label form a run. Runs of the same length stand side by side in a *stack*,
+//! one per lane, so adding rows to rows halves all of them at once. A long run takes all lanes of
+//! as many stacks as it fills; the sums of its pieces form a run again. The cost of a run therefore
+//! depends only on its length. (A queue of points that wait for busy buckets becomes quadratic when
+//! few buckets are in use, as with real witnesses.)
 
 use crate::memory::wipe;
 
-/// Rows of the highest stack: a tile holds several. A run of more points is long.
+/// The most rows of a stack; a tile holds several stacks. A run that does not fit one lane of a
+/// stack is long.
 const MAX_HEIGHT: usize = 128;
-/// The same where few points are. More than the pieces of a run that fills no stack, so that every long run
-/// has fewer pieces than points.
+/// The most rows of a stack when there are few points. It exceeds the number of pieces of a run
+/// that fills no stack, so every long run has fewer pieces than points.
 const SMALL_MAX_HEIGHT: usize = 16;
 
-/// Of a run without points: it has no place.
+/// Marks a run without points, which has no sum.
 pub(super) const EMPTY_RUN: u32 = u32::MAX;
 
-/// Runs in stacks.
+/// The layout of runs in stacks.
 pub(super) struct StackLayout {
     lanes: usize,
     /// Points of each run.
     lengths: Vec<u32>,
-    /// Most points that a lane takes.
+    /// The most points of a lane.
     highest: usize,
     /// Rows of each stack.
     pub(super) heights: Vec<u32>,
-    /// `stack · lanes + lane` of each run's first piece; a long run's other pieces follow.
+    /// `stack · lanes + lane` of each run's first piece; the other pieces of a long run follow.
     places: Vec<u32>,
     idle: Vec<IdleLanes>,
 }
 
-/// Lanes of a stack that no run takes.
+/// Lanes of a stack that no run uses, from `first` on.
 struct IdleLanes {
     row: usize,
     height: usize,
     first: usize,
 }
 
-/// Where the next point of a run goes: in the order of rows, and in a row of lanes.
+/// The position of a run's next point in the order: rows in sequence, and lanes within a row.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Cursor {
     at: u32,
@@ -46,7 +47,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// The place, and on to the next.
+    /// Returns the position and moves to the next.
     #[inline(always)]
     pub(super) fn advance(&mut self) -> usize {
         let at = self.at;
@@ -56,9 +57,9 @@ impl Cursor {
 }
 
 impl StackLayout {
-    /// For runs of these lengths; and where each begins.
+    /// Lays out runs of these lengths. Also returns the position of the first point of each.
     pub(super) fn new(lengths: Vec<u32>, lanes: usize) -> (Self, Vec<Cursor>) {
-        // A single run of few points is spread over all lanes.
+        // With few points, stacks are low, so a single run spreads over all lanes.
         let points = lengths.iter().map(|&length| length as usize).sum::<usize>();
         let highest = (points / (4 * lanes)).clamp(SMALL_MAX_HEIGHT, MAX_HEIGHT);
         let (mut heights, mut idle, mut rows) = (Vec::new(), Vec::new(), 0);
@@ -82,7 +83,7 @@ impl StackLayout {
                 rows += 1;
             }
         }
-        // The next lane of stacks of each height, and its first row.
+        // For each height: the next free lane, and the first row of its stack.
         let mut next = vec![(0, 0); highest + 1];
         for height in (1..=highest).rev() {
             next[height] = (heights.len() * lanes, rows);
@@ -110,12 +111,12 @@ impl StackLayout {
         (Self { lanes, lengths, highest, heights, places, idle }, cursors)
     }
 
-    /// Points in all stacks, idle lanes counted.
+    /// Points in all stacks, including idle lanes.
     pub(super) fn slots(&self) -> usize {
         self.lanes * self.heights.iter().sum::<u32>() as usize
     }
 
-    /// Gives idle lanes the points of another.
+    /// Fills idle lanes with the points of the row's first lane.
     pub(super) fn fill_idle(&self, order: &mut [u32]) {
         for idle in &self.idle {
             for row in order[idle.row * self.lanes..].chunks_exact_mut(self.lanes).take(idle.height)
@@ -126,7 +127,8 @@ impl StackLayout {
         }
     }
 
-    /// The place of each run's sum, or of its first piece's, and how many pieces there are.
+    /// For each run: the index of its sum or of the sum of its first piece, and the number of
+    /// pieces.
     pub(super) fn pieces(&self) -> impl Iterator<Item = (u32, usize)> {
         self.places.iter().zip(&self.lengths).map(|(&place, &length)| {
             let length = length as usize;
@@ -147,7 +149,7 @@ impl Drop for StackLayout {
     }
 }
 
-/// Lays out points that stand run by run.
+/// Lays out points that are ordered run by run.
 pub(super) fn layout_runs(
     lengths: Vec<u32>,
     points: &[u32],
@@ -170,10 +172,10 @@ pub(super) fn layout_runs(
 mod tests {
     use super::*;
 
-    /// Whatever the lengths: each lane of a stack holds points of one run only, and each run's pieces are
-    /// all its points.
+    /// For any lengths, each lane of a stack holds points of one run only, and the pieces of a run
+    /// contain all its points.
     #[test]
-    fn every_piece_has_a_lane_of_its_own_and_together_they_are_the_runs() {
+    fn pieces_do_not_share_lanes_and_cover_the_runs() {
         for (lanes, lengths) in [1, 8].into_iter().flat_map(|lanes| {
             let many = (0..200).map(|i| i % 23).collect();
             let few = vec![3, 0, 20, 8, 3, 3, 16, 5, 0, 9, 1, 700];

@@ -1,14 +1,15 @@
-//! Multi-scalar multiplication: buckets (Pippenger) filled and emptied by batches of affine
-//! additions.
+//! Multi-scalar multiplication: Pippenger's bucket method with batched affine additions.
 //!
-//! Zeros are left out and ones summed apart, which is most of a circuit over bits. The other scalars
-//! are cut into signed digits; each window sorts its points by digit, sums every bucket's points as
-//! a tree ([`runs`], [`stacks`]), and weighs the buckets ([`buckets`]). A large key is gone through in
-//! groups of points that are not too far from each other, and a bucket's sum is the first of its points in
-//! the next group. All of it reduces to lists of independent affine additions, in rows of as many as are
-//! added at once ([`adder`]). Windows run in parallel, and so do the tiles and segments inside one, so that
-//! many threads find work in few windows. Small sums take several windows at a time, because a batch should
-//! be large: an inversion costs as much as a hundred additions.
+//! Points with scalar 0 are left out and points with scalar 1 are summed separately; those are most
+//! scalars of a circuit over bits. The other scalars are recoded into signed digits. Each window
+//! sorts its points by digit, sums the points of every bucket as a tree ([`runs`], [`stacks`]), and
+//! reduces the buckets ([`buckets`]). A large key is processed in groups of points that lie close
+//! together in memory; a bucket's sum is the first input of that bucket in the next group.
+//!
+//! Everything is a list of independent affine additions, in rows of as many points as are added at
+//! once ([`adder`]). Windows run in parallel, and so do the tiles and segments within a window, so
+//! few windows still occupy many threads. Small sums process several windows at a time to keep
+//! batches large, because an inversion costs as much as a hundred additions.
 
 mod adder;
 mod buckets;
@@ -45,24 +46,26 @@ use crate::{
     memory::{wipe, zeroed},
 };
 
-/// The most points of one sum: a number and a sign share 32 bits, and numbers after the points' are for sums
-/// of buckets.
+/// The most points of a sum: an index and a sign share 32 bits, and the indices above are for
+/// bucket sums.
 pub(super) const MAX_POINTS: usize = (1 << 31) - (1 << 20);
 
-/// Up to so many full-size scalars, batches are too small to pay for their inversions.
+/// The largest number of full-size scalars for which double-and-add is used: batches of fewer
+/// points do not repay their inversions.
 const DOUBLE_AND_ADD_MAX: usize = 24;
 
-/// Scalars that are cut into digits together, near the core, one window after the other.
+/// Scalars that are recoded together, window by window, so that they stay in the cache.
 const RECODE_CHUNK: usize = 256;
 
-/// Scalars that a thread sorts out at a time.
+/// Scalars that one task classifies.
 const CLASSIFY_CHUNK: usize = 1 << 14;
 
-/// Points to be multiplied by neither 0 nor 1, and their scalars' digits.
+/// Points whose scalars are neither 0 nor 1, with the digits of those scalars.
 struct DigitChunk {
-    /// Their indices; with [`NEGATED`](stored::NEGATED) where the digits give the negative of the scalar.
+    /// Their indices, with [`NEGATED`](stored::NEGATED) where the digits represent the negative of
+    /// the scalar.
     points: Vec<u32>,
-    /// The digits of the first window, of the second, …
+    /// The digits of the first window, then those of the second, and so on.
     digits: Vec<i16>,
 }
 
@@ -99,12 +102,12 @@ impl Drop for DigitChunk {
     }
 }
 
-/// The classes of a sum.
+/// The points of a sum by the size of their scalars.
 #[derive(Default)]
 struct ScalarClasses {
-    /// Points multiplied by 1.
+    /// Points with scalar 1.
     ones: Vec<u32>,
-    /// Points multiplied by neither 0 nor 1.
+    /// Points with any scalar but 0 and 1.
     rest: Vec<u32>,
 }
 
@@ -115,7 +118,7 @@ impl Drop for ScalarClasses {
     }
 }
 
-/// `Σ scalar(i) · point(i)`; the caller has checked that every scalar exists.
+/// `Σ scalar(i) · point(i)`. The caller has checked that every scalar exists.
 pub(super) fn msm<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>>(
     path: Path,
     bases: &Bases,
@@ -192,7 +195,7 @@ fn msm_by<P: Group<ScalarField: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>, A: B
     total + ones
 }
 
-/// Doubles and adds, all points at once.
+/// The sum by double-and-add, all points at once.
 fn double_and_add<'a, P: Group, A: BatchAdder<P>>(
     classes: &[ScalarClasses],
     scalar_of: impl Fn(usize) -> &'a Scalar,
@@ -252,7 +255,7 @@ fn pippenger<P: Group, A: BatchAdder<P>>(
     let mut total = Projective::<P>::zero();
     for shift in (0..=sets.iter().map(|set| set.shift).max().unwrap_or(0)).rev() {
         let of_shift = || sets.iter().zip(&bit_sums).filter(|(set, _)| set.shift == shift);
-        // A point for 1, and one for each bit of a bucket's index.
+        // One point for the factor 1, and one for each bit of a bucket index.
         total.double_in_place();
         for bit in (1..windows.width()).rev() {
             total.double_in_place();
@@ -263,7 +266,8 @@ fn pippenger<P: Group, A: BatchAdder<P>>(
     total
 }
 
-/// The tables that a sum of stored points can use, in at most `budget` bytes; none if they would not pay.
+/// The tables that a sum of stored points can use, in at most `budget` bytes; `None` if they would
+/// not save enough.
 pub(super) fn tables<P: Group>(
     path: Path,
     words: &[u64],

@@ -1,10 +1,10 @@
-//! Many affine additions at the price of one inversion.
+//! Batched affine addition: many additions share one inversion.
 //!
-//! An affine addition takes a field inversion, and Montgomery's trick shares one inversion among a
-//! batch: 5 multiplications and a squaring each, where adding to a projective sum takes 10.
-//! Everything an MSM does to its points is a list of independent steps `rows[i] += rows[j]`, so
-//! this is the only place where points are added, and the only place where the exceptional cases
-//! (equal, opposite, infinite) have to be right.
+//! An affine addition needs a field inversion. Montgomery's trick shares one inversion among a
+//! batch, so an addition costs 5 multiplications and a squaring, where a mixed addition to a
+//! projective sum costs 10. Everything an MSM does to its points is a list of independent steps
+//! `rows[i] += rows[j]`, so this is the only place where points are added and where the exceptional
+//! cases (equal, opposite, infinite) are handled.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{Group, Words, memory::wipe_all};
 
-/// An affine point as keys store it: infinity is all zeros.
+/// An affine point in stored form: infinity is all zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Point<F> {
     pub(super) x: F,
@@ -32,14 +32,14 @@ impl<F: Words> Point<F> {
     }
 }
 
-/// `rows[into] += rows[from]`; no row that is written occurs twice in a batch.
+/// `rows[into] += rows[from]`. A row that is written occurs only once in a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     pub(super) into: u32,
     pub(super) from: u32,
 }
 
-/// What an MSM did, for those who check that its work is bounded.
+/// Operation counts of an MSM, to check that its work is bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     additions: AtomicU64,
@@ -55,26 +55,26 @@ impl Tally {
         self.inversions.load(Ordering::Relaxed)
     }
 
-    /// A batch of so many additions; those of idle lanes are made too, and counted.
+    /// Counts a batch of additions. Additions in idle lanes are performed too, and counted.
     pub(super) fn count(&self, additions: usize) {
         self.additions.fetch_add(additions as u64, Ordering::Relaxed);
         self.inversions.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// How two points add up.
+/// The formula by which two points are added.
 enum Case {
-    /// By the chord.
+    /// Chord: different x coordinates.
     Chord,
-    /// By the tangent.
+    /// Tangent: equal points.
     Tangent,
-    /// One of them is infinity: the other is the sum.
+    /// One point is infinity, and the other is the sum.
     Other,
-    /// Opposite points.
+    /// Opposite points: the sum is infinity.
     Infinity,
 }
 
-/// The case, and what its formula divides by: never zero.
+/// The case, and the divisor of its formula, which is never zero.
 #[inline(always)]
 fn divisor<F: Words>(p: &Point<F>, q: &Point<F>) -> (Case, F) {
     let dx = q.x - p.x;
@@ -89,7 +89,7 @@ fn divisor<F: Words>(p: &Point<F>, q: &Point<F>) -> (Case, F) {
     }
 }
 
-/// Addition one by one, in portable code.
+/// Portable addition, one point at a time.
 pub(super) struct PortableAdder;
 
 impl<P: Group> BatchAdder<P> for PortableAdder {
@@ -111,7 +111,7 @@ impl<P: Group> BatchAdder<P> for PortableAdder {
             let (x, y) = (read(x), read(y));
             *point = Point { x, y: if index & NEGATED != 0 { -y } else { y } };
         }
-        // Nobody asks: every step is looked at here.
+        // The result is not used: every step is checked here.
         false
     }
 

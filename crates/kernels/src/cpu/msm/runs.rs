@@ -1,5 +1,5 @@
-//! Sums of runs: points that share a label, laid in stacks ([`super::layout`]) that are halved until one
-//! row is left ([`super::stacks`]).
+//! Sums of runs: points that share a label are laid out in stacks ([`super::layout`]), and stacks
+//! are halved until one row is left ([`super::stacks`]).
 
 use super::{
     adder::BatchAdder,
@@ -13,22 +13,22 @@ use crate::{
     memory::{set_len, wipe, wipe_all},
 };
 
-/// The sum of each run, as points are stored.
+/// The sum of each run, in stored form.
 ///
 /// Partial sums of an MSM reveal its scalars, so they are wiped.
 pub(super) struct Sums {
     words: Vec<u64>,
-    /// The number of each run's sum, or [`EMPTY_RUN`].
+    /// The index of each run's sum, or [`EMPTY_RUN`].
     pub(super) places: Vec<u32>,
 }
 
 impl Sums {
-    /// Of so many runs without points; the memory is for others.
+    /// Sums of `runs` runs without points. `words` is memory to reuse.
     pub(super) fn empty(runs: usize, words: Vec<u64>) -> Self {
         Self { words, places: vec![EMPTY_RUN; runs] }
     }
 
-    /// The memory, for others.
+    /// The memory, to be reused.
     pub(super) fn into_words(mut self) -> Vec<u64> {
         std::mem::take(&mut self.words)
     }
@@ -38,7 +38,8 @@ impl Sums {
         &self.words
     }
 
-    /// The sums, and after the last of them infinity, which is what [`EMPTY_RUN`] means.
+    /// The sums followed by infinity, and the index of infinity, to which [`EMPTY_RUN`]
+    /// corresponds.
     pub(super) fn points<P: Group>(&self) -> (StoredPoints<'_, P>, u32) {
         StoredPoints::new(&self.words).with_infinity()
     }
@@ -51,7 +52,7 @@ impl Drop for Sums {
     }
 }
 
-/// The sum of each run of points, whose numbers stand run by run.
+/// Sums each run of points. `numbers` holds the indices of the points, run by run.
 pub(super) fn sum_runs<P: Group, A: BatchAdder<P>>(
     lengths: Vec<u32>,
     points: StoredPoints<'_, P>,
@@ -64,7 +65,7 @@ pub(super) fn sum_runs<P: Group, A: BatchAdder<P>>(
     sums
 }
 
-/// The sum of each run of points, which are laid as planned; `words` is memory to write sums to.
+/// Sums each run of points in the given layout and order. `words` is memory for the sums.
 pub(super) fn sum_layout<P: Group, A: BatchAdder<P>>(
     layout: &StackLayout,
     points: StoredPoints<'_, P>,
@@ -75,7 +76,7 @@ pub(super) fn sum_layout<P: Group, A: BatchAdder<P>>(
     sum_stacks::<P, A>(&layout.heights, points, order, &mut words, tally);
     let places = layout.pieces().map(|(place, _)| place).collect();
     let mut sums = Sums { words, places };
-    // The sums of a long run's pieces are a run again.
+    // The sums of the pieces of a long run form a run again.
     let (mut long, mut lengths, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
     for (run, (place, count)) in layout.pieces().enumerate() {
         if count > 1 {

@@ -1,7 +1,7 @@
-//! Sums of stacks: rows of points on top of each other, halved until one is left.
+//! Sums of stacks: rows of points are halved until one row is left.
 //!
-//! Halving a stack adds its upper rows to its lower ones, so no two steps of a batch touch the same sum.
-//! TileBuffer goes in tiles of several stacks that fit the cache next to the core.
+//! Halving a stack adds its upper rows to its lower rows, so no two steps of a batch touch the same
+//! sum. Stacks are processed in tiles that fit the second-level cache.
 
 use std::ops::Range;
 
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{Group, memory::set_len};
 
-/// The sum of each lane of each stack, as points are stored: number `stack · lanes + lane`. The heights are in
-/// rows, and `order` has the points of each row in turn, by number and with the bit
-/// [`NEGATED`](super::stored::NEGATED) as opposites.
+/// Sums each lane of each stack, in stored form: the sum has index `stack · lanes + lane`.
+/// `heights` are in rows; `order` holds the indices of the points row by row, with the bit
+/// [`NEGATED`](super::stored::NEGATED) for opposites.
 pub(super) fn sum_stacks<P: Group, A: BatchAdder<P>>(
     heights: &[u32],
     points: StoredPoints<'_, P>,
@@ -51,7 +51,7 @@ struct Tile {
     rows: Range<usize>,
 }
 
-/// Tiles of at most so many rows, or of one stack.
+/// Splits stacks into tiles of at most `most` rows; a higher stack is a tile by itself.
 fn tiles(heights: &[u32], most: usize) -> Vec<Tile> {
     let mut tiles: Vec<Tile> = Vec::new();
     let mut row = 0;
@@ -68,12 +68,12 @@ fn tiles(heights: &[u32], most: usize) -> Vec<Tile> {
     tiles
 }
 
-/// A tile in the works, reused from tile to tile.
+/// The points of a tile and their state, reused between tiles.
 struct TileBuffer<P: Group, A: BatchAdder<P>> {
     rows: Vec<A::Row>,
     /// The first row of each stack.
     starts: Vec<u32>,
-    /// Rows that each has left.
+    /// Rows left in each stack.
     heights: Vec<u32>,
     steps: Vec<Step>,
     batch: A::Scratch,
@@ -93,7 +93,7 @@ impl<P: Group, A: BatchAdder<P>> Drop for TileBuffer<P, A> {
 }
 
 impl<P: Group, A: BatchAdder<P>> TileBuffer<P, A> {
-    /// Makes room for stacks of these heights: the rows to be filled.
+    /// Prepares for stacks of these heights and returns the rows to fill.
     fn load(&mut self, heights: &[u32]) -> &mut [A::Row] {
         self.heights.clear();
         self.heights.extend_from_slice(heights);

@@ -1,19 +1,19 @@
-//! Points in stored form: which of them a sum takes, with what sign, and how they are brought near in time.
+//! Points in stored form: access by index and sign, and prefetching.
 
 use std::marker::PhantomData;
 
 use crate::{Group, prefetch};
 
-/// In the index of a point: it is to be negated.
+/// Bit of a point index: the point is negated.
 pub(super) const NEGATED: u32 = 1 << 31;
 
-/// How far ahead of a gathering to fetch points: about as far as memory takes to answer.
+/// Points between the one that is read and the one that is prefetched: about the latency of memory.
 pub(super) const PREFETCH_DISTANCE: usize = 32;
 
-/// Most words of a point.
+/// The most words of a point.
 pub(super) const MAX_POINT_WORDS: usize = 24;
 
-/// Points by number: a key's, and extra after them.
+/// Points by index: those of a key, followed by extra ones.
 pub(super) struct StoredPoints<'a, P> {
     words: &'a [u64],
     extra: &'a [u64],
@@ -33,23 +33,23 @@ impl<'a, P: Group> StoredPoints<'a, P> {
         Self { words, extra: &[], group: PhantomData }
     }
 
-    /// With extra, whose numbers follow.
+    /// Adds extra points, whose indices follow.
     pub(super) fn with_extra(self, extra: &'a [u64]) -> Self {
         Self { extra, ..self }
     }
 
-    /// With infinity, and its number.
+    /// Adds infinity, and returns its index.
     pub(super) fn with_infinity(self) -> (Self, u32) {
         static INFINITY: [u64; MAX_POINT_WORDS] = [0; MAX_POINT_WORDS];
         (self.with_extra(&INFINITY[..P::POINT_WORDS]), self.count() as u32)
     }
 
-    /// How many there are, the extra left out.
+    /// The number of points without extra ones.
     pub(super) fn count(&self) -> usize {
         self.words.len() / P::POINT_WORDS
     }
 
-    /// The words of a point, whatever its sign.
+    /// The words of a point; the sign is ignored.
     #[inline(always)]
     pub(super) fn get(&self, index: u32) -> &'a [u64] {
         let start = (index & !NEGATED) as usize * P::POINT_WORDS;
@@ -59,8 +59,8 @@ impl<'a, P: Group> StoredPoints<'a, P> {
         }
     }
 
-    /// Asks for a point while the one so many places before it is read: the order is random, and a key is
-    /// larger than any cache.
+    /// Prefetches the point [`PREFETCH_DISTANCE`] places after `at`. The order is random, and a key
+    /// is larger than any cache.
     #[inline(always)]
     pub(super) fn prefetch_ahead(&self, order: &[u32], at: usize) {
         if let Some(&index) = order.get(at + PREFETCH_DISTANCE) {
@@ -69,8 +69,9 @@ impl<'a, P: Group> StoredPoints<'a, P> {
     }
 }
 
-/// Stored points that are gathered next. Memory answers while extra are being added: asked for all at
-/// once, they would come no sooner than the few that a core can wait for at a time.
+/// Stored points of the next tile, prefetched a few at a time while the current tile is being
+/// added. A core can wait for only a few cache lines at a time, so prefetching all at once would
+/// not be faster.
 pub(super) struct PrefetchQueue<'a, P> {
     points: StoredPoints<'a, P>,
     order: &'a [u32],
@@ -85,7 +86,7 @@ impl<'a, P: Group> PrefetchQueue<'a, P> {
         Self { points, order }
     }
 
-    /// Asks for some.
+    /// Prefetches the next `count` points.
     #[inline(always)]
     pub(super) fn prefetch(&mut self, count: usize) {
         let (now, later) = self.order.split_at(count.min(self.order.len()));

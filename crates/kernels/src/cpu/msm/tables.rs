@@ -1,13 +1,15 @@
-//! Multiples of fixed points, kept so that windows share their buckets.
+//! Precomputed multiples of fixed points, with which windows share their buckets.
 //!
-//! A point times a digit of window `k` is the point's multiple by `2^(k·width)` times that digit as one
-//! of window 0. With all those multiples at hand there is one set of buckets to weigh and nothing to
-//! double, so windows can be wider: at `2^14` points a sum takes three tenths fewer additions, at `2^18` a
-//! seventh. (Brickell, Gordon, McCurley and Wilson, "Fast exponentiation with precomputation", Eurocrypt
-//! 1992.) With room for fewer multiples windows share buckets in as many sets as it takes.
+//! A point times a digit of window `k` equals the point's multiple by `2^(k·width)` times that
+//! digit in window 0. With all those multiples there is one set of buckets to reduce and nothing to
+//! double, so windows can be wider: at `2^14` points a sum takes three tenths fewer additions, at
+//! `2^18` a seventh. With less memory for multiples, windows share buckets in several sets.
+//! (Brickell, Gordon, McCurley and Wilson, "Fast exponentiation with precomputation", Eurocrypt
+//! 1992.)
 //!
-//! The road not taken is an endomorphism of the curve: it halves the windows for twice the points, which
-//! saves nothing but half of the weighing, at most a tenth of a small sum, for a product with each point.
+//! The alternative is an endomorphism of the curve (GLV). It halves the windows for twice the
+//! points, so it saves only half of the bucket reduction, at most a tenth of a small sum, and costs
+//! a product for each point.
 
 use std::ops::Range;
 
@@ -23,22 +25,23 @@ use super::{
 };
 use crate::{Group, Slab, SlabError, SlabMut};
 
-/// Points whose multiples a thread makes at a time; they share an inversion at each doubling.
+/// Points whose multiples one task computes; they share an inversion at each doubling.
 const DOUBLING_CHUNK: usize = 1 << 10;
 
-/// Multiples of points by powers of two: the `t`-th copy of all points by `2^(t·width·sets)`.
+/// Multiples of points by powers of two: copy `t` of all points is multiplied by
+/// `2^(t·width·sets)`.
 #[derive(Debug)]
 pub(in crate::cpu) struct Tables {
     words: Slab,
     points: usize,
     width: usize,
-    /// Sets of buckets that a sum needs.
+    /// Bucket sets of a sum.
     sets: usize,
 }
 
 impl Tables {
-    /// Multiples of stored points in at most `room` bytes; none if they would not pay. Takes as long as
-    /// some twenty sums of the points, in the caller's rayon pool.
+    /// Computes multiples of stored points in at most `budget` bytes, in the caller's rayon pool;
+    /// `None` if they would not save enough. Takes about as long as twenty sums of the points.
     pub(super) fn make<P: Group, A: BatchAdder<P>>(
         words: &[u64],
         encode: impl Fn(&Affine<P>, &mut [u64]) + Sync,
@@ -72,26 +75,26 @@ impl Tables {
         Ok(Some(Self { words: slab.freeze(), points, width, sets }))
     }
 
-    /// Bytes that they take.
+    /// Bytes of the tables.
     pub(in crate::cpu) fn bytes(&self) -> usize {
         self.words.len()
     }
 
-    /// The points, and their multiples after them.
+    /// The points, followed by their multiples.
     pub(super) fn words(&self) -> &[u64] {
         self.words.words()
     }
 
-    /// How wide their windows are, if a sum with so many scalars that are neither 0 nor 1 takes fewer
-    /// additions with them.
+    /// The window width of the tables, if with them a sum of `scalars` scalars other than 0 and 1
+    /// takes fewer additions.
     pub(super) fn width_for(&self, scalars: usize) -> Option<usize> {
         let alone = best_width_without_tables(scalars);
         let alone = additions(scalars, alone, SCALAR_BITS.div_ceil(alone));
         (additions(scalars, self.width, self.sets) < alone).then_some(self.width)
     }
 
-    /// Which of so many windows share buckets, so that there are at least `least` sets if there are as many
-    /// windows: sets with one shift are as good as one, and threads take one each.
+    /// Divides `windows` windows into sets that share buckets, at least `least` sets if there are
+    /// that many windows. Several sets with one shift cost no more than one and run in parallel.
     pub(super) fn sets(&self, windows: usize, least: usize) -> Vec<BucketSet> {
         let parts = least.div_ceil(self.sets);
         let set = |shift: usize, range: Range<usize>| BucketSet {
@@ -108,7 +111,7 @@ impl Tables {
     }
 }
 
-/// Some stored points, doubled so many times.
+/// Stored points doubled `times` times.
 fn doubled<P: Group, A: BatchAdder<P>>(words: &[u64], times: usize) -> Vec<Affine<P>> {
     let order: Vec<u32> = (0..(words.len() / P::POINT_WORDS) as u32).collect();
     let point = |point: Affine<P>| Point { x: point.x, y: point.y };
@@ -134,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_window_is_in_one_set_with_the_multiple_that_is_its_own() {
+    fn every_window_is_in_one_set_with_its_own_multiple() {
         for (sets, least) in [(1, 1), (1, 2), (1, 5), (3, 1), (3, 4), (3, 64), (16, 2)] {
             let tables =
                 Tables { words: Slab::from_words(&[]).unwrap(), points: 10, width: 16, sets };

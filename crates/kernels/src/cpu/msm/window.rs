@@ -1,37 +1,37 @@
-//! Window size policy: which window width and how many bucket sets make a sum cheapest.
+//! Window size policy: the window width and the number of bucket sets with the fewest additions.
 
 use super::digits::WIDEST;
 
-/// Bits of a scalar's absolute value, and one that its digits may carry into.
+/// Bits of a scalar's absolute value, and one more that its digits may carry into.
 pub(super) const SCALAR_BITS: usize = 255;
 
-/// Windows whose digits go to the same buckets.
+/// Windows whose digits share buckets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BucketSet {
-    /// Windows by whose width the sum of the buckets is to be shifted.
+    /// The weight of the sum of the buckets, as a number of windows to shift it by.
     pub(super) shift: usize,
-    /// Each window, and the index of the first of the multiples that go with it.
+    /// Each window, and the index of the first of its precomputed multiples.
     pub(super) windows: Vec<(usize, u32)>,
 }
 
-/// Additions that a sum takes: one for each point in each window, and two for each bucket.
+/// Additions of a sum: one for each point in each window, and two for each bucket.
 pub(super) fn additions(points: usize, width: usize, sets: usize) -> usize {
     SCALAR_BITS.div_ceil(width) * points + sets * (2 << (width - 1))
 }
 
-/// The width of windows with buckets of their own at which additions are fewest.
+/// The window width with the fewest additions when each window has its own buckets.
 pub(super) fn best_width_without_tables(points: usize) -> usize {
     let cost = |&width: &usize| additions(points, width, SCALAR_BITS.div_ceil(width));
     (2..=WIDEST).min_by_key(cost).expect("there are widths")
 }
 
-/// Each window's buckets for itself.
+/// One bucket set for each window.
 pub(super) fn one_set_per_window(windows: usize) -> Vec<BucketSet> {
     (0..windows).map(|window| BucketSet { shift: window, windows: vec![(window, 0)] }).collect()
 }
 
-/// Width and sets at which additions are fewest, with room for so many copies; none if a tenth of them
-/// cannot be saved.
+/// The window width and number of bucket sets with the fewest additions, given memory for `copies`
+/// multiples of each point; `None` if they save less than a tenth of the additions without tables.
 pub(super) fn best_width_and_sets(points: usize, copies: usize) -> Option<(usize, usize)> {
     let shapes =
         (2..=WIDEST).map(|width| (width, SCALAR_BITS.div_ceil(width).div_ceil(copies.max(1))));
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_more_room_the_fewer_additions_and_too_little_is_left_alone() {
+    fn more_copies_take_fewer_additions_and_too_few_give_no_tables() {
         assert_eq!(best_width_and_sets(1 << 14, 1), None);
         let all = best_width_and_sets(1 << 14, 64).unwrap();
         assert_eq!(all.1, 1);

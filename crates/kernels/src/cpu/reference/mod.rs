@@ -1,4 +1,4 @@
-//! The slow twins: the plainest code for a sum and a transform, which the fast ones must equal.
+//! Reference implementations of sums and transforms by their definitions, for tests.
 
 pub(super) mod msm;
 pub(super) mod ntt;

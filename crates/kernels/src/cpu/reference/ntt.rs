@@ -1,4 +1,4 @@
-//! Transforms by their definition, one multiplication for every pair of input and output.
+//! Transforms by their definition: one multiplication for every pair of input and output.
 
 use ark_ff::PrimeField;
 

@@ -1,7 +1,8 @@
-//! What is done to all elements alike: the way into limbs and out, and products.
+//! Elementwise operations: conversion from and to words, products and differences.
 //!
-//! Elements come as what their words say, and constants leave that as it is. A product in lanes divides by
-//! `R' = 2^260`, which [`limb_montgomery_r`] takes back.
+//! Elements are read as the numbers that their words are, and multiplication by constants keeps
+//! that form. A product of two values in lanes is divided by `R' = 2^260`; [`limb_montgomery_r`] is
+//! the factor that undoes it.
 
 use std::marker::PhantomData;
 
@@ -19,22 +20,23 @@ use crate::{
     memory::repeated,
 };
 
-/// Vectors that a thread takes at a time.
+/// Vectors that one task processes.
 const VECTORS_PER_TASK: usize = 1 << 7;
 
-/// What takes products to numbers: `R'`.
+/// `R' = 2^260` as an element.
 pub(in crate::cpu) fn limb_montgomery_r<F: NttField>() -> F {
     F::from(2u64).pow([u64::from(LIMB) * SCALAR_LIMBS as u64])
 }
 
-/// Reads elements' words; `values` has a vector for each eight, and there are pairs of vectors.
+/// Reads elements' words into `values`, eight elements to a vector; the number of vectors must be
+/// even.
 pub(in crate::cpu) fn import<F: NttField, L: Lanes>(elements: &[F], values: &mut [ScalarVector]) {
     let tasks =
         values.par_chunks_mut(VECTORS_PER_TASK).zip(elements.par_chunks(8 * VECTORS_PER_TASK));
     tasks.for_each(|(values, elements)| import_serial::<F, L>(elements, values));
 }
 
-/// The same, by this thread.
+/// Like [`import`], in the current thread.
 pub(in crate::cpu) fn import_serial<F: NttField, L: Lanes>(
     elements: &[F],
     values: &mut [ScalarVector],
@@ -69,7 +71,7 @@ impl<F: NttField, L: Lanes> Task<L> for Import<'_, F> {
     }
 }
 
-/// Rows as columns.
+/// Transposes rows to columns.
 #[inline(always)]
 fn transposed<L: Lanes>(rows: &[[u64; 8]; 8]) -> [L; 8] {
     let mut square = [
@@ -86,7 +88,7 @@ fn transposed<L: Lanes>(rows: &[[u64; 8]; 8]) -> [L; 8] {
     square
 }
 
-/// `a · b`, element by element, of settled values.
+/// `a · b / R'`, element by element, of values below `4p`; the products are below `2p`.
 pub(in crate::cpu) fn product<F: NttField, L: Lanes>(
     a: &[ScalarVector],
     b: &[ScalarVector],
@@ -102,7 +104,7 @@ pub(in crate::cpu) fn product<F: NttField, L: Lanes>(
     products
 }
 
-/// The same, into `a`.
+/// `a · b / R'` in place; see [`product`].
 pub(in crate::cpu) fn multiply<F: NttField, L: Lanes>(a: &mut [ScalarVector], b: &[ScalarVector]) {
     a.par_chunks_mut(VECTORS_PER_TASK)
         .zip(b.par_chunks(VECTORS_PER_TASK))
@@ -137,7 +139,7 @@ impl<F: NttField, L: Lanes> Task<L> for Multiply<'_, F> {
     }
 }
 
-/// Writes words below the modulus, of settled values times a factor.
+/// Writes `values · scale` as canonical words. Values must be below `4p`.
 pub(in crate::cpu) fn export<F: NttField, L: Lanes>(
     values: &[ScalarVector],
     scale: F,
@@ -151,7 +153,7 @@ pub(in crate::cpu) fn export<F: NttField, L: Lanes>(
     );
 }
 
-/// The same of differences, `a - b`.
+/// Writes `(a - b) · scale` as canonical words. Values must be below `4p`.
 pub(in crate::cpu) fn export_difference<F: NttField, L: Lanes>(
     a: &[ScalarVector],
     b: &[ScalarVector],
@@ -167,7 +169,8 @@ pub(in crate::cpu) fn export_difference<F: NttField, L: Lanes>(
         });
 }
 
-/// The same of products less something, `a · b - c`; what becomes of `a` is of no use.
+/// Writes `(a · b / R' - c) · scale` as canonical words. Values must be below `4p`; `a` is
+/// overwritten with intermediate values.
 pub(in crate::cpu) fn export_remainder<F: NttField, L: Lanes>(
     a: &mut [ScalarVector],
     b: &[ScalarVector],

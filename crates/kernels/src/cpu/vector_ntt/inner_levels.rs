@@ -1,11 +1,12 @@
-//! The three levels inside vectors of eight, and the coset shift between the way in and the way out.
+//! The three levels inside vectors of eight, and the coset shift between the inverse and the
+//! forward transform.
 //!
-//! Eight vectors are transposed over, so that each block of eight elements has a lane of its own. A block
-//! stands for a polynomial modulo `X^8 - f^8`; times `f^i` the `i`-th coefficient is that of one modulo
-//! `Y^8 - 1`, and what is left is a transform of eight, whose factors do not depend on the block. On the
-//! way out the order is the opposite. `f` is the square of the power `h` of `η` by which the block's
-//! elements are shifted, up to factors that do not depend on the block either; so `f^i` and `h` together are
-//! the odd powers of `h`.
+//! Eight vectors are transposed, so that each block of eight elements has a lane of its own. A
+//! block represents a polynomial modulo `X^8 - f^8`. Multiplying coefficient `i` by `f^i` makes it
+//! a polynomial modulo `Y^8 - 1`; what is left is a transform of eight elements whose twiddles do
+//! not depend on the block. The forward transform does the same in reverse order. `f` is the square
+//! of `h`, the power of `η` by which the block's elements are shifted, up to constants that do not
+//! depend on the block. So the products of `f^i` and `h` are the odd powers of `h`.
 
 use std::marker::PhantomData;
 
@@ -24,19 +25,20 @@ use crate::lanes::{
 
 type OperandOf<F, L> = <Packed<F, L> as Element<L>>::Operand;
 
-/// What becomes of a block.
+/// The result of a transform.
 #[derive(Clone, Copy)]
 pub(super) enum TransformOutput<'a> {
-    /// Settled coefficients, not shifted.
+    /// Coefficients below `4p`, not shifted.
     Coefficients,
-    /// Coefficients times the steps, shifted by the powers of the direction's `η`.
+    /// Coefficients times the given constants, shifted by the powers of the inverse direction's
+    /// `η`.
     ShiftedCoefficients(&'a [ShoupConstant; 8]),
-    /// Coefficients times the steps, shifted by the powers of another direction's `η`, and that direction's
-    /// way out.
+    /// Evaluations on the odd coset: coefficients times the given constants, shifted by the powers
+    /// of the forward direction's `η`, and transformed forward.
     CosetEvaluations(&'a [ShoupConstant; 8], &'a DirectionTwiddles),
 }
 
-/// Eight vectors, which are group number `group`.
+/// The inner levels of eight vectors, which are group number `group`.
 pub(super) struct InnerLevels<'a, F> {
     pub(super) values: &'a mut [ScalarVector; 8],
     pub(super) group: usize,
@@ -114,7 +116,7 @@ fn mul<F: NttField, L: Lanes, const K: usize>(
     L::mul_operand::<Packed<F, L>, K>(a, b)
 }
 
-/// Products with the powers, below `2p`.
+/// Montgomery products with the powers, in `[0, 2p)`.
 #[inline(always)]
 fn twist<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], powers: &[OperandOf<F, L>; 8]) {
     let pairs = values.as_chunks_mut::<2>().0.iter_mut().zip(powers.as_chunks::<2>().0);
@@ -126,7 +128,8 @@ fn twist<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], powers: &[Operan
     }
 }
 
-/// A transform of eight elements below `2p`, to bit-reversed order; they come out below `32p`.
+/// A transform of eight elements below `2p` from natural to bit-reversed order. Outputs are below
+/// `32p`.
 #[inline(always)]
 fn inverse_eight<F: NttField, L: Lanes>(
     values: &mut [ScalarVector; 8],
@@ -153,7 +156,8 @@ fn inverse_eight<F: NttField, L: Lanes>(
     }
 }
 
-/// And back to natural order, of elements below `2p`; they come out below `16p`.
+/// A transform of eight elements below `2p` from bit-reversed to natural order. Outputs are below
+/// `16p`.
 #[inline(always)]
 fn forward_eight<F: NttField, L: Lanes>(
     values: &mut [ScalarVector; 8],
@@ -182,7 +186,7 @@ fn forward_eight<F: NttField, L: Lanes>(
     }
 }
 
-/// Products with the steps, below `2p`.
+/// Products with the constants of the coset shift, in `[0, 2p)`.
 #[inline(always)]
 fn shift<F: NttField, L: Lanes>(values: &mut [ScalarVector; 8], steps: &[ShoupConstant; 8]) {
     let pairs = values.as_chunks_mut::<2>().0.iter_mut().zip(steps.as_chunks::<2>().0);

@@ -1,10 +1,11 @@
-//! The levels above vectors of eight: one factor serves all lanes.
+//! The levels above vectors of eight, where one twiddle serves all lanes.
 //!
-//! Values come settled. On the way in they grow by at most `4p` with every two levels, and where a first
-//! block's sums grow faster they are settled at once; on the way out only one sum in four grows, and is
-//! settled at once too.
+//! Inputs are below `4p`. In the inverse transform, values grow by at most `4p` in two levels; sums
+//! in the first block grow faster and are reduced at once. In the forward transform only one sum in
+//! four grows, and is reduced at once.
 //!
-//! No closure here touches lanes: it would be a function of its own, without the instructions.
+//! No closure here uses lanes: a closure is a separate function, compiled without the processor
+//! features.
 
 use std::marker::PhantomData;
 
@@ -17,25 +18,26 @@ use crate::lanes::{
 
 pub(super) type Packed<F, L> = <F as NttField>::PackedScalar<L>;
 
-/// Levels of a block on the way in or out, down to blocks of `min_len` vectors.
+/// Levels of a block in one direction, between the whole block and blocks of `min_len` vectors.
 pub(super) struct Levels<'a, F> {
     pub(super) values: &'a mut [ScalarVector],
-    /// Which block of the domain's values it is, of those equally large.
+    /// The number of this block among the blocks of its size in the domain.
     pub(super) block: usize,
     pub(super) min_len: usize,
     pub(super) twiddles: &'a [ShoupConstant],
-    /// What is worked on next.
+    /// Vectors to prefetch for the next block.
     pub(super) next: VectorPrefetch,
     pub(super) field: PhantomData<F>,
 }
 
-/// Down: settled values come out below `28p` from up to eleven levels.
+/// Inverse transform, from natural to bit-reversed order: values below `4p` become values below
+/// `28p` in up to eleven levels.
 pub(super) struct InverseLevels<'a, F>(pub(super) Levels<'a, F>);
 
-/// Settles values, so that more levels can follow.
+/// Reduces values to `[0, 4p)`, so that more levels can follow.
 pub(super) struct ReduceTo4p<'a, F>(pub(super) &'a mut [ScalarVector], pub(super) PhantomData<F>);
 
-/// Up; all values are settled before and after.
+/// Forward transform, from bit-reversed to natural order: values are below `4p` before and after.
 pub(super) struct ForwardLevels<'a, F>(pub(super) Levels<'a, F>);
 
 impl<F: NttField, L: Lanes> Task<L> for InverseLevels<'_, F> {
@@ -94,7 +96,7 @@ impl<F: NttField, L: Lanes> Task<L> for ForwardLevels<'_, F> {
     }
 }
 
-/// Two levels of block number `block` on the way in.
+/// Two levels of block number `block` in the inverse transform.
 #[inline(always)]
 fn inverse_radix4<F: NttField, L: Lanes>(
     values: &mut [ScalarVector],
@@ -120,7 +122,8 @@ fn inverse_radix4<F: NttField, L: Lanes>(
     }
 }
 
-/// Two levels on the way in: each value grows by at most `4p`.
+/// Two levels of the inverse transform (Cooley-Tukey butterflies). Each value grows by at most
+/// `4p`.
 #[inline(always)]
 fn inverse_butterfly<F: NttField, L: Lanes>(
     [a, b, c, d]: [Packed<F, L>; 4],
@@ -140,8 +143,8 @@ fn inverse_butterfly<F: NttField, L: Lanes>(
     ]
 }
 
-/// The same for the first block, whose factors are 1 but for the last: of settled values, the first two come
-/// out below `16p` and the others below `10p`.
+/// Two levels of the inverse transform in the first block, whose twiddles are 1 except the last.
+/// For inputs below `4p` the first two outputs are below `16p` and the others below `10p`.
 #[inline(always)]
 pub(super) fn inverse_first_butterfly<F: NttField, L: Lanes>(
     [a, b, c, d]: [Packed<F, L>; 4],
@@ -158,7 +161,7 @@ pub(super) fn inverse_first_butterfly<F: NttField, L: Lanes>(
     ]
 }
 
-/// Two levels of block number `block` on the way out.
+/// Two levels of block number `block` in the forward transform.
 #[inline(always)]
 fn forward_radix4<F: NttField, L: Lanes>(
     values: &mut [ScalarVector],
@@ -187,7 +190,8 @@ fn forward_radix4<F: NttField, L: Lanes>(
     }
 }
 
-/// Two levels on the way out, from settled values to such.
+/// Two levels of the forward transform (Gentleman-Sande butterflies), from values below `4p` to
+/// values below `4p`.
 #[inline(always)]
 fn forward_butterfly<F: NttField, L: Lanes>(
     [a, b, c, d]: [Packed<F, L>; 4],
@@ -207,7 +211,8 @@ fn forward_butterfly<F: NttField, L: Lanes>(
     [low.add_lazy(high).reduce_to_4p(), b.add_lazy(d), third, fourth]
 }
 
-/// The same for the first block, whose factors are 1 but for the last: settled values come out below `16p`.
+/// Two levels of the forward transform in the first block, whose twiddles are 1 except the last.
+/// For inputs below `4p` the outputs are below `16p`.
 #[inline(always)]
 pub(super) fn forward_first_butterfly<F: NttField, L: Lanes>(
     [a, b, c, d]: [Packed<F, L>; 4],
@@ -219,7 +224,7 @@ pub(super) fn forward_first_butterfly<F: NttField, L: Lanes>(
     [low.add_lazy(high), b.add_lazy(d), low.sub_plus_multiple(high, 8), b.sub_plus_multiple(d, 2)]
 }
 
-/// One level of block number `block` on the way in.
+/// One level of block number `block` in the inverse transform. Each value grows by at most `2p`.
 #[inline(always)]
 fn inverse_radix2<F: NttField, L: Lanes>(
     values: &mut [ScalarVector],
@@ -236,7 +241,8 @@ fn inverse_radix2<F: NttField, L: Lanes>(
     }
 }
 
-/// The same on the way out, from settled values to such.
+/// One level of block number `block` in the forward transform, from values below `4p` to values
+/// below `4p`.
 #[inline(always)]
 fn forward_radix2<F: NttField, L: Lanes>(
     values: &mut [ScalarVector],
@@ -276,7 +282,7 @@ pub(super) fn store_four<F: NttField, L: Lanes>(
     d.store(into_d);
 }
 
-/// One vector from each quarter after the other.
+/// Iterates over the four quarters in parallel: one vector of each at a time.
 pub(super) fn quarters(
     values: &mut [ScalarVector],
 ) -> impl Iterator<Item = [&mut ScalarVector; 4]> {

@@ -1,14 +1,16 @@
-//! Transforms eight elements at a time.
+//! Number-theoretic transforms in lanes, eight elements at a time.
 //!
-//! The same transforms as in [`super::ntt`], on vectors of eight neighbouring elements. Above the last
-//! three levels one factor serves all lanes ([`levels`]); for those three, eight vectors are transposed over so
-//! that each block of eight has a lane of its own, and in the same visit the coset shift is applied and the
-//! way out begins ([`inner_levels`]). A domain too large for the cache is taken column by column: narrow stripes
-//! of the square that its blocks form are brought near, transformed over all upper levels, and put back, so
-//! that memory is gone through three times from a domain to its coset, whatever its size.
+//! The same transforms as in [`super::ntt`], on vectors of eight neighbouring elements. Above the
+//! last three levels one twiddle serves all lanes ([`levels`]). For the last three, eight vectors
+//! are transposed so that each block of eight has a lane of its own; the same pass applies the
+//! coset shift and starts the forward transform ([`inner_levels`]). A domain too large for the
+//! cache is processed in narrow stripes of the matrix that its blocks form: a stripe is copied to
+//! the cache, transformed over all upper levels, and copied back. From a domain to its coset,
+//! memory is passed through three times, or more if the stripes' rows exceed a block again.
 //!
-//! Values stay in limbs from the matrix product to the scalars of the next sum. They are in the Montgomery
-//! form of words, which constants leave as it is; see [`elementwise`] for what products do to it.
+//! Values stay in limbs from the matrix product to the scalars of the next sum. They are in the
+//! Montgomery form of words, which multiplication by constants keeps; see [`elementwise`] for
+//! products of values.
 
 mod elementwise;
 mod inner_levels;
@@ -41,18 +43,18 @@ use crate::{
 /// The smallest domain: eight vectors of eight.
 pub(super) const SMALLEST: usize = 64;
 
-/// Vectors of a block that is worked on in one piece: 640 KiB of them, which fit a second-level cache where these
-/// instructions are.
+/// Vectors of a block that is processed in one piece: 640 KiB, which fits the second-level cache of
+/// processors with these instructions.
 const BLOCK: usize = 1 << 11;
 
-/// Levels that a stripe takes at most: 320 KiB.
+/// The most levels of a stripe, which is 320 KiB then.
 const STRIPE_LEVELS: u32 = 8;
 
 /// Vectors of a stripe side by side: twenty cache lines, so that memory is read in runs.
 const STRIPE: usize = 4;
 
-/// A domain's twiddles, for transforms in lanes; all transforms take canonical values or products to settled
-/// ones.
+/// A domain's twiddles for transforms in lanes. All transforms take values that are canonical or
+/// products, and return values below `4p`.
 pub(super) struct VectorDomain<F>(VectorTwiddles, PhantomData<F>);
 
 impl<F: NttField> VectorDomain<F> {
@@ -72,7 +74,8 @@ impl<F: NttField> VectorDomain<F> {
         transform::<F, L>(values, 0, &self.0.inverse, TransformOutput::Coefficients);
     }
 
-    /// The same from evaluations on the odd coset.
+    /// From evaluations on the odd coset to coefficients times the size of the domain, in
+    /// bit-reversed order.
     pub(super) fn off_odd_coset<L: Lanes>(&self, values: &mut [ScalarVector]) {
         let VectorTwiddles { inverse, off_coset, .. } = &self.0;
         transform::<F, L>(values, 0, inverse, TransformOutput::ShiftedCoefficients(off_coset));
@@ -110,7 +113,8 @@ fn transform<F: NttField, L: Lanes>(
         }
     };
     if values.len() <= BLOCK {
-        // All that is done in a block while it is near, and the next one is brought near meanwhile.
+        // The whole block is processed while it is in the cache; the next one is prefetched
+        // meanwhile.
         let (len, end) = (values.len(), values.as_ptr_range().end);
         inverse_levels(values, 1, VectorPrefetch::new(end, [len, len, 1], len.ilog2()));
         let first = block * len / 8;
@@ -134,8 +138,8 @@ fn transform<F: NttField, L: Lanes>(
     }
 }
 
-/// Brings narrow stripes through all rows of `len` vectors near, works on them and puts them back; the one
-/// beside is asked for meanwhile.
+/// Copies narrow stripes through all rows of `len` vectors to a buffer, processes them and copies
+/// them back. The neighbouring stripe is prefetched meanwhile.
 fn for_each_stripe(
     values: &mut [ScalarVector],
     len: usize,

@@ -1,39 +1,39 @@
-//! Asking for the vectors of the next stripe or block while one is worked on.
+//! Prefetching the vectors of the next stripe or block while one is processed.
 
 use crate::{lanes::ntt_field::ScalarVector, prefetch};
 
-/// Runs of vectors, asked for a few at a time: a core waits for some sixteen lines at most, and what asks
-/// for more stands still.
+/// Runs of vectors, prefetched a few at a time: a core can wait for about sixteen cache lines, and
+/// stalls when it requests more.
 pub(super) struct VectorPrefetch {
     vector: *const ScalarVector,
-    /// Vectors of this run still to come.
+    /// Vectors left in this run.
     here: usize,
     run: usize,
-    /// From one run to the next.
+    /// Vectors from the start of one run to the start of the next.
     stride: usize,
-    /// Runs still to come, this one too.
+    /// Runs left, including this one.
     runs: usize,
-    /// Vectors that are asked for at a time.
+    /// Vectors prefetched in one call.
     pace: usize,
 }
 
 impl VectorPrefetch {
-    /// Nothing.
+    /// Prefetches nothing.
     pub(super) const NONE: Self =
         Self { vector: std::ptr::null(), here: 0, run: 0, stride: 0, runs: 0, pace: 0 };
 
-    /// Runs of vectors side by side, the first of which starts here, all of them while as many vectors go
-    /// through so many levels.
+    /// `runs` runs of `run` vectors each, `stride` vectors apart, the first at `start`. They are
+    /// prefetched at the pace at which as many vectors pass through `levels` levels.
     pub(super) fn new(
         start: *const ScalarVector,
         [run, stride, runs]: [usize; 3],
         levels: u32,
     ) -> Self {
-        // Four vectors go through two levels between one call and the next.
+        // Four vectors pass through two levels between two calls.
         Self { vector: start, here: run, run, stride, runs, pace: 8usize.div_ceil(levels as usize) }
     }
 
-    /// Asks for the next few.
+    /// Prefetches the next few vectors.
     #[inline(always)]
     pub(super) fn prefetch(&mut self) {
         for _ in 0..self.pace {

@@ -1,8 +1,8 @@
-//! The factors of a domain's transforms in lanes.
+//! The twiddles of transforms in lanes.
 //!
-//! InnerLevels a vector of eight neighbours there are three more levels, with seven factors for each vector.
-//! All of them, and the eight coset shifts, follow from one power of the domain's `η`, and products take
-//! less time than the memory that a table of them would be read from; see [`super::inner_levels`].
+//! Inside a vector of eight neighbours there are three more levels, with seven twiddles for each
+//! vector. These and the eight coset shifts are powers of one power of the domain's `η`; computing
+//! them takes less time than reading them from a table. See [`super::inner_levels`].
 
 use rayon::prelude::*;
 
@@ -12,15 +12,17 @@ use crate::{
     lanes::ntt_field::{NttField, SCALAR_LIMBS, ScalarVector, ShoupConstant, montgomery_limbs},
 };
 
-/// The factors of one direction.
+/// The twiddles of one direction.
 pub(super) struct DirectionTwiddles {
-    /// VectorTwiddles of the levels above eight, in bit-reversed order.
+    /// Twiddles of the levels above eight, in bit-reversed order.
     pub(super) upper: Vec<ShoupConstant>,
-    /// For eight neighbouring vectors, the powers of `η` that their first elements' places stand for.
+    /// For each group of eight neighbouring vectors: the powers of `η` for the positions of their
+    /// first elements.
     pub(super) eta_powers: Vec<ScalarVector>,
-    /// The factors of a transform of eight: a fourth and two eighth roots of unity.
+    /// The twiddles of a transform of eight: a primitive fourth and two primitive eighth roots of
+    /// unity.
     pub(super) roots: [ShoupConstant; 3],
-    /// The number 1, in the form that lanes multiply with each other.
+    /// The number 1 in Montgomery form with radix `R'`.
     pub(super) one: [u64; SCALAR_LIMBS],
 }
 
@@ -39,18 +41,19 @@ impl DirectionTwiddles {
     }
 }
 
-/// A domain's factors.
+/// A domain's twiddles.
 pub(super) struct VectorTwiddles {
     pub(super) forward: DirectionTwiddles,
     pub(super) inverse: DirectionTwiddles,
-    /// From the coset shift of a vector's first element to those of all, over the domain's size.
+    /// The coset shifts of a vector's elements relative to its first element, divided by the
+    /// domain's size.
     pub(super) to_coset: [ShoupConstant; 8],
-    /// The same for the way back, but for the size.
+    /// The inverse coset shifts, not divided by the size.
     pub(super) off_coset: [ShoupConstant; 8],
 }
 
 impl VectorTwiddles {
-    /// The factors of a domain of at least 64 points.
+    /// The twiddles of a domain of at least 64 points.
     pub(super) fn new<F: NttField>(domain: &Domain<F>) -> Self {
         let (eta, over_eta) = (domain.eta(), inverse(domain.eta()));
         let size = domain.size() as u64;
@@ -67,7 +70,7 @@ impl VectorTwiddles {
     }
 }
 
-/// Elements side by side, in the form that lanes multiply with each other.
+/// Elements side by side, in Montgomery form with radix `R'`.
 fn pack<F: NttField>(values: &[F]) -> Vec<ScalarVector> {
     let eight = |values: &[F]| {
         let mut eight = ScalarVector([[0; 8]; SCALAR_LIMBS]);

@@ -1,8 +1,8 @@
 //! A batch of additions: two passes and an inversion.
 //!
-//! The same two passes as in [`super::super::pairs`], in lanes: each lane multiplies up its own share of the
-//! divisors, and the products of all lanes (two chains of eight, so that one's latency hides behind the
-//! other's work) share an inversion outside.
+//! The same two passes as in [`super::super::pairs`], in lanes. Each lane multiplies its own
+//! divisors, in two chains of eight lanes, so that the latency of one chain is hidden by the work
+//! of the other. All lanes of both chains share one inversion.
 
 use std::{array::from_mut, ops::Range};
 
@@ -17,26 +17,27 @@ use crate::{
     prefetch,
 };
 
-/// Chains of eight products. Their rows are worked on in lockstep, for the steps of one wait for each
-/// other; more than two did not fit beside each other.
+/// Interleaved chains of eight products. The steps of a chain depend on each other; more than two
+/// chains do not fit the registers.
 const CHAINS: usize = 2;
 
-/// Points that are asked for after each pair of products, of which an addition of two rows takes six; a tile
-/// takes about as many additions as it has rows of eight points. More at once would have the core wait for
-/// room to ask.
+/// Points prefetched after each pair of products. An addition of two rows takes six pairs, and a
+/// tile takes about as many additions as it has rows of eight points. Prefetching more at once
+/// would stall the core on its fill buffers.
 const PREFETCH_PER_MUL: usize = 3;
 
-/// A batch of steps; the task tells whether it took them, or changed nothing because one is exceptional.
+/// A batch of steps. The task returns `true` if it performed them, or `false`, with the rows
+/// unchanged, if a step is exceptional.
 pub(super) struct Batch<'a, 'n, P: Group, L: Lanes> {
     pub(super) rows: &'a mut [RowOf<P>],
-    /// Whether no row has a point at infinity, which is looked for otherwise.
+    /// Whether no row contains infinity; otherwise each row is checked.
     pub(super) finite: bool,
     pub(super) steps: &'a [Step],
     pub(super) next: &'a mut PrefetchQueue<'n, P>,
     pub(super) products: &'a mut Vec<Products<P, L>>,
 }
 
-/// Running products, of each chain.
+/// Running products of each chain.
 pub(super) type Products<P, L> = [Operand<P, L>; CHAINS];
 
 impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
@@ -46,7 +47,8 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
     fn run(self) -> bool {
         let Self { rows, finite, steps, next, products } = self;
         let limbs = Packed::<P, L>::LIMBS;
-        // A chain without a step repeats the last one, to the same result: it is read before it is written.
+        // A chain without a step repeats the last step with the same result, because rows are read
+        // before they are written.
         let Some(&last) = steps.last() else { return true };
         let (rounds, rest) = steps.as_chunks::<CHAINS>();
         let tail: [Step; CHAINS] = std::array::from_fn(|chain| *rest.get(chain).unwrap_or(&last));
@@ -58,7 +60,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
         if products.len() <= count {
             set_len(products, 1 + count, ones);
         }
-        // Buffers outlive the rounds: what is returned by value would be copied from place to place.
+        // Buffers outlive the rounds, because returned arrays would be copied.
         let mut divisors = ones;
         for at in 0..count {
             for (step, divisor) in round(at).iter().zip(&mut divisors) {
@@ -110,7 +112,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
                 back[k] = x1.sub_to_operand(x[k]);
             }
             mul_elements::<P, L>(&slope_operands, &back, &mut rises, next);
-            // All are read before one is written: chains may share a step.
+            // All rows are read before one is written, because chains may share a step.
             for k in 0..CHAINS {
                 let [one, _] = row_pair(rows, steps[k]);
                 rises[k] = rises[k].sub_lazy(Packed::<P, L>::read(&one[limbs..]));
@@ -131,8 +133,8 @@ fn row_pair<A: AsRef<[[u64; 8]]>>(rows: &[Row<A>], step: Step) -> [&[[u64; 8]]; 
     [step.into, step.from].map(|row| rows[row as usize].0.as_ref())
 }
 
-/// Asks for columns of the next round's rows: what lies in the second-level cache takes as long to come
-/// as a product.
+/// Prefetches columns of the next round's rows: reading them from the second-level cache takes as
+/// long as a product.
 #[inline(always)]
 fn prefetch_columns<A: AsRef<[[u64; 8]]>>(
     rows: &[Row<A>],
@@ -145,7 +147,7 @@ fn prefetch_columns<A: AsRef<[[u64; 8]]>>(
         .for_each(|step| prefetch::to_l1(&rows[row(step) as usize].0.as_ref()[columns.clone()]));
 }
 
-/// The products of all chains, to be multiplied again; and points of the next tile are asked for.
+/// The products of all chains as operands; prefetches points of the next tile.
 #[inline(always)]
 fn mul_operands<P: Group, L: Lanes>(
     a: &Products<P, L>,
@@ -164,7 +166,7 @@ fn mul_operands<P: Group, L: Lanes>(
     }
 }
 
-/// The same, not to be multiplied again.
+/// The products of all chains as elements; prefetches points of the next tile.
 #[inline(always)]
 fn mul_elements<P: Group, L: Lanes>(
     a: &Products<P, L>,
@@ -183,7 +185,7 @@ fn mul_elements<P: Group, L: Lanes>(
     }
 }
 
-/// Whether any lane's limbs are all zeros, as at infinity and hardly ever else.
+/// Whether the limbs of any lane are all zero, as at infinity and almost never otherwise.
 #[inline(always)]
 fn any_zero<L: Lanes>(limbs: &[[u64; 8]]) -> bool {
     let mut all = L::splat(0);
@@ -193,7 +195,7 @@ fn any_zero<L: Lanes>(limbs: &[[u64; 8]]) -> bool {
     all.any_zero()
 }
 
-/// Inverts the lanes of all chains with one inversion; tells whether there are inverses.
+/// Inverts the lanes of all chains with one inversion. Returns `false` if one of them is zero.
 #[inline(always)]
 fn invert_chains<P: Group, L: Lanes>(chains: &mut Products<P, L>) -> bool {
     let mut columns = [[0; 8]; MAX_ROW_LIMBS];
@@ -210,7 +212,7 @@ fn invert_chains<P: Group, L: Lanes>(chains: &mut Products<P, L>) -> bool {
     true
 }
 
-/// The part of [`invert_chains`] that needs no lanes.
+/// The part of [`invert_chains`] in scalar code.
 #[inline(never)]
 fn invert_lanes<P: Group>(columns: &mut [[u64; 8]]) -> bool {
     let mut limbs = [0; MAX_ROW_LIMBS];
@@ -225,7 +227,7 @@ fn invert_lanes<P: Group>(columns: &mut [[u64; 8]]) -> bool {
         before[i] = before[i - 1] * values[i - 1];
     }
     let Some(inverse) = (before[7] * values[7]).quick_inverse() else { return false };
-    // Limbs of `v·R'` read as `v·R'/R`; the inverse is to be limbs of `R'/v`.
+    // Limbs of `v·R'` are read as `v·R'/R`; the result must be the limbs of `R'/v`.
     let ratio = P::BaseField::montgomery_r_ratio();
     let mut inverse = inverse * ratio * ratio;
     for lane in (0..LANES).rev() {

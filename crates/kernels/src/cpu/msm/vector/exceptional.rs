@@ -1,4 +1,4 @@
-//! Exceptional additions, lane by lane.
+//! Exceptional additions (equal, opposite or infinite points), one lane at a time.
 
 use ark_ff::{AdditiveGroup, Zero};
 
@@ -13,16 +13,16 @@ use crate::{
     lanes::{MASK, packed_field::PackedField},
 };
 
-/// The sum of a lane whose step is exceptional, which has been given a harmless one.
+/// An exceptional step of one lane and its sum; the lane itself performs a harmless step.
 pub(super) struct Exceptional<F> {
     step: Step,
     lane: usize,
     sum: Point<F>,
-    /// What was added.
+    /// The point that was added.
     from: Point<F>,
 }
 
-/// Takes exceptional steps out of a batch.
+/// Computes the exceptional steps of a batch and replaces them by harmless ones.
 pub(super) fn extract_exceptional<P: Group>(
     rows: &mut [RowOf<P>],
     steps: &[Step],
@@ -65,7 +65,7 @@ pub(super) fn extract_exceptional<P: Group>(
     apart
 }
 
-/// Writes the sums, and what was added, to the lanes that they were taken from.
+/// Writes the sums and the added points to their lanes.
 pub(super) fn restore_exceptional<P: Group>(
     rows: &mut [RowOf<P>],
     apart: &[Exceptional<P::BaseField>],
@@ -76,8 +76,8 @@ pub(super) fn restore_exceptional<P: Group>(
     }
 }
 
-/// Whether two first coordinates could be equal or zero, from their lowest limbs: they are at most twice
-/// the modulus.
+/// Whether two x coordinates could be equal or zero, judged by their lowest limbs. Their difference
+/// is a multiple of the modulus, at most twice, if they are equal.
 #[inline(always)]
 fn may_be_exceptional<P: Group>(p: &RowOf<P>, q: &RowOf<P>, lane: usize) -> bool {
     let [p, q] = [p, q].map(|row| row.0.as_ref()[0][lane]);

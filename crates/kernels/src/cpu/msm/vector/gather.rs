@@ -1,4 +1,4 @@
-//! Stored points turned into rows of lanes, and back.
+//! Conversion of stored points to rows of lanes, and back.
 
 use super::{LANES, Packed, RowOf};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     lanes::{Lanes, Task, each, field::Element},
 };
 
-/// Fills rows with stored points; the task tells whether all of them are finite.
+/// Loads stored points into rows; the task returns whether all of them are finite.
 pub(super) struct Gather<'a, P: Group> {
     pub(super) points: StoredPoints<'a, P>,
     pub(super) indices: &'a [u32],
@@ -43,7 +43,7 @@ impl<P: Group, L: Lanes> Task<L> for Gather<'_, P> {
             for column in &columns[1..words] {
                 any = any.or(*column);
             }
-            // Infinity must stay zeros.
+            // Infinity stays all zeros.
             let finite = L::splat(0).sub(any).or(any).sign_mask();
             all_finite = all_finite.and(finite);
             let negated = L::load_half_words(indices).shl(NEGATED.leading_zeros() + 32).sign_mask();
@@ -57,8 +57,8 @@ impl<P: Group, L: Lanes> Task<L> for Gather<'_, P> {
     }
 }
 
-/// Writes the points of some rows as they are stored, one row after the other. What is twice the modulus and a
-/// little has as many words as the modulus.
+/// Writes the points of the picked rows in stored form, one row after the other. A normalized
+/// coordinate, below `2p + p/6`, has as many words as the modulus.
 pub(super) struct Store<'a, P: Group> {
     pub(super) rows: &'a [RowOf<P>],
     pub(super) picked: &'a [u32],
@@ -93,7 +93,7 @@ impl<P: Group, L: Lanes> Task<L> for Store<'_, P> {
     }
 }
 
-/// The first word of a block of eight: the last block of twelve words overlaps the one before.
+/// The first word of a block of eight. With twelve words, the last block overlaps the one before.
 #[inline(always)]
 fn start(block: usize, words: usize) -> usize {
     (8 * block).min(words - 8)

@@ -1,9 +1,9 @@
-//! Additions of eight points beside each other, limb by limb.
+//! Batched point addition in lanes, eight points at a time.
 //!
-//! Stored points are turned into rows of lanes once ([`gather`]); then rows are added to rows as they lie
-//! ([`batch`]). Exceptional additions are not looked for one by one: infinity shows as zeros, and everything
-//! else as a product that is zero. Then lanes with an exceptional step are given another, and the portable
-//! path takes theirs ([`exceptional`]).
+//! Stored points are converted to rows of lanes once ([`gather`]); then rows are added to rows
+//! ([`batch`]). Exceptional additions are not detected one by one: infinity is found by its zeros,
+//! and every other exception makes a product zero. The affected lanes then get a harmless step, and
+//! the portable path performs theirs ([`exceptional`]).
 
 mod batch;
 mod exceptional;
@@ -30,12 +30,12 @@ use crate::{
     memory::wipe_all,
 };
 
-/// Eight points, limb by limb, on cache lines of their own.
+/// Eight points, limb by limb, aligned to a cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Row<A>(A);
 
-/// Addition in lanes.
+/// Point addition in lanes.
 pub(super) struct VectorAdder<L>(PhantomData<L>);
 
 type Packed<P, L> = <<P as CurveConfig>::BaseField as PackedField>::Packed<L>;
@@ -52,8 +52,8 @@ impl<P: Group, L: Lanes> BatchAdder<P> for VectorAdder<L> {
 
     const INFINITY: Self::Row = Row(P::BaseField::ZERO_POINT);
 
-    // With the next tile's points, well within the second-level cache where these instructions are: a mebibyte
-    // and more.
+    // Together with the next tile's points, well within the second-level cache of processors with
+    // these instructions: a mebibyte or more.
     const TILE_BYTES: usize = 1 << 19;
 
     fn gather(points: StoredPoints<'_, P>, indices: &[u32], rows: &mut [Self::Row]) -> bool {
@@ -96,7 +96,7 @@ impl<P: Group, L: Lanes> BatchAdder<P> for VectorAdder<L> {
     }
 }
 
-/// Products on a batch's way forward, wiped when dropped.
+/// Running products of a batch, wiped when dropped.
 pub(super) struct Scratch<E: Copy>(Vec<E>);
 
 impl<E: Copy> Default for Scratch<E> {
@@ -107,17 +107,18 @@ impl<E: Copy> Default for Scratch<E> {
 
 impl<E: Copy> Drop for Scratch<E> {
     fn drop(&mut self) {
-        // The first product is no secret: it is one.
+        // The first product is one, which is not secret.
         if let Some(&one) = self.0.first() {
             wipe_all(&mut self.0, one);
         }
     }
 }
 
-/// Most limbs of a coordinate.
+/// The most limbs of a coordinate.
 const MAX_ROW_LIMBS: usize = 16;
 
-/// The limbs taken for Montgomery form in words: not the coordinates, but equal and zero where they are.
+/// Reads limbs as if they were Montgomery form in words. The result is not the coordinates, but it
+/// is equal where they are equal and zero where they are zero.
 fn read_raw<P: Group>(row: &RowOf<P>, lane: usize) -> Point<P::BaseField> {
     let columns = row.0.as_ref();
     let coordinate = |columns: &[[u64; 8]]| {
@@ -129,7 +130,7 @@ fn read_raw<P: Group>(row: &RowOf<P>, lane: usize) -> Point<P::BaseField> {
     Point { x: coordinate(x), y: coordinate(y) }
 }
 
-/// What [`read_raw`] reads.
+/// Writes what [`read_raw`] reads.
 fn write_raw<P: Group>(row: &mut RowOf<P>, lane: usize, point: &Point<P::BaseField>) {
     let columns = row.0.as_mut();
     let half = columns.len() / 2;
@@ -139,20 +140,20 @@ fn write_raw<P: Group>(row: &mut RowOf<P>, lane: usize, point: &Point<P::BaseFie
     columns.iter_mut().zip(limbs).for_each(|(column, limb)| column[lane] = limb);
 }
 
-/// Takes coordinates read as they are to what they stand for.
+/// Converts coordinates read by [`read_raw`] to Montgomery form in words.
 fn limb_to_word_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
     let inverse_ratio =
         P::BaseField::montgomery_r_ratio().inverse().expect("a power of two is not zero");
     move |Point { x, y }| Point { x: x * inverse_ratio, y: y * inverse_ratio }
 }
 
-/// And back.
+/// Converts coordinates for [`write_raw`]; the inverse of [`limb_to_word_form`].
 fn word_to_limb_form<P: Group>() -> impl Fn(Point<P::BaseField>) -> Point<P::BaseField> {
     let ratio = P::BaseField::montgomery_r_ratio();
     move |Point { x, y }| Point { x: x * ratio, y: y * ratio }
 }
 
-/// Converts points of a key to the stored form with coordinates in limb form.
+/// Writes a point in the stored form whose coordinates are in Montgomery form with radix `R'`.
 pub(in crate::cpu) fn encode<P: Group>(point: &Affine<P>, out: &mut [u64]) {
     let ratio = P::BaseField::montgomery_r_ratio();
     let (x, y) = point.xy().map_or_else(Default::default, |(x, y)| (x * ratio, y * ratio));
