@@ -7,7 +7,7 @@
 //! - [`ifma`]: AVX-512 with the integer multiply-add of 52-bit numbers (IFMA).
 //! - [`fma`]: AVX-512 without IFMA; the 52-bit product comes from double-precision fused
 //!   multiply-adds.
-//! - [`portable`]: plain 64-bit words, the reference in tests.
+//! - `portable`: plain 64-bit words, the reference in tests.
 //!
 //! A 52-bit limb leaves 12 bits of a word free, so products are added up by columns and carries are
 //! propagated once at the end. The value ranges are tabulated in [`field`] for base fields and in

@@ -110,13 +110,13 @@ fn reduce_buckets<P: Group, A: BatchAdder<P>>(
 ) -> Vec<Vec<Affine<P>>> {
     let buckets = windows.buckets();
     let segment = buckets.div_ceil(A::LANES);
-    set_len(rows, sums.places.len() / buckets * segment, A::INFINITY);
+    set_len(rows, sums.indices.len() / buckets * segment, A::INFINITY);
     let (points, infinity) = sums.points::<P>();
     let mut numbers = Vec::with_capacity(rows.len() * A::LANES);
-    for set in sums.places.chunks_exact(buckets) {
+    for set in sums.indices.chunks_exact(buckets) {
         for row in 0..segment {
             let of_lane = |lane: usize| set.get(lane * segment + row).copied().unwrap_or(infinity);
-            numbers.extend((0..A::LANES).map(of_lane).map(|place| place.min(infinity)));
+            numbers.extend((0..A::LANES).map(of_lane).map(|index| index.min(infinity)));
         }
     }
     let finite = A::gather(points, &numbers, rows);
@@ -194,7 +194,7 @@ fn combine_lanes<P: Group, A: BatchAdder<P>>(
     }
     let sums = sum_runs::<P, A>(lengths, StoredPoints::new(&folded), &numbers, tally);
     wipe(&mut folded, 0);
-    let points = stored_points::<P, A>(sums.points::<P>().0, &sums.places);
+    let points = stored_points::<P, A>(sums.points::<P>().0, &sums.indices);
     points.chunks_exact(1 + bits as usize).map(<[_]>::to_vec).collect()
 }
 
@@ -211,7 +211,7 @@ pub(super) fn accumulate_and_reduce<P: Group, A: BatchAdder<P>>(
     let Scratch { order, sums: words, before, buckets } = scratch;
     let mut sums = Sums::empty(sets.len() * windows.buckets(), std::mem::take(before));
     for group in groups {
-        let earlier = (sums.places.as_slice(), points.count());
+        let earlier = (sums.indices.as_slice(), points.count());
         let layout = sort_by_digit(windows, sets, group, earlier, A::LANES, order);
         let points = points.with_extra(sums.words());
         let more = sum_layout::<P, A>(&layout, points, order, std::mem::take(words), tally);

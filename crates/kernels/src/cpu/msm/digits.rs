@@ -11,7 +11,7 @@ use crate::{SCALAR_WORDS, Scalar};
 const SIGN: u64 = 1 << 63;
 
 /// The widest window: a digit takes 16 bits with its sign.
-pub(super) const WIDEST: usize = 16;
+pub(super) const MAX_WIDTH: usize = 16;
 
 /// The division of scalars of a field into windows of one width.
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +130,7 @@ mod tests {
         let half = F::from(2).inverse().unwrap();
         let edges = [F::ZERO, F::one(), -F::one(), half, -half, half - F::one()];
         let scalars: Vec<F> = edges.into_iter().chain((0..50).map(|_| F::rand(rng))).collect();
-        for width in 2..=WIDEST {
+        for width in 2..=MAX_WIDTH {
             let windows = Windows::new::<F>(width);
             for scalar in &scalars {
                 let recoded = windows.recode(&scalar.into_bigint().0);

@@ -24,11 +24,11 @@ pub(super) struct StackLayout {
     /// Points of each run.
     lengths: Vec<u32>,
     /// The most points of a lane.
-    highest: usize,
+    max_height: usize,
     /// Rows of each stack.
     pub(super) heights: Vec<u32>,
     /// `stack · lanes + lane` of each run's first piece; the other pieces of a long run follow.
-    places: Vec<u32>,
+    first_pieces: Vec<u32>,
     idle: Vec<IdleLanes>,
 }
 
@@ -61,21 +61,23 @@ impl StackLayout {
     pub(super) fn new(lengths: Vec<u32>, lanes: usize) -> (Self, Vec<Cursor>) {
         // With few points, stacks are low, so a single run spreads over all lanes.
         let points = lengths.iter().map(|&length| length as usize).sum::<usize>();
-        let highest = (points / (4 * lanes)).clamp(SMALL_MAX_HEIGHT, MAX_HEIGHT);
+        let max_height = (points / (4 * lanes)).clamp(SMALL_MAX_HEIGHT, MAX_HEIGHT);
         let (mut heights, mut idle, mut rows) = (Vec::new(), Vec::new(), 0);
-        let mut counts = vec![0usize; highest + 1];
+        let mut counts = vec![0usize; max_height + 1];
         let mut cursors = vec![Cursor::default(); lengths.len()];
-        let mut places = vec![EMPTY_RUN; lengths.len()];
+        let mut first_pieces = vec![EMPTY_RUN; lengths.len()];
         for (run, &length) in lengths.iter().enumerate() {
             let length = length as usize;
-            if length <= highest {
+            if length <= max_height {
                 counts[length] += 1;
                 continue;
             }
-            places[run] = (heights.len() * lanes) as u32;
+            first_pieces[run] = (heights.len() * lanes) as u32;
             cursors[run] = Cursor { at: (rows * lanes) as u32, stride: 1 };
             let (whole, rest) = (length / lanes, length % lanes);
-            heights.extend((0..whole).step_by(highest).map(|row| highest.min(whole - row) as u32));
+            heights.extend(
+                (0..whole).step_by(max_height).map(|row| max_height.min(whole - row) as u32),
+            );
             rows += whole;
             if rest > 0 {
                 heights.push(1);
@@ -84,8 +86,8 @@ impl StackLayout {
             }
         }
         // For each height: the next free lane, and the first row of its stack.
-        let mut next = vec![(0, 0); highest + 1];
-        for height in (1..=highest).rev() {
+        let mut next = vec![(0, 0); max_height + 1];
+        for height in (1..=max_height).rev() {
             next[height] = (heights.len() * lanes, rows);
             let stacks = counts[height].div_ceil(lanes);
             heights.resize(heights.len() + stacks, height as u32);
@@ -97,18 +99,18 @@ impl StackLayout {
         }
         for (run, &length) in lengths.iter().enumerate() {
             let length = length as usize;
-            if (1..=highest).contains(&length) {
-                let (place, row) = &mut next[length];
-                places[run] = *place as u32;
+            if (1..=max_height).contains(&length) {
+                let (piece, row) = &mut next[length];
+                first_pieces[run] = *piece as u32;
                 cursors[run] =
-                    Cursor { at: (*row * lanes + *place % lanes) as u32, stride: lanes as u32 };
-                *place += 1;
-                if *place % lanes == 0 {
+                    Cursor { at: (*row * lanes + *piece % lanes) as u32, stride: lanes as u32 };
+                *piece += 1;
+                if *piece % lanes == 0 {
                     *row += length;
                 }
             }
         }
-        (Self { lanes, lengths, highest, heights, places, idle }, cursors)
+        (Self { lanes, lengths, max_height, heights, first_pieces, idle }, cursors)
     }
 
     /// Points in all stacks, including idle lanes.
@@ -130,20 +132,20 @@ impl StackLayout {
     /// For each run: the index of its sum or of the sum of its first piece, and the number of
     /// pieces.
     pub(super) fn pieces(&self) -> impl Iterator<Item = (u32, usize)> {
-        self.places.iter().zip(&self.lengths).map(|(&place, &length)| {
+        self.first_pieces.iter().zip(&self.lengths).map(|(&piece, &length)| {
             let length = length as usize;
-            if length <= self.highest {
-                return (place, 1);
+            if length <= self.max_height {
+                return (piece, 1);
             }
             let (whole, rest) = (length / self.lanes, length % self.lanes);
-            (place, whole.div_ceil(self.highest) * self.lanes + rest)
+            (piece, whole.div_ceil(self.max_height) * self.lanes + rest)
         })
     }
 }
 
 impl Drop for StackLayout {
     fn drop(&mut self) {
-        for list in [&mut self.lengths, &mut self.heights, &mut self.places] {
+        for list in [&mut self.lengths, &mut self.heights, &mut self.first_pieces] {
             wipe(list, 0);
         }
     }
@@ -203,9 +205,9 @@ mod tests {
                 }
                 assert!(count == 1 || count < length as usize, "summing {length} never ends");
                 let mut found = 0;
-                for place in first as usize..first as usize + count {
-                    assert!(taken.insert(place));
-                    let lane = stacks[place / lanes].iter().skip(place % lanes).step_by(lanes);
+                for piece in first as usize..first as usize + count {
+                    assert!(taken.insert(piece));
+                    let lane = stacks[piece / lanes].iter().skip(piece % lanes).step_by(lanes);
                     found += lane.inspect(|&&point| assert_eq!(point as usize, run)).count();
                 }
                 assert_eq!(found, length as usize);

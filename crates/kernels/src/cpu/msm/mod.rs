@@ -230,7 +230,7 @@ fn sum_of_ones<P: Group, A: BatchAdder<P>>(
     let length = ones.len() as u32;
     let sums = sum_runs::<P, A>(vec![length], points, &ones, tally);
     wipe(&mut ones, 0);
-    stored_points::<P, A>(sums.points::<P>().0, &sums.places)[0]
+    stored_points::<P, A>(sums.points::<P>().0, &sums.indices)[0]
 }
 
 fn pippenger<P: Group, A: BatchAdder<P>>(

@@ -19,13 +19,13 @@ use crate::{
 pub(super) struct Sums {
     words: Vec<u64>,
     /// The index of each run's sum, or [`EMPTY_RUN`].
-    pub(super) places: Vec<u32>,
+    pub(super) indices: Vec<u32>,
 }
 
 impl Sums {
     /// Sums of `runs` runs without points. `words` is memory to reuse.
     pub(super) fn empty(runs: usize, words: Vec<u64>) -> Self {
-        Self { words, places: vec![EMPTY_RUN; runs] }
+        Self { words, indices: vec![EMPTY_RUN; runs] }
     }
 
     /// The memory, to be reused.
@@ -48,7 +48,7 @@ impl Sums {
 impl Drop for Sums {
     fn drop(&mut self) {
         wipe_all(&mut self.words, 0);
-        wipe(&mut self.places, 0);
+        wipe(&mut self.indices, 0);
     }
 }
 
@@ -74,22 +74,22 @@ pub(super) fn sum_layout<P: Group, A: BatchAdder<P>>(
     tally: &Tally,
 ) -> Sums {
     sum_stacks::<P, A>(&layout.heights, points, order, &mut words, tally);
-    let places = layout.pieces().map(|(place, _)| place).collect();
-    let mut sums = Sums { words, places };
+    let indices = layout.pieces().map(|(index, _)| index).collect();
+    let mut sums = Sums { words, indices };
     // The sums of the pieces of a long run form a run again.
     let (mut long, mut lengths, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
-    for (run, (place, count)) in layout.pieces().enumerate() {
+    for (run, (index, count)) in layout.pieces().enumerate() {
         if count > 1 {
             long.push(run);
             lengths.push(count as u32);
-            pieces.extend(place..place + count as u32);
+            pieces.extend(index..index + count as u32);
         }
     }
     if !long.is_empty() {
         let points = StoredPoints::new(&sums.words);
         let (whole, before) = (sum_runs::<P, A>(lengths, points, &pieces, tally), points.count());
-        for (run, place) in long.into_iter().zip(&whole.places) {
-            sums.places[run] = before as u32 + place;
+        for (run, index) in long.into_iter().zip(&whole.indices) {
+            sums.indices[run] = before as u32 + index;
         }
         let end = sums.words.len();
         set_len(&mut sums.words, end + whole.words.len(), 0);

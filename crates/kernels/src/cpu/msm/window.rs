@@ -1,6 +1,6 @@
 //! Window size policy: the window width and the number of bucket sets with the fewest additions.
 
-use super::digits::WIDEST;
+use super::digits::MAX_WIDTH;
 
 /// Bits of a scalar's absolute value, and one more that its digits may carry into.
 pub(super) const SCALAR_BITS: usize = 255;
@@ -22,7 +22,7 @@ pub(super) fn additions(points: usize, width: usize, sets: usize) -> usize {
 /// The window width with the fewest additions when each window has its own buckets.
 pub(super) fn best_width_without_tables(points: usize) -> usize {
     let cost = |&width: &usize| additions(points, width, SCALAR_BITS.div_ceil(width));
-    (2..=WIDEST).min_by_key(cost).expect("there are widths")
+    (2..=MAX_WIDTH).min_by_key(cost).expect("there are widths")
 }
 
 /// One bucket set for each window.
@@ -34,7 +34,7 @@ pub(super) fn one_set_per_window(windows: usize) -> Vec<BucketSet> {
 /// multiples of each point; `None` if they save less than a tenth of the additions without tables.
 pub(super) fn best_width_and_sets(points: usize, copies: usize) -> Option<(usize, usize)> {
     let shapes =
-        (2..=WIDEST).map(|width| (width, SCALAR_BITS.div_ceil(width).div_ceil(copies.max(1))));
+        (2..=MAX_WIDTH).map(|width| (width, SCALAR_BITS.div_ceil(width).div_ceil(copies.max(1))));
     let (width, sets) = shapes.min_by_key(|&(width, sets)| additions(points, width, sets))?;
     let alone = best_width_without_tables(points);
     let alone = additions(points, alone, SCALAR_BITS.div_ceil(alone));

@@ -82,10 +82,10 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
             return false;
         }
         let (mut chains, mut after) = (&mut chains, &mut after);
-        let (mut dy, mut inverses, mut slope_operands, mut back) =
+        let (mut dy, mut inverses, mut slope_operands, mut dx_back) =
             (divisors, divisors, divisors, divisors);
         let zero = [Packed::<P, L>::zero(); CHAINS];
-        let (mut slopes, mut squares, mut x, mut rises) = (zero, zero, zero, zero);
+        let (mut slopes, mut squares, mut x, mut y) = (zero, zero, zero, zero);
         for (at, before) in products[..count].iter().enumerate().rev() {
             let steps = round(at);
             for k in 0..CHAINS {
@@ -109,18 +109,18 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
                 let [one, two] = row_pair(rows, steps[k]);
                 let x1 = Packed::<P, L>::read(one);
                 x[k] = squares[k].sub_two_reduced(x1, Packed::<P, L>::read(two));
-                back[k] = x1.sub_to_operand(x[k]);
+                dx_back[k] = x1.sub_to_operand(x[k]);
             }
-            mul_elements::<P, L>(&slope_operands, &back, &mut rises, next);
+            mul_elements::<P, L>(&slope_operands, &dx_back, &mut y, next);
             // All rows are read before one is written, because chains may share a step.
             for k in 0..CHAINS {
                 let [one, _] = row_pair(rows, steps[k]);
-                rises[k] = rises[k].sub_lazy(Packed::<P, L>::read(&one[limbs..]));
+                y[k] = y[k].sub_lazy(Packed::<P, L>::read(&one[limbs..]));
             }
             for k in 0..CHAINS {
                 let row = rows[steps[k].into as usize].0.as_mut();
                 x[k].write(row);
-                rises[k].write(&mut row[limbs..]);
+                y[k].write(&mut row[limbs..]);
             }
         }
         true

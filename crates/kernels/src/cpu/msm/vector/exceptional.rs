@@ -27,7 +27,7 @@ pub(super) fn extract_exceptional<P: Group>(
     rows: &mut [RowOf<P>],
     steps: &[Step],
 ) -> Vec<Exceptional<P::BaseField>> {
-    let mut apart = Vec::new();
+    let mut exceptional = Vec::new();
     for (&step, lane) in steps.iter().flat_map(|step| (0..LANES).map(move |lane| (step, lane))) {
         let [p, q] = [step.into, step.from].map(|row| &rows[row as usize]);
         if !may_be_exceptional::<P>(p, q, lane) {
@@ -35,16 +35,16 @@ pub(super) fn extract_exceptional<P: Group>(
         }
         let [p, q] = [p, q].map(|row| read_raw::<P>(row, lane));
         if p.x.is_zero() || q.x.is_zero() || p.x == q.x {
-            apart.push(Exceptional { step, lane, sum: p, from: q });
+            exceptional.push(Exceptional { step, lane, sum: p, from: q });
         }
     }
-    for Exceptional { step, lane, .. } in &apart {
+    for Exceptional { step, lane, .. } in &exceptional {
         let [one, two] = [1u64, 2].map(|x| Point { x: x.into(), y: P::BaseField::ZERO });
         write_raw::<P>(&mut rows[step.into as usize], *lane, &one);
         write_raw::<P>(&mut rows[step.from as usize], *lane, &two);
     }
     let (infinite, finite): (Vec<_>, Vec<_>) =
-        apart.iter_mut().partition(|it| it.sum.is_infinity() || it.from.is_infinity());
+        exceptional.iter_mut().partition(|it| it.sum.is_infinity() || it.from.is_infinity());
     for it in infinite {
         it.sum = if it.sum.is_infinity() { it.from } else { it.sum };
     }
@@ -62,15 +62,15 @@ pub(super) fn extract_exceptional<P: Group>(
         it.sum = word_to_limb_form(pair[0]);
     }
     wipe_rows::<P, PortableAdder>(&mut pairs);
-    apart
+    exceptional
 }
 
 /// Writes the sums and the added points to their lanes.
 pub(super) fn restore_exceptional<P: Group>(
     rows: &mut [RowOf<P>],
-    apart: &[Exceptional<P::BaseField>],
+    exceptional: &[Exceptional<P::BaseField>],
 ) {
-    for Exceptional { step, lane, sum, from } in apart {
+    for Exceptional { step, lane, sum, from } in exceptional {
         write_raw::<P>(&mut rows[step.into as usize], *lane, sum);
         write_raw::<P>(&mut rows[step.from as usize], *lane, from);
     }

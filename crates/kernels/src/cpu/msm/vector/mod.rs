@@ -87,10 +87,10 @@ impl<P: Group, L: Lanes> BatchAdder<P> for VectorAdder<L> {
         if !L::enable(Batch::<P, L> { rows, finite: *finite, steps, next, products }) {
             // Opposite points add up to infinity.
             *finite = false;
-            let apart = extract_exceptional::<P>(rows, steps);
+            let exceptional = extract_exceptional::<P>(rows, steps);
             let served = L::enable(Batch::<P, L> { rows, finite: false, steps, next, products });
             assert!(served, "no exceptional step is left");
-            restore_exceptional::<P>(rows, &apart);
+            restore_exceptional::<P>(rows, &exceptional);
         }
         tally.count(LANES * steps.len());
     }
