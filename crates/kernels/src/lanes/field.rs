@@ -148,7 +148,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     const NEGATIVE_INVERSE: u64 = T::INV & MASK;
 
     /// `k` times the modulus, for small `k`.
-    pub(super) const fn multiple(k: u64) -> [u64; N] {
+    pub(super) const fn multiple_of_p(k: u64) -> [u64; N] {
         let (mut limbs, mut carry, mut i) = (Self::P, 0, 0);
         while i < N {
             let limb = limbs[i] * k + carry;
@@ -340,7 +340,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
         let (mut lifts, mut sixteenth) = ([[0; 16]; N], 8u64);
         while sixteenth < 16 {
             let lack = (16 - sixteenth) << Self::TOP_SHIFT;
-            let multiple = Self::multiple(lack.div_ceil(Self::P[N - 1]));
+            let multiple = Self::multiple_of_p(lack.div_ceil(Self::P[N - 1]));
             let mut i = 0;
             while i < N {
                 lifts[i][sixteenth as usize] = multiple[i];
@@ -372,7 +372,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Prime<L, T, W, 
     /// `self - other + 4p`, lazy: positive where `other` is less than `self + 4p`.
     #[inline(always)]
     fn sub_plus_4p(mut self, other: Self) -> Self {
-        let four = const { Self::multiple(4) };
+        let four = const { Self::multiple_of_p(4) };
         each!(N, |i| self.0[i] = self.0[i].sub(other.0[i]).add(L::splat(four[i])));
         self
     }
@@ -454,7 +454,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
 
     #[inline(always)]
     fn normalized(mut self) -> Self {
-        let (one, two) = (const { Self::multiple(1) }, const { Self::multiple(2) });
+        let (one, two) = (const { Self::multiple_of_p(1) }, const { Self::multiple_of_p(2) });
         // Once carries are propagated, the top limb has the sign of the value.
         self = Self::carry_limbs(self.0);
         let high = self.0[N - 1];
@@ -490,7 +490,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
 
     #[inline(always)]
     fn conditional_negate(mut self, mask: L) -> Self {
-        let two = const { Self::multiple(2) };
+        let two = const { Self::multiple_of_p(2) };
         each!(N, |i| self.0[i] = mask.select(L::splat(two[i]).sub(self.0[i]), self.0[i]));
         self
     }
@@ -502,7 +502,7 @@ impl<L: Lanes, T: MontConfig<W>, const W: usize, const N: usize> Element<L> for 
 
     #[inline(always)]
     fn sub_lazy(self, other: Self) -> Self {
-        let three = const { Self::multiple(3) };
+        let three = const { Self::multiple_of_p(3) };
         let mut limbs = self.0;
         each!(N, |i| limbs[i] = limbs[i].sub(other.0[i]));
         let high = limbs[N - 1].sub(L::splat(POINT_CARRY_BOUND));

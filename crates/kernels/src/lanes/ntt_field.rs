@@ -102,7 +102,7 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> Prime<L, T, SCALAR_WORDS, SCALAR_LIM
         let (mut held, mut sixteenth) = ([[0; 16]; SCALAR_LIMBS], 1);
         while sixteenth < 16 {
             let least = ((sixteenth as u64) << Self::REDUCTION_SHIFT) - 2 * Self::NTT_CARRY_BOUND;
-            let multiple = Self::multiple(least / (Self::P[SCALAR_LIMBS - 1] + 1));
+            let multiple = Self::multiple_of_p(least / (Self::P[SCALAR_LIMBS - 1] + 1));
             let mut i = 0;
             while i < SCALAR_LIMBS {
                 held[i][sixteenth] = multiple[i];
@@ -128,8 +128,14 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> NttElement<L>
 
     #[inline(always)]
     fn sub_plus_multiple(mut self, other: Self, multiple: u64) -> Self {
-        let multiples =
-            const { [Self::multiple(2), Self::multiple(4), Self::multiple(8), Self::multiple(16)] };
+        let multiples = const {
+            [
+                Self::multiple_of_p(2),
+                Self::multiple_of_p(4),
+                Self::multiple_of_p(8),
+                Self::multiple_of_p(16),
+            ]
+        };
         let multiple = &multiples[multiple.ilog2() as usize - 1];
         each!(5, |i| self.0[i] = self.0[i].add(L::splat(multiple[i])).sub(other.0[i]));
         self
@@ -160,7 +166,7 @@ impl<L: Lanes, T: MontConfig<SCALAR_WORDS>> NttElement<L>
 
     #[inline(always)]
     fn canonical(self) -> Self {
-        let p = const { Self::multiple(1) };
+        let p = const { Self::multiple_of_p(1) };
         let mut less = self.0;
         each!(5, |i| less[i] = less[i].sub(L::splat(p[i])));
         let less = Self::carry_limbs(less);
@@ -202,7 +208,7 @@ mod tests {
     }
 
     /// The element that signed limbs represent.
-    fn element<F: NttField>(limbs: [u64; SCALAR_LIMBS]) -> F {
+    fn element_of_limbs<F: NttField>(limbs: [u64; SCALAR_LIMBS]) -> F {
         let base = F::from(1u64 << LIMB);
         limbs.into_iter().rev().fold(F::ZERO, |value, limb| {
             let limb = limb as i64;
@@ -337,18 +343,37 @@ mod tests {
                     .store(&mut out[5]);
                 let out = out.map(|eight| rows(&eight));
                 for lane in 0..8 {
-                    let [a, b] = [element::<F>(given[0][lane]), element::<F>(given[1][lane])];
+                    let [a, b] = [
+                        element_of_limbs::<F>(given[0][lane]),
+                        element_of_limbs::<F>(given[1][lane]),
+                    ];
                     let expected = [a * constants[0], b * constants[1]];
                     for (at, times) in [(0, 2), (1, 2), (2, 2), (3, 4), (4, 1)] {
                         assert!(is_below::<F>(out[at][lane], times), "{at}, round {round}");
                     }
-                    assert_eq!(element::<F>(out[0][lane]), expected[0], "product, round {round}");
-                    assert_eq!(element::<F>(out[1][lane]), expected[1], "product, round {round}");
-                    assert_eq!(element::<F>(out[2][lane]), expected[1], "alone, round {round}");
-                    assert_eq!(element::<F>(out[3][lane]), a, "reduced, round {round}");
-                    assert_eq!(element::<F>(out[4][lane]), expected[0], "canonical, round {round}");
                     assert_eq!(
-                        element::<F>(out[5][lane]),
+                        element_of_limbs::<F>(out[0][lane]),
+                        expected[0],
+                        "product, round {round}"
+                    );
+                    assert_eq!(
+                        element_of_limbs::<F>(out[1][lane]),
+                        expected[1],
+                        "product, round {round}"
+                    );
+                    assert_eq!(
+                        element_of_limbs::<F>(out[2][lane]),
+                        expected[1],
+                        "alone, round {round}"
+                    );
+                    assert_eq!(element_of_limbs::<F>(out[3][lane]), a, "reduced, round {round}");
+                    assert_eq!(
+                        element_of_limbs::<F>(out[4][lane]),
+                        expected[0],
+                        "canonical, round {round}"
+                    );
+                    assert_eq!(
+                        element_of_limbs::<F>(out[5][lane]),
                         expected[0] - expected[1] + a,
                         "sums, round {round}"
                     );

@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    fn digit(windows: &Windows, scalar: &Recoded, window: usize) -> i16 {
+    fn single_digit(windows: &Windows, scalar: &Recoded, window: usize) -> i16 {
         let mut digit = [0];
         windows.digits(&[*scalar], window, &mut digit);
         digit[0]
@@ -136,7 +136,7 @@ mod tests {
                 let recoded = windows.recode(&scalar.into_bigint().0);
                 let mut value = F::ZERO;
                 for window in (0..windows.count()).rev() {
-                    let digit = digit(&windows, &recoded, window);
+                    let digit = single_digit(&windows, &recoded, window);
                     let size = usize::from(digit.unsigned_abs());
                     assert!(size <= windows.buckets(), "width {width}");
                     value *= F::from(1u64 << width);
@@ -161,8 +161,10 @@ mod tests {
         let windows = Windows::new::<ark_bn254::Fr>(8);
         for scalar in [ark_bn254::Fr::from(5), -ark_bn254::Fr::from(5)] {
             let recoded = windows.recode(&scalar.into_bigint().0);
-            assert_eq!(digit(&windows, &recoded, 0), 5);
-            assert!((1..windows.count()).all(|window| digit(&windows, &recoded, window) == 0));
+            assert_eq!(single_digit(&windows, &recoded, 0), 5);
+            assert!(
+                (1..windows.count()).all(|window| single_digit(&windows, &recoded, window) == 0)
+            );
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn sum_stacks<P: Group, A: BatchAdder<P>>(
         let rows = work.load(&heights[tile.stacks.clone()]);
         let mut finite = A::gather(points, order_of(tile), rows);
         let next = tiles.get(at + 1).map_or(&[][..], order_of);
-        work.reduce(&mut finite, PrefetchQueue::new(points, next), tally);
+        work.halve_stacks(&mut finite, PrefetchQueue::new(points, next), tally);
         A::store(&work.rows, &work.starts, sums);
     });
 }
@@ -111,7 +111,7 @@ impl<P: Group, A: BatchAdder<P>> TileBuffer<P, A> {
     }
 
     /// Halves all stacks until one row of each is left.
-    fn reduce(&mut self, finite: &mut bool, mut next: PrefetchQueue<'_, P>, tally: &Tally) {
+    fn halve_stacks(&mut self, finite: &mut bool, mut next: PrefetchQueue<'_, P>, tally: &Tally) {
         loop {
             self.steps.clear();
             for (&start, height) in self.starts.iter().zip(&mut self.heights) {

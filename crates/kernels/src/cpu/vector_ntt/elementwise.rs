@@ -63,7 +63,7 @@ impl<F: NttField, L: Lanes> Task<L> for Import<'_, F> {
                 elements[lane].write_words(low);
                 elements[lane + 8].write_words(high);
             }
-            let columns = transposed::<L>(&rows);
+            let columns = load_transposed::<L>(&rows);
             let (low, high) = columns.split_at(SCALAR_WORDS);
             Packed::<F, L>::from_words(low).store(first);
             Packed::<F, L>::from_words(high).store(second);
@@ -73,7 +73,7 @@ impl<F: NttField, L: Lanes> Task<L> for Import<'_, F> {
 
 /// Transposes rows to columns.
 #[inline(always)]
-fn transposed<L: Lanes>(rows: &[[u64; 8]; 8]) -> [L; 8] {
+fn load_transposed<L: Lanes>(rows: &[[u64; 8]; 8]) -> [L; 8] {
     let mut square = [
         L::load(&rows[0]),
         L::load(&rows[1]),

@@ -74,7 +74,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
             let (before, after) = products[at..].split_at_mut(1);
             let ahead = round((at + 1).min(count - 1));
             prefetch_columns(rows, ahead, |step| step.into, 0..limbs);
-            mul_operands::<P, L>(&before[0], &divisors, &mut after[0], next);
+            mul_chains_to_operands::<P, L>(&before[0], &divisors, &mut after[0], next);
             prefetch_columns(rows, ahead, |step| step.from, 0..limbs);
         }
         let (mut chains, mut after) = (products[count], products[0]);
@@ -95,12 +95,12 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
                     .sub_to_operand(Packed::<P, L>::read(&one[limbs..]));
             }
             let ahead = round(at.saturating_sub(1));
-            mul_operands::<P, L>(chains, before, &mut inverses, next);
+            mul_chains_to_operands::<P, L>(chains, before, &mut inverses, next);
             prefetch_columns(rows, ahead, |step| step.into, 0..limbs);
-            mul_operands::<P, L>(chains, &divisors, after, next);
+            mul_chains_to_operands::<P, L>(chains, &divisors, after, next);
             std::mem::swap(&mut chains, &mut after);
             prefetch_columns(rows, ahead, |step| step.into, limbs..2 * limbs);
-            mul_elements::<P, L>(&dy, &inverses, &mut slopes, next);
+            mul_chains::<P, L>(&dy, &inverses, &mut slopes, next);
             prefetch_columns(rows, ahead, |step| step.from, 0..limbs);
             L::square_into([&slopes[0], &slopes[1]], &mut slope_operands, &mut squares);
             next.prefetch(PREFETCH_PER_MUL);
@@ -111,7 +111,7 @@ impl<P: Group, L: Lanes> Task<L> for Batch<'_, '_, P, L> {
                 x[k] = squares[k].sub_two_reduced(x1, Packed::<P, L>::read(two));
                 dx_back[k] = x1.sub_to_operand(x[k]);
             }
-            mul_elements::<P, L>(&slope_operands, &dx_back, &mut y, next);
+            mul_chains::<P, L>(&slope_operands, &dx_back, &mut y, next);
             // All rows are read before one is written, because chains may share a step.
             for k in 0..CHAINS {
                 let [one, _] = row_pair(rows, steps[k]);
@@ -149,7 +149,7 @@ fn prefetch_columns<A: AsRef<[[u64; 8]]>>(
 
 /// The products of all chains as operands; prefetches points of the next tile.
 #[inline(always)]
-fn mul_operands<P: Group, L: Lanes>(
+fn mul_chains_to_operands<P: Group, L: Lanes>(
     a: &Products<P, L>,
     b: &Products<P, L>,
     products: &mut Products<P, L>,
@@ -168,7 +168,7 @@ fn mul_operands<P: Group, L: Lanes>(
 
 /// The products of all chains as elements; prefetches points of the next tile.
 #[inline(always)]
-fn mul_elements<P: Group, L: Lanes>(
+fn mul_chains<P: Group, L: Lanes>(
     a: &Products<P, L>,
     b: &Products<P, L>,
     products: &mut [Packed<P, L>; CHAINS],
