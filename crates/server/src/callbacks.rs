@@ -79,7 +79,7 @@ pub(crate) fn origin(text: &str) -> Result<String, String> {
 
 /// Tells those whom nobody told before the service stopped.
 pub(crate) async fn catch_up(app: Arc<App>) {
-    match app.store.untold().await {
+    match app.store.pending_callbacks().await {
         Ok(rows) => rows.into_iter().for_each(|row| _ = tokio::spawn(tell(app.clone(), row))),
         Err(error) => warn!(%error, "waiting callbacks could not be read"),
     }
@@ -105,7 +105,7 @@ async fn tell(app: Arc<App>, row: JobRow) {
         for wait in WAITS.iter().map(Some).chain([None]) {
             let sent = client.post(&callback.url).json(&job).send().await;
             if sent.is_ok_and(|answer| answer.status().is_success()) {
-                state = CallbackState::Told;
+                state = CallbackState::Delivered;
                 break;
             }
             let Some(seconds) = wait else { break };

@@ -15,7 +15,7 @@ pub(crate) async fn forget(app: Arc<App>) {
     loop {
         let limits = app.config().limits;
         let age = Duration::from_secs(limits.keep_seconds);
-        match app.store.forget(age, limits.keep_jobs).await {
+        match app.store.delete_ended(age, limits.keep_jobs).await {
             Ok(0) => {}
             Ok(jobs) => debug!(jobs, "old jobs are deleted"),
             Err(error) => warn!(%error, "old jobs could not be deleted"),

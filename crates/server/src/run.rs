@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use athanor_engine::{Backend, Catalog, Config as EngineConfig, Engine, StartError, Unfinished};
-use athanor_store::{JobRow, Keeping, Restorable, SealKey, Store, StoreError};
+use athanor_store::{JobRow, Restorable, SealKey, Store, StoreError, StoreOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -73,9 +73,9 @@ pub fn serve(
 ) -> Result<(), ServeError> {
     let signals = Signals::install().map_err(ServeError::Runtime)?;
     config.check()?;
-    let seal = config.seal_key.as_deref().map(read_key).transpose()?;
-    let keeping = Keeping { seal, inputs: config.keep_inputs };
-    let store = Arc::new(Store::open(&config.data, keeping)?);
+    let seal_key = config.seal_key.as_deref().map(read_key).transpose()?;
+    let options = StoreOptions { seal_key, keep_inputs: config.keep_inputs };
+    let store = Arc::new(Store::open(&config.data, options)?);
     let catalog = Catalog::new(&config.circuits);
     let preload = circuits::preloaded(&config, &catalog)?;
     let tls = config.tls.as_ref().map(listen::acceptor).transpose()?;
@@ -162,7 +162,7 @@ async fn run(
     tokio::spawn(unreadable::retry(app.clone(), unreadable));
     let Listening { port, socket, probes } = bind(&config, tls.is_some()).await?;
     if let Ok(address) = port.local_addr() {
-        app.store.note_address(address)?;
+        app.store.record_address(address)?;
     }
     signals.serving();
     let _probes =

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use athanor_engine::modelled::{Act, Modelled, Script};
 use athanor_engine::{Catalog, Config as EngineConfig, Engine};
-use athanor_store::{CallbackState, JobRow, JobState, Keeping, Page, Store};
+use athanor_store::{CallbackState, JobRow, JobState, Page, Store, StoreOptions};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -68,7 +68,8 @@ fn receive_callbacks(listener: TcpListener) {
 impl Service {
     fn start(limits: Limits) -> Service {
         let data = tempfile::tempdir().unwrap();
-        let store = Store::open(data.path(), Keeping { seal: None, inputs: true }).unwrap();
+        let store =
+            Store::open(data.path(), StoreOptions { seal_key: None, keep_inputs: true }).unwrap();
         let store = Arc::new(store);
         let engine = EngineConfig { memory: Some(4 << 30), ..EngineConfig::with_threads(2) };
         let engine = Engine::start(engine, store.clone()).unwrap();
@@ -112,7 +113,7 @@ impl Service {
         loop {
             let rows = self.rows().await;
             let told = |row: &JobRow| match &row.callback {
-                Some(callback) => callback.state == CallbackState::Told.name(),
+                Some(callback) => callback.state == CallbackState::Delivered.name(),
                 None => true,
             };
             let ended = rows.iter().all(|row| row.state != JobState::Accepted && told(row));

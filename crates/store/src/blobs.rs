@@ -1,4 +1,4 @@
-//! Inputs as files, each under the digest of its contents.
+//! Blobs: one file for each job's input, named by the digest of its content and the job's number.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{SealKey, StoreError};
 
-/// Stands for the key's id where an older journal did not write it down.
+/// Value of the column `input_seal` where a journal of an older version did not record the key's id.
 pub(crate) const UNKNOWN: &str = "unknown";
 
 pub(crate) struct Blobs {
@@ -26,25 +26,24 @@ impl Blobs {
         Blobs::open_existing(directory, seal)
     }
 
-    /// Opens a directory that is there, and changes nothing.
+    /// Opens an existing directory without changing it.
     pub(crate) fn open_existing(
         directory: &Path,
         seal: Option<SealKey>,
     ) -> Result<Blobs, StoreError> {
-        // A blob is named by a row that is synced; so must the blob be, and before it.
+        // The row that names a blob is synced, so the blob must be synced before it.
         let store = LocalFileSystem::new_with_prefix(directory)?.with_fsync(true);
         Ok(Blobs { store: Arc::new(store), seal })
     }
 
-    /// Keeps bytes under their name, which is what they are found by.
-    pub(crate) async fn put(&self, digest: &str, bytes: &[u8]) -> Result<String, StoreError> {
-        let name = digest.to_owned();
-        let kept = match &self.seal {
-            Some(seal) => seal.close(&name, bytes)?,
+    /// Writes the blob `name`, encrypted if there is a seal key. Returns the name.
+    pub(crate) async fn put(&self, name: &str, bytes: &[u8]) -> Result<String, StoreError> {
+        let stored = match &self.seal {
+            Some(key) => key.seal(name, bytes)?,
             None => bytes.to_vec(),
         };
-        self.store.put(&Name::from(name.as_str()), PutPayload::from(kept)).await?;
-        Ok(name)
+        self.store.put(&Name::from(name), PutPayload::from(stored)).await?;
+        Ok(name.to_owned())
     }
 
     /// The id of the key in use.
@@ -52,56 +51,62 @@ impl Blobs {
         self.seal.as_ref().map(SealKey::id)
     }
 
-    /// The bytes under a name; none if they are gone. `seal` is the id of the key that they were sealed with.
+    /// Reads the blob `name`; `None` if it does not exist. `seal` is the id of the key that sealed it.
     pub(crate) async fn get(
         &self,
         name: &str,
         seal: Option<&str>,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let Some(found) = self.raw(name).await? else { return Ok(None) };
+        let Some(stored) = self.read_raw(name).await? else { return Ok(None) };
         let damaged = || StoreError::Damaged { name: name.to_owned() };
         let other_key = || StoreError::Sealed { name: name.to_owned() };
         match (seal, &self.seal) {
-            (None, _) => plain(name, &found).ok_or_else(damaged).map(Some),
+            (None, _) => verify_plain(name, &stored).ok_or_else(damaged).map(Some),
             (Some(UNKNOWN), _) => {
-                self.guess(name, &found).map(|(bytes, _)| Some(bytes)).ok_or_else(other_key)
+                self.detect(name, &stored).map(|(bytes, _)| Some(bytes)).ok_or_else(other_key)
             }
             (Some(id), Some(key)) if key.id() == id => {
-                unseal(key, name, &found).ok_or_else(damaged).map(Some)
+                unseal(key, name, &stored).ok_or_else(damaged).map(Some)
             }
             (Some(_), _) => Err(other_key()),
         }
     }
 
-    /// Which key sealed a blob of an older journal: the one in use, or none. Nothing if neither fits.
-    pub(crate) async fn seal_of(&self, name: &str) -> Result<Option<Option<String>>, StoreError> {
-        let found = self.raw(name).await?;
-        Ok(found.and_then(|found| self.guess(name, &found)).map(|(_, seal)| seal))
+    /// Detects the key that sealed a blob of an older journal: `Some(Some(id))` for the key in use, `Some(None)`
+    /// for a plain blob, `None` if the blob does not exist or neither reading has the right digest.
+    pub(crate) async fn detect_seal(
+        &self,
+        name: &str,
+    ) -> Result<Option<Option<String>>, StoreError> {
+        let stored = self.read_raw(name).await?;
+        Ok(stored.and_then(|stored| self.detect(name, &stored)).map(|(_, seal)| seal))
     }
 
-    /// Whether there is a blob of that name, readable or not.
+    /// Whether the blob `name` exists, readable or not.
     pub(crate) async fn exists(&self, name: &str) -> bool {
         let head = self.store.head(&Name::from(name)).await;
         !matches!(head, Err(object_store::Error::NotFound { .. }))
     }
 
-    fn guess(&self, name: &str, found: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Option<String>)> {
-        let sealed = self.seal.as_ref().and_then(|key| unseal(key, name, found));
+    /// Tries the key in use, then no key. Returns the content and the id of the key that fits.
+    fn detect(&self, name: &str, stored: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Option<String>)> {
+        let sealed = self.seal.as_ref().and_then(|key| unseal(key, name, stored));
         match sealed {
             Some(bytes) => Some((bytes, self.seal_id())),
-            None => plain(name, found).map(|bytes| (bytes, None)),
+            None => verify_plain(name, stored).map(|bytes| (bytes, None)),
         }
     }
 
-    async fn raw(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    /// The file's bytes, sealed or plain; `None` if it does not exist.
+    async fn read_raw(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         match self.store.get(&Name::from(name)).await {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             found => Ok(Some(Zeroizing::new(found?.bytes().await?.into()))),
         }
     }
 
-    /// Deletes every blob that is not named: what a crash left between a blob and its row. What cannot be read or
-    /// deleted stays until the next start.
+    /// Deletes every blob that is not in `named`: a crash between writing a blob and writing its row leaves one.
+    /// A blob that cannot be listed or deleted stays until the next start.
     pub(crate) async fn sweep(&self, named: &[String]) {
         let named: HashSet<&str> = named.iter().map(String::as_str).collect();
         let mut found = self.store.list(None);
@@ -112,12 +117,12 @@ impl Blobs {
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = swept {
-                tracing::warn!(%error, "an input that no job needs could not be deleted");
+                tracing::warn!(%error, "an input that no job refers to could not be deleted");
             }
         }
     }
 
-    /// The names of all blobs, and of what cannot be listed why.
+    /// The names of all blobs; an error for each entry that cannot be listed.
     pub(crate) async fn names(&self) -> Vec<Result<String, StoreError>> {
         let listed = self.store.list(None);
         listed.map(|blob| Ok(blob?.location.to_string())).collect().await
@@ -131,22 +136,24 @@ impl Blobs {
     }
 }
 
-/// The bytes, if they have the digest that their name says.
-fn checked(name: &str, bytes: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
-    // The name is that of one job's copy: the digest, and then which job it belongs to.
+/// The bytes, if their digest is the one in the name; `None` otherwise.
+fn verify_digest(name: &str, bytes: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
+    // A name is `<digest>-<job number>`: each job has its own copy.
     let digest = name.split('-').next().unwrap_or(name);
     (blake3::hash(&bytes).to_hex().as_str() == digest).then_some(bytes)
 }
 
-fn plain(name: &str, found: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    checked(name, Zeroizing::new(found.to_vec()))
+/// The content of a plain blob, if its digest matches.
+fn verify_plain(name: &str, stored: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    verify_digest(name, Zeroizing::new(stored.to_vec()))
 }
 
-fn unseal(key: &SealKey, name: &str, found: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    checked(name, key.open(name, found).ok()?)
+/// The content of a sealed blob, if the key opens it and its digest matches.
+fn unseal(key: &SealKey, name: &str, stored: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    verify_digest(name, key.open(name, stored).ok()?)
 }
 
-/// Makes the names in a directory durable.
+/// Syncs a directory, so that the names in it are durable.
 pub(crate) fn sync(directory: &Path) -> Result<(), StoreError> {
     let directory = match directory.as_os_str().is_empty() {
         true => Path::new("."),
@@ -157,14 +164,14 @@ pub(crate) fn sync(directory: &Path) -> Result<(), StoreError> {
         .map_err(|source| StoreError::Io { path: directory.to_owned(), source })
 }
 
-/// Makes a directory that is this user's alone, and that a power cut does not take away.
+/// Creates a directory with mode 0700, durably. An existing directory gets this mode too.
 pub(crate) fn make_private(directory: &Path) -> Result<(), StoreError> {
     let io = |source| StoreError::Io { path: directory.to_owned(), source };
     let missing: Vec<&Path> = directory.ancestors().take_while(|path| !path.exists()).collect();
     std::fs::create_dir_all(directory).map_err(io)?;
-    // One that is there may be what a crash left before this.
-    for made in missing.into_iter().chain([directory]) {
-        sync(made.parent().unwrap_or(made))?;
+    // An existing directory is synced too: an earlier process may have crashed before its own sync.
+    for created in missing.into_iter().chain([directory]) {
+        sync(created.parent().unwrap_or(created))?;
     }
     #[cfg(unix)]
     {

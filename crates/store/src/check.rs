@@ -1,4 +1,4 @@
-//! Whether a data directory is sound, found out without changing anything in it.
+//! Checks a data directory without changing it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -10,56 +10,56 @@ use crate::blobs::{Blobs, UNKNOWN};
 use crate::wal::{self, WalReport};
 use crate::{JOURNAL, SealKey, StoreError, lock, runtime, schema};
 
-/// Most problems of the database that are listed.
+/// Limit on the listed problems of the database.
 const PROBLEMS: u32 = 20;
 
-/// What is wrong with an accepted job's input.
+/// A fault in an accepted job's input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobFault {
-    /// The job's public name.
+    /// The job's id, as clients see it.
     pub job: String,
     /// The blob's file name, if the row has one.
     pub blob: Option<String>,
-    /// `missing`, `damaged`, `unreadable` or `sealed` (the seal key is missing or another one).
+    /// `missing`, `damaged`, `unreadable` or `sealed` (sealed with a key that was not given).
     pub fault: &'static str,
-    /// In words.
+    /// The fault as text.
     pub message: String,
 }
 
-/// What stands in a data directory.
+/// The result of [`check()`].
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// Who has it open.
+    /// The process that has the directory open, as it describes itself in the lock file.
     pub holder: Option<String>,
     /// Version of the tables.
     pub version: i64,
     /// What `PRAGMA integrity_check` and the queries report; empty if the database is sound.
     pub database: Vec<String>,
-    /// The write-ahead log; none if there is no such file or nothing in it.
+    /// The write-ahead log; `None` if the file does not exist or is empty.
     pub wal: Option<WalReport>,
     /// Jobs by state.
     pub jobs: BTreeMap<String, u64>,
     /// Inputs of accepted jobs that were read.
     pub blobs: u64,
-    /// Those that cannot be used.
+    /// Inputs that cannot be used.
     pub faults: Vec<BlobFault>,
-    /// Blobs that no job names. The next start deletes them.
+    /// Blobs that no job refers to. The next start deletes them.
     pub orphans: Vec<String>,
 }
 
 impl Report {
-    /// Whether nothing is damaged and every accepted job can go on.
+    /// Whether nothing is damaged and every accepted job can resume.
     pub fn is_sound(&self) -> bool {
         let wal_is_sound = self.wal.is_none_or(|wal| wal.damaged_frame.is_none());
         self.database.is_empty() && wal_is_sound && self.faults.is_empty()
     }
 }
 
-/// Checks a data directory, whether or not a service runs on it. Changes nothing.
+/// Checks a data directory without changing it. A service may be running on it.
 ///
 /// # Errors
 ///
-/// If there is no journal, or it cannot be opened for another reason than damage.
+/// If the journal does not exist, or cannot be opened for a reason other than damage. Damage is part of the report.
 pub fn check(directory: &Path, seal: Option<SealKey>) -> Result<Report, StoreError> {
     let journal = directory.join(JOURNAL);
     std::fs::metadata(&journal)
@@ -72,13 +72,13 @@ pub fn check(directory: &Path, seal: Option<SealKey>) -> Result<Report, StoreErr
         opened => Some(opened?),
     };
     runtime(directory)?.block_on(async {
-        // Before the rows: a blob is written before the row that names it, and deleted after.
+        // Names are listed before rows are read: a blob is written before its row, and deleted after it.
         let names = match &blobs {
             Some(blobs) => blobs.names().await,
             None => Vec::new(),
         };
-        if let Err(error) = of_database(&journal, &mut report, blobs.as_ref(), names).await {
-            match error.of_journal(&journal) {
+        if let Err(error) = check_database(&journal, &mut report, blobs.as_ref(), names).await {
+            match error.classify_damage(&journal) {
                 StoreError::DamagedJournal { problem, .. } => report.database.push(problem),
                 error => return Err(error),
             }
@@ -87,15 +87,17 @@ pub fn check(directory: &Path, seal: Option<SealKey>) -> Result<Report, StoreErr
     })
 }
 
-async fn of_database(
+async fn check_database(
     journal: &Path,
     report: &mut Report,
     blobs: Option<&Blobs>,
     names: Vec<Result<String, StoreError>>,
 ) -> Result<(), StoreError> {
-    // Without a log and without a service, SQLite would make a log and its index to read.
-    let still = report.wal.is_none() && report.holder.is_none();
-    let options = SqliteConnectOptions::new().filename(journal).read_only(true).immutable(still);
+    // SQLite creates a log and its index to read a database that has none. `immutable` prevents this; it is
+    // correct only while no other process has the database open.
+    let immutable = report.wal.is_none() && report.holder.is_none();
+    let options = SqliteConnectOptions::new();
+    let options = options.filename(journal).read_only(true).immutable(immutable);
     let mut connection = options.connect().await?;
     let pragma = format!("PRAGMA integrity_check({PROBLEMS})");
     let lines: Vec<(String,)> =
@@ -114,7 +116,7 @@ async fn of_database(
             .fetch_all(&mut connection)
             .await?;
     report.jobs = counts.into_iter().map(|(state, count)| (state, count as u64)).collect();
-    inputs(&mut connection, report, blobs).await?;
+    check_inputs(&mut connection, report, blobs).await?;
     let named: Vec<(String,)> =
         sqlx::query_as("SELECT input_blob FROM jobs WHERE input_blob IS NOT NULL")
             .fetch_all(&mut connection)
@@ -125,7 +127,7 @@ async fn of_database(
 }
 
 /// Reads the input of each accepted job.
-async fn inputs(
+async fn check_inputs(
     connection: &mut SqliteConnection,
     report: &mut Report,
     blobs: Option<&Blobs>,
@@ -138,21 +140,23 @@ async fn inputs(
     let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
     for (job, number, blob, seal) in rows {
         report.blobs += 1;
-        let found = match (&blob, blobs) {
+        let input = match (&blob, blobs) {
             (Some(name), Some(blobs)) => blobs.get(name, seal.as_deref()).await,
             _ => Ok(None),
         };
-        let (fault, message) = match found {
+        let (fault, message) = match input {
             Ok(Some(_)) => continue,
-            // The job may have ended meanwhile, and its input be gone for that.
+            // A job that has ended since the rows were read may have no input any more.
             Ok(None) if !is_accepted(connection, number).await? => continue,
-            Ok(None) => ("missing", "the input is gone: the job would fail as input-lost".into()),
+            Ok(None) => {
+                ("missing", "the input is missing: the job would fail as input-lost".into())
+            }
             Err(error @ StoreError::Damaged { .. }) => ("damaged", error.to_string()),
             Err(error @ StoreError::Sealed { .. }) if seal.as_deref() != Some(UNKNOWN) => {
                 ("sealed", error.to_string())
             }
             Err(StoreError::Sealed { name }) => {
-                ("sealed", format!("blob {name} is damaged, or sealed with another key"))
+                ("sealed", format!("blob {name} is damaged or sealed with a different key"))
             }
             Err(error) => ("unreadable", error.to_string()),
         };

@@ -1,51 +1,53 @@
-//! Why the store did not do what was asked.
+//! Errors of the store.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A failure of the store. No acknowledged job is lost by any of them.
+/// A failure of the store. None of them loses an acknowledged job.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A file or directory.
+    /// A file or directory cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The database.
-    #[error("the journal: {0}")]
+    /// A query of the database failed.
+    #[error("journal database: {0}")]
     Database(#[from] sqlx::Error),
-    /// The blob store.
-    #[error("the blobs: {0}")]
+    /// An operation of the blob store failed.
+    #[error("blob store: {0}")]
     Blobs(#[from] object_store::Error),
-    /// A blob is not what its name says.
-    #[error("blob {name} is damaged: its digest differs")]
+    /// The content of a blob does not have the digest in its name.
+    #[error("blob {name} is damaged: its content does not have the digest in its name")]
     Damaged {
         /// The blob.
         name: String,
     },
-    /// A blob was kept under another key, or under one where none is given.
-    #[error("blob {name} cannot be opened: it was sealed with another key")]
+    /// A blob was sealed with a key other than the given one, or no key is given.
+    #[error("blob {name} cannot be decrypted: it was sealed with a different key")]
     Sealed {
         /// The blob.
         name: String,
     },
-    /// The database is of a version that this program does not know.
-    #[error("the journal has version {found}, this program knows {known}: use a newer program")]
+    /// The database has a version that this program does not support.
+    #[error(
+        "the journal has version {found}, this program supports up to {known}: use a newer program"
+    )]
     Version {
-        /// The file's.
+        /// The version of the file.
         found: i64,
-        /// The newest that is known.
+        /// The newest supported version.
         known: i64,
     },
-    /// The operating system gave no randomness.
-    #[error("the operating system gave no randomness: {0}")]
+    /// The operating system returned no random bytes.
+    #[error("the operating system returned no random bytes: {0}")]
     Randomness(#[from] getrandom::Error),
     /// The directory belongs to another user.
-    #[error("{}: belongs to another user; give the service a directory of its own", path.display())]
+    #[error("{}: belongs to another user: use a data directory that this user owns", path.display())]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -56,49 +58,49 @@ pub enum StoreError {
          set `seal-key` to the file that holds this key"
     )]
     SealKeyMissing {
-        /// How many.
+        /// Number of these jobs.
         jobs: u64,
-        /// One of them, by its public name.
+        /// The id of one of them.
         job: String,
-        /// Id of the key that sealed them.
+        /// Id of the key that sealed their inputs.
         expected: String,
     },
-    /// Accepted jobs have inputs that another key sealed.
+    /// Accepted jobs have inputs that were sealed with a different key.
     #[error(
-        "{jobs} accepted jobs (such as {job}) have inputs sealed with key {expected}, and the seal key that is \
-         given is {given}: set `seal-key` to the file that holds {expected}"
+        "{jobs} accepted jobs (such as {job}) have inputs sealed with key {expected}, and the given seal key is \
+         {given}: set `seal-key` to the file that holds {expected}"
     )]
     SealKeyWrong {
-        /// How many.
+        /// Number of these jobs.
         jobs: u64,
-        /// One of them, by its public name.
+        /// The id of one of them.
         job: String,
-        /// Id of the key that sealed them.
+        /// Id of the key that sealed their inputs.
         expected: String,
-        /// Id of the key that is given.
+        /// Id of the given key.
         given: String,
     },
-    /// A journal of an older version does not say which key sealed its inputs, and the one given opens none.
+    /// A journal of an older version does not record which key sealed its inputs, and the given key opens none.
     #[error(
-        "none of the inputs of {jobs} accepted jobs opens with the `seal-key` setting as it is (blob {blob} does \
-         not): set it as it was when they were accepted; if the key is right and the file is damaged, remove the \
-         file, and its job ends as `input-lost`"
+        "no input of {jobs} accepted jobs can be read with the current `seal-key` setting (one of them is blob \
+         {blob}): restore the setting with which they were accepted; if the key is right and the blob is damaged, \
+         remove the blob, and its job ends as `input-lost`"
     )]
     SealKeyUnproven {
-        /// How many.
+        /// Number of these jobs.
         jobs: u64,
         /// One of the blobs.
         blob: String,
     },
-    /// Another process has the data directory.
+    /// Another process has locked the data directory.
     #[error(
-        "{}: in use by another service ({holder}): stop it, or give this one a data directory of its own",
+        "{}: in use by another service ({holder}): stop it, or use a different data directory",
         path.display()
     )]
     Locked {
         /// The data directory.
         path: PathBuf,
-        /// What the holder wrote down of itself.
+        /// The description that the holder wrote into the lock file.
         holder: String,
     },
     /// The database is damaged.
@@ -113,13 +115,13 @@ pub enum StoreError {
         /// The first problem that SQLite reports.
         problem: String,
     },
-    /// The store is being closed.
+    /// The store is closed or closing.
     #[error("the store is closed")]
     Closed,
 }
 
 impl StoreError {
-    /// Whether it says that the seal key is not the one that the jobs need.
+    /// Whether the error is that accepted jobs need a seal key other than the given one.
     pub fn is_seal_key(&self) -> bool {
         matches!(
             self,
@@ -129,8 +131,8 @@ impl StoreError {
         )
     }
 
-    /// Names the damage, if that is what a database error reports.
-    pub(crate) fn of_journal(self, path: &Path) -> StoreError {
+    /// Turns a database error that reports damage into [`StoreError::DamagedJournal`].
+    pub(crate) fn classify_damage(self, path: &Path) -> StoreError {
         match self {
             StoreError::Database(sqlx::Error::Database(error)) if is_damage(&*error) => {
                 StoreError::DamagedJournal { path: path.to_owned(), problem: error.to_string() }

@@ -1,4 +1,4 @@
-//! Rows: written as the engine records them, read as clients ask.
+//! Reads and writes rows: writes follow the engine's records, reads serve clients and restarts.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,30 +25,30 @@ pub(crate) fn digest(submission: &Submission) -> String {
     blake3::Hash::from_bytes(submission.input.digest()).to_hex().to_string()
 }
 
-/// What is written beside a record.
+/// The values that [`write`] needs besides the record.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Writing<'a> {
-    /// Inputs of jobs that ended with a result are kept too.
+pub(crate) struct WriteContext<'a> {
+    /// Whether inputs of complete jobs are kept.
     pub(crate) keep_inputs: bool,
     /// Id of the key that seals inputs.
     pub(crate) seal: Option<&'a str>,
-    /// Milliseconds of service.
+    /// The current service time in milliseconds.
     pub(crate) service_time: i64,
 }
 
-/// Writes a record; a blob that is not needed any more.
+/// Writes a record. Returns the name of a blob that no row refers to any more, for the caller to delete.
 pub(crate) async fn write(
     connection: &mut SqliteConnection,
     record: &Record,
     blob: Option<&str>,
-    beside: Writing<'_>,
+    context: WriteContext<'_>,
 ) -> Result<Option<String>, StoreError> {
     let number = |job: &JobId| job.0 as i64;
     match record {
         Record::Accepted { job, submission } => {
             let public =
                 submission.reference.as_deref().map_or_else(|| format!("job-{job}"), str::to_owned);
-            // A job that is revived keeps its name and gets another number.
+            // A retried job keeps its id and gets a new number.
             let old: Option<(Option<String>,)> = sqlx::query_as(
                 "SELECT input_blob FROM jobs WHERE public = ? AND state != 'accepted'",
             )
@@ -76,7 +76,7 @@ pub(crate) async fn write(
             .bind(&*submission.input.kind)
             .bind(digest(submission))
             .bind(blob)
-            .bind(beside.seal)
+            .bind(context.seal)
             .bind(millis(SystemTime::now()))
             .bind(submission.callback.as_deref())
             .bind(submission.callback.as_ref().map(|_| CallbackState::Waiting.name()))
@@ -109,8 +109,8 @@ pub(crate) async fn write(
                     .bind(number(job))
                     .fetch_optional(&mut *connection)
                     .await?;
-            let done_with = result.is_some() && !beside.keep_inputs;
-            let unneeded = row.and_then(|(blob,)| blob).filter(|_| done_with);
+            let drop_input = result.is_some() && !context.keep_inputs;
+            let unneeded = row.and_then(|(blob,)| blob).filter(|_| drop_input);
             sqlx::query(
                 "UPDATE jobs SET state = ?, code = ?, message = ?, ended = ?, ended_service = ?, \
                  input_blob = CASE WHEN ? THEN NULL ELSE input_blob END \
@@ -120,8 +120,8 @@ pub(crate) async fn write(
             .bind(code)
             .bind(message)
             .bind(millis(SystemTime::now()))
-            .bind(beside.service_time)
-            .bind(done_with)
+            .bind(context.service_time)
+            .bind(drop_input)
             .bind(number(job))
             .execute(&mut *connection)
             .await?;
@@ -141,7 +141,8 @@ pub(crate) async fn write(
     }
 }
 
-fn row(row: &SqliteRow) -> Result<JobRow, sqlx::Error> {
+/// Decodes a row of [`select_jobs`].
+fn decode(row: &SqliteRow) -> Result<JobRow, sqlx::Error> {
     let text = |name: &str| row.try_get::<String, _>(name);
     Ok(JobRow {
         public: text("public")?,
@@ -167,7 +168,8 @@ fn row(row: &SqliteRow) -> Result<JobRow, sqlx::Error> {
     })
 }
 
-fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
+/// A query of the jobs that `rest` selects.
+fn select_jobs(rest: &str) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM jobs {rest}"))
 }
 
@@ -175,8 +177,9 @@ pub(crate) async fn by_public(
     pool: &SqlitePool,
     public: &str,
 ) -> Result<Option<JobRow>, StoreError> {
-    let found = sqlx::query(select("WHERE public = ?")).bind(public).fetch_optional(pool).await?;
-    Ok(found.as_ref().map(row).transpose()?)
+    let found =
+        sqlx::query(select_jobs("WHERE public = ?")).bind(public).fetch_optional(pool).await?;
+    Ok(found.as_ref().map(decode).transpose()?)
 }
 
 pub(crate) async fn by_key(
@@ -184,9 +187,9 @@ pub(crate) async fn by_key(
     tenant: &str,
     key: &str,
 ) -> Result<Option<JobRow>, StoreError> {
-    let query = sqlx::query(select("WHERE tenant = ? AND idempotency_key = ?"));
+    let query = sqlx::query(select_jobs("WHERE tenant = ? AND idempotency_key = ?"));
     let found = query.bind(tenant).bind(key).fetch_optional(pool).await?;
-    Ok(found.as_ref().map(row).transpose()?)
+    Ok(found.as_ref().map(decode).transpose()?)
 }
 
 pub(crate) async fn list(
@@ -195,16 +198,17 @@ pub(crate) async fn list(
     page: &Page,
 ) -> Result<Vec<JobRow>, StoreError> {
     let before = page.before.map_or(i64::MAX, |before| before as i64);
-    let query = sqlx::query(select("WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?"));
+    let query =
+        sqlx::query(select_jobs("WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?"));
     let rows = query.bind(tenant).bind(before).bind(i64::from(page.limit)).fetch_all(pool).await?;
-    Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+    Ok(rows.iter().map(decode).collect::<Result<_, _>>()?)
 }
 
-/// Jobs that ended and whose callback nobody was told of.
-pub(crate) async fn untold(pool: &SqlitePool) -> Result<Vec<JobRow>, StoreError> {
-    let query = sqlx::query(select("WHERE callback_state = ? AND state != 'accepted'"));
+/// Ended jobs whose callback is pending.
+pub(crate) async fn pending_callbacks(pool: &SqlitePool) -> Result<Vec<JobRow>, StoreError> {
+    let query = sqlx::query(select_jobs("WHERE callback_state = ? AND state != 'accepted'"));
     let rows = query.bind(CallbackState::Waiting.name()).fetch_all(pool).await?;
-    Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+    Ok(rows.iter().map(decode).collect::<Result<_, _>>()?)
 }
 
 pub(crate) async fn set_callback(
@@ -233,23 +237,23 @@ pub(crate) async fn next_number(pool: &SqlitePool) -> Result<u64, StoreError> {
     Ok(last.map_or(0, |last| last as u64 + 1))
 }
 
-/// Rows of the jobs accepted and not ended, in the order of their numbers.
+/// Rows of the accepted jobs that have not ended, in order of their numbers.
 pub(crate) async fn accepted(pool: &SqlitePool) -> Result<Vec<JobRow>, StoreError> {
-    let query = sqlx::query(select("WHERE state = 'accepted' ORDER BY number"));
-    Ok(query.fetch_all(pool).await?.iter().map(row).collect::<Result<_, _>>()?)
+    let query = sqlx::query(select_jobs("WHERE state = 'accepted' ORDER BY number"));
+    Ok(query.fetch_all(pool).await?.iter().map(decode).collect::<Result<_, _>>()?)
 }
 
-/// One of them; none if it has ended.
-pub(crate) async fn accepted_one(
+/// The row of the accepted job with this number; `None` if it has ended.
+pub(crate) async fn accepted_job(
     pool: &SqlitePool,
     job: JobId,
 ) -> Result<Option<JobRow>, StoreError> {
-    let query = sqlx::query(select("WHERE number = ? AND state = 'accepted'"));
+    let query = sqlx::query(select_jobs("WHERE number = ? AND state = 'accepted'"));
     let found = query.bind(job.0 as i64).fetch_optional(pool).await?;
-    Ok(found.as_ref().map(row).transpose()?)
+    Ok(found.as_ref().map(decode).transpose()?)
 }
 
-/// What partitions of a job left.
+/// The results of a job's finished partitions.
 pub(crate) async fn partitions(
     pool: &SqlitePool,
     job: JobId,
@@ -262,15 +266,15 @@ pub(crate) async fn partitions(
     Ok(finished.into_iter().map(|(part, bytes)| (part as u32, bytes.into())).collect())
 }
 
-/// A job that cannot go on because its input is not there any more: it ends, and says so.
-pub(crate) async fn lose(
+/// Ends an accepted job as failed with the code `input-lost`.
+pub(crate) async fn end_input_lost(
     pool: &SqlitePool,
     job: JobId,
     service_time: i64,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE jobs SET state = 'failed', code = 'input-lost', ended = ?, ended_service = ?, \
-         message = 'its input was removed or damaged while it waited; submit it again' \
+         message = 'the input was removed or damaged before the job ran: submit it again' \
          WHERE number = ? AND state = 'accepted'",
     )
     .bind(millis(SystemTime::now()))
@@ -281,7 +285,7 @@ pub(crate) async fn lose(
     Ok(())
 }
 
-/// All blobs that a row names.
+/// All blobs that a row refers to.
 pub(crate) async fn named_blobs(pool: &SqlitePool) -> Result<Vec<String>, StoreError> {
     let query = "SELECT input_blob FROM jobs WHERE input_blob IS NOT NULL";
     let rows: Vec<(String,)> = sqlx::query_as(query).fetch_all(pool).await?;

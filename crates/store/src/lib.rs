@@ -1,38 +1,40 @@
-//! Jobs that survive: the engine's journal in SQLite, inputs beside it as content-addressed files.
+//! Durable jobs: the engine's journal in SQLite, and inputs as files named by their digests.
 //!
-//! [`Store`] is the one type to know. It keeps one row for each job, one for each finished partition
-//! and one for each result; inputs lie in a directory of blobs, under the digest of their contents.
-//! One thread writes. It takes every record that is waiting, writes them in one transaction and
-//! answers them together (group commit), for what a disk limits is the number of syncs. SQLite runs
-//! in WAL mode with `synchronous = FULL`: a receipt is given after the sync.
+//! [`Store`] implements [`athanor_engine::Journal`] and answers queries. It has one row per job, one per
+//! finished partition and one per result. Inputs are in a directory of blobs. [`JobState`] shows the life
+//! of a job; [`Restorable`] is an accepted job after a restart.
 //!
-//! A key-value store would be fewer lines and no C code. The journal is relational, though (a unique
-//! idempotency key, lists by tenant and time), operators can open it while the service runs, and the
-//! same tables will serve PostgreSQL.
+//! One thread writes. It writes all waiting records in one transaction and acknowledges them together
+//! (group commit), because a disk limits the number of syncs. SQLite runs in WAL mode with
+//! `synchronous = FULL`: a receipt follows the sync.
+//!
+//! A key-value store would need less code and no C code. The journal is relational, however: idempotency
+//! keys are unique, and lists are ordered by tenant and time. Operators can open it while the service
+//! runs, and the schema is portable to PostgreSQL.
 
 mod blobs;
 mod check;
 mod clock;
 mod error;
-mod forget;
 mod jobs;
 mod lock;
 mod meta;
-mod probe;
 mod restore;
+mod retention;
 mod row;
 mod schema;
-mod seal;
-mod seals;
+mod seal_check;
+mod seal_key;
 mod throttle;
 mod wal;
+mod write_probe;
 mod writer;
 
 pub use check::{BlobFault, Report, check};
 pub use error::StoreError;
 pub use restore::Restorable;
 pub use row::{Callback, CallbackState, JobRow, JobState, Page};
-pub use seal::SealKey;
+pub use seal_key::SealKey;
 pub use wal::WalReport;
 
 use std::net::SocketAddr;
@@ -46,68 +48,68 @@ use tokio::sync::oneshot;
 use blobs::Blobs;
 use clock::ServiceClock;
 use lock::Lock;
-use probe::Probe;
 use restore::Reader;
-use writer::{Chore, Desk, Writer};
+use write_probe::WriteProbe;
+use writer::{Maintenance, Writer, WriterState};
 
 /// The journal's file in the data directory.
 const JOURNAL: &str = "journal.db";
 
-/// The journal, and what can be asked of it.
+/// The journal and the blobs of a data directory.
 ///
-/// Queries run on the store's own runtime: whoever asks may drop the future at any time, and no query or
-/// connection is left half done.
+/// Queries run on the store's own runtime. A caller may drop a future at any time: the query still runs to its end,
+/// and its connection stays usable.
 pub struct Store {
-    // Dropped in this order: the writer writes what it still has, and needs the others for that.
+    // Fields drop in this order: the writer writes the waiting records when it drops, and needs the others for that.
     writer: Writer,
     reader: Reader,
     /// See [`schema::open`].
     held: sqlx::SqliteConnection,
     runtime: tokio::runtime::Runtime,
     next_job: u64,
-    probe: Arc<Probe>,
+    probe: Arc<WriteProbe>,
     lock: Mutex<Lock>,
 }
 
-/// How long things are kept, and how.
+/// Options of [`Store::open`].
 #[derive(Debug, Clone)]
-pub struct Keeping {
-    /// Encrypts inputs at rest.
-    pub seal: Option<SealKey>,
-    /// Inputs of jobs that ended with a result are kept too.
-    pub inputs: bool,
+pub struct StoreOptions {
+    /// The key that encrypts inputs at rest; `None` stores them in plain form.
+    pub seal_key: Option<SealKey>,
+    /// Whether inputs of complete jobs are kept. Inputs of other jobs are always kept.
+    pub keep_inputs: bool,
 }
 
 impl Store {
-    /// Opens the journal in a directory, which is made (for this user alone) if it is not there.
+    /// Opens the journal in a directory. A missing directory is created with mode 0700.
     ///
     /// # Errors
     ///
-    /// Refuses a directory that another process has, a damaged journal, one of a newer version, and a seal key
-    /// with which the inputs of accepted jobs cannot be read; it has changed nothing then.
-    pub fn open(directory: &Path, keeping: Keeping) -> Result<Store, StoreError> {
+    /// If another process has locked the directory, the journal is damaged or has a newer version, or the seal key
+    /// does not fit the inputs of accepted jobs. The journal is unchanged in these cases.
+    pub fn open(directory: &Path, options: StoreOptions) -> Result<Store, StoreError> {
         blobs::make_private(directory)?;
-        let lock = Mutex::new(Lock::take(directory)?);
+        let lock = Mutex::new(Lock::acquire(directory)?);
         let runtime = runtime(directory)?;
         let journal = directory.join(JOURNAL);
         warn_of_wal_damage(&journal);
         let opened = runtime.block_on(schema::open(&journal));
-        let (pool, mut held) = opened.map_err(|error| error.of_journal(&journal))?;
-        let blobs = Arc::new(Blobs::open(&directory.join("blobs"), keeping.seal)?);
+        let (pool, mut held) = opened.map_err(|error| error.classify_damage(&journal))?;
+        let blobs = Arc::new(Blobs::open(&directory.join("blobs"), options.seal_key)?);
         let prepared = runtime.block_on(async {
-            seals::check(&pool, &mut held, &blobs).await?;
+            seal_check::check(&pool, &mut held, &blobs).await?;
             blobs.sweep(&jobs::named_blobs(&pool).await?).await;
             Ok((jobs::next_number(&pool).await?, meta::service_time(&mut held).await?))
         });
         let (next_job, service_time) =
-            prepared.map_err(|error: StoreError| error.of_journal(&journal))?;
-        let clock = ServiceClock::from(service_time);
-        let probe = Arc::new(Probe::default());
-        let writer = Writer::start(Desk {
+            prepared.map_err(|error: StoreError| error.classify_damage(&journal))?;
+        let clock = ServiceClock::starting_at(service_time);
+        let probe = Arc::new(WriteProbe::default());
+        let writer = Writer::start(WriterState {
             runtime: runtime.handle().clone(),
             pool: pool.clone(),
             blobs: blobs.clone(),
-            keep_inputs: keeping.inputs,
+            keep_inputs: options.keep_inputs,
             clock,
             probe: probe.clone(),
         })?;
@@ -115,7 +117,7 @@ impl Store {
         Ok(Store { writer, reader, held, runtime, next_job, probe, lock })
     }
 
-    /// Runs a query to its end, whether or not its future is polled to the end.
+    /// Runs a query to its end on the store's runtime, even if the returned future is dropped.
     async fn query<T, F>(
         &self,
         query: impl FnOnce(Reader) -> F + Send + 'static,
@@ -128,103 +130,106 @@ impl Store {
         running.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// A job by its public name.
+    /// The job with the id that clients see.
     pub async fn job(&self, public: &str) -> Result<Option<JobRow>, StoreError> {
         let public = public.to_owned();
-        self.query(|to| async move { jobs::by_public(&to.pool, &public).await }).await
+        self.query(|reader| async move { jobs::by_public(&reader.pool, &public).await }).await
     }
 
-    /// The job of a tenant under an idempotency key.
+    /// The job of a tenant with an idempotency key.
     pub async fn by_key(&self, tenant: &str, key: &str) -> Result<Option<JobRow>, StoreError> {
         let (tenant, key) = (tenant.to_owned(), key.to_owned());
-        self.query(|to| async move { jobs::by_key(&to.pool, &tenant, &key).await }).await
+        self.query(|reader| async move { jobs::by_key(&reader.pool, &tenant, &key).await }).await
     }
 
     /// A tenant's jobs, newest first, after a cursor.
     pub async fn list(&self, tenant: &str, page: &Page) -> Result<Vec<JobRow>, StoreError> {
         let (tenant, page) = (tenant.to_owned(), page.clone());
-        self.query(|to| async move { jobs::list(&to.pool, &tenant, &page).await }).await
+        self.query(|reader| async move { jobs::list(&reader.pool, &tenant, &page).await }).await
     }
 
     /// The verified result of a job that is complete.
     pub async fn result(&self, public: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let public = public.to_owned();
-        self.query(|to| async move { jobs::result(&to.pool, &public).await }).await
+        self.query(|reader| async move { jobs::result(&reader.pool, &public).await }).await
     }
 
-    /// Jobs that ended and whose callback waits.
-    pub async fn untold(&self) -> Result<Vec<JobRow>, StoreError> {
-        self.query(|to| async move { jobs::untold(&to.pool).await }).await
+    /// Ended jobs whose callback is pending.
+    pub async fn pending_callbacks(&self) -> Result<Vec<JobRow>, StoreError> {
+        self.query(|reader| async move { jobs::pending_callbacks(&reader.pool).await }).await
     }
 
-    /// Notes how a job's callback went.
-    pub async fn set_callback(&self, public: &str, to: CallbackState) -> Result<(), StoreError> {
-        let (public, state) = (public.to_owned(), to);
-        self.query(move |to| async move { jobs::set_callback(&to.pool, &public, state).await })
-            .await
+    /// Records the state of a job's callback.
+    pub async fn set_callback(&self, public: &str, state: CallbackState) -> Result<(), StoreError> {
+        let public = public.to_owned();
+        self.query(
+            move |reader| async move { jobs::set_callback(&reader.pool, &public, state).await },
+        )
+        .await
     }
 
     /// A job's input, if it is still kept.
     pub async fn input(&self, row: &JobRow) -> Result<Option<athanor_engine::Input>, StoreError> {
         let row = row.clone();
-        self.query(|to| async move {
-            let bytes = to.input(&row).await?;
+        self.query(|reader| async move {
+            let bytes = reader.input(&row).await?;
             Ok(bytes.map(|bytes| athanor_engine::Input::new(&row.input_kind, bytes.to_vec())))
         })
         .await
     }
 
-    /// All accepted jobs of the run before, with their inputs, in the order of their numbers. Blocks. To be called
-    /// before the engine accepts others.
-    pub fn restorable(&self) -> Result<Vec<Restorable>, StoreError> {
-        self.runtime.block_on(self.reader.all())
-    }
-
-    /// One of them, read again; none if it has ended.
-    pub async fn restorable_one(&self, job: JobId) -> Result<Option<Restorable>, StoreError> {
-        self.query(move |to| async move { to.one(job).await }).await
-    }
-
-    /// Forgets jobs that ended at least that long ago, and of those that ended all but the last `most`; the number
-    /// that is gone. Hours of service count: time in which the store was open, not what the wall clock says.
+    /// All accepted jobs of earlier runs, with their inputs, in order of their numbers.
     ///
-    /// Works in small batches between which records are written. Dropping the future ends it after a batch.
-    pub async fn forget(&self, older_than: Duration, most: u32) -> Result<u64, StoreError> {
+    /// Blocks. Must be called before the engine accepts new jobs, and outside of an async runtime.
+    pub fn restorable(&self) -> Result<Vec<Restorable>, StoreError> {
+        self.runtime.block_on(self.reader.restore_all())
+    }
+
+    /// Reads one accepted job again; `None` if it has ended.
+    pub async fn restorable_one(&self, job: JobId) -> Result<Option<Restorable>, StoreError> {
+        self.query(move |reader| async move { reader.restore_job(job).await }).await
+    }
+
+    /// Deletes jobs that ended at least `older_than` ago, and all ended jobs except the last `keep`. Returns the number
+    /// of deleted jobs. Ages are in service time: the time in which the store was open, not the wall clock.
+    ///
+    /// Works in small batches, between which records are written. A dropped future stops after the current batch.
+    pub async fn delete_ended(&self, older_than: Duration, keep: u32) -> Result<u64, StoreError> {
         let before = self.reader.clock.now().saturating_sub(clock::millis(older_than));
-        let ended = self.query(|to| async move { forget::ended(&to.pool).await }).await?;
-        let excess = ended.saturating_sub(most.into());
-        let mut gone = 0;
+        let count = |reader: Reader| async move { retention::count_ended(&reader.pool).await };
+        let excess = self.query(count).await?.saturating_sub(keep.into());
+        let mut deleted = 0;
         loop {
-            let batch = self.forget_batch(before, excess.saturating_sub(gone)).await?;
-            gone += batch;
-            if batch < forget::BATCH.into() {
+            let batch = self.delete_batch(before, excess.saturating_sub(deleted)).await?;
+            deleted += batch;
+            if batch < retention::BATCH.into() {
                 break;
             }
             self.pause().await?;
         }
-        while gone > 0 && self.vacuum().await? {
+        while deleted > 0 && self.vacuum().await? {
             self.pause().await?;
         }
-        Ok(gone)
+        Ok(deleted)
     }
 
-    async fn forget_batch(&self, before: i64, excess: u64) -> Result<u64, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        self.writer.chore(Chore::Forget { before, excess, answer });
-        self.query(|to| async move {
-            let forgotten = answered.await.unwrap_or(Err(StoreError::Closed))?;
-            for blob in forgotten.blobs {
-                // It stays until the next start, which sweeps what no row names.
-                if let Err(error) = to.blobs.delete(&blob).await {
-                    tracing::warn!(%error, "the input of a forgotten job could not be deleted");
+    async fn delete_batch(&self, before: i64, excess: u64) -> Result<u64, StoreError> {
+        let (reply, replied) = oneshot::channel();
+        self.writer.schedule(Maintenance::Delete { before, excess, reply });
+        self.query(|reader| async move {
+            let deleted = replied.await.unwrap_or(Err(StoreError::Closed))?;
+            for blob in deleted.blobs {
+                // A blob that cannot be deleted stays until the next start, which deletes unreferenced blobs.
+                if let Err(error) = reader.blobs.delete(&blob).await {
+                    tracing::warn!(%error, "the input of a deleted job could not be deleted");
                 }
             }
-            Ok(forgotten.jobs)
+            Ok(deleted.jobs)
         })
         .await
     }
 
-    /// Between two batches, so that others get their turn.
+    /// Pauses between two batches, so that other queries and writes run.
     async fn pause(&self) -> Result<(), StoreError> {
         self.query(|_| async {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -234,17 +239,17 @@ impl Store {
     }
 
     async fn vacuum(&self) -> Result<bool, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        self.writer.chore(Chore::Vacuum { answer });
-        answered.await.unwrap_or(Err(StoreError::Closed))
+        let (reply, replied) = oneshot::channel();
+        self.writer.schedule(Maintenance::Vacuum { reply });
+        replied.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Writes down where the service listens, for who finds the data directory locked.
-    pub fn note_address(&self, address: SocketAddr) -> Result<(), StoreError> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).note_address(address)
+    /// Records in the lock file the address at which the service listens, for the error [`StoreError::Locked`].
+    pub fn record_address(&self, address: SocketAddr) -> Result<(), StoreError> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).record_address(address)
     }
 
-    /// Ends the writer after what it has, and closes the database.
+    /// Writes the waiting records, ends the writer and closes the database.
     pub fn close(self) {
         let Store { runtime, reader, held, writer, .. } = self;
         writer.end();
@@ -264,7 +269,8 @@ pub(crate) fn runtime(directory: &Path) -> Result<tokio::runtime::Runtime, Store
         .map_err(|source| StoreError::Io { path: directory.to_owned(), source })
 }
 
-/// SQLite passes over a bad frame in its log, and over all that come after it. Both are kept for a person to see.
+/// Logs damage in the write-ahead log and keeps a copy of it. SQLite ignores a bad frame and all frames after it without
+/// an error.
 fn warn_of_wal_damage(journal: &Path) {
     let log = wal::path_of(journal);
     let Ok(Some(WalReport { damaged_frame: Some(frame), frames_behind, .. })) = wal::inspect(&log)
@@ -275,8 +281,8 @@ fn warn_of_wal_damage(journal: &Path) {
     let kept = std::fs::copy(&log, &copy).is_ok();
     tracing::error!(
         log = %log.display(), frame, frames_behind, copy = %copy.display(), kept,
-        "the journal's write-ahead log is damaged: what was written to it from that frame on is lost, which may \
-         be accepted jobs; compare with a backup"
+        "the journal's write-ahead log is damaged: records from that frame on are lost, possibly accepted jobs; \
+         compare with a backup"
     );
 }
 
@@ -289,10 +295,10 @@ impl Journal for Store {
         JobId(self.next_job)
     }
 
-    /// Those whose inputs can be read now; [`Store::restorable`] tells of the others too.
+    /// The accepted jobs whose inputs can be read now. [`Store::restorable`] returns the others too.
     fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
-        let found = self.restorable().map_err(|error| JournalError(error.to_string()))?;
-        let ready = found.into_iter().filter_map(|job| match job {
+        let jobs = self.restorable().map_err(|error| JournalError(error.to_string()))?;
+        let ready = jobs.into_iter().filter_map(|job| match job {
             Restorable::Ready(unfinished) => Some(unfinished),
             Restorable::Unreadable { .. } | Restorable::Lost(_) => None,
         });

@@ -1,12 +1,12 @@
-//! Single values of the journal: service time, the last seal key, whether the last stop was clean.
+//! The table `meta`: service time, id of the last seal key, whether the last stop was clean.
 
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::{StoreError, schema};
 
-/// Milliseconds of service, as of the last heartbeat.
+/// Service time in milliseconds at the last heartbeat.
 const SERVICE_TIME: &str = "service_time";
-/// Id of the seal key of the last start; empty without one.
+/// Id of the seal key at the last start; empty if there was none.
 const SEAL_KEY: &str = "seal_key";
 /// `running` or `stopped`.
 const STATE: &str = "state";
@@ -24,13 +24,13 @@ async fn set(executor: impl SqliteExecutor<'_>, name: &str, value: &str) -> Resu
     Ok(())
 }
 
-/// Where service time goes on: at the last heartbeat, or at the last end of a job if that was later.
+/// The service time to continue from: that of the last heartbeat, or of the last end of a job if it is later.
 pub(crate) async fn service_time(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let kept = get(&mut *connection, SERVICE_TIME).await?;
-    let kept = kept.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let recorded = get(&mut *connection, SERVICE_TIME).await?;
+    let recorded = recorded.and_then(|text| text.parse().ok()).unwrap_or(0);
     let query = "SELECT MAX(ended_service) FROM jobs WHERE ended_service IS NOT NULL";
     let (last,): (Option<i64>,) = sqlx::query_as(query).fetch_one(connection).await?;
-    Ok(last.map_or(kept, |last| last.max(kept)))
+    Ok(last.map_or(recorded, |last| last.max(recorded)))
 }
 
 pub(crate) async fn set_service_time(
@@ -40,15 +40,15 @@ pub(crate) async fn set_service_time(
     set(executor, SERVICE_TIME, &millis.to_string()).await
 }
 
-/// The id of the seal key of the start before; none before the first start that wrote one down.
+/// The id of the seal key at the previous start: empty if there was none, `None` if no start has recorded it.
 pub(crate) async fn last_seal_key(
     executor: impl SqliteExecutor<'_>,
 ) -> Result<Option<String>, StoreError> {
     get(executor, SEAL_KEY).await
 }
 
-/// Notes that the store is open, and with which seal key.
-pub(crate) async fn opened(
+/// Records that the store is open, and the id of its seal key.
+pub(crate) async fn mark_open(
     connection: &mut SqliteConnection,
     seal: Option<&str>,
 ) -> Result<(), StoreError> {
@@ -56,12 +56,12 @@ pub(crate) async fn opened(
     set(connection, STATE, "running").await
 }
 
-/// Notes that the store was closed after all it had to write.
-pub(crate) async fn closed(executor: impl SqliteExecutor<'_>) -> Result<(), StoreError> {
+/// Records that the store was closed after all writes.
+pub(crate) async fn mark_closed(executor: impl SqliteExecutor<'_>) -> Result<(), StoreError> {
     set(executor, STATE, "stopped").await
 }
 
-/// Whether the last process that had the store open closed it.
+/// Whether the last process that opened the store also closed it.
 pub(crate) async fn stopped_cleanly(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     if schema::version(connection).await? != schema::VERSION {
         return Ok(false);

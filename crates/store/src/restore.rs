@@ -1,4 +1,12 @@
-//! Accepted jobs of the run before, with their inputs: why one cannot be read decides what becomes of it.
+//! Reads the accepted jobs of an earlier run, with their inputs.
+//!
+//! The outcome of reading the input decides what happens to the job:
+//!
+//! ```text
+//!               ┌─ digest matches ────────────► Ready: the job resumes
+//! read input ───┼─ other error, wrong key ────► Unreadable: the job stays accepted and is read again
+//!               └─ missing, digest differs ───► Lost: the job ends as failed, code input-lost
+//! ```
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,24 +19,24 @@ use crate::blobs::Blobs;
 use crate::clock::ServiceClock;
 use crate::{JobRow, StoreError, jobs};
 
-/// An accepted job of the run before.
+/// An accepted job of an earlier run.
 #[derive(Debug)]
 pub enum Restorable {
-    /// It can go on.
+    /// The job can resume.
     Ready(Unfinished),
-    /// Its input cannot be read now (a file error, a missing permission, too many open files): it stays accepted,
-    /// and [`Store::restorable_one`](crate::Store::restorable_one) tries again.
+    /// The input cannot be read now (a file error, a missing permission, too many open files). The job stays
+    /// accepted; [`Store::restorable_one`](crate::Store::restorable_one) reads it again.
     Unreadable {
         /// The job.
         row: Box<JobRow>,
-        /// Why.
+        /// Why the input cannot be read.
         error: StoreError,
     },
-    /// Its input is gone or damaged: it has ended as failed with the code `input-lost`.
+    /// The input is missing or damaged. The job has ended as failed with the code `input-lost`.
     Lost(Box<JobRow>),
 }
 
-/// What is needed to read jobs.
+/// Reads jobs and inputs. Clones share the connections.
 #[derive(Clone)]
 pub(crate) struct Reader {
     pub(crate) pool: SqlitePool,
@@ -37,24 +45,24 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// All accepted jobs, in the order of their numbers.
-    pub(crate) async fn all(&self) -> Result<Vec<Restorable>, StoreError> {
-        let mut found = Vec::new();
+    /// All accepted jobs, in order of their numbers.
+    pub(crate) async fn restore_all(&self) -> Result<Vec<Restorable>, StoreError> {
+        let mut jobs = Vec::new();
         for row in jobs::accepted(&self.pool).await? {
-            found.push(self.read(row).await?);
+            jobs.push(self.restore(row).await?);
         }
-        Ok(found)
+        Ok(jobs)
     }
 
-    /// One of them; none if it has ended.
-    pub(crate) async fn one(&self, job: JobId) -> Result<Option<Restorable>, StoreError> {
-        match jobs::accepted_one(&self.pool, job).await? {
-            Some(row) => self.read(row).await.map(Some),
+    /// One accepted job; `None` if it has ended.
+    pub(crate) async fn restore_job(&self, job: JobId) -> Result<Option<Restorable>, StoreError> {
+        match jobs::accepted_job(&self.pool, job).await? {
+            Some(row) => self.restore(row).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn read(&self, row: JobRow) -> Result<Restorable, StoreError> {
+    async fn restore(&self, row: JobRow) -> Result<Restorable, StoreError> {
         let (public, job) = (&row.public, row.number);
         let why = match self.input(&row).await {
             Ok(Some(bytes)) => {
@@ -62,16 +70,16 @@ impl Reader {
                 let submission = Arc::new(submission(row, &bytes));
                 return Ok(Restorable::Ready(Unfinished { job, submission, finished }));
             }
-            Ok(None) => "it is gone".to_owned(),
+            Ok(None) => "the input is missing".to_owned(),
             Err(error @ StoreError::Damaged { .. }) => error.to_string(),
             Err(error) => return Ok(Restorable::Unreadable { row: Box::new(row), error }),
         };
         tracing::error!(job = %public, why, "the job's input is lost: the job has failed");
-        jobs::lose(&self.pool, job, self.clock.now()).await?;
+        jobs::end_input_lost(&self.pool, job, self.clock.now()).await?;
         Ok(Restorable::Lost(Box::new(row)))
     }
 
-    /// A job's input; none if it is gone.
+    /// A job's input; `None` if it does not exist.
     pub(crate) async fn input(
         &self,
         row: &JobRow,

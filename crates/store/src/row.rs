@@ -1,24 +1,37 @@
-//! Jobs as they are kept.
+//! The rows of the table `jobs`.
 
 use athanor_engine::{Class, JobId};
 
-/// How a job stands, as far as it must survive.
+/// The durable state of a job.
+///
+/// ```text
+///                           ┌─► Complete          result stored
+///  submit ─► Accepted ──────┼─► Failed            a step failed, or the input was lost
+///               ▲           ├─► Cancelled         cancelled by its tenant
+///               │           └─► DeadlineMissed    deadline passed
+///               │                  │
+///               └──── retry ◄──────┘              from Failed, Cancelled and DeadlineMissed
+/// ```
+///
+/// Only an accepted job ends; a second end is ignored. A retry replaces the row by one with the same id and a new
+/// number. A submit with the idempotency key of a cancelled job retries that job. Progress within `Accepted` is in
+/// memory ([`athanor_engine::Status`]) except for finished partitions, which the journal keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobState {
-    /// Accepted and not ended.
+    /// The job is durable and has not ended.
     Accepted,
-    /// Its result is kept.
+    /// The job has a verified result, which is stored.
     Complete,
-    /// A step failed for good.
+    /// The job failed and is not retried automatically.
     Failed,
-    /// Nobody wanted it any more; it can be revived.
+    /// The job was cancelled.
     Cancelled,
-    /// Its deadline passed.
+    /// The deadline passed before the job was complete.
     DeadlineMissed,
 }
 
 impl JobState {
-    /// Its name.
+    /// The stable name, as in the journal and the interfaces.
     pub fn name(self) -> &'static str {
         match self {
             JobState::Accepted => "accepted",
@@ -29,6 +42,7 @@ impl JobState {
         }
     }
 
+    /// The state with this name; `Failed` for an unknown name.
     pub(crate) fn named(name: &str) -> JobState {
         let all =
             [JobState::Accepted, JobState::Complete, JobState::Cancelled, JobState::DeadlineMissed];
@@ -36,81 +50,81 @@ impl JobState {
     }
 }
 
-/// Whether who asked to be called knows of the end.
+/// The state of a job's callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackState {
-    /// Not yet.
+    /// The job has not ended, or no request has succeeded yet.
     Waiting,
-    /// Yes.
-    Told,
-    /// No, and it is not tried any more.
+    /// A request succeeded.
+    Delivered,
+    /// All attempts failed.
     GivenUp,
 }
 
 impl CallbackState {
-    /// Its name.
+    /// The stable name, as in the journal and the interfaces.
     pub fn name(self) -> &'static str {
         match self {
             CallbackState::Waiting => "waiting",
-            CallbackState::Told => "told",
+            CallbackState::Delivered => "told",
             CallbackState::GivenUp => "given-up",
         }
     }
 }
 
-/// Who is called when a job has ended.
+/// The HTTP callback of a job, sent when the job has ended.
 #[derive(Debug, Clone)]
 pub struct Callback {
-    /// Where.
+    /// The URL.
     pub url: String,
-    /// The [`CallbackState`]'s name.
+    /// The name of the [`CallbackState`].
     pub state: String,
 }
 
 /// A job's row. Times are milliseconds since 1970.
 #[derive(Debug, Clone)]
 pub struct JobRow {
-    /// The name that clients know.
+    /// The id that clients see.
     pub public: String,
     /// The engine's number.
     pub number: JobId,
-    /// Whose it is.
+    /// The owner.
     pub tenant: String,
-    /// Its circuit.
+    /// The circuit's name.
     pub circuit: String,
-    /// How urgent it is.
+    /// The priority.
     pub class: Class,
-    /// When it is no longer wanted.
+    /// The time after which the proof is no longer wanted.
     pub deadline: Option<i64>,
-    /// The client's own key.
+    /// The client's idempotency key.
     pub idempotency_key: Option<String>,
     /// The input's kind.
     pub input_kind: String,
-    /// BLAKE3 of kind and bytes, in hex.
+    /// BLAKE3 of the input's kind and bytes, in hex.
     pub input_digest: String,
-    /// Where the input lies, if it is still kept.
+    /// The blob with the input, if it is still kept.
     pub input_blob: Option<String>,
     /// Id of the key that sealed the input; `unknown` for jobs of older journals.
     pub input_seal: Option<String>,
-    /// How it stands.
+    /// The state.
     pub state: JobState,
-    /// Why it failed: a stable name.
+    /// The stable name of the failure.
     pub code: Option<String>,
-    /// The same in words.
+    /// The failure as text.
     pub message: Option<String>,
-    /// When it was accepted.
+    /// The time of acceptance.
     pub created: i64,
-    /// When it ended.
+    /// The time of the end.
     pub ended: Option<i64>,
-    /// Who wants to be told.
+    /// The callback, if the client asked for one.
     pub callback: Option<Callback>,
 }
 
-/// Which jobs of a list.
+/// A page of a list of jobs.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// Only jobs older than the one of that number.
+    /// Cursor: only jobs with a smaller number.
     pub before: Option<u64>,
-    /// At most so many.
+    /// The most jobs to return.
     pub limit: u32,
 }

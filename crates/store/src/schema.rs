@@ -1,6 +1,7 @@
-//! The tables, and how the database is opened.
+//! Defines the tables, opens the database and migrates older versions.
 //!
-//! Only what SQLite and PostgreSQL share: `BIGINT`, `TEXT`, a byte column, partial unique indices.
+//! The schema uses only features that SQLite and PostgreSQL share: `BIGINT`, `TEXT`, a byte column, partial unique
+//! indices.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,9 +13,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection, Sql
 
 use crate::{StoreError, meta};
 
-/// Most bytes of the write-ahead log that stay on disk after a checkpoint.
+/// Limit in bytes on the write-ahead log that stays on disk after a checkpoint.
 const WAL_BYTES: &str = "67108864";
-/// A database up to this size is checked at each start; a larger one if the last stop was not clean.
+/// A database up to this size is checked at each start, a larger one only if the last stop was not clean.
 const CHECKED_BYTES: i64 = 256 << 20;
 
 /// The version of the tables.
@@ -60,46 +61,47 @@ const TABLES: [&str; 8] = [
     META,
 ];
 
-/// Retention takes the jobs that ended first from it.
+/// Retention reads from this index the jobs that ended first.
 const BY_SERVICE_TIME: &str = "CREATE INDEX jobs_by_service_time ON jobs (ended_service, number)
     WHERE ended_service IS NOT NULL";
 
-/// Single values: see [`crate::meta`].
+/// Key-value pairs: see [`crate::meta`].
 const META: &str = "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
 
-/// From version 1 to version 2.
-const SINCE_1: [&str; 2] = [
+/// Migration from version 1 to version 2.
+const MIGRATE_1_TO_2: [&str; 2] = [
     "ALTER TABLE jobs ADD COLUMN callback TEXT",
     "ALTER TABLE jobs ADD COLUMN callback_state TEXT",
 ];
 
-/// From version 2 to version 3. Whether the inputs of before are sealed, and with which key, is found out later.
-const SINCE_2: [&str; 6] = [
+/// Migration from version 2 to version 3. The module `seal_check` detects later which key sealed older inputs.
+const MIGRATE_2_TO_3: [&str; 6] = [
     META,
     "ALTER TABLE jobs ADD COLUMN input_seal TEXT",
     "ALTER TABLE jobs ADD COLUMN ended_service BIGINT",
     "UPDATE jobs SET input_seal = 'unknown' WHERE input_blob IS NOT NULL",
-    // Service time begins with this version: what ended before it did so at a time below zero.
+    // Service time begins at zero with this version. Jobs that ended earlier get a time of at most zero.
     "UPDATE jobs SET ended_service = MIN(0, COALESCE(ended - CAST(strftime('%s', 'now') AS BIGINT) * 1000, 0))
         WHERE state != 'accepted'",
     BY_SERVICE_TIME,
 ];
 
-/// Whether a connection that comes back may be used again.
+/// Whether a connection that returns to the pool may be used again.
 ///
-/// SQLite itself rolls a transaction back when the disk is full or fails; the rollback that sqlx sends then has
-/// nothing to roll back and fails, and sqlx counts the transaction as open for as long as the connection lives:
-/// it would refuse to begin another, with room on the disk again.
+/// SQLite itself rolls a transaction back when the disk is full or fails. The rollback that sqlx then sends fails,
+/// because there is no transaction, and sqlx counts the transaction as open for the rest of the connection's life.
+/// Such a connection refuses every further transaction, even after the disk has free space again.
 async fn is_between_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // A rollback that waits is sent before this is answered.
+    // The ping makes sqlx send a queued rollback first.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
 }
 
-/// Opens the database, and makes its tables the first time.
+/// Opens the database, and creates its tables if it is new.
 ///
-/// Beside the pool there is a connection that is only held: the last one that is closed takes the memory along
-/// that all of them share, and on a full disk no other could be opened, not even to read.
+/// Returns the pool and one more connection that must stay open. When the last connection closes, SQLite deletes the
+/// shared-memory file of the write-ahead log, and on a full disk it cannot create it again, so that not even a read
+/// would succeed.
 pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqliteConnection), StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -110,7 +112,8 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqliteConnection), 
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(10));
     if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
-        // It can be chosen before there are tables, and not later; each connection that sets it writes.
+        // The vacuum mode must be set before the first table exists. Each connection that sets it writes, so only
+        // the first one does.
         let first = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
         first.connect().await?.close().await?;
     }
@@ -125,9 +128,14 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqliteConnection), 
     Ok((pool, held))
 }
 
-/// Checks the database before anything in it is changed.
+/// Checks the database before the first change.
+///
+/// # Errors
+///
+/// [`StoreError::DamagedJournal`] if SQLite's quick check reports a problem.
 async fn refuse_damage(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    if meta::stopped_cleanly(connection).await? && bytes(connection).await? > CHECKED_BYTES {
+    if meta::stopped_cleanly(connection).await? && database_bytes(connection).await? > CHECKED_BYTES
+    {
         return Ok(());
     }
     let found: Vec<(String,)> =
@@ -138,21 +146,21 @@ async fn refuse_damage(connection: &mut SqliteConnection, path: &Path) -> Result
     }
 }
 
-/// Size of the database.
-async fn bytes(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+/// Size of the database in bytes.
+async fn database_bytes(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     let (pages,): (i64,) = sqlx::query_as("PRAGMA page_count").fetch_one(&mut *connection).await?;
     let (page,): (i64,) = sqlx::query_as("PRAGMA page_size").fetch_one(connection).await?;
     Ok(pages.saturating_mul(page))
 }
 
-/// Makes the tables, or changes those of an older version.
+/// Creates the tables, or migrates those of an older version.
 async fn migrate(pool: &SqlitePool, held: &mut SqliteConnection) -> Result<(), StoreError> {
     let found = version(held).await?;
     let steps: Vec<&str> = match found {
         VERSION => return Ok(()),
         0 => TABLES.to_vec(),
-        1 => [&SINCE_1[..], &SINCE_2].concat(),
-        2 => SINCE_2.to_vec(),
+        1 => [&MIGRATE_1_TO_2[..], &MIGRATE_2_TO_3].concat(),
+        2 => MIGRATE_2_TO_3.to_vec(),
         found => return Err(StoreError::Version { found, known: VERSION }),
     };
     let mut transaction = pool.begin().await?;
@@ -165,7 +173,7 @@ async fn migrate(pool: &SqlitePool, held: &mut SqliteConnection) -> Result<(), S
     Ok(())
 }
 
-/// The version of a database's tables; 0 if it has none.
+/// The version of the tables; 0 if there are none.
 pub(crate) async fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     Ok(sqlx::query("PRAGMA user_version").fetch_one(connection).await?.try_get(0)?)
 }
@@ -175,15 +183,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transaction_that_the_database_itself_rolled_back_takes_no_connection_with_it() {
+    fn a_transaction_that_sqlite_rolled_back_does_not_break_its_connection() {
         let place = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (pool, _held) = open(&place.path().join("journal.db")).await.unwrap();
-            // More often than there are connections.
+            // More iterations than the pool has connections.
             for _ in 0..8 {
                 let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
-                // What SQLite does when a disk is full.
+                // SQLite does this when the disk is full.
                 sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
                 assert!(transaction.commit().await.is_err());
             }

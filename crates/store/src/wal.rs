@@ -1,11 +1,11 @@
-//! Damage in the write-ahead log, which SQLite itself passes over in silence.
+//! Detects damage in SQLite's write-ahead log, which SQLite itself does not report.
 //!
-//! SQLite reads a log up to its first frame with a wrong checksum and ignores the rest. After a power cut that is
-//! right: the frames of the last transaction, which was never synced, may be there in part and in any order. It
-//! hides damage, though, if the bad frame belongs to a transaction that was synced. With `synchronous = FULL` the
-//! first frame of a transaction is written only after the sync of the one before it. So a transaction is known to
-//! have been synced if a frame follows its commit frame, and continues its checksum. Only that is reported. Damage
-//! in the last transaction of a log cannot be told from a torn write.
+//! SQLite reads a log up to the first frame with a wrong checksum and ignores the rest. After a power cut this is
+//! correct: the last transaction was never synced, so its frames may be missing or out of order. But if the bad
+//! frame belongs to a synced transaction, the log is damaged and accepted records are lost. With
+//! `synchronous = FULL` the first frame of a transaction is written only after the sync of the previous one.
+//! Therefore a transaction was synced if a frame follows its commit frame and continues its checksum. Only damage in
+//! such a transaction is reported. Damage in the last transaction cannot be distinguished from a torn write.
 //!
 //! Format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
@@ -17,21 +17,22 @@ const MAGIC: u32 = 0x377f_0682;
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// What stands in a log.
+/// The result of [`inspect`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WalReport {
-    /// Frames that SQLite reads.
+    /// Number of frames that SQLite reads.
     pub valid_frames: u64,
-    /// Number of the first bad frame, counted from 1, of a transaction that was synced; 0 is the file's header.
+    /// The first bad frame of a synced transaction, counted from 1; 0 is the file's header.
     pub damaged_frame: Option<u64>,
-    /// Intact frames of the same log behind it.
+    /// Number of intact frames of the same log after it.
     pub frames_behind: u64,
 }
 
-/// Two running sums over 32-bit words.
+/// SQLite's WAL checksum: two running sums over 32-bit words.
 type Sums = (u32, u32);
 
-fn add(bytes: &[u8], big_endian: bool, (mut a, mut b): Sums) -> Sums {
+/// Continues the checksum `(a, b)` over `bytes`, in the byte order of the log's magic.
+fn checksum(bytes: &[u8], big_endian: bool, (mut a, mut b): Sums) -> Sums {
     let word = |four: &[u8]| {
         let four = [four[0], four[1], four[2], four[3]];
         if big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) }
@@ -43,38 +44,39 @@ fn add(bytes: &[u8], big_endian: bool, (mut a, mut b): Sums) -> Sums {
     (a, b)
 }
 
-fn field(bytes: &[u8], at: usize) -> u32 {
+/// The big-endian number at offset `at`.
+fn read_u32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-/// Where the log of a database lies.
+/// The path of a database's write-ahead log.
 pub(crate) fn path_of(database: &Path) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push("-wal");
     path.into()
 }
 
-/// Reads a log; none if there is no file or nothing in it.
+/// Inspects a log; `None` if the file does not exist or is shorter than a header.
 pub(crate) fn inspect(path: &Path) -> io::Result<Option<WalReport>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
-    // One that grows meanwhile is read as long as it was.
+    // Frames that another process appends during the inspection are not read.
     let length = file.metadata()?.len();
     read(BufReader::with_capacity(1 << 16, file.take(length)))
 }
 
 fn read(mut bytes: impl Read) -> io::Result<Option<WalReport>> {
     let mut header = [0; HEADER];
-    if !fill(&mut bytes, &mut header)? {
+    if !read_full(&mut bytes, &mut header)? {
         return Ok(None);
     }
-    let magic = field(&header, 0);
-    let page = field(&header, 8);
+    let magic = read_u32(&header, 0);
+    let page = read_u32(&header, 8);
     let page_is_possible = page.is_power_of_two() && (512..=65_536).contains(&page);
     if magic & !1 != MAGIC || !page_is_possible {
-        // Zeros are what a power cut leaves of a file that was just made.
+        // A power cut can leave a new file filled with zeros. This is not damage.
         let damaged_frame = header.iter().any(|byte| *byte != 0).then_some(0);
         return Ok(Some(WalReport { damaged_frame, ..WalReport::default() }));
     }
@@ -82,8 +84,8 @@ fn read(mut bytes: impl Read) -> io::Result<Option<WalReport>> {
     frames.inspect(&header).map(Some)
 }
 
-/// Fills the whole slice; `false` if the file ends before.
-fn fill(bytes: &mut impl Read, slice: &mut [u8]) -> io::Result<bool> {
+/// Fills the whole slice; `false` if the file ends first.
+fn read_full(bytes: &mut impl Read, slice: &mut [u8]) -> io::Result<bool> {
     match bytes.read_exact(slice) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         read => read.map(|()| true),
@@ -100,21 +102,21 @@ impl<R: Read> Frames<R> {
     fn inspect(mut self, header: &[u8; HEADER]) -> io::Result<WalReport> {
         let mut report = WalReport::default();
         let salts = &header[16..24];
-        let mut sums = (field(header, 24), field(header, 28));
-        let mut first_bad = (add(&header[..24], self.big_endian, (0, 0)) != sums).then_some(0);
-        // Whether a commit frame was met at or behind the first bad frame, and nothing else since.
+        let mut sums = (read_u32(header, 24), read_u32(header, 28));
+        let mut first_bad = (checksum(&header[..24], self.big_endian, (0, 0)) != sums).then_some(0);
+        // Whether the previous frame is a commit frame at or after the first bad frame.
         let mut after_commit = false;
         let mut frame = vec![0; FRAME_HEADER + self.page];
         for number in 1u64.. {
-            if !fill(&mut self.bytes, &mut frame)? {
+            if !read_full(&mut self.bytes, &mut frame)? {
                 break;
             }
             let salts_match = &frame[8..16] == salts;
-            let stored = (field(&frame, 16), field(&frame, 20));
-            let expected = add(&frame[..8], self.big_endian, sums);
-            let expected = add(&frame[FRAME_HEADER..], self.big_endian, expected);
-            let intact = salts_match && stored == expected && field(&frame, 0) != 0;
-            // From the first frame on that an earlier log left in the file, none is intact: its salts differ.
+            let stored = (read_u32(&frame, 16), read_u32(&frame, 20));
+            let expected = checksum(&frame[..8], self.big_endian, sums);
+            let expected = checksum(&frame[FRAME_HEADER..], self.big_endian, expected);
+            let intact = salts_match && stored == expected && read_u32(&frame, 0) != 0;
+            // Frames that an earlier log left in the file are not intact: their salts differ.
             if !intact && first_bad.is_none() {
                 first_bad = Some(number);
             }
@@ -128,7 +130,7 @@ impl<R: Read> Frames<R> {
                 }
                 Some(_) => {}
             }
-            after_commit = first_bad.is_some() && salts_match && field(&frame, 4) != 0;
+            after_commit = first_bad.is_some() && salts_match && read_u32(&frame, 4) != 0;
             sums = stored;
         }
         Ok(report)
@@ -139,13 +141,13 @@ impl<R: Read> Frames<R> {
 mod tests {
     use super::*;
 
-    /// A log of transactions with so many frames each, as SQLite writes it.
+    /// A log as SQLite writes it; `transactions` holds the number of frames of each transaction.
     fn log(transactions: &[usize]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for word in [MAGIC, 3_007_000, PAGE as u32, 0, 7, 9] {
             bytes.extend(word.to_be_bytes());
         }
-        let mut sums = add(&bytes, false, (0, 0));
+        let mut sums = checksum(&bytes, false, (0, 0));
         let push = |bytes: &mut Vec<u8>, sums: Sums| {
             bytes.extend(sums.0.to_be_bytes());
             bytes.extend(sums.1.to_be_bytes());
@@ -156,7 +158,7 @@ mod tests {
                 let commit = if left == 0 { 5u32 } else { 0 };
                 let head = [2u32.to_be_bytes(), commit.to_be_bytes()].concat();
                 let page = [left as u8 + 1; PAGE];
-                sums = add(&page, false, add(&head, false, sums));
+                sums = checksum(&page, false, checksum(&head, false, sums));
                 bytes.extend(head);
                 bytes.extend([7u32.to_be_bytes(), 9u32.to_be_bytes()].concat());
                 push(&mut bytes, sums);
@@ -177,40 +179,40 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_tail_is_no_damage_and_a_bad_frame_before_a_synced_commit_is() {
+    fn a_torn_tail_is_not_damage_and_a_bad_frame_before_a_synced_commit_is() {
         let whole = log(&[3, 2, 2]);
         assert_eq!(report(&whole), WalReport { valid_frames: 7, ..WalReport::default() });
-        // A write that was cut short at any byte.
+        // Truncation at any byte is not damage.
         for length in 0..whole.len() {
             assert_eq!(report(&whole[..length]).damaged_frame, None, "cut at {length}");
         }
-        let spoilt = |at: usize| {
+        let damaged_at = |at: usize| {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
             report(&bytes).damaged_frame
         };
-        // Of the last transaction, which may never have been synced, any page may be missing, with its header or
-        // without.
+        // The last transaction may never have been synced: any of its pages may be missing, with or without the
+        // frame header.
         for number in [6, 7] {
             for at in (frame(number) + 8..frame(number + 1)).step_by(3) {
-                assert_eq!(spoilt(at), None, "byte {at}");
+                assert_eq!(damaged_at(at), None, "byte {at}");
             }
             let mut bytes = whole.clone();
             bytes[frame(number)..frame(number + 1)].fill(0);
             assert_eq!(report(&bytes).damaged_frame, None);
         }
-        // Whatever is spoilt in the pages of the others is found; in the commit frame's header not always.
+        // Damage in the pages of other transactions is found. In the header of a commit frame it is not always found.
         for number in 1..=5 {
             for at in frame(number) + FRAME_HEADER..frame(number + 1) {
-                assert_eq!(spoilt(at), Some(number as u64), "byte {at}");
+                assert_eq!(damaged_at(at), Some(number as u64), "byte {at}");
             }
         }
-        assert_eq!(spoilt(26), Some(0), "the header");
-        assert_eq!(spoilt(0), Some(0), "the magic");
+        assert_eq!(damaged_at(26), Some(0), "the header");
+        assert_eq!(damaged_at(0), Some(0), "the magic");
     }
 
     #[test]
-    fn frames_of_an_earlier_log_behind_the_end_are_no_damage() {
+    fn frames_of_an_earlier_log_after_the_end_are_not_damage() {
         let (mut bytes, old) = (log(&[2]), log(&[3, 2, 2]));
         let mut rest = old[bytes.len()..].to_vec();
         // Other salts.

@@ -1,4 +1,4 @@
-//! What stops a start, by name and before anything is changed: a lock, a seal key, damage.
+//! Errors that stop a start before any change: a held lock, a wrong seal key, damage.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,26 @@ use std::time::Duration;
 use athanor_engine::modelled::{Act, Modelled, Script};
 use athanor_engine::{Config, Engine, Submission};
 use athanor_store::{
-    CallbackState, JobState, Keeping, Restorable, SealKey, Store, StoreError, check,
+    CallbackState, JobState, Restorable, SealKey, Store, StoreError, StoreOptions, check,
 };
 
-fn sealed(key: u8) -> Keeping {
-    Keeping { seal: Some(SealKey::new([key; 32])), inputs: false }
+fn sealed(key: u8) -> StoreOptions {
+    StoreOptions { seal_key: Some(SealKey::new([key; 32])), keep_inputs: false }
 }
 
-fn plain() -> Keeping {
-    Keeping { seal: None, inputs: false }
+fn plain() -> StoreOptions {
+    StoreOptions { seal_key: None, keep_inputs: false }
 }
 
-/// Runs a question to the store.
+/// Runs a query of the store.
 fn ask<T>(what: impl Future<Output = Result<T, StoreError>>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(what).unwrap()
 }
 
-/// Has jobs of those names accepted, which then wait for ever.
-fn accept(directory: &Path, keeping: Keeping, names: &[&str]) {
-    let store = Arc::new(Store::open(directory, keeping).unwrap());
+/// Accepts jobs with these ids, which then wait until the engine ends.
+fn accept(directory: &Path, options: StoreOptions, names: &[&str]) {
+    let store = Arc::new(Store::open(directory, options).unwrap());
     let mut config = Config::with_threads(1);
     config.memory = Some(4 << 30);
     config.grace = Duration::from_millis(50);
@@ -43,7 +43,7 @@ fn accept(directory: &Path, keeping: Keeping, names: &[&str]) {
     Arc::into_inner(store).expect("nobody else has it").close();
 }
 
-/// Runs SQL on a journal that nobody has open.
+/// Runs SQL on a closed journal.
 fn change(directory: &Path, statements: &'static [&'static str]) {
     use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -57,7 +57,7 @@ fn change(directory: &Path, statements: &'static [&'static str]) {
     });
 }
 
-/// What makes a journal of version 2 of one of version 3.
+/// Statements that turn a journal of version 3 into one of version 2.
 const VERSION_2: &[&str] = &[
     "DROP TABLE meta",
     "DROP INDEX jobs_by_service_time",
@@ -66,8 +66,8 @@ const VERSION_2: &[&str] = &[
     "PRAGMA user_version = 2",
 ];
 
-fn ready(directory: &Path, keeping: Keeping) -> usize {
-    let store = Store::open(directory, keeping).unwrap();
+fn ready(directory: &Path, options: StoreOptions) -> usize {
+    let store = Store::open(directory, options).unwrap();
     let jobs = store.restorable().unwrap();
     store.close();
     jobs.iter().filter(|job| matches!(job, Restorable::Ready(_))).count()
@@ -114,7 +114,7 @@ fn a_wrong_key_is_found_in_a_journal_that_does_not_say_which_it_was() {
         let place = tempfile::tempdir().unwrap();
         accept(place.path(), kept.clone(), &["a", "b"]);
         change(place.path(), VERSION_2);
-        if kept.seal.is_some() {
+        if kept.seal_key.is_some() {
             for other in [sealed(2), plain()] {
                 let refused = Store::open(place.path(), other);
                 let Err(StoreError::SealKeyUnproven { jobs: 2, .. }) = refused else {
@@ -122,7 +122,7 @@ fn a_wrong_key_is_found_in_a_journal_that_does_not_say_which_it_was() {
                 };
             }
         }
-        // With the right one, damage is told from a wrong key.
+        // With the right key, damage is distinguished from a wrong key.
         let mut bytes = fs::read(&blobs(place.path())[0]).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&blobs(place.path())[0], bytes).unwrap();
@@ -147,7 +147,7 @@ fn a_job_whose_input_cannot_be_read_waits_until_it_can() {
     let [blob]: [PathBuf; 1] = blobs(place.path()).try_into().unwrap();
     let aside = place.path().join("aside");
     fs::rename(&blob, &aside).unwrap();
-    // Opening it fails for any user, and not because it is not there.
+    // A link to itself: opening it fails for any user, with an error other than "not found".
     std::os::unix::fs::symlink(&blob, &blob).unwrap();
     let store = Store::open(place.path(), plain()).unwrap();
     let jobs = store.restorable().unwrap();
@@ -170,10 +170,10 @@ fn a_job_whose_input_cannot_be_read_waits_until_it_can() {
 }
 
 #[test]
-fn a_second_store_is_refused_by_the_name_of_the_first_and_touches_nothing() {
+fn a_second_store_is_refused_with_the_holder_of_the_lock_and_changes_nothing() {
     let place = tempfile::tempdir().unwrap();
     let first = Store::open(place.path(), plain()).unwrap();
-    first.note_address("127.0.0.1:4711".parse().unwrap()).unwrap();
+    first.record_address("127.0.0.1:4711".parse().unwrap()).unwrap();
     let stray = place.path().join("blobs/stray");
     fs::write(&stray, b"x").unwrap();
     match Store::open(place.path(), plain()) {
@@ -198,7 +198,7 @@ fn a_damaged_journal_is_refused_by_name() {
     let journal = place.path().join("journal.db");
     let whole = fs::read(&journal).unwrap();
     assert!(check(place.path(), None).unwrap().is_sound());
-    // The header, and each page behind it, whether the start reads it or not.
+    // The header, and each page after it, whether or not the start reads it.
     let pages = (4096..whole.len()).step_by(4096).map(|from| (from, from + 4096));
     for (from, to) in pages.chain([(0, 100)]) {
         let mut bytes = whole.clone();
@@ -220,9 +220,9 @@ fn damage_in_the_log_is_found_where_sqlite_is_silent() {
     accept(place.path(), plain(), &["a"]);
     let store = Store::open(place.path(), plain()).unwrap();
     for _ in 0..3 {
-        ask(store.set_callback("a", CallbackState::Told));
+        ask(store.set_callback("a", CallbackState::Delivered));
     }
-    // As a kill leaves it: copied while it is open.
+    // A copy of the open files, as a killed process leaves them.
     let copy = tempfile::tempdir().unwrap();
     for name in ["journal.db", "journal.db-wal"] {
         fs::copy(place.path().join(name), copy.path().join(name)).unwrap();

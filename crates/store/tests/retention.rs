@@ -1,4 +1,4 @@
-//! Old jobs are forgotten in batches, by hours of service, and nobody waits for it.
+//! Retention: ended jobs are deleted in batches by service time, without delaying submits.
 
 use std::path::Path;
 use std::pin::pin;
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use athanor_engine::modelled::{Modelled, Script};
 use athanor_engine::{Config, Engine, Submission};
-use athanor_store::{CallbackState, Keeping, Page, Store, StoreError};
+use athanor_store::{CallbackState, Page, Store, StoreError, StoreOptions};
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn open(directory: &Path) -> Store {
-    Store::open(directory, Keeping { seal: None, inputs: false }).unwrap()
+    Store::open(directory, StoreOptions { seal_key: None, keep_inputs: false }).unwrap()
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -26,7 +26,7 @@ fn ask<T>(what: impl Future<Output = Result<T, StoreError>>) -> T {
     runtime().block_on(what).unwrap()
 }
 
-/// A connection of somebody else to the journal.
+/// A separate connection to the journal.
 async fn another(directory: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(directory.join("journal.db"));
     options.busy_timeout(Duration::from_secs(10)).connect().await.unwrap()
@@ -49,7 +49,7 @@ fn change(directory: &Path, statements: &[&'static str]) {
     });
 }
 
-/// Makes a journal with so many jobs that are complete, each with a result of so many bytes.
+/// Makes a journal with `jobs` complete jobs, each with a result of `bytes` bytes.
 fn filled(directory: &Path, jobs: i64, bytes: i64) -> Store {
     open(directory).close();
     runtime().block_on(async {
@@ -74,18 +74,18 @@ fn jobs_are_forgotten_in_batches_and_their_pages_are_given_back() {
     let pages = number(place.path(), "SELECT page_count FROM pragma_page_count");
     let runtime = runtime();
     let _entered = runtime.enter();
-    // A forgetting that is given up in the middle has forgotten whole batches.
+    // A deletion whose future is dropped has deleted whole batches.
     let mut left = 1200;
     {
-        let mut forgetting = pin!(store.forget(Duration::ZERO, 100));
+        let mut deletion = pin!(store.delete_ended(Duration::ZERO, 100));
         while left == 1200 {
             let mut context = Context::from_waker(Waker::noop());
-            assert!(forgetting.as_mut().poll(&mut context).is_pending());
+            assert!(deletion.as_mut().poll(&mut context).is_pending());
             left = number(place.path(), JOBS);
         }
     }
     assert_eq!(left, 1100);
-    assert_eq!(runtime.block_on(store.forget(Duration::MAX, 100)).unwrap(), 1000);
+    assert_eq!(runtime.block_on(store.delete_ended(Duration::MAX, 100)).unwrap(), 1000);
     assert_eq!(number(place.path(), JOBS), 100);
     assert_eq!(number(place.path(), "SELECT COUNT(*) FROM results"), 100);
     let free = number(place.path(), "SELECT freelist_count FROM pragma_freelist_count");
@@ -98,12 +98,12 @@ fn jobs_are_forgotten_in_batches_and_their_pages_are_given_back() {
 fn hours_of_service_count_and_not_the_wall_clock() {
     let place = tempfile::tempdir().unwrap();
     let store = filled(place.path(), 2, 10);
-    assert_eq!(ask(store.forget(HOUR, 100)), 0);
+    assert_eq!(ask(store.delete_ended(HOUR, 100)), 0);
     store.close();
     // As if they had ended in 1970, or will in a hundred years.
     change(place.path(), &["UPDATE jobs SET ended = 9000000000000 * number"]);
     let store = open(place.path());
-    assert_eq!(ask(store.forget(HOUR, 100)), 0);
+    assert_eq!(ask(store.delete_ended(HOUR, 100)), 0);
     // Service time is counted in whole milliseconds, and a quick machine is done within one.
     std::thread::sleep(Duration::from_millis(5));
     store.close();
@@ -116,7 +116,7 @@ fn hours_of_service_count_and_not_the_wall_clock() {
         &["UPDATE meta SET value = CAST(value AS BIGINT) + 3600000 WHERE name = 'service_time'"],
     );
     let store = open(place.path());
-    assert_eq!(ask(store.forget(HOUR, 100)), 2);
+    assert_eq!(ask(store.delete_ended(HOUR, 100)), 2);
     store.close();
 }
 
@@ -136,13 +136,13 @@ fn jobs_of_an_older_journal_keep_the_age_that_they_had() {
         ],
     );
     let store = open(place.path());
-    assert_eq!(ask(store.forget(3 * HOUR, 100)), 1);
-    assert_eq!(ask(store.forget(HOUR, 100)), 1);
-    assert_eq!(ask(store.forget(HOUR, 100)), 0);
+    assert_eq!(ask(store.delete_ended(3 * HOUR, 100)), 1);
+    assert_eq!(ask(store.delete_ended(HOUR, 100)), 1);
+    assert_eq!(ask(store.delete_ended(HOUR, 100)), 0);
     store.close();
 }
 
-/// Polls a question so many times and drops it; whether it was answered before.
+/// Polls a query up to `polls` times and drops it. Returns whether it completed.
 fn dropped<T>(what: impl Future<Output = Result<T, StoreError>>, polls: usize) -> bool {
     let mut what = pin!(what);
     for _ in 0..polls {
@@ -155,7 +155,7 @@ fn dropped<T>(what: impl Future<Output = Result<T, StoreError>>, polls: usize) -
 }
 
 #[test]
-fn a_question_that_is_dropped_at_any_poll_leaves_every_connection_in_order() {
+fn a_query_that_is_dropped_at_any_poll_leaves_every_connection_usable() {
     let place = tempfile::tempdir().unwrap();
     let store = filled(place.path(), 600, 10);
     let runtime = runtime();
@@ -167,26 +167,26 @@ fn a_question_that_is_dropped_at_any_poll_leaves_every_connection_in_order() {
         dropped(store.by_key("t", "none"), polls);
         dropped(store.list("t", &page), polls);
         dropped(store.result(&row.public), polls);
-        dropped(store.untold(), polls);
-        dropped(store.set_callback(&row.public, CallbackState::Told), polls);
+        dropped(store.pending_callbacks(), polls);
+        dropped(store.set_callback(&row.public, CallbackState::Delivered), polls);
         dropped(store.input(&row), polls);
         dropped(store.restorable_one(row.number), polls);
-        dropped(store.forget(Duration::MAX, 590 - polls as u32), polls);
+        dropped(store.delete_ended(Duration::MAX, 590 - polls as u32), polls);
     }
-    // What was asked for is still done, once it was asked for.
+    // A query that was started still ends.
     dropped(store.set_callback(&row.public, CallbackState::GivenUp), 1);
     let until = Instant::now() + Duration::from_secs(30);
     while number(place.path(), "SELECT COUNT(*) FROM jobs WHERE callback_state = 'given-up'") == 0 {
         assert!(Instant::now() < until, "a query was given up in the middle");
     }
-    // More at once than there are connections, each of which writes.
+    // More concurrent writes than the pool has connections.
     let store = Arc::new(store);
     runtime.block_on(async {
         let tasks: Vec<_> = (0..16)
             .map(|_| {
                 let (store, public) = (store.clone(), row.public.clone());
                 tokio::spawn(async move {
-                    store.set_callback(&public, CallbackState::Told).await.unwrap();
+                    store.set_callback(&public, CallbackState::Delivered).await.unwrap();
                     store.job(&public).await.unwrap().unwrap()
                 })
             })
@@ -194,7 +194,7 @@ fn a_question_that_is_dropped_at_any_poll_leaves_every_connection_in_order() {
         for task in tasks {
             task.await.unwrap();
         }
-        store.forget(Duration::MAX, 10).await.unwrap();
+        store.delete_ended(Duration::MAX, 10).await.unwrap();
     });
     let mut config = Config::with_threads(1);
     config.memory = Some(4 << 30);
@@ -223,7 +223,7 @@ fn submits(engine: &Engine, over: &AtomicBool) -> Vec<Duration> {
     took
 }
 
-/// 99,000 jobs are forgotten while others are submitted: for `ATHANOR_LONG_TESTS=1`.
+/// Deletes 99,000 jobs while others are submitted. Runs only with `ATHANOR_LONG_TESTS=1`.
 #[test]
 #[allow(clippy::print_stdout, reason = "the figures")]
 fn submits_are_not_held_up_while_old_jobs_are_forgotten() {
@@ -250,7 +250,7 @@ fn submits_are_not_held_up_while_old_jobs_are_forgotten() {
         over.store(false, Ordering::Relaxed);
         let busy = scope.spawn(|| submits(&engine, &over));
         let start = Instant::now();
-        let gone = ask(store.forget(Duration::MAX, 1000));
+        let gone = ask(store.delete_ended(Duration::MAX, 1000));
         println!("{gone} jobs forgotten in {:?}", start.elapsed());
         assert!(gone >= 99_000);
         over.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What must survive: a restart in the middle, a lost or changed input, a journal that is busy.
+//! Durability: a restart during a job, a lost or changed input, a busy journal, older versions.
 
 use std::fs;
 use std::path::Path;
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use athanor_engine::modelled::{Act, Fault, Modelled, Script};
 use athanor_engine::{Config, Engine, Input, JobError, Journal, Status, Submission};
-use athanor_store::{JobState, Keeping, Page, SealKey, Store, StoreError};
+use athanor_store::{JobState, Page, SealKey, Store, StoreError, StoreOptions};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn keeping() -> Keeping {
-    Keeping { seal: None, inputs: false }
+fn options() -> StoreOptions {
+    StoreOptions { seal_key: None, keep_inputs: false }
 }
 
 fn start(directory: &Path, circuit: &Arc<Modelled>) -> (Arc<Store>, Engine) {
-    let store = Arc::new(Store::open(directory, keeping()).unwrap());
+    let store = Arc::new(Store::open(directory, options()).unwrap());
     let mut config = Config::with_threads(2);
     config.memory = Some(4 << 30);
     config.grace = Duration::from_millis(50);
@@ -31,7 +31,7 @@ fn submission(public: &str, input: Input) -> Submission {
     Submission { share: false, reference, ..Submission::new("model", input) }
 }
 
-/// Runs a question to the store.
+/// Runs a query of the store.
 fn ask<T>(what: impl Future<Output = Result<T, StoreError>>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(what).unwrap()
@@ -49,7 +49,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 fn a_restart_goes_on_where_it_was_and_proves_no_finished_partition_again() {
     let directory = tempfile::tempdir().unwrap();
     let circuit = Arc::new(Modelled { partitions: 3, ..Modelled::default() });
-    // Three partitions are proven; the last one, which assembles them, waits for ever.
+    // Three partitions are proven. The last one, which assembles them, waits until the engine ends.
     let faults = vec![Fault { partition: Some(3), step: 0, times: 1, act: Act::Wait }];
     let good = Script::good(5);
     let (store, engine) = start(directory.path(), &circuit);
@@ -101,7 +101,7 @@ fn a_job_whose_input_was_lost_or_changed_ends_and_says_so() {
             bytes[0] ^= 1;
             fs::write(&blob, bytes).unwrap();
         }
-        let store = Store::open(directory.path(), keeping()).unwrap();
+        let store = Store::open(directory.path(), options()).unwrap();
         assert!(store.unfinished().unwrap().is_empty());
         let row = ask(store.job("a")).unwrap();
         assert_eq!((row.state, row.code.as_deref()), (JobState::Failed, Some("input-lost")));
@@ -127,7 +127,7 @@ fn one_key_is_one_job_of_a_tenant_and_what_a_crash_left_is_swept() {
     drop(engine);
     drop(store);
     fs::write(directory.path().join("blobs/left-behind"), b"x").unwrap();
-    Store::open(directory.path(), keeping()).unwrap().close();
+    Store::open(directory.path(), options()).unwrap().close();
     assert_eq!(fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
 }
 
@@ -135,7 +135,7 @@ fn one_key_is_one_job_of_a_tenant_and_what_a_crash_left_is_swept() {
 fn inputs_are_unreadable_without_the_key() {
     let directory = tempfile::tempdir().unwrap();
     let circuit = Arc::new(Modelled::default());
-    let sealed = |key| Keeping { seal: Some(SealKey::new([key; 32])), inputs: true };
+    let sealed = |key| StoreOptions { seal_key: Some(SealKey::new([key; 32])), keep_inputs: true };
     let store = Arc::new(Store::open(directory.path(), sealed(1)).unwrap());
     let mut config = Config::with_threads(1);
     config.memory = Some(4 << 30);
@@ -166,14 +166,14 @@ fn old_jobs_are_forgotten_by_age_and_by_number() {
         let input = Script::good(salt);
         engine.submit(submission(&format!("j{salt}"), input)).unwrap().wait().unwrap();
     }
-    assert_eq!(ask(store.forget(Duration::MAX, 100)), 0);
-    assert_eq!(ask(store.forget(Duration::MAX, 3)), 2);
+    assert_eq!(ask(store.delete_ended(Duration::MAX, 100)), 0);
+    assert_eq!(ask(store.delete_ended(Duration::MAX, 3)), 2);
     assert!(ask(store.job("j0")).is_none() && ask(store.result("j4")).is_some());
-    assert_eq!(ask(store.forget(Duration::ZERO, 3)), 3);
+    assert_eq!(ask(store.delete_ended(Duration::ZERO, 3)), 3);
     assert!(ask(store.result("j4")).is_none());
 }
 
-/// A connection of somebody else to the journal.
+/// A separate connection to the journal.
 async fn another(directory: &Path) -> sqlx::SqliteConnection {
     use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
     let options = SqliteConnectOptions::new().filename(directory.join("journal.db"));
@@ -227,11 +227,11 @@ fn a_journal_of_the_version_before_is_taken_over_and_one_of_a_later_is_left_alon
         "ALTER TABLE jobs DROP COLUMN callback_state",
         "PRAGMA user_version = 1",
     ]);
-    let store = Store::open(directory.path(), keeping()).unwrap();
+    let store = Store::open(directory.path(), options()).unwrap();
     let row = ask(store.job("a")).unwrap();
     assert!(row.state == JobState::Complete && row.callback.is_none());
     store.close();
     change(&["PRAGMA user_version = 99"]);
-    let refused = Store::open(directory.path(), keeping());
+    let refused = Store::open(directory.path(), options());
     assert!(matches!(refused, Err(StoreError::Version { found: 99, .. })));
 }

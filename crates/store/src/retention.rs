@@ -1,42 +1,43 @@
-//! Ended jobs are forgotten in batches, and the pages they leave are given back.
+//! Retention: deletes ended jobs in batches and returns free pages to the file system.
 
 use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
 use crate::StoreError;
 
-/// Most jobs of one transaction: for as long as it takes, submits wait.
+/// Limit on the jobs of one transaction. Submits wait while it runs.
 pub(crate) const BATCH: u32 = 100;
-/// Most pages that one step gives back to the file system.
+/// Limit on the pages that one step returns to the file system.
 const VACUUM_PAGES: u32 = 250;
-/// So many free pages are left for what is written next.
+/// Free pages that stay in the database for later writes.
 const SPARE_PAGES: i64 = 1000;
 
-/// The jobs that ended first, as [`batch`] reads them.
+/// The query of [`delete_batch`]: ended jobs, those that ended first come first.
 pub(crate) const OLDEST: &str = "SELECT number, input_blob, ended_service FROM jobs \
     WHERE ended_service IS NOT NULL ORDER BY ended_service, number LIMIT ?";
 
-/// How many jobs have ended.
-pub(crate) async fn ended(pool: &SqlitePool) -> Result<u64, StoreError> {
+/// The number of ended jobs.
+pub(crate) async fn count_ended(pool: &SqlitePool) -> Result<u64, StoreError> {
     let query = "SELECT COUNT(*) FROM jobs WHERE ended_service IS NOT NULL";
     let (count,): (i64,) = sqlx::query_as(query).fetch_one(pool).await?;
     Ok(count as u64)
 }
 
-/// What a batch took.
+/// The result of [`delete_batch`].
 #[derive(Debug, Default)]
-pub(crate) struct Forgotten {
+pub(crate) struct DeletedBatch {
+    /// Number of deleted jobs.
     pub(crate) jobs: u64,
-    /// Their inputs, to be deleted now.
+    /// Blobs of their inputs, which the caller deletes.
     pub(crate) blobs: Vec<String>,
 }
 
-/// Forgets up to [`BATCH`] jobs: those that ended at `before` (service time) or earlier, and in any case the first
-/// `excess`.
-pub(crate) async fn batch(
+/// Deletes up to [`BATCH`] ended jobs: the first `excess` of them, and those that ended at the service time
+/// `before` or earlier.
+pub(crate) async fn delete_batch(
     pool: &SqlitePool,
     before: i64,
     excess: u64,
-) -> Result<Forgotten, StoreError> {
+) -> Result<DeletedBatch, StoreError> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let oldest: Vec<(i64, Option<String>, i64)> =
         sqlx::query_as(OLDEST).bind(i64::from(BATCH)).fetch_all(&mut *transaction).await?;
@@ -48,7 +49,7 @@ pub(crate) async fn batch(
         blobs.extend(blob);
     }
     if numbers.is_empty() {
-        return Ok(Forgotten::default());
+        return Ok(DeletedBatch::default());
     }
     let listed = numbers.join(",");
     for table in ["results", "partitions", "jobs"] {
@@ -57,10 +58,10 @@ pub(crate) async fn batch(
         delete.execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
-    Ok(Forgotten { jobs: numbers.len() as u64, blobs })
+    Ok(DeletedBatch { jobs: numbers.len() as u64, blobs })
 }
 
-/// Gives some free pages back; whether there are more.
+/// Returns up to [`VACUUM_PAGES`] free pages to the file system. The result is whether more remain.
 pub(crate) async fn vacuum(pool: &SqlitePool) -> Result<bool, StoreError> {
     let mut connection = pool.acquire().await?;
     let free = free_pages(&mut connection).await?;
@@ -70,7 +71,7 @@ pub(crate) async fn vacuum(pool: &SqlitePool) -> Result<bool, StoreError> {
     let step = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
     sqlx::query(AssertSqlSafe(step)).execute(&mut *connection).await?;
     let left = free_pages(&mut connection).await?;
-    // A database that was made without it has none given back.
+    // A database that was created without incremental vacuum returns no pages: `left` equals `free`.
     Ok(left < free && left > SPARE_PAGES)
 }
 
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_batch_is_read_off_an_index_without_sorting() {
+    fn the_next_batch_is_read_from_an_index_without_sorting() {
         let place = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -95,7 +96,7 @@ mod tests {
             let plan: Vec<(i64, i64, i64, String)> =
                 sqlx::query_as(query).bind(1).fetch_all(&mut held).await.unwrap();
             let plan: Vec<&str> = plan.iter().map(|step| &*step.3).collect();
-            // One step, and none that sorts. Whether it counts as a search depends on how SQLite was built.
+            // The plan is one step and does not sort. Whether it is a SEARCH or a SCAN depends on SQLite's build.
             let [step] = plan[..] else { panic!("{plan:?}") };
             assert!(step.contains("jobs USING INDEX jobs_by_service_time"), "{step}");
         });
