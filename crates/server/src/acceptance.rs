@@ -5,7 +5,7 @@
 //!             └────────── one task, detached from the request ──────────┘
 //! ```
 //!
-//! Once begun, acceptance runs to its end in a task of its own: a client that disconnects leaves
+//! Once planned, acceptance runs to its end in a task of its own: a client that disconnects leaves
 //! either no job, or one that limits, input memory, callbacks, cancellation and idempotency know.
 
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::auth::Caller;
 use crate::callbacks;
 use crate::circuits;
 use crate::events;
-use crate::jobs::{job_lock, row_of};
+use crate::jobs::{find_row, job_lock};
 use crate::problem::{Problem, Reason};
 use crate::state::{App, OpenJob};
 
@@ -40,7 +40,7 @@ pub(crate) struct SubmitRequest {
 }
 
 /// Longest idempotency key.
-const KEY_BYTES: usize = 256;
+const MAX_KEY_BYTES: usize = 256;
 
 /// Accepts a job and returns its id, once the job is durable. The same idempotency key with the same
 /// input returns the same id.
@@ -50,11 +50,11 @@ pub(crate) async fn submit(
     request: SubmitRequest,
 ) -> Result<String, Problem> {
     let circuit = request.circuit.clone();
-    let submitted = submit_unlogged(app, caller, request).await;
+    let submitted = submit_inner(app, caller, request).await;
     submitted.inspect_err(|problem| events::refused(Some(caller), Some(&circuit), problem))
 }
 
-async fn submit_unlogged(
+async fn submit_inner(
     app: &Arc<App>,
     caller: &Caller,
     request: SubmitRequest,
@@ -64,8 +64,8 @@ async fn submit_unlogged(
         app.callbacks.check(callback)?;
     }
     let key = request.idempotency_key;
-    if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES) {
-        let message = format!("an Idempotency-Key has 1 to {KEY_BYTES} bytes");
+    if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
+        let message = format!("an Idempotency-Key has 1 to {MAX_KEY_BYTES} bytes");
         return Err(Problem::new(Reason::BadRequest, message));
     }
     let submission = Submission {
@@ -81,23 +81,23 @@ async fn submit_unlogged(
         callback: request.callback.map(Into::into),
     };
     let (app, memory) = (app.clone(), Some(request.input_memory));
-    detached(async move {
+    run_detached(async move {
         match key {
             None => accept(&app, submission, new_id()?, memory).await,
-            Some(key) => accept_under(&app, &key, submission, memory).await,
+            Some(key) => accept_with_key(&app, &key, submission, memory).await,
         }
     })
     .await
 }
 
 /// Longest wait for a job to be durable. Acceptance goes on after it.
-const ACCEPT_PATIENCE: Duration = Duration::from_secs(30);
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs work to its end, whether the future returned here is polled to its end or dropped.
-async fn detached<T: Send + 'static>(
+async fn run_detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    match tokio::time::timeout(ACCEPT_PATIENCE, tokio::spawn(work)).await {
+    match tokio::time::timeout(ACCEPT_TIMEOUT, tokio::spawn(work)).await {
         Ok(ended) => {
             ended.unwrap_or_else(|error| Err(Problem::new(Reason::Internal, error.to_string())))
         }
@@ -110,7 +110,7 @@ async fn detached<T: Send + 'static>(
 }
 
 /// Accepts a job under an idempotency key, or finds the one that was.
-async fn accept_under(
+async fn accept_with_key(
     app: &Arc<App>,
     key: &str,
     submission: Submission,
@@ -118,7 +118,7 @@ async fn accept_under(
 ) -> Result<String, Problem> {
     let tenant = submission.tenant.clone();
     // Held until the job is durable: of two requests under one key the second finds the first.
-    let _key = app.locks.hold(format!("key {} {tenant} {key}", tenant.len())).await;
+    let _key_lock = app.locks.lock(format!("key {} {tenant} {key}", tenant.len())).await;
     match app.store.by_key(&tenant, key).await? {
         None => accept(app, submission, new_id()?, memory).await,
         Some(row) if !same_request(&row, &submission) => {
@@ -127,7 +127,7 @@ async fn accept_under(
         }
         // Cancelled is no outcome to repeat: asking again revives the job.
         Some(row) if row.state == JobState::Cancelled => {
-            let _job = app.locks.hold(job_lock(&row.public)).await;
+            let _job_lock = app.locks.lock(job_lock(&row.public)).await;
             accept(app, submission, row.public, memory).await
         }
         Some(row) => Ok(row.public),
@@ -142,10 +142,10 @@ fn same_request(row: &JobRow, submission: &Submission) -> bool {
 /// Submits again a job that ended without a result.
 pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Result<(), Problem> {
     let (app, caller, public) = (app.clone(), caller.clone(), public.to_owned());
-    detached(async move {
+    run_detached(async move {
         // Of two retries of one job the second finds it accepted.
-        let _job = app.locks.hold(job_lock(&public)).await;
-        let row = row_of(&app, &caller, &public).await?;
+        let _job_lock = app.locks.lock(job_lock(&public)).await;
+        let row = find_row(&app, &caller, &public).await?;
         if matches!(row.state, JobState::Accepted | JobState::Complete) {
             let message = format!("the job is {}: there is nothing to retry", row.state.name());
             return Err(Problem::new(Reason::WrongState, message));
@@ -154,7 +154,7 @@ pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Resu
             let message = "the job's input is not kept any more: submit it again";
             Problem::new(Reason::WrongState, message)
         })?;
-        let memory = app.inputs.take(input.bytes().len())?;
+        let memory = app.input_memory.reserve(input.bytes().len())?;
         let submission = Submission {
             class: row.class,
             tenant: row.tenant,
@@ -180,70 +180,70 @@ async fn accept(
         problem
     };
     if app.stopping.load(Ordering::Relaxed) {
-        return Err(stopping());
+        return Err(stopping_problem());
     }
     if !app.engine.is_responsive() {
         let message = "the engine does not answer: see /health, and submit again later";
         return Err(refused(Problem::new(Reason::Busy, message)));
     }
     let (limits, class) = (app.config().limits, submission.class);
-    let admission = app.quotas.enter(&limits, &submission.tenant, &submission.circuit, class);
+    let admission = app.quotas.admit(&limits, &submission.tenant, &submission.circuit, class);
     let admission = admission.map_err(refused)?;
     let submission = Submission { reference: Some(public.as_str().into()), ..submission };
     let (tenant, circuit) = (submission.tenant.clone(), submission.circuit.clone());
     let callback = submission.callback.is_some();
-    let about = events::About::of(&submission);
-    let engine = app.clone();
+    let summary = events::JobSummary::of(&submission);
+    let planner = app.clone();
     // Planning parses the input, which takes a while for a large one.
-    let begun = tokio::task::spawn_blocking(move || engine.engine.begin(submission)).await;
-    let begun = begun.map_err(|error| Problem::new(Reason::Internal, error.to_string()))?;
-    let handle = begun.map_err(|error| match error {
-        JobError::UnknownCircuit(name) => circuits::missing(app, &name),
+    let planned = tokio::task::spawn_blocking(move || planner.engine.begin(submission)).await;
+    let planned = planned.map_err(|error| Problem::new(Reason::Internal, error.to_string()))?;
+    let handle = planned.map_err(|error| match error {
+        JobError::UnknownCircuit(name) => circuits::not_loaded(app, &name),
         error => error.into(),
     })?;
     let job = OpenJob { id: public.clone(), tenant, circuit, handle, callback, admission, memory };
-    let job = enter(app, job);
+    let job = insert_open(app, job);
     if let Err(error) = job.handle.admitted().await {
-        app.leave(&job);
+        app.remove_open(&job);
         return Err(refused(error.into()));
     }
-    events::accepted(&public, &about);
+    events::accepted(&public, &summary);
     events::follow_stages(&public, &job);
-    tokio::spawn(follow(app.clone(), job));
+    tokio::spawn(await_end(app.clone(), job));
     Ok(public)
 }
 
 /// The answer to a request that would begin new work now.
-pub(crate) fn stopping() -> Problem {
+pub(crate) fn stopping_problem() -> Problem {
     Problem::new(Reason::Stopping, "the service is stopping and takes no new work; come back later")
 }
 
 /// Makes a job findable by its id.
-fn enter(app: &App, job: OpenJob) -> Arc<OpenJob> {
+fn insert_open(app: &App, job: OpenJob) -> Arc<OpenJob> {
     let job = Arc::new(job);
-    app.open().insert(job.id.clone(), job.clone());
+    app.open_jobs().insert(job.id.clone(), job.clone());
     job
 }
 
 /// Keeps an accepted job of an earlier run findable until it has ended.
-pub(crate) fn enter_accepted(app: &Arc<App>, job: OpenJob) {
-    let job = enter(app, job);
+pub(crate) fn follow_accepted(app: &Arc<App>, job: OpenJob) {
+    let job = insert_open(app, job);
     events::follow_stages(&job.id, &job);
-    tokio::spawn(follow(app.clone(), job));
+    tokio::spawn(await_end(app.clone(), job));
 }
 
 /// Waits for a job's end and does what follows from it.
-async fn follow(app: Arc<App>, job: Arc<OpenJob>) {
+async fn await_end(app: Arc<App>, job: Arc<OpenJob>) {
     let began = Instant::now();
     let end = job.handle.finished().await;
     app.metrics.ended(&job.circuit, began.elapsed(), &end);
     events::ended(&job.id, &job.circuit, began.elapsed(), &end);
     // A job that ended because the service stops is still accepted in the journal.
-    app.leave(&job);
+    app.remove_open(&job);
     let (callback, id) = (job.callback, job.id.clone());
     drop(job);
     if callback {
-        callbacks::ended(app, &id).await;
+        callbacks::deliver(app, &id).await;
     }
 }
 

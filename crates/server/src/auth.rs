@@ -71,39 +71,44 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// From a request's `Authorization`. Without any tokens everybody is one tenant with every right.
-    pub(crate) fn of(tokens: &[Token], authorization: Option<&str>) -> Result<Caller, Problem> {
+    pub(crate) fn authenticate(
+        tokens: &[Token],
+        authorization: Option<&str>,
+    ) -> Result<Caller, Problem> {
         if tokens.is_empty() {
             let (tenant, role, class) = (String::new(), Role::Admin, Class::Critical);
             return Ok(Caller { tenant, role, class });
         }
         let unauthorised =
             || Problem::new(Reason::Unauthorised, "send a token: Authorization: Bearer <token>");
-        let given = authorization.and_then(|value| value.strip_prefix("Bearer "));
-        let given = given.ok_or_else(unauthorised)?;
-        let digest = blake3::hash(given.trim().as_bytes());
+        let secret = authorization.and_then(|value| value.strip_prefix("Bearer "));
+        let secret = secret.ok_or_else(unauthorised)?;
+        let digest = blake3::hash(secret.trim().as_bytes());
         // blake3 compares digests in constant time.
-        let known = tokens
+        let token = tokens
             .iter()
-            .find(|token| blake3::Hash::from_hex(&token.blake3).is_ok_and(|own| own == digest));
-        let known = known.ok_or_else(unauthorised)?;
-        let class = Class::named(&known.class).unwrap_or(Class::Normal);
-        Ok(Caller { tenant: known.tenant.clone(), role: known.role, class })
+            .find(|token| blake3::Hash::from_hex(&token.blake3).is_ok_and(|known| known == digest));
+        let token = token.ok_or_else(unauthorised)?;
+        let class = Class::named(&token.class).unwrap_or(Class::Normal);
+        Ok(Caller { tenant: token.tenant.clone(), role: token.role, class })
     }
 
     /// From a request's `Authorization`, if they may do what the role may.
-    pub(crate) fn with(
+    pub(crate) fn authorize(
         tokens: &[Token],
         authorization: Option<&str>,
         role: Role,
     ) -> Result<Caller, Problem> {
-        let caller = Caller::of(tokens, authorization)
+        let caller = Caller::authenticate(tokens, authorization)
             .inspect_err(|problem| events::refused(None, None, problem))?;
-        caller.may(role).inspect_err(|problem| events::refused(Some(&caller), None, problem))?;
+        caller
+            .require(role)
+            .inspect_err(|problem| events::refused(Some(&caller), None, problem))?;
         Ok(caller)
     }
 
     /// Whether they may do what the role may.
-    fn may(&self, role: Role) -> Result<(), Problem> {
+    fn require(&self, role: Role) -> Result<(), Problem> {
         match self.role >= role {
             true => Ok(()),
             false => {
@@ -113,16 +118,16 @@ impl Caller {
     }
 
     /// The class they ask for, if they may have it.
-    pub(crate) fn class(&self, asked: Option<&str>) -> Result<Class, Problem> {
-        let Some(asked) = asked else { return Ok(Class::Normal.max(self.class)) };
-        let class = Class::named(asked).ok_or_else(|| {
-            let message = format!("{asked:?} is no class: critical, high, normal or batch");
+    pub(crate) fn class(&self, requested: Option<&str>) -> Result<Class, Problem> {
+        let Some(requested) = requested else { return Ok(Class::Normal.max(self.class)) };
+        let class = Class::named(requested).ok_or_else(|| {
+            let message = format!("{requested:?} is no class: critical, high, normal or batch");
             Problem::new(Reason::BadRequest, message)
         })?;
         match class >= self.class {
             true => Ok(class),
             false => {
-                let message = format!("this token's highest class is lower than {asked}");
+                let message = format!("this token's highest class is lower than {requested}");
                 Err(Problem::new(Reason::Forbidden, message))
             }
         }

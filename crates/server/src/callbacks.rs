@@ -12,17 +12,17 @@ use athanor_store::{CallbackState, JobRow};
 use reqwest::{Client, Url, redirect::Policy};
 use tracing::warn;
 
-use crate::answers::Job;
 use crate::events;
 use crate::problem::{Problem, Reason};
+use crate::responses::Job;
 use crate::state::App;
 
 /// How long each try may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Waits between tries; after the last one it is given up.
-const WAITS: [u64; 5] = [1, 5, 25, 120, 600];
+const RETRY_DELAYS: [u64; 5] = [1, 5, 25, 120, 600];
 /// Longest URL.
-const URL_BYTES: usize = 2048;
+const MAX_URL_BYTES: usize = 2048;
 
 /// Who may be called, and with what.
 pub(crate) struct Callbacks {
@@ -40,7 +40,7 @@ impl Callbacks {
             false => {
                 // Ends with an error only if there is one already, which is as good.
                 let _ = rustls::crypto::ring::default_provider().install_default();
-                let client = Client::builder().timeout(PATIENCE).redirect(Policy::none());
+                let client = Client::builder().timeout(REQUEST_TIMEOUT).redirect(Policy::none());
                 Some(client.build().map_err(|error| error.to_string())?)
             }
         };
@@ -50,8 +50,8 @@ impl Callbacks {
     /// Whether a client may ask for that one.
     pub(crate) fn check(&self, url: &str) -> Result<(), Problem> {
         let refuse = |why: String| Err(Problem::new(Reason::CallbackRefused, why));
-        if url.len() > URL_BYTES {
-            return refuse(format!("a callback's URL has at most {URL_BYTES} bytes"));
+        if url.len() > MAX_URL_BYTES {
+            return refuse(format!("a callback's URL has at most {MAX_URL_BYTES} bytes"));
         }
         let Ok(url) = Url::parse(url) else {
             return refuse("the callback is no URL".into());
@@ -70,31 +70,31 @@ impl Callbacks {
 pub(crate) fn origin(text: &str) -> Result<String, String> {
     let wrong = || format!("{text:?} is no origin such as https://hooks.example.org");
     let url = Url::parse(text).map_err(|_| wrong())?;
-    let plain = matches!(url.scheme(), "http" | "https") && url.path() == "/";
-    match plain && url.query().is_none() && url.username().is_empty() {
+    let is_origin = matches!(url.scheme(), "http" | "https") && url.path() == "/";
+    match is_origin && url.query().is_none() && url.username().is_empty() {
         true => Ok(url.origin().ascii_serialization()),
         false => Err(wrong()),
     }
 }
 
 /// Tells those whom nobody told before the service stopped.
-pub(crate) async fn catch_up(app: Arc<App>) {
+pub(crate) async fn deliver_pending(app: Arc<App>) {
     match app.store.pending_callbacks().await {
-        Ok(rows) => rows.into_iter().for_each(|row| _ = tokio::spawn(tell(app.clone(), row))),
+        Ok(rows) => rows.into_iter().for_each(|row| _ = tokio::spawn(send(app.clone(), row))),
         Err(error) => warn!(%error, "waiting callbacks could not be read"),
     }
 }
 
 /// Tells of a job that has just ended, if somebody wants to know.
-pub(crate) async fn ended(app: Arc<App>, public: &str) {
+pub(crate) async fn deliver(app: Arc<App>, public: &str) {
     match app.store.job(public).await {
-        Ok(Some(row)) if row.callback.is_some() && row.ended.is_some() => tell(app, row).await,
+        Ok(Some(row)) if row.callback.is_some() && row.ended.is_some() => send(app, row).await,
         Ok(_) => {}
         Err(error) => warn!(job = public, %error, "the callback of a job could not be read"),
     }
 }
 
-async fn tell(app: Arc<App>, row: JobRow) {
+async fn send(app: Arc<App>, row: JobRow) {
     let Some(callback) = &row.callback else { return };
     let mut state = CallbackState::GivenUp;
     // The operator may have taken the origin from the list since, or all of them.
@@ -102,13 +102,13 @@ async fn tell(app: Arc<App>, row: JobRow) {
     if let Some(client) = app.callbacks.client.as_ref().filter(|_| allowed) {
         let mut job = Job::of(&app, &row);
         job.callback = None;
-        for wait in WAITS.iter().map(Some).chain([None]) {
-            let sent = client.post(&callback.url).json(&job).send().await;
-            if sent.is_ok_and(|answer| answer.status().is_success()) {
+        for delay in RETRY_DELAYS.iter().map(Some).chain([None]) {
+            let response = client.post(&callback.url).json(&job).send().await;
+            if response.is_ok_and(|response| response.status().is_success()) {
                 state = CallbackState::Delivered;
                 break;
             }
-            let Some(seconds) = wait else { break };
+            let Some(seconds) = delay else { break };
             tokio::time::sleep(Duration::from_secs(*seconds)).await;
         }
     }

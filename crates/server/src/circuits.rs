@@ -9,21 +9,21 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::acceptance;
-use crate::answers::Circuit;
 use crate::config::{Config, ConfigError};
 use crate::events;
 use crate::problem::{Problem, Reason};
+use crate::responses::Circuit;
 use crate::state::{App, Loading};
 
 /// All of the catalog, and those that are loaded beside it.
-pub(crate) fn all(app: &App) -> Vec<Circuit> {
+pub(crate) fn list(app: &App) -> Vec<Circuit> {
     let loaded = app.engine.circuits();
     let loading = app.loading().clone();
     let mut names = app.catalog.names().unwrap_or_default();
     names.extend(loaded.iter().map(|circuit| circuit.name.clone()));
     names.sort();
     names.dedup();
-    let describe = |name: String| {
+    let entry = |name: String| {
         let found = loaded.iter().find(|circuit| circuit.name == name);
         let (state, reason) = match (found, loading.get(&name)) {
             (_, Some(Loading::Running)) => ("loading", None),
@@ -41,24 +41,24 @@ pub(crate) fn all(app: &App) -> Vec<Circuit> {
             manifest: None,
         }
     };
-    names.into_iter().map(describe).collect()
+    names.into_iter().map(entry).collect()
 }
 
 /// One, with what the catalog says of it.
-pub(crate) fn one(app: &App, name: &str) -> Result<Circuit, Problem> {
-    let found = all(app).into_iter().find(|circuit| circuit.name == name);
-    let mut found = found.ok_or_else(|| unknown(name))?;
+pub(crate) fn describe(app: &App, name: &str) -> Result<Circuit, Problem> {
+    let found = list(app).into_iter().find(|circuit| circuit.name == name);
+    let mut found = found.ok_or_else(|| unknown_circuit(name))?;
     let manifest = app.catalog.manifest(name).ok();
     found.manifest = manifest.and_then(|manifest| serde_json::to_value(&manifest).ok());
     Ok(found)
 }
 
-fn unknown(name: &str) -> Problem {
+fn unknown_circuit(name: &str) -> Problem {
     Problem::new(Reason::CircuitNotFound, format!("there is no circuit {name:?}"))
 }
 
 /// Why a circuit takes no jobs now, for one that is not loaded.
-pub(crate) fn missing(app: &App, name: &str) -> Problem {
+pub(crate) fn not_loaded(app: &App, name: &str) -> Problem {
     let not_ready = |why: String| Problem::new(Reason::CircuitNotReady, why);
     match app.loading().get(name) {
         Some(Loading::Running) => {
@@ -71,12 +71,15 @@ pub(crate) fn missing(app: &App, name: &str) -> Problem {
             let message = format!("circuit {name:?} of the catalog is not loaded: load it first");
             Problem::new(Reason::CircuitNotFound, message)
         }
-        None => unknown(name),
+        None => unknown_circuit(name),
     }
 }
 
 /// Circuits to load at the start: those that the configuration names, or all of the catalog.
-pub(crate) fn preloaded(config: &Config, catalog: &Catalog) -> Result<Vec<String>, ConfigError> {
+pub(crate) fn preload_names(
+    config: &Config,
+    catalog: &Catalog,
+) -> Result<Vec<String>, ConfigError> {
     let malformed = |why: String| ConfigError::Malformed { place: "preload".into(), why };
     let Some(names) = &config.preload else {
         return Ok(catalog.names().unwrap_or_else(|error| {
@@ -96,12 +99,12 @@ pub(crate) fn load(app: &Arc<App>, name: &str) -> Result<Circuit, Problem> {
         .manifest(name)
         .map_err(|error| Problem::new(Reason::CircuitNotFound, error.to_string()))?;
     if app.stopping.load(Ordering::Relaxed) {
-        return Err(acceptance::stopping());
+        return Err(acceptance::stopping_problem());
     }
     if !app.engine.circuits().iter().any(|circuit| circuit.name == name) {
         begin_load(app, name.to_owned());
     }
-    one(app, name)
+    describe(app, name)
 }
 
 /// Loads a circuit in a task of its own, unless that is under way.
@@ -112,7 +115,7 @@ pub(crate) fn begin_load(app: &Arc<App>, name: String) {
     let app = app.clone();
     tokio::spawn(async move {
         let began = Instant::now();
-        let loaded = load_until_settled(&app, &name).await;
+        let loaded = load_with_retries(&app, &name).await;
         let mut loading = app.loading();
         match loaded {
             Ok(()) => {
@@ -129,12 +132,12 @@ pub(crate) fn begin_load(app: &Arc<App>, name: String) {
 
 /// Waits before the next attempts to load a circuit whose warm-up proof failed for want of
 /// something that can come back.
-const WAITS: [u64; 5] = [1, 2, 5, 15, 60];
+const WARM_UP_DELAYS: [u64; 5] = [1, 2, 5, 15, 60];
 
 /// Loads a circuit. A warm-up that is refused as busy is tried again until there is room for it; one
 /// that failed and may succeed later, a few times.
-async fn load_until_settled(app: &Arc<App>, name: &str) -> Result<(), LoadError> {
-    let mut waits = WAITS.into_iter();
+async fn load_with_retries(app: &Arc<App>, name: &str) -> Result<(), LoadError> {
+    let mut delays = WARM_UP_DELAYS.into_iter();
     loop {
         let Err(error) = load_once(app, name).await else { return Ok(()) };
         let wait = match &error {
@@ -142,7 +145,7 @@ async fn load_until_settled(app: &Arc<App>, name: &str) -> Result<(), LoadError>
                 error: JobError::Refused(Refusal::Busy { retry_after }), ..
             } => Some(Duration::from_secs_f64(retry_after.as_secs_f64().max(0.1))),
             LoadError::WarmUp { error: JobError::Failed { retry: true, .. }, .. } => {
-                waits.next().map(Duration::from_secs)
+                delays.next().map(Duration::from_secs)
             }
             _ => None,
         };
@@ -169,12 +172,12 @@ pub(crate) fn unload(app: &App, name: &str) -> Result<Circuit, Problem> {
     }
     // The engine's thread is waited for: other requests go on elsewhere.
     tokio::task::block_in_place(|| app.engine.unload(name)).map_err(|error| match error {
-        LoadError::Unknown(_) => unknown(name),
+        LoadError::Unknown(_) => unknown_circuit(name),
         error => Problem::new(Reason::Internal, error.to_string()),
     })?;
     events::circuit_unloaded(name);
     app.loading().remove(name);
-    one(app, name)
+    describe(app, name)
 }
 
 /// Circuits that the service should have and has not, by name.
@@ -182,7 +185,7 @@ pub(crate) fn unload(app: &App, name: &str) -> Result<Circuit, Problem> {
 pub(crate) struct NotReady {
     pub(crate) loading: Vec<String>,
     pub(crate) failed: Vec<String>,
-    /// Whether the service waits for one of them: it is loading since the start, or it failed and
+    /// Whether the service delays for one of them: it is loading since the start, or it failed and
     /// `preload` names it.
     #[serde(skip)]
     required: bool,

@@ -238,7 +238,7 @@ pub enum ConfigError {
 }
 
 /// Settings that change at a reload.
-const RENEWED: [&str; 12] = [
+const RELOADABLE: [&str; 12] = [
     "limits.body-bytes",
     "limits.body-seconds",
     "limits.drain-seconds",
@@ -254,14 +254,16 @@ const RENEWED: [&str; 12] = [
 ];
 
 /// Puts what may change at a reload from `new` into `old`; adds the other settings that differ to `kept`.
-fn renew(old: &mut Table, new: &Table, path: &str, kept: &mut Vec<String>) {
+fn merge_reloadable(old: &mut Table, new: &Table, path: &str, kept: &mut Vec<String>) {
     let names: BTreeSet<String> = old.keys().chain(new.keys()).cloned().collect();
     for name in names {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         match (old.get_mut(&name), new.get(&name)) {
-            (Some(Value::Table(old)), Some(Value::Table(new))) => renew(old, new, &path, kept),
+            (Some(Value::Table(old)), Some(Value::Table(new))) => {
+                merge_reloadable(old, new, &path, kept)
+            }
             (before, after) if before.as_deref() == after => {}
-            (_, after) if RENEWED.contains(&&*path) => match after {
+            (_, after) if RELOADABLE.contains(&&*path) => match after {
                 Some(after) => _ = old.insert(name, after.clone()),
                 None => _ = old.remove(&name),
             },
@@ -350,12 +352,12 @@ impl Config {
 
     /// This one with the settings of `new` that may change while the service runs, and the names of
     /// those that differ and may not.
-    pub(crate) fn renewed(&self, new: &Config) -> Result<(Config, Vec<String>), ConfigError> {
+    pub(crate) fn reloaded(&self, new: &Config) -> Result<(Config, Vec<String>), ConfigError> {
         let wrong = |why: String| ConfigError::Malformed { place: "configuration".into(), why };
         let mut old = Table::try_from(self).map_err(|error| wrong(error.to_string()))?;
         let new = Table::try_from(new).map_err(|error| wrong(error.to_string()))?;
         let mut kept = Vec::new();
-        renew(&mut old, &new, "", &mut kept);
+        merge_reloadable(&mut old, &new, "", &mut kept);
         let config = old.try_into().map_err(|error| wrong(error.to_string()))?;
         Ok((config, kept))
     }
@@ -431,14 +433,14 @@ mod tests {
         };
         let tls = "[tls]\ncertificate = 'a'\nkey = 'b'\n";
         let old = read("data = 'here'", tls);
-        let same = old.renewed(&old).unwrap();
+        let same = old.reloaded(&old).unwrap();
         assert_eq!((same.0.to_toml(), same.1.len()), (old.to_toml(), 0));
 
         let new = "[limits]\nbody-bytes = 7\nbody-seconds = 7\ndrain-seconds = 7\njobs-per-circuit = 7\n\
                    jobs-per-tenant = 7\nkeep-jobs = 7\nkeep-seconds = 7\nwait-seconds = 7\njobs = 7\n\
                    [log]\nfilter = 'debug'\nformat = 'json'\n[tls]\ncertificate = 'c'\nkey = 'd'\n";
         let new = read("data = 'there'\nthreads = 3", &(token("b") + new));
-        let (config, kept) = old.renewed(&new).unwrap();
+        let (config, kept) = old.reloaded(&new).unwrap();
         assert_eq!(kept, ["data", "limits.jobs", "log.format", "threads"]);
         // What is in force is the new one but for the settings that were named.
         let mut wanted = new.clone();
@@ -449,7 +451,7 @@ mod tests {
         assert_eq!(config.to_toml(), wanted.to_toml());
         assert_eq!(config.tokens.len(), 2);
         // Whether the port speaks TLS at all does not change.
-        let (config, kept) = old.renewed(&read("data = 'here'", "")).unwrap();
+        let (config, kept) = old.reloaded(&read("data = 'here'", "")).unwrap();
         assert_eq!((config.tls.is_some(), kept), (true, vec!["tls".to_owned()]));
     }
 }

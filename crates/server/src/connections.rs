@@ -9,7 +9,9 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::{info, warn};
 
 use crate::config::Limits;
-use crate::places::{Bounds, Client, Id, Kind, Places, Refusal};
+use crate::connection_table::{
+    Client, ConnectionId, ConnectionLimits, ConnectionTable, Rejection, RequestKind,
+};
 
 /// Connections that were told to close and may still take an answer; others are dropped at once.
 const LINGERING: usize = 64;
@@ -22,7 +24,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a connection was closed, or not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closed {
+pub(crate) enum CloseReason {
     /// For a newer one.
     Evicted,
     /// It was silent for too long.
@@ -33,15 +35,16 @@ pub(crate) enum Closed {
     ClientLimit,
 }
 
-impl Closed {
-    const ALL: [Closed; 4] = [Closed::Evicted, Closed::Idle, Closed::Refused, Closed::ClientLimit];
+impl CloseReason {
+    const ALL: [CloseReason; 4] =
+        [CloseReason::Evicted, CloseReason::Idle, CloseReason::Refused, CloseReason::ClientLimit];
 
     fn name(self) -> &'static str {
         match self {
-            Closed::Evicted => "evicted",
-            Closed::Idle => "idle",
-            Closed::Refused => "refused",
-            Closed::ClientLimit => "client-limit",
+            CloseReason::Evicted => "evicted",
+            CloseReason::Idle => "idle",
+            CloseReason::Refused => "refused",
+            CloseReason::ClientLimit => "client-limit",
         }
     }
 }
@@ -53,24 +56,28 @@ pub(crate) struct Connections {
 }
 
 struct State {
-    places: Places<oneshot::Sender<()>>,
+    table: ConnectionTable<oneshot::Sender<()>>,
     header: Duration,
     idle: Duration,
-    closed: [u64; Closed::ALL.len()],
+    closed: [u64; CloseReason::ALL.len()],
 }
 
 impl State {
-    fn count(&mut self, reason: Closed, connections: usize) {
+    fn count(&mut self, reason: CloseReason, connections: usize) {
         self.closed[reason as usize] += connections as u64;
     }
 }
 
 impl Connections {
-    pub(crate) fn new(bounds: Bounds, limits: &Limits) -> Self {
+    pub(crate) fn new(bounds: ConnectionLimits, limits: &Limits) -> Self {
         let header = Duration::from_secs(limits.header_seconds);
         let idle = Duration::from_secs(limits.idle_seconds);
-        let state =
-            State { places: Places::new(bounds), header, idle, closed: [0; Closed::ALL.len()] };
+        let state = State {
+            table: ConnectionTable::new(bounds),
+            header,
+            idle,
+            closed: [0; CloseReason::ALL.len()],
+        };
         Self { state: Mutex::new(state), lingering: Arc::new(Semaphore::new(LINGERING)) }
     }
 
@@ -78,12 +85,12 @@ impl Connections {
     pub(crate) fn set_limits(&self, limits: &Limits) {
         let files = getrlimit(Resource::Nofile).current;
         let bounds = match files {
-            Some(files) => fit(limits, files, open_files()),
-            None => wanted(limits),
+            Some(files) => fit_open_files(limits, files, open_files()),
+            None => configured(limits),
         };
-        let Bounds { ordinary, reserved, .. } = bounds;
+        let ConnectionLimits { ordinary, reserved, .. } = bounds;
         let files = files.map_or_else(|| "unlimited".into(), |files| files.to_string());
-        if bounds == wanted(limits) {
+        if bounds == configured(limits) {
             info!(connections = ordinary, reserved, open_files = files, "connections are bounded");
         } else {
             warn!(
@@ -96,7 +103,7 @@ impl Connections {
             );
         }
         let mut state = self.state();
-        state.places.set_bounds(bounds);
+        state.table.set_limits(bounds);
         state.header = Duration::from_secs(limits.header_seconds);
         state.idle = Duration::from_secs(limits.idle_seconds);
     }
@@ -106,47 +113,51 @@ impl Connections {
     }
 
     /// Longest time for a handshake or a request's headers.
-    pub(crate) fn header_time(&self) -> Duration {
+    pub(crate) fn header_timeout(&self) -> Duration {
         self.state().header
     }
 
     /// A place for a new connection.
-    pub(crate) fn enter(self: &Arc<Self>, client: Client) -> Option<Place> {
+    pub(crate) fn open(self: &Arc<Self>, client: Client) -> Option<ConnectionSlot> {
         let (close, closed) = oneshot::channel();
         let mut state = self.state();
-        match state.places.enter(Instant::now(), client, close) {
+        match state.table.insert(Instant::now(), client, close) {
             Ok((id, evicted)) => {
                 if let Some(evicted) = evicted {
                     let _ = evicted.send(());
-                    state.count(Closed::Evicted, 1);
+                    state.count(CloseReason::Evicted, 1);
                 }
-                Some(Place { connections: self.clone(), id, closed })
+                Some(ConnectionSlot { connections: self.clone(), id, closed })
             }
             Err(refusal) => {
-                let full = refusal == Refusal::Full;
-                state.count(if full { Closed::Refused } else { Closed::ClientLimit }, 1);
+                let full = refusal == Rejection::Full;
+                state.count(if full { CloseReason::Refused } else { CloseReason::ClientLimit }, 1);
                 None
             }
         }
     }
 
     /// Closes the connection that has been silent longest: there are no file descriptors left.
-    pub(crate) fn evict(&self) {
+    pub(crate) fn evict_oldest(&self) {
         let mut state = self.state();
-        if let Some(evicted) = state.places.evict() {
+        if let Some(evicted) = state.table.evict_oldest() {
             let _ = evicted.send(());
-            state.count(Closed::Evicted, 1);
+            state.count(CloseReason::Evicted, 1);
         }
     }
 
     /// A request of a connection begins, if it may.
-    pub(crate) fn begin(self: &Arc<Self>, connection: Id, kind: Kind) -> Result<InFlight, Refusal> {
-        let kind = self.state().places.begin(connection, kind)?;
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        connection: ConnectionId,
+        kind: RequestKind,
+    ) -> Result<InFlight, Rejection> {
+        let kind = self.state().table.begin(connection, kind)?;
         Ok(InFlight { connections: self.clone(), connection, kind, working: true })
     }
 
-    pub(crate) fn touch(&self, connection: Id) {
-        self.state().places.touch(Instant::now(), connection);
+    pub(crate) fn touch(&self, connection: ConnectionId) {
+        self.state().table.touch(Instant::now(), connection);
     }
 
     /// Whether a closed connection may still send what it has.
@@ -157,7 +168,7 @@ impl Connections {
     /// Closes idle connections, for as long as it is polled.
     pub(crate) async fn sweep(self: Arc<Self>) {
         let mut warned: Option<Instant> = None;
-        let mut told = 0;
+        let mut reported = 0;
         loop {
             let idle = self.state().idle;
             let pause = (idle / 4).clamp(Duration::from_millis(50), SWEEP_EVERY);
@@ -165,16 +176,16 @@ impl Connections {
             let mut state = self.state();
             let now = Instant::now();
             if let Some(limit) = now.checked_sub(idle) {
-                let closed = state.places.idle(limit);
-                state.count(Closed::Idle, closed.len());
+                let closed = state.table.remove_idle(limit);
+                state.count(CloseReason::Idle, closed.len());
                 closed.into_iter().for_each(|closed| _ = closed.send(()));
             }
             let [evicted, _, refused, client] = state.closed;
             let all = evicted + refused + client;
-            if all > told && warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
+            if all > reported && warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
                 warned = Some(now);
-                told = all;
-                let open = state.places.open();
+                reported = all;
+                let open = state.table.open();
                 drop(state);
                 warn!(
                     open,
@@ -190,17 +201,17 @@ impl Connections {
     /// The figures, in the Prometheus text format.
     pub(crate) fn metrics(&self) -> String {
         let state = self.state();
-        let places = &state.places;
+        let table = &state.table;
         let mut out = String::new();
         for (name, value) in [
-            ("athanor_connections_open", places.open()),
-            ("athanor_connections_limit", places.bounds().ordinary),
-            ("athanor_connections_reserved_in_use", places.reserved_in_use()),
+            ("athanor_connections_open", table.open()),
+            ("athanor_connections_limit", table.limits().ordinary),
+            ("athanor_connections_reserved_in_use", table.reserved_in_use()),
         ] {
             let _ = writeln!(out, "# TYPE {name} gauge\n{name} {value}");
         }
         let _ = writeln!(out, "# TYPE athanor_connections_closed_total counter");
-        for (reason, count) in Closed::ALL.iter().zip(state.closed) {
+        for (reason, count) in CloseReason::ALL.iter().zip(state.closed) {
             let name = reason.name();
             let _ = writeln!(out, "athanor_connections_closed_total{{reason=\"{name}\"}} {count}");
         }
@@ -209,24 +220,24 @@ impl Connections {
 }
 
 /// A connection's place, given back when dropped.
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     pub(crate) connections: Arc<Connections>,
-    pub(crate) id: Id,
+    pub(crate) id: ConnectionId,
     /// Resolves when the connection is to be closed.
     pub(crate) closed: oneshot::Receiver<()>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.connections.state().places.leave(self.id);
+        self.connections.state().table.remove(self.id);
     }
 }
 
 /// A request under way. Its connection is busy while the service works on it.
 pub(crate) struct InFlight {
     connections: Arc<Connections>,
-    connection: Id,
-    kind: Kind,
+    connection: ConnectionId,
+    kind: RequestKind,
     working: bool,
 }
 
@@ -234,14 +245,14 @@ impl InFlight {
     /// The service works on the answer.
     pub(crate) fn resume(&mut self) {
         if !std::mem::replace(&mut self.working, true) {
-            self.connections.state().places.resume(self.connection, self.kind);
+            self.connections.state().table.resume(self.connection, self.kind);
         }
     }
 
     /// There is something for the client to take.
     pub(crate) fn pause(&mut self) {
         if std::mem::replace(&mut self.working, false) {
-            self.connections.state().places.pause(Instant::now(), self.connection, self.kind);
+            self.connections.state().table.pause(Instant::now(), self.connection, self.kind);
         }
     }
 }
@@ -253,8 +264,8 @@ impl Drop for InFlight {
 }
 
 /// What the limits say.
-pub(crate) fn wanted(limits: &Limits) -> Bounds {
-    Bounds {
+pub(crate) fn configured(limits: &Limits) -> ConnectionLimits {
+    ConnectionLimits {
         ordinary: limits.connections,
         reserved: limits.connections_reserved,
         per_client: limits.connections_per_client,
@@ -263,17 +274,17 @@ pub(crate) fn wanted(limits: &Limits) -> Bounds {
 
 /// What fits into the limit on open files beside those that are open, those that lingering
 /// connections hold, and a reserve for the journal, keys and callbacks.
-fn fit(limits: &Limits, files: u64, open: u64) -> Bounds {
+fn fit_open_files(limits: &Limits, files: u64, open: u64) -> ConnectionLimits {
     let spare = files.saturating_sub(open);
     let own = (spare / 4).clamp(16, 256);
     let room = usize::try_from(spare.saturating_sub(own)).unwrap_or(usize::MAX).max(4);
     let room = room - LINGERING.min(room / 8);
-    let bounds = wanted(limits);
+    let bounds = configured(limits);
     if bounds.ordinary.saturating_add(bounds.reserved) <= room {
         return bounds;
     }
     let reserved = bounds.reserved.min(room / 4);
-    Bounds { ordinary: bounds.ordinary.min(room - reserved), reserved, ..bounds }
+    ConnectionLimits { ordinary: bounds.ordinary.min(room - reserved), reserved, ..bounds }
 }
 
 /// Files that this process has open; a guess where the system does not tell.
@@ -288,29 +299,29 @@ mod tests {
     #[test]
     fn connections_follow_the_limit_on_open_files() {
         let limits = Limits::default();
-        assert_eq!(fit(&limits, 20_000, 40), wanted(&limits));
-        let few = fit(&limits, 100, 30);
+        assert_eq!(fit_open_files(&limits, 20_000, 40), configured(&limits));
+        let few = fit_open_files(&limits, 100, 30);
         assert!(few.reserved >= 8 && few.ordinary >= 16, "{few:?}");
         assert!(30 + few.ordinary + few.reserved + 16 <= 100, "{few:?}");
         // With next to none it still answers.
-        let least = fit(&limits, 20, 30);
+        let least = fit_open_files(&limits, 20, 30);
         assert!(least.ordinary >= 1 && least.reserved >= 1, "{least:?}");
         let asked = Limits { connections: 10, connections_reserved: 5, ..limits };
-        assert_eq!(fit(&asked, 1024, 30), wanted(&asked));
+        assert_eq!(fit_open_files(&asked, 1024, 30), configured(&asked));
     }
 
     #[test]
     fn figures_count_open_connections_and_why_others_were_closed() {
         let limits = Limits { connections: 1, connections_reserved: 1, ..Limits::default() };
-        let connections = Arc::new(Connections::new(wanted(&limits), &limits));
+        let connections = Arc::new(Connections::new(configured(&limits), &limits));
         let client = Client::User(1);
-        let mut first = connections.enter(client).unwrap();
-        let second = connections.enter(client).unwrap();
-        let third = connections.enter(client).unwrap();
+        let mut first = connections.open(client).unwrap();
+        let second = connections.open(client).unwrap();
+        let third = connections.open(client).unwrap();
         assert!(first.closed.try_recv().is_ok(), "the oldest was told to close");
-        let in_flight = connections.begin(second.id, Kind::Ordinary).unwrap();
-        let probe = connections.begin(third.id, Kind::Health).unwrap();
-        assert!(connections.enter(client).is_none());
+        let in_flight = connections.begin(second.id, RequestKind::Ordinary).unwrap();
+        let probe = connections.begin(third.id, RequestKind::Health).unwrap();
+        assert!(connections.open(client).is_none());
         let text = connections.metrics();
         for line in [
             "athanor_connections_open 2",

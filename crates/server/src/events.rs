@@ -3,7 +3,7 @@
 //! Events are lines for operators. They name jobs, circuits, tenants and stable codes, and hold nothing
 //! that a client sent: no input, no value of a witness, no token, of a callback the origin only. The
 //! message of a failed job is for its tenant; it may quote the trace of the circuit's own wasm, which
-//! sees the input. So the log has the failure's code, and the message only where [`MESSAGES`] says so.
+//! sees the input. So the log has the failure's code, and the message only where [`LOGGABLE_CODES`] says so.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use athanor_engine::{Finished, JobError, LoadError, Status, Submission};
 use tracing::{Level, debug, enabled, info, warn};
 
 use crate::auth::Caller;
-use crate::problem::{Problem, Reason, by_code};
+use crate::problem::{Problem, Reason, reason_of_code};
 use crate::state::OpenJob;
 
 /// Targets, for the filter of the log.
@@ -23,16 +23,16 @@ const REQUESTS: &str = "athanor_server::requests";
 const CALLBACKS: &str = "athanor_server::callbacks";
 
 /// What is known of a job before it is accepted.
-pub(crate) struct About {
+pub(crate) struct JobSummary {
     circuit: String,
     tenant: String,
     class: &'static str,
     bytes: usize,
 }
 
-impl About {
-    pub(crate) fn of(submission: &Submission) -> About {
-        About {
+impl JobSummary {
+    pub(crate) fn of(submission: &Submission) -> JobSummary {
+        JobSummary {
             circuit: submission.circuit.clone(),
             tenant: submission.tenant.clone(),
             class: submission.class.name(),
@@ -42,8 +42,8 @@ impl About {
 }
 
 /// A job is durable.
-pub(crate) fn accepted(job: &str, about: &About) {
-    let About { circuit, tenant, class, bytes } = about;
+pub(crate) fn accepted(job: &str, summary: &JobSummary) {
+    let JobSummary { circuit, tenant, class, bytes } = summary;
     info!(target: JOBS, job, circuit, tenant, class, bytes, "job accepted");
 }
 
@@ -105,8 +105,8 @@ pub(crate) fn ended(
             info!(target: JOBS, job, circuit, "job goes on at the next start");
         }
         error => {
-            let (code, reason) = why(error);
-            match by_code(&code) {
+            let (code, reason) = loggable_reason(error);
+            match reason_of_code(&code) {
                 Reason::InvalidWitness => {
                     info!(target: JOBS, job, circuit, seconds, code = &*code, reason = &*reason, "job failed");
                 }
@@ -120,11 +120,11 @@ pub(crate) fn ended(
 
 /// Codes whose messages are made of paths, sizes and the system's own words, and of nothing that comes
 /// from an input.
-const MESSAGES: [&str; 6] =
+const LOGGABLE_CODES: [&str; 6] =
     ["bad-key", "bad-key-point", "out-of-memory", "unreadable", "unwritable", "worker-missing"];
 
 /// A failure's code, and words that hold no value of an input.
-fn why(error: &JobError) -> (Cow<'_, str>, Cow<'_, str>) {
+fn loggable_reason(error: &JobError) -> (Cow<'_, str>, Cow<'_, str>) {
     let meaning = |code: &str| match code {
         "unsatisfied" => "the witness does not satisfy the circuit",
         "bad-input" | "bad-witness-file" | "bad-witness-value" | "wrong-witness" => {
@@ -135,7 +135,7 @@ fn why(error: &JobError) -> (Cow<'_, str>, Cow<'_, str>) {
         _ => "the job's own record has the message",
     };
     match error {
-        JobError::Failed { code, message, .. } if MESSAGES.contains(&&**code) => {
+        JobError::Failed { code, message, .. } if LOGGABLE_CODES.contains(&&**code) => {
             (code.into(), message.into())
         }
         JobError::Failed { code, .. } => (code.into(), meaning(code).into()),
@@ -153,23 +153,23 @@ fn seconds(took: Duration) -> f64 {
 /// A client's request was refused. A flood of them makes one line a second for each reason.
 pub(crate) fn refused(caller: Option<&Caller>, circuit: Option<&str>, problem: &Problem) {
     static LINES: Mutex<Throttle<Reason>> = Mutex::new(Throttle::new());
-    let ours = matches!(
+    let is_service_fault = matches!(
         problem.reason,
         Reason::Busy | Reason::OutOfMemory | Reason::Storage | Reason::Internal
     );
-    if !ours && !enabled!(target: REQUESTS, Level::DEBUG) {
+    if !is_service_fault && !enabled!(target: REQUESTS, Level::DEBUG) {
         return;
     }
     let suppressed = {
         let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.take(problem.reason, Instant::now())
+        lines.admit(problem.reason, Instant::now())
     };
     let Some(suppressed) = suppressed else { return };
     let tenant = caller.map(|caller| caller.tenant.as_str());
     // A name that is not in the catalog is the client's own text.
     let circuit = circuit.filter(|_| problem.reason != Reason::CircuitNotFound);
     let reason = problem.reason.name();
-    match ours {
+    match is_service_fault {
         true => warn!(target: REQUESTS, reason, tenant, circuit, suppressed, "request refused"),
         false => debug!(target: REQUESTS, reason, tenant, circuit, suppressed, "request refused"),
     }
@@ -187,17 +187,18 @@ impl<K: PartialEq> Throttle<K> {
     }
 
     /// How many lines of the kind were held back since the last one, if this one may come.
-    fn take(&mut self, kind: K, now: Instant) -> Option<u64> {
-        let Some((_, last, held)) = self.0.iter_mut().find(|(known, ..)| *known == kind) else {
+    fn admit(&mut self, kind: K, now: Instant) -> Option<u64> {
+        let Some((_, last, suppressed)) = self.0.iter_mut().find(|(known, ..)| *known == kind)
+        else {
             self.0.push((kind, now, 0));
             return Some(0);
         };
         if now.saturating_duration_since(*last) < INTERVAL {
-            *held += 1;
+            *suppressed += 1;
             return None;
         }
         *last = now;
-        Some(std::mem::take(held))
+        Some(std::mem::take(suppressed))
     }
 }
 
@@ -215,7 +216,7 @@ pub(crate) fn circuit_failed(circuit: &str, took: Duration, error: &LoadError) {
             return;
         }
         LoadError::WarmUp { error, .. } => {
-            let (code, reason) = why(error);
+            let (code, reason) = loggable_reason(error);
             format!("the warm-up proof failed: {code}: {reason}")
         }
         other => other.to_string(),
@@ -243,20 +244,20 @@ mod tests {
     fn a_flood_makes_one_line_a_second_and_nothing_is_uncounted() {
         let start = Instant::now();
         let mut lines = Throttle::new();
-        let mut told = 0;
+        let mut logged = 0;
         let mut counted = 0;
         for millisecond in 0..10_000 {
             let now = start + Duration::from_millis(millisecond);
-            if let Some(held) = lines.take("busy", now) {
-                told += 1;
-                counted += held + 1;
+            if let Some(suppressed) = lines.admit("busy", now) {
+                logged += 1;
+                counted += suppressed + 1;
             }
         }
-        assert_eq!(told, 10);
+        assert_eq!(logged, 10);
         // The last ones are told with the next line.
-        let held = lines.take("busy", start + Duration::from_secs(60)).unwrap();
-        assert_eq!(counted + held, 10_000);
-        assert_eq!(lines.take("other", start), Some(0), "kinds are apart");
+        let suppressed = lines.admit("busy", start + Duration::from_secs(60)).unwrap();
+        assert_eq!(counted + suppressed, 10_000);
+        assert_eq!(lines.admit("other", start), Some(0), "kinds are apart");
     }
 
     #[test]
@@ -268,13 +269,13 @@ mod tests {
         };
         for code in ["unsatisfied", "witness-generator", "bad-input", "panic", "new-code"] {
             let error = failed(code);
-            let (told, reason) = why(&error);
-            assert_eq!(told, code);
+            let (logged, reason) = loggable_reason(&error);
+            assert_eq!(logged, code);
             assert!(!reason.contains("31337"), "{code}: {reason}");
         }
-        assert!(why(&failed("unreadable")).1.contains("31337"));
+        assert!(loggable_reason(&failed("unreadable")).1.contains("31337"));
         let input = athanor_engine::InputError::new("bad-input", "signal a is 31337");
         let input = JobError::Input(input);
-        assert!(!why(&input).1.contains("31337"));
+        assert!(!loggable_reason(&input).1.contains("31337"));
     }
 }

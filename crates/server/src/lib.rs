@@ -32,39 +32,39 @@
 //! The engine's threads and the network's are apart: a busy prover delays no health check.
 
 mod acceptance;
-mod answers;
 mod auth;
 mod callbacks;
 mod circuits;
+mod client_proofs;
 mod config;
+mod connection_service;
+mod connection_table;
 mod connections;
+#[cfg(test)]
+mod disconnect_tests;
 mod events;
-mod gate;
 mod grpc;
 mod jobs;
 mod listen;
 mod locks;
 mod machine;
 mod metrics;
-mod notify;
-mod opening;
-mod places;
+mod preface_timeout;
 mod probes;
 mod problem;
 mod quotas;
 mod readiness;
 mod reload;
+mod responses;
 mod resume;
 mod retention;
 mod routes;
 mod run;
 mod signals;
 mod state;
+mod systemd;
 mod unreadable;
 mod upload;
-#[cfg(test)]
-mod vanish_tests;
-mod verify;
 
 pub use auth::{Role, Token};
 pub use config::{Config, ConfigError, Limits, Log, LogFormat, Tls};

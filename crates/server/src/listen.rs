@@ -25,10 +25,10 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::{ConfigError, Tls};
-use crate::connections::{Connections, Place};
-use crate::gate::Gate;
-use crate::opening::Opening;
-use crate::places::Client;
+use crate::connection_service::ConnectionService;
+use crate::connection_table::Client;
+use crate::connections::{ConnectionSlot, Connections};
+use crate::preface_timeout::PrefaceTimeout;
 use crate::state::App;
 
 /// Connections that the system completes before they are accepted; it may cut this down
@@ -52,21 +52,21 @@ const SEND_BUFFER: usize = 64 << 10;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A Unix socket that is removed when it is done with.
-pub(crate) struct Socket {
+pub(crate) struct UnixSocketListener {
     listener: UnixListener,
     path: PathBuf,
 }
 
-impl Drop for Socket {
+impl Drop for UnixSocketListener {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-impl Socket {
+impl UnixSocketListener {
     /// Listens there, for this user alone. What a service that was killed left is replaced; a socket
     /// that somebody answers at is not.
-    pub(crate) async fn bind(path: &Path) -> io::Result<Socket> {
+    pub(crate) async fn bind(path: &Path) -> io::Result<UnixSocketListener> {
         if UnixStream::connect(path).await.is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another service listens there"));
         }
@@ -83,12 +83,12 @@ impl Socket {
         socket.bind(path)?;
         let listener = socket.listen(BACKLOG)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Socket { listener, path: path.to_owned() })
+        Ok(UnixSocketListener { listener, path: path.to_owned() })
     }
 }
 
 /// Reads a certificate and its key.
-pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
+pub(crate) fn load_tls(tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
     let wrong = |path: &Path, why: String| ConfigError::Malformed {
         place: path.display().to_string(),
         why,
@@ -148,23 +148,23 @@ pub(crate) trait Listener: Send + Sync {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next connection.
-    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Client)>> + Send;
+    fn accept_client(&self) -> impl Future<Output = io::Result<(Self::Stream, Client)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
 
-    async fn next(&self) -> io::Result<(TcpStream, Client)> {
+    async fn accept_client(&self) -> io::Result<(TcpStream, Client)> {
         let (stream, peer) = self.accept().await?;
         let _ = stream.set_nodelay(true);
         Ok((stream, Client::at(peer.ip())))
     }
 }
 
-impl Listener for Socket {
+impl Listener for UnixSocketListener {
     type Stream = UnixStream;
 
-    async fn next(&self) -> io::Result<(UnixStream, Client)> {
+    async fn accept_client(&self) -> io::Result<(UnixStream, Client)> {
         let (stream, _) = self.listener.accept().await?;
         let user = stream.peer_cred()?.uid();
         Ok((stream, Client::User(user)))
@@ -173,7 +173,7 @@ impl Listener for Socket {
 
 /// What answers the connections of a listener.
 #[derive(Clone)]
-pub(crate) struct Serving {
+pub(crate) struct ConnectionHandler {
     pub(crate) app: Arc<App>,
     pub(crate) router: Router,
     pub(crate) connections: Arc<Connections>,
@@ -185,21 +185,21 @@ pub(crate) struct Serving {
 pub(crate) async fn accept(
     listener: impl Listener,
     tls: Option<Arc<Certificates>>,
-    serving: Serving,
+    handler: ConnectionHandler,
 ) {
     loop {
-        match listener.next().await {
+        match listener.accept_client().await {
             Ok((stream, client)) => {
-                if let Some(place) = serving.connections.enter(client) {
+                if let Some(slot) = handler.connections.open(client) {
                     let tls = tls.as_deref().map(Certificates::acceptor);
-                    tokio::spawn(serve(stream, tls, serving.clone(), place));
+                    tokio::spawn(serve(stream, tls, handler.clone(), slot));
                 }
             }
             Err(error) => {
                 use rustix::io::Errno;
                 let errno = Errno::from_io_error(&error);
                 if matches!(errno, Some(Errno::MFILE | Errno::NFILE)) {
-                    serving.connections.evict();
+                    handler.connections.evict_oldest();
                 }
                 // The one that was told to close needs a moment.
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -209,31 +209,39 @@ pub(crate) async fn accept(
 }
 
 /// Serves one connection until it ends or its place is taken.
-async fn serve<S>(stream: S, tls: Option<TlsAcceptor>, serving: Serving, mut place: Place)
-where
+async fn serve<S>(
+    stream: S,
+    tls: Option<TlsAcceptor>,
+    handler: ConnectionHandler,
+    mut slot: ConnectionSlot,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Some(tls) = tls else { return connection(stream, serving, place).await };
-    let silence = serving.connections.header_time();
-    let shaken = tokio::select! {
-        shaken = tokio::time::timeout(silence, tls.accept(stream)) => shaken,
-        _ = &mut place.closed => return,
+    let Some(tls) = tls else { return connection(stream, handler, slot).await };
+    let header_timeout = handler.connections.header_timeout();
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(header_timeout, tls.accept(stream)) => handshake,
+        _ = &mut slot.closed => return,
     };
-    if let Ok(Ok(stream)) = shaken {
-        connection(stream, serving, place).await;
+    if let Ok(Ok(stream)) = handshake {
+        connection(stream, handler, slot).await;
     }
 }
 
-fn builder(silence: Duration) -> Builder<TokioExecutor> {
+fn http_builder(header_timeout: Duration) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // A client that sends its headers byte by byte holds a place for so long and no longer.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(silence).max_buf_size(BUFFER);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
         // A client that is gone is found out by asking.
-        .keep_alive_interval(2 * silence)
-        .keep_alive_timeout(silence)
+        .keep_alive_interval(2 * header_timeout)
+        .keep_alive_timeout(header_timeout)
         .max_concurrent_streams(STREAMS)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_header_list_size(BUFFER as u32)
@@ -242,37 +250,38 @@ fn builder(silence: Duration) -> Builder<TokioExecutor> {
 }
 
 /// Resolves when the service closes.
-async fn closed(closing: &mut watch::Receiver<bool>) {
+async fn wait_closing(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
 /// Serves one connection, whichever version of HTTP it speaks.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    serving: Serving,
-    mut place: Place,
+    handler: ConnectionHandler,
+    mut slot: ConnectionSlot,
 ) {
-    let Serving { app, router, connections, mut closing } = serving;
-    let (silence, id) = (connections.header_time(), place.id);
-    let service = Gate { app, router, connections: connections.clone(), connection: id };
+    let ConnectionHandler { app, router, connections, mut closing } = handler;
+    let (header_timeout, id) = (connections.header_timeout(), slot.id);
+    let service =
+        ConnectionService { app, router, connections: connections.clone(), connection: id };
     let touched = connections.clone();
-    let taken = move || touched.touch(id);
-    let stream = TokioIo::new(Opening::new(stream, silence, taken));
-    let builder = builder(silence);
+    let on_drained = move || touched.touch(id);
+    let stream = TokioIo::new(PrefaceTimeout::new(stream, header_timeout, on_drained));
+    let builder = http_builder(header_timeout);
     let served = builder.serve_connection(stream, TowerToHyperService::new(service));
     let mut served = std::pin::pin!(served);
     tokio::select! {
         _ = served.as_mut() => return,
-        _ = &mut place.closed => {}
+        _ = &mut slot.closed => {}
         // The requests that are here are answered, and no more are taken.
-        () = closed(&mut closing) => {
+        () = wait_closing(&mut closing) => {
             served.as_mut().graceful_shutdown();
             let _ = served.await;
             return;
         }
     }
     // What has been begun is still sent, and HTTP/2 says goodbye.
-    if let Some(_lingers) = connections.linger() {
+    if let Some(_permit) = connections.linger() {
         served.as_mut().graceful_shutdown();
         let _ = tokio::time::timeout(LINGER, served).await;
     }

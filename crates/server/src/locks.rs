@@ -10,7 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 pub(crate) struct NamedLocks(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 /// A lock that is held.
-pub(crate) struct Held<'a> {
+pub(crate) struct NamedLockGuard<'a> {
     locks: &'a NamedLocks,
     name: String,
     guard: Option<OwnedMutexGuard<()>>,
@@ -18,9 +18,9 @@ pub(crate) struct Held<'a> {
 
 impl NamedLocks {
     /// Waits until nobody else holds the lock of that name.
-    pub(crate) async fn hold(&self, name: String) -> Held<'_> {
+    pub(crate) async fn lock(&self, name: String) -> NamedLockGuard<'_> {
         let lock = self.all().entry(name.clone()).or_default().clone();
-        let mut held = Held { locks: self, name, guard: None };
+        let mut held = NamedLockGuard { locks: self, name, guard: None };
         held.guard = Some(lock.lock_owned().await);
         held
     }
@@ -30,7 +30,7 @@ impl NamedLocks {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for NamedLockGuard<'_> {
     fn drop(&mut self) {
         let mut all = self.locks.all();
         self.guard.take();
@@ -49,11 +49,11 @@ mod tests {
     #[tokio::test]
     async fn one_name_is_held_once_and_forgotten_after_the_last_who_waits() {
         let locks = NamedLocks::default();
-        let first = locks.hold("a".into()).await;
-        let _other = locks.hold("b".into()).await;
-        let mut second = Box::pin(locks.hold("a".into()));
+        let first = locks.lock("a".into()).await;
+        let _other = locks.lock("b".into()).await;
+        let mut second = Box::pin(locks.lock("a".into()));
         assert!(second.as_mut().now_or_never().is_none());
-        let mut third = Box::pin(locks.hold("a".into()));
+        let mut third = Box::pin(locks.lock("a".into()));
         assert!(third.as_mut().now_or_never().is_none());
         drop(second);
         drop(first);

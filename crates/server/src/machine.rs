@@ -7,7 +7,7 @@ use crate::config::Config;
 
 /// Address space of one witness generator: its sandbox reserves 4 GiB and guards for a module's memory, of which the
 /// module fills a few MiB, so that accesses need no check of bounds (wasmtime's default on 64-bit machines).
-const SANDBOX: u64 = (4 << 30) + (128 << 20);
+const SANDBOX_BYTES: u64 = (4 << 30) + (128 << 20);
 
 /// No circuit of the catalog can prove anything.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub struct NoCircuitFits {
 
 /// Bytes of address space that witness generators reserve at most: one on each worker of the CPU.
 pub(crate) fn address_space(config: &EngineConfig) -> u64 {
-    SANDBOX.saturating_mul(config.lanes.len() as u64)
+    SANDBOX_BYTES.saturating_mul(config.lanes.len() as u64)
 }
 
 /// Says in one line what the service works with.
@@ -52,25 +52,25 @@ pub(crate) fn check(
     engine: &Engine,
     catalog: &Catalog,
 ) -> Result<(), NoCircuitFits> {
-    let Some(room) = engine.standing().map(|standing| standing.budget) else { return Ok(()) };
+    let Some(available) = engine.standing().map(|standing| standing.budget) else { return Ok(()) };
     let names = catalog.names().unwrap_or_default();
     let needs = names.into_iter().filter_map(|name| {
         let manifest = catalog.manifest(&name).ok()?;
-        Some((needs(&manifest), name))
+        Some((required_bytes(&manifest), name))
     });
     let needs: Vec<(u64, String)> = needs.collect();
-    for (bytes, circuit) in needs.iter().filter(|(bytes, _)| *bytes > room) {
+    for (bytes, circuit) in needs.iter().filter(|(bytes, _)| *bytes > available) {
         warn!(
             circuit,
             needs_mib = mib(*bytes),
-            free_mib = room >> 20,
+            free_mib = available >> 20,
             "circuit does not fit in the memory budget: {}",
             engine.budget().source.remedy()
         );
     }
     match needs.into_iter().min() {
-        Some((bytes, circuit)) if bytes > room => {
-            Err(too_small(config, engine, room, bytes, circuit))
+        Some((bytes, circuit)) if bytes > available => {
+            Err(no_circuit_fits(config, engine, available, bytes, circuit))
         }
         _ => Ok(()),
     }
@@ -78,41 +78,41 @@ pub(crate) fn check(
 
 /// What a circuit's key and the largest stage of one proof hold, by the claims that were measured when it was added;
 /// zero where nothing was measured.
-fn needs(manifest: &Manifest) -> u64 {
+fn required_bytes(manifest: &Manifest) -> u64 {
     let keys = manifest.keys.values().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
     let stage = manifest.stages.values().map(|stage| stage.peak).max();
     keys.saturating_add(stage.unwrap_or(0))
 }
 
-fn too_small(
+fn no_circuit_fits(
     config: &Config,
     engine: &Engine,
-    room: u64,
-    needs: u64,
+    available: u64,
+    required: u64,
     circuit: String,
 ) -> NoCircuitFits {
     let budget = engine.budget();
-    let taken = budget.bytes.saturating_sub(room);
+    let overhead = budget.bytes.saturating_sub(available);
     // Inputs get a part of whatever the budget is, unless the configuration says how much.
-    let least = match config.limits.inputs_mib {
-        Some(_) => taken.saturating_add(needs),
+    let smallest_budget = match config.limits.inputs_mib {
+        Some(_) => overhead.saturating_add(required),
         None => {
-            let process = taken.saturating_sub(budget.bytes / INPUTS * 2);
-            process.saturating_add(needs).saturating_mul(INPUTS) / (INPUTS - 2)
+            let process = overhead.saturating_sub(budget.bytes / INPUT_SHARE * 2);
+            process.saturating_add(required).saturating_mul(INPUT_SHARE) / (INPUT_SHARE - 2)
         }
     };
     NoCircuitFits {
         budget_mib: budget.bytes >> 20,
         limit: budget.source,
         circuit,
-        needs_mib: mib(needs),
-        taken_mib: mib(taken),
-        least_mib: mib(memory::limit_for(least, budget.source)) + 1,
+        needs_mib: mib(required),
+        taken_mib: mib(overhead),
+        least_mib: mib(memory::limit_for(smallest_budget, budget.source)) + 1,
     }
 }
 
 /// The part of the memory that inputs get, as they came; as much again is set aside for what they are parsed to.
-pub(crate) const INPUTS: u64 = 8;
+pub(crate) const INPUT_SHARE: u64 = 8;
 
 fn mib(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)

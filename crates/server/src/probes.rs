@@ -10,25 +10,25 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::connection_table::ConnectionLimits;
 use crate::connections::Connections;
-use crate::listen::{self, Serving};
-use crate::places::Bounds;
+use crate::listen::{self, ConnectionHandler};
 use crate::routes;
 use crate::state::App;
 
 /// Most connections at once.
-const BOUNDS: Bounds = Bounds { ordinary: 32, reserved: 32, per_client: None };
+const LIMITS: ConnectionLimits = ConnectionLimits { ordinary: 32, reserved: 32, per_client: None };
 
 /// Threads: metrics that take long do not delay health.
 const THREADS: usize = 2;
 
 /// Where health and metrics are to be answered.
-pub(crate) struct Probes {
+pub(crate) struct ProbeListener {
     listener: std::net::TcpListener,
     address: SocketAddr,
 }
 
-impl Probes {
+impl ProbeListener {
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = listen::bind(address)?;
         let address = listener.local_addr()?;
@@ -36,7 +36,7 @@ impl Probes {
     }
 
     /// Answers until the result is dropped.
-    pub(crate) fn start(self, app: &Arc<App>) -> io::Result<Answering> {
+    pub(crate) fn start(self, app: &Arc<App>) -> io::Result<ProbeServer> {
         let Self { listener, address } = self;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -48,25 +48,25 @@ impl Probes {
             TcpListener::from_std(listener)?
         };
 
-        let connections = Arc::new(Connections::new(BOUNDS, &app.config().limits));
+        let connections = Arc::new(Connections::new(LIMITS, &app.config().limits));
         let (app, router) = (app.clone(), routes::probes(app.clone()));
         runtime.spawn(connections.clone().sweep());
         let (open, closing) = watch::channel(false);
-        let serving = Serving { app, router, connections, closing };
-        runtime.spawn(listen::accept(listener, None, serving));
+        let handler = ConnectionHandler { app, router, connections, closing };
+        runtime.spawn(listen::accept(listener, None, handler));
         info!("health and metrics at http://{address}");
-        Ok(Answering { runtime: Some(runtime), _open: open })
+        Ok(ProbeServer { runtime: Some(runtime), _open: open })
     }
 }
 
 /// The threads that answer.
-pub(crate) struct Answering {
+pub(crate) struct ProbeServer {
     runtime: Option<Runtime>,
     /// Connections stay open as long as this is here.
     _open: watch::Sender<bool>,
 }
 
-impl Drop for Answering {
+impl Drop for ProbeServer {
     fn drop(&mut self) {
         // Without waiting: it may be dropped by a task.
         if let Some(runtime) = self.runtime.take() {

@@ -62,7 +62,7 @@ pub enum Reason {
 
 impl Reason {
     /// Stable name, HTTP status, gRPC code, the Midnight skills' code, and whether a retry can help.
-    fn row(self) -> (&'static str, StatusCode, Code, &'static str, bool) {
+    fn properties(self) -> (&'static str, StatusCode, Code, &'static str, bool) {
         use {Code as G, StatusCode as S};
         let (invalid, aborted, memory) = ("INVALID_WITNESS", "ABORTED", "OUT_OF_MEMORY");
         let (unknown, failed) = ("CIRCUIT_NOT_FOUND", "PROOF_GENERATION_FAILED");
@@ -122,12 +122,12 @@ impl Reason {
 
     /// The stable name.
     pub fn name(self) -> &'static str {
-        self.row().0
+        self.properties().0
     }
 
     /// Whether a retry can help.
     pub fn retriable(self) -> bool {
-        self.row().4
+        self.properties().4
     }
 }
 
@@ -150,18 +150,18 @@ impl Problem {
 
     /// The code that users of the Midnight proving skills know.
     pub(crate) fn skill_code(&self) -> &'static str {
-        self.reason.row().3
+        self.reason.properties().3
     }
 
     /// When to try again, in seconds, if that can help.
-    fn wait(&self) -> Option<u32> {
+    fn retry_seconds(&self) -> Option<u32> {
         let wait = self.retry_after.or(self.reason.retriable().then_some(1.0));
         wait.map(|seconds| seconds.ceil().clamp(1.0, 3600.0) as u32)
     }
 
     /// As a JSON object.
     pub(crate) fn json(&self) -> serde_json::Value {
-        let (name, status, ..) = self.reason.row();
+        let (name, status, ..) = self.reason.properties();
         json!({
             "type": format!("urn:athanor:problem:{name}"),
             "title": name,
@@ -175,11 +175,11 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.reason.row().1;
+        let status = self.reason.properties().1;
         let mut response = (status, self.json().to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.wait() {
+        if let Some(seconds) = self.retry_seconds() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -191,12 +191,12 @@ impl IntoResponse for Problem {
 
 impl From<Problem> for Status {
     fn from(problem: Problem) -> Status {
-        let (name, _, code, _, retriable) = problem.reason.row();
+        let (name, _, code, _, retriable) = problem.reason.properties();
         let mut metadata = MetadataMap::new();
         metadata.insert("athanor-reason", MetadataValue::from_static(name));
         let retriable = if retriable { "true" } else { "false" };
         metadata.insert("athanor-retriable", MetadataValue::from_static(retriable));
-        if let Some(seconds) = problem.wait() {
+        if let Some(seconds) = problem.retry_seconds() {
             metadata.insert("retry-after", seconds.into());
         }
         Status::with_metadata(code, problem.detail, metadata)
@@ -252,7 +252,7 @@ impl From<JobError> for Problem {
                 Reason::DoesNotFit
             }
             JobError::Refused(_) => Reason::Internal,
-            JobError::Failed { code, .. } => by_code(code),
+            JobError::Failed { code, .. } => reason_of_code(code),
             JobError::Cancelled => Reason::Cancelled,
             JobError::Stopping => Reason::Stopping,
             _ => Reason::Internal,
@@ -262,7 +262,7 @@ impl From<JobError> for Problem {
 }
 
 /// What a step's own code means to a client.
-pub(crate) fn by_code(code: &str) -> Reason {
+pub(crate) fn reason_of_code(code: &str) -> Reason {
     match code {
         "unsatisfied" | "bad-input" | "wrong-witness" | "bad-witness-file"
         | "bad-witness-value" | "witness-generator" => Reason::InvalidWitness,

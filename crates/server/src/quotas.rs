@@ -31,7 +31,7 @@ pub(crate) struct Admission {
 
 impl Quotas {
     /// Counts one more job, if the limits of all jobs, of its tenant and of its circuit allow it.
-    pub(crate) fn enter(
+    pub(crate) fn admit(
         &self,
         limits: &Limits,
         tenant: &str,
@@ -58,7 +58,7 @@ impl Quotas {
     }
 
     /// Counts a job that was accepted before, whatever the limits say.
-    pub(crate) fn enter_accepted(&self, tenant: &str, circuit: &str) -> Admission {
+    pub(crate) fn admit_accepted(&self, tenant: &str, circuit: &str) -> Admission {
         self.count(&mut self.lock(), tenant, circuit)
     }
 
@@ -89,13 +89,13 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut counts = self.quotas.lock();
         counts.all -= 1;
-        take_one(&mut counts.tenants, &self.tenant);
-        take_one(&mut counts.circuits, &self.circuit);
+        decrement(&mut counts.tenants, &self.tenant);
+        decrement(&mut counts.circuits, &self.circuit);
     }
 }
 
 /// Takes one from a count; names without open jobs are not kept.
-fn take_one(counts: &mut HashMap<String, usize>, name: &str) {
+fn decrement(counts: &mut HashMap<String, usize>, name: &str) {
     if let Some(count) = counts.get_mut(name) {
         *count -= 1;
         if *count == 0 {
@@ -121,19 +121,19 @@ mod tests {
     #[test]
     fn each_limit_holds_alone_and_an_admission_that_is_dropped_is_free() {
         let quotas = Quotas::default();
-        let enter = |tenant, circuit, class| quotas.enter(&limits(), tenant, circuit, class);
-        let first = enter("a", "x", Class::Normal).unwrap();
-        let _second = enter("a", "y", Class::Normal).unwrap();
-        assert!(enter("a", "z", Class::Normal).is_err(), "the tenant's limit");
+        let admit = |tenant, circuit, class| quotas.admit(&limits(), tenant, circuit, class);
+        let first = admit("a", "x", Class::Normal).unwrap();
+        let _second = admit("a", "y", Class::Normal).unwrap();
+        assert!(admit("a", "z", Class::Normal).is_err(), "the tenant's limit");
         let _others =
-            [enter("b", "x", Class::Normal), enter("b", "x", Class::Normal)].map(Result::unwrap);
-        assert!(enter("c", "x", Class::Critical).is_err(), "the circuit's limit");
-        assert!(enter("c", "z", Class::Normal).is_err(), "the limit of all");
-        let critical = enter("c", "z", Class::Critical).unwrap();
-        assert!(enter("d", "z", Class::Critical).is_err());
+            [admit("b", "x", Class::Normal), admit("b", "x", Class::Normal)].map(Result::unwrap);
+        assert!(admit("c", "x", Class::Critical).is_err(), "the circuit's limit");
+        assert!(admit("c", "z", Class::Normal).is_err(), "the limit of all");
+        let critical = admit("c", "z", Class::Critical).unwrap();
+        assert!(admit("d", "z", Class::Critical).is_err());
         drop((first, critical));
         assert_eq!((quotas.all(), quotas.of_tenant("a"), quotas.of_tenant("c")), (3, 1, 0));
-        enter("a", "x", Class::Normal).unwrap();
+        admit("a", "x", Class::Normal).unwrap();
     }
 
     #[test]
@@ -141,8 +141,8 @@ mod tests {
         let quotas = Quotas::default();
         let limits = Limits { jobs_per_tenant: 5, ..Limits::default() };
         let admissions: Vec<_> = std::thread::scope(|scope| {
-            let enter = || scope.spawn(|| quotas.enter(&limits, "a", "x", Class::Normal).ok());
-            let threads: Vec<_> = (0..32).map(|_| enter()).collect();
+            let admit = || scope.spawn(|| quotas.admit(&limits, "a", "x", Class::Normal).ok());
+            let threads: Vec<_> = (0..32).map(|_| admit()).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!((admissions.len(), quotas.all()), (5, 5));

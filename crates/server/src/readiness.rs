@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::circuits::{self, NotReady};
 use crate::state::App;
-use crate::{grpc, notify};
+use crate::{grpc, systemd};
 
 /// What has to hold for the service to take jobs, part by part.
 #[derive(Debug, Clone, Serialize)]
@@ -40,7 +40,7 @@ struct JournalHealth {
 }
 
 /// How the engine is. Waits for nothing.
-pub(crate) fn engine(app: &App) -> EngineHealth {
+pub(crate) fn engine_health(app: &App) -> EngineHealth {
     EngineHealth {
         live: app.engine.is_responsive(),
         age_seconds: app.engine.pulse_age().as_secs_f64(),
@@ -48,24 +48,24 @@ pub(crate) fn engine(app: &App) -> EngineHealth {
 }
 
 /// Whether it can serve, and if not, why. Takes a second at most.
-pub(crate) async fn now(app: &App) -> Readiness {
+pub(crate) async fn check(app: &App) -> Readiness {
     let can_write = app.store.can_write().await;
-    of(app, can_write)
+    evaluate(app, can_write)
 }
 
-fn of(app: &App, can_write: bool) -> Readiness {
+fn evaluate(app: &App, can_write: bool) -> Readiness {
     let server = !app.stopping.load(Ordering::Relaxed);
-    let (engine, circuits) = (engine(app), circuits::not_ready(app));
+    let (engine, circuits) = (engine_health(app), circuits::not_ready(app));
     let ready = server && engine.live && can_write && circuits.is_empty();
     Readiness { ready, server, engine, journal: JournalHealth { can_write }, circuits }
 }
 
 /// How often readiness is looked at: the first time, and from then on.
-const FIRST: Duration = Duration::from_millis(50);
-const LATER: Duration = Duration::from_secs(1);
+const STARTING_INTERVAL: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the journal is believed to be writable while nobody asks: an idle service leaves the disk alone.
-const WRITABLE: Duration = Duration::from_secs(10);
+const WRITE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Tells gRPC's health service and systemd whether the service is ready, for as long as it runs.
 pub(crate) async fn watch(app: Arc<App>, reporter: HealthReporter) {
@@ -73,32 +73,32 @@ pub(crate) async fn watch(app: Arc<App>, reporter: HealthReporter) {
     let mut extended: Option<Instant> = None;
     let mut writable: Option<Instant> = None;
     loop {
-        if writable.is_none_or(|since| since.elapsed() >= WRITABLE) {
+        if writable.is_none_or(|since| since.elapsed() >= WRITE_CHECK_INTERVAL) {
             writable = app.store.can_write().await.then(Instant::now);
         }
-        let readiness = of(&app, writable.is_some());
+        let readiness = evaluate(&app, writable.is_some());
         if last != Some(readiness.ready) {
             grpc::set_serving(&reporter, readiness.ready).await;
-            tell(&readiness, started);
+            log_change(&readiness, started);
             last = Some(readiness.ready);
         }
         if readiness.ready && !started {
             started = true;
             app.started.store(true, Ordering::Relaxed);
-            notify::ready();
+            systemd::ready();
         } else if !started
             && readiness.engine.live
             && !readiness.circuits.loading.is_empty()
-            && extended.is_none_or(|at| at.elapsed() >= LATER)
+            && extended.is_none_or(|at| at.elapsed() >= INTERVAL)
         {
-            notify::starting();
+            systemd::starting();
             extended = Some(Instant::now());
         }
-        tokio::time::sleep(if started { LATER } else { FIRST }).await;
+        tokio::time::sleep(if started { INTERVAL } else { STARTING_INTERVAL }).await;
     }
 }
 
-fn tell(readiness: &Readiness, started: bool) {
+fn log_change(readiness: &Readiness, started: bool) {
     let parts = serde_json::to_string(readiness).unwrap_or_default();
     match (readiness.ready, started) {
         (true, _) => info!("ready"),

@@ -9,8 +9,8 @@ use tracing::{error, info, warn};
 
 use crate::config::{Config, ConfigError};
 use crate::listen::{self, Certificates};
-use crate::notify;
 use crate::state::App;
+use crate::systemd;
 
 /// How the configuration is read again, at SIGHUP.
 pub struct Reload {
@@ -30,15 +30,15 @@ impl std::fmt::Debug for Reload {
 pub(crate) async fn reload(
     app: Arc<App>,
     certificates: Option<Arc<Certificates>>,
-    how: Arc<Reload>,
+    reload: Arc<Reload>,
 ) {
     // A service that was never ready says so when it is.
     let started = app.started.load(Ordering::Relaxed);
     if started {
-        notify::reloading().await;
+        systemd::reloading().await;
     }
     // It reads files.
-    let work = move || renew(&app, certificates.as_deref(), &how);
+    let work = move || apply(&app, certificates.as_deref(), &reload);
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(kept)) if kept.is_empty() => info!("the configuration was reloaded"),
         Ok(Ok(kept)) => warn!(
@@ -51,31 +51,31 @@ pub(crate) async fn reload(
         Err(error) => error!(%error, "the configuration was not reloaded"),
     }
     if started {
-        notify::ready();
+        systemd::ready();
     }
 }
 
 /// Puts what may change into force; the names of settings that differ and may not.
-fn renew(
+fn apply(
     app: &App,
     certificates: Option<&Certificates>,
-    how: &Reload,
+    reload: &Reload,
 ) -> Result<Vec<String>, ConfigError> {
     let old = app.config();
-    let read = (how.read)()?;
-    read.check()?;
-    let (config, kept) = old.renewed(&read)?;
+    let new = (reload.read)()?;
+    new.check()?;
+    let (config, kept) = old.reloaded(&new)?;
     config.check()?;
     if config.tokens.is_empty() && !old.tokens.is_empty() {
         return Err(ConfigError::LastToken);
     }
     // Certificates under the same names may be new ones.
-    let acceptor = config.tls.as_ref().map(listen::acceptor).transpose()?;
+    let acceptor = config.tls.as_ref().map(listen::load_tls).transpose()?;
     if let (Some(certificates), Some(acceptor)) = (certificates, acceptor) {
         certificates.replace(acceptor);
     }
     app.connections.set_limits(&config.limits);
     app.replace_config(config);
-    (how.applied)(&app.config());
+    (reload.applied)(&app.config());
     Ok(kept)
 }

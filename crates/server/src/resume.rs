@@ -11,7 +11,7 @@ use crate::state::{App, OpenJob};
 
 /// Makes all of them open jobs, before any client is served. Each goes on when its circuit is ready;
 /// until then it waits, can be listed and cancelled, and holds up no other.
-pub(crate) fn resume(app: &Arc<App>, unfinished: Vec<Unfinished>) {
+pub(crate) fn resume_all(app: &Arc<App>, unfinished: Vec<Unfinished>) {
     if !unfinished.is_empty() {
         info!(jobs = unfinished.len(), "resuming jobs of the run before");
     }
@@ -22,8 +22,8 @@ pub(crate) fn resume(app: &Arc<App>, unfinished: Vec<Unfinished>) {
 pub(crate) fn resume_one(app: &Arc<App>, job: Unfinished) {
     let submission = job.submission.clone();
     // What was accepted goes on, whether there is room for more or not.
-    let admission = app.quotas.enter_accepted(&submission.tenant, &submission.circuit);
-    let memory = app.inputs.take(submission.input.bytes().len()).ok();
+    let admission = app.quotas.admit_accepted(&submission.tenant, &submission.circuit);
+    let memory = app.input_memory.reserve(submission.input.bytes().len()).ok();
     let handle = app.engine.restore(job);
     let job = OpenJob {
         id: submission.reference.as_deref().unwrap_or_default().to_owned(),
@@ -35,5 +35,5 @@ pub(crate) fn resume_one(app: &Arc<App>, job: Unfinished) {
         memory,
     };
     events::resumed(&job.id, &job.circuit);
-    acceptance::enter_accepted(app, job);
+    acceptance::follow_accepted(app, job);
 }

@@ -11,7 +11,7 @@ use crate::state::App;
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Forgets old jobs: at the start, and every minute. Their age is counted in hours of service.
-pub(crate) async fn forget(app: Arc<App>) {
+pub(crate) async fn run(app: Arc<App>) {
     loop {
         let limits = app.config().limits;
         let age = Duration::from_secs(limits.keep_seconds);

@@ -13,14 +13,14 @@ use tracing::info;
 
 use crate::callbacks::{self, Callbacks};
 use crate::config::{Config, ConfigError};
-use crate::listen::{self, Certificates, Serving, Socket};
+use crate::listen::{self, Certificates, ConnectionHandler, UnixSocketListener};
 use crate::machine::NoCircuitFits;
-use crate::probes::Probes;
+use crate::probes::ProbeListener;
 use crate::reload::{self, Reload};
-use crate::signals::{Request, Signals};
-use crate::state::{App, LOADS};
-use crate::upload::Allowance;
-use crate::{circuits, grpc, machine, notify, readiness, resume, retention, routes, unreadable};
+use crate::signals::{Command, Signals};
+use crate::state::{App, MAX_LOADS};
+use crate::upload::InputMemory;
+use crate::{circuits, grpc, machine, readiness, resume, retention, routes, systemd, unreadable};
 
 /// Why the service does not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -52,15 +52,15 @@ pub enum ServeError {
 }
 
 /// Longest wait for responses to be written after the drain.
-const CLOSE: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for circuits that are loading to be left.
-const LEAVE: Duration = Duration::from_secs(1);
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait for the engine's threads and the journal to end.
-const END: Duration = Duration::from_secs(2);
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for the engine to hear that it drains.
-const HEAR: Duration = Duration::from_secs(2);
+const DRAIN_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause between two looks at the jobs that are left.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Serves until SIGTERM or SIGINT, then drains and closes. Tells the address it listens at on standard error.
 ///
@@ -77,8 +77,8 @@ pub fn serve(
     let options = StoreOptions { seal_key, keep_inputs: config.keep_inputs };
     let store = Arc::new(Store::open(&config.data, options)?);
     let catalog = Catalog::new(&config.circuits);
-    let preload = circuits::preloaded(&config, &catalog)?;
-    let tls = config.tls.as_ref().map(listen::acceptor).transpose()?;
+    let preload = circuits::preload_names(&config, &catalog)?;
+    let tls = config.tls.as_ref().map(listen::load_tls).transpose()?;
     let tls = tls.map(|acceptor| Arc::new(Certificates::new(acceptor)));
     let callbacks = Callbacks::new(&config.callbacks)
         .map_err(|why| ConfigError::Malformed { place: "callbacks".into(), why })?;
@@ -89,13 +89,13 @@ pub fn serve(
     engine_config.memory = config.memory_mib.map(|mib| mib.saturating_mul(1 << 20));
     // Clients' jobs are counted before they come here; the rest is for warm-up proofs.
     engine_config.policy.max_jobs =
-        config.limits.jobs.saturating_add(config.limits.jobs_critical).saturating_add(LOADS);
+        config.limits.jobs.saturating_add(config.limits.jobs_critical).saturating_add(MAX_LOADS);
     engine_config.address_space = machine::address_space(&engine_config);
     let inputs = match config.limits.inputs_mib {
         Some(mib) => mib.saturating_mul(1 << 20),
         None => {
             let EngineConfig { memory, address_space, .. } = engine_config;
-            athanor_engine::memory::budget(memory, address_space).bytes / machine::INPUTS
+            athanor_engine::memory::budget(memory, address_space).bytes / machine::INPUT_SHARE
         }
     };
     // An input is held as it came and as it was parsed.
@@ -111,7 +111,7 @@ pub fn serve(
     );
     machine::log(&config, &engine, threads);
     machine::check(&config, &engine, &catalog)?;
-    let inputs = Allowance::new(inputs);
+    let inputs = InputMemory::new(inputs);
     let app =
         Arc::new(App::new(config, engine, store.clone(), catalog, backends, inputs, callbacks));
     // Accepted jobs are read before the runtime starts: the store has one of its own.
@@ -123,7 +123,7 @@ pub fn serve(
         .build()
         .map_err(ServeError::Runtime)?;
     let served = runtime.block_on(run(app.clone(), tls, (restorable, preload), signals, reload));
-    end(app, runtime);
+    shut_down(app, runtime);
     // A request that outlasted the runtime may still have it; then the next start finds an open journal.
     if let Some(store) = Arc::into_inner(store) {
         store.close();
@@ -133,16 +133,16 @@ pub fn serve(
 
 /// Ends what is left, within bounds: a circuit that is being loaded cannot be interrupted, and what the
 /// journal has is durable.
-fn end(app: Arc<App>, runtime: tokio::runtime::Runtime) {
+fn shut_down(app: Arc<App>, runtime: tokio::runtime::Runtime) {
     app.engine.begin_shutdown();
-    runtime.shutdown_timeout(LEAVE);
+    runtime.shutdown_timeout(RUNTIME_TIMEOUT);
     let (ended, end) = std::sync::mpsc::channel();
     let ending = std::thread::Builder::new().name("end".into()).spawn(move || {
         drop(app);
         let _ = ended.send(());
     });
     if ending.is_ok() {
-        let _ = end.recv_timeout(END);
+        let _ = end.recv_timeout(ENGINE_TIMEOUT);
     }
 }
 
@@ -157,10 +157,10 @@ async fn run(
     // Before any client is served: a circuit of the catalog is known as loading, a job of the run before as open.
     let _ = app.preloaded.set(preload.iter().cloned().collect());
     preload.into_iter().for_each(|name| circuits::begin_load(&app, name));
-    let (unfinished, unreadable) = sorted(restorable);
-    resume::resume(&app, unfinished);
+    let (unfinished, unreadable) = partition_restorable(restorable);
+    resume::resume_all(&app, unfinished);
     tokio::spawn(unreadable::retry(app.clone(), unreadable));
-    let Listening { port, socket, probes } = bind(&config, tls.is_some()).await?;
+    let Listeners { port, socket, probes } = bind(&config, tls.is_some()).await?;
     if let Ok(address) = port.local_addr() {
         app.store.record_address(address)?;
     }
@@ -169,57 +169,57 @@ async fn run(
         probes.map(|probes| probes.start(&app)).transpose().map_err(ServeError::Runtime)?;
     app.connections.set_limits(&config.limits);
     tokio::spawn(app.connections.clone().sweep());
-    tokio::spawn(retention::forget(app.clone()));
-    tokio::spawn(callbacks::catch_up(app.clone()));
-    tokio::spawn(notify::watchdog(app.clone()));
+    tokio::spawn(retention::run(app.clone()));
+    tokio::spawn(callbacks::deliver_pending(app.clone()));
+    tokio::spawn(systemd::watchdog(app.clone()));
     let (grpc, health) = grpc::router(app.clone());
     grpc::set_serving(&health, false).await;
     let watching = tokio::spawn(readiness::watch(app.clone(), health.clone()));
     let router = routes::router(app.clone()).merge(grpc);
     let (close, closing) = watch::channel(false);
     let connections = app.connections.clone();
-    let serving = Serving { app: app.clone(), router, connections, closing };
-    let mut listening = JoinSet::new();
+    let handler = ConnectionHandler { app: app.clone(), router, connections, closing };
+    let mut accepting = JoinSet::new();
     if let Some(socket) = socket {
-        listening.spawn(listen::accept(socket, None, serving.clone()));
+        accepting.spawn(listen::accept(socket, None, handler.clone()));
     }
-    listening.spawn(listen::accept(port, tls.clone(), serving));
+    accepting.spawn(listen::accept(port, tls.clone(), handler));
     let reload = Arc::new(reload);
-    while let Request::Reload = signals.next().await {
+    while let Command::Reload = signals.next_command().await {
         reload::reload(app.clone(), tls.clone(), reload.clone()).await;
     }
     app.stopping.store(true, Ordering::Relaxed);
     watching.abort();
     let _ = watching.await;
     grpc::set_serving(&health, false).await;
-    notify::stopping();
+    systemd::stopping();
     drain(&app).await;
-    end_connections(&app, listening, close).await;
+    end_connections(&app, accepting, close).await;
     Ok(())
 }
 
 /// Where the service listens.
-struct Listening {
+struct Listeners {
     port: TcpListener,
-    socket: Option<Socket>,
-    probes: Option<Probes>,
+    socket: Option<UnixSocketListener>,
+    probes: Option<ProbeListener>,
 }
 
 /// Listens at the port, at the socket and at the address for probes, and says so.
-async fn bind(config: &Config, encrypted: bool) -> Result<Listening, ServeError> {
+async fn bind(config: &Config, encrypted: bool) -> Result<Listeners, ServeError> {
     let failed = |address: String| move |source| ServeError::Listen { address, source };
     let address = config.listen.to_string();
     let port = listen::bind(config.listen).map_err(failed(address.clone()))?;
     let local = port.local_addr().map_err(failed(address))?;
     let socket = match &config.socket {
         Some(path) => {
-            let bound = Socket::bind(path).await;
+            let bound = UnixSocketListener::bind(path).await;
             Some(bound.map_err(failed(path.display().to_string()))?)
         }
         None => None,
     };
     let probes = match config.listen_health {
-        Some(address) => Some(Probes::bind(address).map_err(failed(address.to_string()))?),
+        Some(address) => Some(ProbeListener::bind(address).map_err(failed(address.to_string()))?),
         None => None,
     };
     let scheme = if encrypted { "https" } else { "http" };
@@ -227,45 +227,47 @@ async fn bind(config: &Config, encrypted: bool) -> Result<Listening, ServeError>
     if let Some(path) = &config.socket {
         info!("listening at unix:{}", path.display());
     }
-    Ok(Listening { port, socket, probes })
+    Ok(Listeners { port, socket, probes })
 }
 
 /// Waits for the jobs that are under way, `drain-seconds` at most. Requests are answered meanwhile.
 async fn drain(app: &Arc<App>) {
-    let patience = Duration::from_secs(app.config().limits.drain_seconds);
-    let until = tokio::time::Instant::now() + patience;
-    info!(jobs = app.jobs_under_way(), seconds = patience.as_secs(), "draining");
+    let timeout = Duration::from_secs(app.config().limits.drain_seconds);
+    let end = tokio::time::Instant::now() + timeout;
+    info!(jobs = app.active_jobs(), seconds = timeout.as_secs(), "draining");
     // From now on the engine takes no job either. One that hangs is not waited for.
     let own = app.clone();
-    let told = tokio::task::spawn_blocking(move || own.engine.drain(Duration::ZERO));
-    let _ = tokio::time::timeout(HEAR.min(patience), told).await;
+    let call = tokio::task::spawn_blocking(move || own.engine.drain(Duration::ZERO));
+    let _ = tokio::time::timeout(DRAIN_CALL_TIMEOUT.min(timeout), call).await;
     loop {
-        match app.jobs_under_way() {
+        match app.active_jobs() {
             0 => return info!("drained"),
-            left if tokio::time::Instant::now() >= until => {
+            left if tokio::time::Instant::now() >= end => {
                 return info!(jobs = left, "jobs that are left go on at the next start");
             }
             _ => {}
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Closes the port, and the connections when their requests are answered.
-async fn end_connections(app: &App, mut listening: JoinSet<()>, close: watch::Sender<bool>) {
+async fn end_connections(app: &App, mut accepting: JoinSet<()>, close: watch::Sender<bool>) {
     // Who waits for a job that is left hears that the service stops.
     app.engine.begin_shutdown();
-    listening.shutdown().await;
+    accepting.shutdown().await;
     let _ = close.send(true);
     // Each connection holds a receiver.
-    if tokio::time::timeout(CLOSE, close.closed()).await.is_err() {
+    if tokio::time::timeout(CLOSE_TIMEOUT, close.closed()).await.is_err() {
         info!(connections = close.receiver_count(), "connections that were still open are cut off");
     }
     info!("stopped");
 }
 
 /// Jobs that can go on, and those whose input cannot be read now. What is lost has ended.
-fn sorted(restorable: Vec<Restorable>) -> (Vec<Unfinished>, Vec<(JobRow, StoreError)>) {
+fn partition_restorable(
+    restorable: Vec<Restorable>,
+) -> (Vec<Unfinished>, Vec<(JobRow, StoreError)>) {
     let (mut ready, mut unreadable) = (Vec::new(), Vec::new());
     for job in restorable {
         match job {

@@ -26,19 +26,19 @@ enum Phase {
 
 /// What a signal to end leads to.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum Action {
     Drain,
     Exit(i32),
 }
 
 impl Phase {
     /// What SIGTERM or SIGINT leads to, by the signal's number.
-    fn end(self, number: i32) -> Step {
+    fn on_stop_signal(self, number: i32) -> Action {
         match self {
-            Phase::Starting => Step::Exit(0),
-            Phase::Serving => Step::Drain,
+            Phase::Starting => Action::Exit(0),
+            Phase::Serving => Action::Drain,
             // As shells tell of a process that the signal killed.
-            Phase::Draining => Step::Exit(128 + number),
+            Phase::Draining => Action::Exit(128 + number),
         }
     }
 }
@@ -87,21 +87,21 @@ impl Signals {
     }
 
     /// What is asked of the service next.
-    pub(crate) async fn next(&mut self) -> Request {
+    pub(crate) async fn next_command(&mut self) -> Command {
         // The thread that sends lives as long as the process.
         tokio::select! {
             biased;
-            Ok(_) = self.end.wait_for(|ending| *ending) => Request::End,
-            Ok(()) = self.reloads.changed() => Request::Reload,
+            Ok(_) = self.end.wait_for(|ending| *ending) => Command::Stop,
+            Ok(()) = self.reloads.changed() => Command::Reload,
             else => std::future::pending().await,
         }
     }
 }
 
 /// What a signal asks of a service that takes connections.
-pub(crate) enum Request {
+pub(crate) enum Command {
     /// To drain and end.
-    End,
+    Stop,
     /// To read its configuration again.
     Reload,
 }
@@ -137,16 +137,16 @@ impl Handlers {
                 }
             };
             let mut phase = phase.lock().unwrap_or_else(PoisonError::into_inner);
-            match phase.end(kind.as_raw_value()) {
-                Step::Drain => {
+            match phase.on_stop_signal(kind.as_raw_value()) {
+                Action::Drain => {
                     *phase = Phase::Draining;
                     let _ = ending.send(true);
                 }
-                Step::Exit(0) => {
+                Action::Exit(0) => {
                     info!("stopped before it listened");
                     std::process::exit(0);
                 }
-                Step::Exit(code) => {
+                Action::Exit(code) => {
                     warn!(
                         "stopped at once by a second signal; jobs that are left go on at the next start"
                     );
@@ -163,9 +163,9 @@ mod tests {
 
     #[test]
     fn the_first_signal_drains_and_a_second_one_exits() {
-        assert_eq!(Phase::Starting.end(15), Step::Exit(0));
-        assert_eq!(Phase::Serving.end(2), Step::Drain);
-        assert_eq!(Phase::Draining.end(15), Step::Exit(143));
-        assert_eq!(Phase::Draining.end(2), Step::Exit(130));
+        assert_eq!(Phase::Starting.on_stop_signal(15), Action::Exit(0));
+        assert_eq!(Phase::Serving.on_stop_signal(2), Action::Drain);
+        assert_eq!(Phase::Draining.on_stop_signal(15), Action::Exit(143));
+        assert_eq!(Phase::Draining.on_stop_signal(2), Action::Exit(130));
     }
 }

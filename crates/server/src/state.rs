@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::connections::{self, Connections};
 use crate::locks::NamedLocks;
 use crate::quotas::{Admission, Quotas};
-use crate::upload::{Allowance, Bounds};
+use crate::upload::{InputMemory, UploadLimits};
 
 /// Shared by all requests.
 pub(crate) struct App {
@@ -45,19 +45,19 @@ pub(crate) struct App {
     pub(crate) unreadable: AtomicU64,
     pub(crate) metrics: crate::metrics::Metrics,
     /// Memory for inputs.
-    pub(crate) inputs: Allowance,
+    pub(crate) input_memory: InputMemory,
     /// Turns to verify clients' proofs.
-    pub(crate) verifying: Arc<Semaphore>,
+    pub(crate) verifications: Arc<Semaphore>,
     pub(crate) callbacks: Callbacks,
     pub(crate) connections: Arc<Connections>,
 }
 
 /// Verifications at once.
-const VERIFYING: usize = 2;
+const MAX_VERIFICATIONS: usize = 2;
 
 /// Circuits that are loaded at the same time: reading and proving of several overlap, and their warm-up proofs
 /// hold few places of the engine's queue.
-pub(crate) const LOADS: usize = 8;
+pub(crate) const MAX_LOADS: usize = 8;
 
 /// A circuit on its way in.
 #[derive(Debug, Clone)]
@@ -90,11 +90,11 @@ impl App {
         store: Arc<Store>,
         catalog: Catalog,
         backends: Vec<Arc<dyn Backend>>,
-        inputs: Allowance,
+        input_memory: InputMemory,
         callbacks: Callbacks,
     ) -> App {
         let limits = &config.limits;
-        let connections = Arc::new(Connections::new(connections::wanted(limits), limits));
+        let connections = Arc::new(Connections::new(connections::configured(limits), limits));
         App {
             engine,
             store,
@@ -106,21 +106,21 @@ impl App {
             locks: NamedLocks::default(),
             loading: Mutex::default(),
             preloaded: OnceLock::new(),
-            loads: Semaphore::new(LOADS),
+            loads: Semaphore::new(MAX_LOADS),
             began: Instant::now(),
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
             metrics: crate::metrics::Metrics::default(),
-            inputs,
-            verifying: Arc::new(Semaphore::new(VERIFYING)),
+            input_memory,
+            verifications: Arc::new(Semaphore::new(MAX_VERIFICATIONS)),
             callbacks,
             connections,
         }
     }
 
-    pub(crate) fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<OpenJob>>> {
+    pub(crate) fn open_jobs(&self) -> MutexGuard<'_, HashMap<String, Arc<OpenJob>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -135,9 +135,9 @@ impl App {
     }
 
     /// What a client may send in one request.
-    pub(crate) fn bounds(&self) -> Bounds {
+    pub(crate) fn upload_limits(&self) -> UploadLimits {
         let limits = self.config().limits;
-        Bounds { bytes: limits.body_bytes, time: Duration::from_secs(limits.body_seconds) }
+        UploadLimits { bytes: limits.body_bytes, timeout: Duration::from_secs(limits.body_seconds) }
     }
 
     pub(crate) fn loading(&self) -> MutexGuard<'_, BTreeMap<String, Loading>> {
@@ -145,14 +145,14 @@ impl App {
     }
 
     /// Open jobs, less those that wait for a circuit that is not loaded.
-    pub(crate) fn jobs_under_way(&self) -> usize {
+    pub(crate) fn active_jobs(&self) -> usize {
         let waits = |job: &&Arc<OpenJob>| matches!(job.handle.status(), Status::Waiting { .. });
-        self.open().values().filter(|job| !waits(job)).count()
+        self.open_jobs().values().filter(|job| !waits(job)).count()
     }
 
     /// Forgets a job that has ended. A revived job of the same id stays.
-    pub(crate) fn leave(&self, job: &Arc<OpenJob>) {
-        let mut open = self.open();
+    pub(crate) fn remove_open(&self, job: &Arc<OpenJob>) {
+        let mut open = self.open_jobs();
         if open.get(&job.id).is_some_and(|found| Arc::ptr_eq(found, job)) {
             open.remove(&job.id);
         }
@@ -160,6 +160,6 @@ impl App {
 
     /// An open job of that tenant.
     pub(crate) fn open_job(&self, tenant: &str, public: &str) -> Option<Arc<OpenJob>> {
-        self.open().get(public).filter(|job| job.tenant == tenant).cloned()
+        self.open_jobs().get(public).filter(|job| job.tenant == tenant).cloned()
     }
 }

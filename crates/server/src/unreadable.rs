@@ -16,27 +16,27 @@ use crate::state::App;
 use crate::{callbacks, resume};
 
 /// Pause before the first try, and the longest one.
-const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Jobs of one pass that are logged by name, and the shortest time between two such passes.
-const NAMED: usize = 10;
-const QUIET: Duration = Duration::from_secs(10);
+const LOGGED_JOBS: usize = 10;
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-struct Waiting {
+struct PendingRead {
     row: JobRow,
     pause: Duration,
     due: Instant,
 }
 
-impl Waiting {
+impl PendingRead {
     /// After the next pause: between half of it and all of it, so that not all jobs come at once.
-    fn again(row: JobRow, pause: Duration) -> Waiting {
+    fn schedule(row: JobRow, pause: Duration) -> PendingRead {
         let mut random = [0; 2];
         // Without randomness they do come at once.
         let _ = getrandom::fill(&mut random);
         let part = f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
         let due = Instant::now() + pause.mul_f64(0.5 + 0.5 * part);
-        Waiting { row, pause, due }
+        PendingRead { row, pause, due }
     }
 }
 
@@ -46,27 +46,27 @@ pub(crate) async fn retry(app: Arc<App>, unreadable: Vec<(JobRow, StoreError)>) 
         return;
     }
     let failed = unreadable.iter().map(|(row, error)| (&*row.public, error.to_string()));
-    tell(failed.collect());
-    let mut told = Instant::now();
-    let mut waiting: Vec<Waiting> =
-        unreadable.into_iter().map(|(row, _)| Waiting::again(row, FIRST)).collect();
-    while let Some(due) = waiting.iter().map(|job| job.due).min() {
-        app.unreadable.store(waiting.len() as u64, Ordering::Relaxed);
+    log_failures(failed.collect());
+    let mut last_log = Instant::now();
+    let mut pending: Vec<PendingRead> =
+        unreadable.into_iter().map(|(row, _)| PendingRead::schedule(row, FIRST_PAUSE)).collect();
+    while let Some(due) = pending.iter().map(|job| job.due).min() {
+        app.unreadable.store(pending.len() as u64, Ordering::Relaxed);
         tokio::time::sleep_until(due).await;
         let now = Instant::now();
-        let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|job| job.due <= now);
-        waiting = later;
+        let (due, later): (Vec<_>, Vec<_>) = pending.into_iter().partition(|job| job.due <= now);
+        pending = later;
         let mut failed = Vec::new();
-        for Waiting { row, pause, .. } in due {
+        for PendingRead { row, pause, .. } in due {
             if let Err(error) = read(&app, &row).await {
                 failed.push((row.public.clone(), error.to_string()));
-                waiting.push(Waiting::again(row, (pause * 2).min(LONGEST)));
+                pending.push(PendingRead::schedule(row, (pause * 2).min(LONGEST_PAUSE)));
             }
         }
-        if !failed.is_empty() && told.elapsed() >= QUIET {
-            told = Instant::now();
-            tell(failed.iter().map(|(public, error)| (&**public, error.clone())).collect());
-            info!(jobs = waiting.len(), "jobs wait for inputs that cannot be read");
+        if !failed.is_empty() && last_log.elapsed() >= LOG_INTERVAL {
+            last_log = Instant::now();
+            log_failures(failed.iter().map(|(public, error)| (&**public, error.clone())).collect());
+            info!(jobs = pending.len(), "jobs wait for inputs that cannot be read");
         }
     }
     app.unreadable.store(0, Ordering::Relaxed);
@@ -75,7 +75,7 @@ pub(crate) async fn retry(app: Arc<App>, unreadable: Vec<(JobRow, StoreError)>) 
 /// Reads one job; an error if it must wait on.
 async fn read(app: &Arc<App>, row: &JobRow) -> Result<(), StoreError> {
     // Who cancels it does so before it is read, or once it is open.
-    let _job = app.locks.hold(job_lock(&row.public)).await;
+    let _job_lock = app.locks.lock(job_lock(&row.public)).await;
     match app.store.restorable_one(row.number).await? {
         Some(Restorable::Ready(job)) => {
             info!(job = row.public, "the job's input can be read again");
@@ -85,7 +85,7 @@ async fn read(app: &Arc<App>, row: &JobRow) -> Result<(), StoreError> {
         Some(Restorable::Unreadable { error, .. }) => return Err(error),
         Some(Restorable::Lost(row)) => {
             let app = app.clone();
-            tokio::spawn(async move { callbacks::ended(app, &row.public).await });
+            tokio::spawn(async move { callbacks::deliver(app, &row.public).await });
         }
         // Cancelled meanwhile.
         None => {}
@@ -93,12 +93,12 @@ async fn read(app: &Arc<App>, row: &JobRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn tell(failed: Vec<(&str, String)>) {
-    for (job, error) in failed.iter().take(NAMED) {
+fn log_failures(failed: Vec<(&str, String)>) {
+    for (job, error) in failed.iter().take(LOGGED_JOBS) {
         warn!(job, error, "the job's input cannot be read: it waits and is tried again");
     }
-    if failed.len() > NAMED {
-        let jobs = failed.len() - NAMED;
+    if failed.len() > LOGGED_JOBS {
+        let jobs = failed.len() - LOGGED_JOBS;
         warn!(jobs, "the inputs of more jobs cannot be read: they wait and are tried again");
     }
 }

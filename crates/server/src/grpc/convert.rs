@@ -1,12 +1,12 @@
 //! Answers as messages.
 
 use super::proto;
-use crate::answers;
 use crate::problem::Problem;
+use crate::responses;
 
-impl From<answers::Job> for proto::Job {
-    fn from(job: answers::Job) -> proto::Job {
-        let partitions = job.partitions.unwrap_or(answers::Partitions { done: 0, total: 0 });
+impl From<responses::Job> for proto::Job {
+    fn from(job: responses::Job) -> proto::Job {
+        let partitions = job.partitions.unwrap_or(responses::Partitions { done: 0, total: 0 });
         proto::Job {
             id: job.id,
             circuit: job.circuit,
@@ -37,19 +37,20 @@ fn state(name: &str) -> proto::JobState {
     }
 }
 
-impl From<answers::Event> for proto::JobEvent {
-    fn from(event: answers::Event) -> proto::JobEvent {
-        let mut told = proto::JobEvent { event: event.name().into(), ..proto::JobEvent::default() };
+impl From<responses::JobEvent> for proto::JobEvent {
+    fn from(event: responses::JobEvent) -> proto::JobEvent {
+        let mut message =
+            proto::JobEvent { event: event.name().into(), ..proto::JobEvent::default() };
         match event {
-            answers::Event::Entering | answers::Event::Complete => {}
-            answers::Event::Progress { stage, partitions } => {
-                told.stage = stage.unwrap_or_default();
-                told.partitions_done = partitions.done;
-                told.partitions = partitions.total;
+            responses::JobEvent::Entering | responses::JobEvent::Complete => {}
+            responses::JobEvent::Progress { stage, partitions } => {
+                message.stage = stage.unwrap_or_default();
+                message.partitions_done = partitions.done;
+                message.partitions = partitions.total;
             }
-            answers::Event::Ended(problem) => told.error = Some(problem.into()),
+            responses::JobEvent::Ended(problem) => message.error = Some(problem.into()),
         }
-        told
+        message
     }
 }
 
@@ -63,8 +64,8 @@ impl From<Problem> for proto::JobError {
     }
 }
 
-impl From<answers::Circuit> for proto::Circuit {
-    fn from(circuit: answers::Circuit) -> proto::Circuit {
+impl From<responses::Circuit> for proto::Circuit {
+    fn from(circuit: responses::Circuit) -> proto::Circuit {
         proto::Circuit {
             name: circuit.name,
             state: circuit.state.into(),
@@ -76,14 +77,14 @@ impl From<answers::Circuit> for proto::Circuit {
     }
 }
 
-impl From<answers::Verdict> for proto::Verdict {
-    fn from(verdict: answers::Verdict) -> proto::Verdict {
+impl From<responses::Verdict> for proto::Verdict {
+    fn from(verdict: responses::Verdict) -> proto::Verdict {
         proto::Verdict { valid: verdict.valid, reason: verdict.reason.unwrap_or_default() }
     }
 }
 
-impl From<answers::Status> for proto::Status {
-    fn from(status: answers::Status) -> proto::Status {
+impl From<responses::Status> for proto::Status {
+    fn from(status: responses::Status) -> proto::Status {
         proto::Status {
             version: status.version.into(),
             uptime_seconds: status.uptime_seconds,

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{answer, caller};
+use super::{authorize, json_response};
 use crate::auth::Role;
 use crate::problem::Problem;
 use crate::readiness;
@@ -17,27 +17,27 @@ use crate::state::App;
 
 /// `GET /health/live`: the engine's own thread answers.
 pub(super) async fn live(State(app): State<Arc<App>>) -> Response {
-    let engine = readiness::engine(&app);
-    answer(status(engine.live), &json!({ "live": engine.live, "engine": engine }))
+    let engine = readiness::engine_health(&app);
+    json_response(status(engine.live), &json!({ "live": engine.live, "engine": engine }))
 }
 
 /// `GET /health/ready`: it takes jobs; if not, which part is missing.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let readiness = readiness::now(&app).await;
-    answer(status(readiness.ready), &readiness)
+    let readiness = readiness::check(&app).await;
+    json_response(status(readiness.ready), &readiness)
 }
 
 /// `GET /health`, as most probes know it.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
-    let engine = readiness::engine(&app);
+    let engine = readiness::engine_health(&app);
     let word = match (app.stopping.load(Ordering::Relaxed), engine.live) {
         (_, false) => "unhealthy",
         (true, true) => "stopping",
         (false, true) => "healthy",
     };
     let uptime = app.began.elapsed().as_secs();
-    let told = json!({ "status": word, "uptime": uptime, "engine": engine });
-    answer(status(word == "healthy"), &told)
+    let response = json!({ "status": word, "uptime": uptime, "engine": engine });
+    json_response(status(word == "healthy"), &response)
 }
 
 fn status(good: bool) -> StatusCode {
@@ -49,12 +49,12 @@ pub(super) async fn metrics(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    caller(&app, &headers, Role::Read)?;
-    Ok(figures(&app))
+    authorize(&app, &headers, Role::Read)?;
+    Ok(metrics_response(&app))
 }
 
 /// The metrics, whoever asks.
-pub(super) fn figures(app: &App) -> Response {
+pub(super) fn metrics_response(app: &App) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (StatusCode::OK, kind, crate::metrics::render(app)).into_response()
 }

@@ -77,7 +77,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route(
             "/openapi.json",
-            get(move || std::future::ready(raw_json(StatusCode::OK, described.into_bytes()))),
+            get(move || std::future::ready(json_bytes(StatusCode::OK, described.into_bytes()))),
         )
         .fallback(async || Problem::new(Reason::NoSuchRoute, "there is nothing here"))
         .method_not_allowed_fallback(async || {
@@ -94,7 +94,7 @@ pub(crate) fn probes(app: Arc<App>) -> Router {
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .route("/metrics", get(async |State(app): State<Arc<App>>| health::figures(&app)))
+        .route("/metrics", get(async |State(app): State<Arc<App>>| health::metrics_response(&app)))
         .fallback(async || {
             Problem::new(Reason::NoSuchRoute, "only /health and /metrics are answered here")
         })
@@ -102,15 +102,15 @@ pub(crate) fn probes(app: Arc<App>) -> Router {
 }
 
 /// Who asks, if they may.
-fn caller(app: &App, headers: &HeaderMap, role: Role) -> Result<Caller, Problem> {
+fn authorize(app: &App, headers: &HeaderMap, role: Role) -> Result<Caller, Problem> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    Caller::with(&app.config().tokens, authorization, role)
+    Caller::authorize(&app.config().tokens, authorization, role)
 }
 
 /// A request's body. Ask who the caller is first.
-async fn receive(app: &App, request: Request) -> Result<Upload, Problem> {
+async fn read_body(app: &App, request: Request) -> Result<Upload, Problem> {
     let (parts, body) = request.into_parts();
-    let read = upload::read(&app.inputs, app.bounds(), &parts.headers, body).await;
+    let read = upload::read(&app.input_memory, app.upload_limits(), &parts.headers, body).await;
     read.inspect_err(|problem| events::refused(None, None, problem))
 }
 
@@ -119,7 +119,7 @@ async fn receive(app: &App, request: Request) -> Result<Upload, Problem> {
 const PARSED_IN_PLACE: usize = 64 << 10;
 
 /// A body as JSON.
-async fn parse<T: DeserializeOwned + Send + 'static>(bytes: Vec<u8>) -> Result<T, Problem> {
+async fn parse_json<T: DeserializeOwned + Send + 'static>(bytes: Vec<u8>) -> Result<T, Problem> {
     let small = bytes.len() <= PARSED_IN_PLACE;
     let read = move || serde_json::from_slice(&bytes).map_err(|error| bad_json(&error));
     if small {
@@ -130,7 +130,7 @@ async fn parse<T: DeserializeOwned + Send + 'static>(bytes: Vec<u8>) -> Result<T
 }
 
 /// What the query says.
-fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let read = Query::<T>::try_from_uri(uri);
     read.map(|Query(read)| read)
         .map_err(|error| Problem::new(Reason::BadRequest, error.body_text()))
@@ -147,15 +147,15 @@ fn bad_json(error: &serde_json::Error) -> Problem {
     Problem::new(Reason::BadRequest, message)
 }
 
-fn answer(status: StatusCode, value: &impl Serialize) -> Response {
+fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
     match serde_json::to_vec(value) {
-        Ok(bytes) => raw_json(status, bytes),
+        Ok(bytes) => json_bytes(status, bytes),
         Err(error) => Problem::new(Reason::Internal, error.to_string()).into_response(),
     }
 }
 
 /// A verified result's own bytes, which are JSON.
-fn raw_json(status: StatusCode, bytes: Vec<u8>) -> Response {
+fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (status, headers, bytes).into_response()
 }

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{answer, caller, receive};
+use super::{authorize, json_response, read_body};
 use crate::acceptance::{self, SubmitRequest};
 use crate::auth::{Caller, Role};
 use crate::jobs;
@@ -23,19 +23,19 @@ pub(super) async fn input(
     Path(circuit): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, request.headers(), Role::Submit)?;
-    let body = receive(&app, request).await?;
-    let asked = SubmitRequest {
+    let caller = authorize(&app, request.headers(), Role::Submit)?;
+    let body = read_body(&app, request).await?;
+    let submit = SubmitRequest {
         circuit,
         input: Input::new("json", body.bytes),
         class: None,
         deadline: None,
         idempotency_key: None,
         callback: None,
-        input_memory: body.room,
+        input_memory: body.memory,
     };
-    acceptance::submit(&app, &caller, asked).await?;
-    Ok(answer(StatusCode::OK, &json!({ "status": "busy" })))
+    acceptance::submit(&app, &caller, submit).await?;
+    Ok(json_response(StatusCode::OK, &json!({ "status": "busy" })))
 }
 
 async fn newest(app: &App, caller: &Caller) -> Result<Option<JobRow>, Problem> {
@@ -48,8 +48,8 @@ pub(super) async fn status(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers, Role::Read)?;
-    let told = match newest(&app, &caller).await? {
+    let caller = authorize(&app, &headers, Role::Read)?;
+    let response = match newest(&app, &caller).await? {
         None => json!({ "status": "ready" }),
         Some(row) => match row.state {
             JobState::Accepted => json!({ "status": "busy" }),
@@ -68,7 +68,7 @@ pub(super) async fn status(
             }
         },
     };
-    Ok(answer(StatusCode::OK, &told))
+    Ok(json_response(StatusCode::OK, &response))
 }
 
 /// `POST /cancel`.
@@ -76,11 +76,11 @@ pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers, Role::Submit)?;
+    let caller = authorize(&app, &headers, Role::Submit)?;
     if let Some(row) = newest(&app, &caller).await?
         && row.state == JobState::Accepted
     {
         jobs::cancel(&app, &caller, &row.public).await?;
     }
-    Ok(answer(StatusCode::OK, &json!({ "status": "aborted" })))
+    Ok(json_response(StatusCode::OK, &json!({ "status": "aborted" })))
 }

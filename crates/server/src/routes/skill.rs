@@ -11,24 +11,24 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{answer, bad_json, caller, parse, receive, v1};
+use super::{authorize, bad_json, json_response, parse_json, read_body, v1};
 use crate::acceptance::{self, SubmitRequest};
 use crate::auth::{Caller, Role};
+use crate::client_proofs::ClientProof;
 use crate::jobs;
 use crate::problem::Problem;
 use crate::state::App;
-use crate::verify::Claim;
 
 /// A failure in the skills' own words.
-pub(super) struct Failed(Problem);
+pub(super) struct SkillProblem(Problem);
 
-impl From<Problem> for Failed {
-    fn from(problem: Problem) -> Failed {
-        Failed(problem)
+impl From<Problem> for SkillProblem {
+    fn from(problem: Problem) -> SkillProblem {
+        SkillProblem(problem)
     }
 }
 
-impl IntoResponse for Failed {
+impl IntoResponse for SkillProblem {
     fn into_response(self) -> Response {
         let (code, message) = (self.0.skill_code(), self.0.detail.clone());
         let mut response = self.0.into_response();
@@ -53,23 +53,23 @@ struct Prove {
 }
 
 /// How long the skills wait, where the client says nothing.
-const PATIENCE: u64 = 60_000;
+const DEFAULT_TIMEOUT_MS: u64 = 60_000;
 
 async fn submit(app: &Arc<App>, request: Request) -> Result<(Caller, String, Duration), Problem> {
-    let caller = caller(app, request.headers(), Role::Submit)?;
-    let body = receive(app, request).await?;
-    let asked: Prove = parse(body.bytes).await?;
-    let patience = Duration::from_millis(asked.timeout.unwrap_or(PATIENCE));
-    let asked = SubmitRequest {
-        circuit: asked.circuit,
-        input: signals(&asked.witness)?,
+    let caller = authorize(app, request.headers(), Role::Submit)?;
+    let body = read_body(app, request).await?;
+    let prove: Prove = parse_json(body.bytes).await?;
+    let timeout = Duration::from_millis(prove.timeout.unwrap_or(DEFAULT_TIMEOUT_MS));
+    let submit = SubmitRequest {
+        circuit: prove.circuit,
+        input: signals(&prove.witness)?,
         class: None,
         deadline: None,
         idempotency_key: None,
         callback: None,
-        input_memory: body.room,
+        input_memory: body.memory,
     };
-    Ok((caller.clone(), acceptance::submit(app, &caller, asked).await?, patience))
+    Ok((caller.clone(), acceptance::submit(app, &caller, submit).await?, timeout))
 }
 
 /// Signals, or the skills' pair of public and private ones: names do not collide, so one object holds
@@ -91,7 +91,7 @@ fn signals(witness: &RawValue) -> Result<Input, Problem> {
     }
 }
 
-fn proven(id: &str, result: &[u8]) -> Result<Value, Problem> {
+fn proof_json(id: &str, result: &[u8]) -> Result<Value, Problem> {
     let result: Value = serde_json::from_slice(result).map_err(|error| bad_json(&error))?;
     Ok(json!({
         "success": true,
@@ -105,19 +105,19 @@ fn proven(id: &str, result: &[u8]) -> Result<Value, Problem> {
 pub(super) async fn prove(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Failed> {
-    let (caller, id, patience) = submit(&app, request).await?;
-    let waited = jobs::wait(&app, &caller, &id, patience).await?;
-    Ok(answer(StatusCode::OK, &proven(&id, &waited.bytes)?))
+) -> Result<Response, SkillProblem> {
+    let (caller, id, timeout) = submit(&app, request).await?;
+    let output = jobs::wait(&app, &caller, &id, timeout).await?;
+    Ok(json_response(StatusCode::OK, &proof_json(&id, &output.bytes)?))
 }
 
 /// `POST /api/prove/async`.
 pub(super) async fn prove_async(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Failed> {
+) -> Result<Response, SkillProblem> {
     let (_, id, _) = submit(&app, request).await?;
-    Ok(answer(StatusCode::ACCEPTED, &json!({ "jobId": id, "status": "queued" })))
+    Ok(json_response(StatusCode::ACCEPTED, &json!({ "jobId": id, "status": "queued" })))
 }
 
 /// `GET /api/prove/status/{id}`.
@@ -125,9 +125,9 @@ pub(super) async fn status(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     Path(id): Path<String>,
-) -> Result<Response, Failed> {
-    let caller = caller(&app, &headers, Role::Read)?;
-    let row = jobs::row_of(&app, &caller, &id).await?;
+) -> Result<Response, SkillProblem> {
+    let caller = authorize(&app, &headers, Role::Read)?;
+    let row = jobs::find_row(&app, &caller, &id).await?;
     let running = |app: &App| {
         let open = app.open_job(&caller.tenant, &id).map(|job| job.handle.status());
         matches!(open, Some(athanor_engine::Status::Accepted { stage: Some(_), .. }))
@@ -137,7 +137,7 @@ pub(super) async fn status(
         JobState::Accepted => ("queued", None, None),
         JobState::Complete => {
             let result = jobs::result(&app, &caller, &id).await?;
-            ("completed", Some(proven(&id, &result)?), None)
+            ("completed", Some(proof_json(&id, &result)?), None)
         }
         _ => match jobs::result(&app, &caller, &id).await {
             Err(problem) => ("failed", None, Some(problem)),
@@ -145,7 +145,7 @@ pub(super) async fn status(
         },
     };
     let error = error.map(|e| json!({ "code": e.skill_code(), "message": e.detail }));
-    Ok(answer(
+    Ok(json_response(
         StatusCode::OK,
         &json!({
             "jobId": id,
@@ -170,18 +170,18 @@ struct Verify {
 pub(super) async fn verify(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Failed> {
-    caller(&app, request.headers(), Role::Read)?;
-    let body = receive(&app, request).await?;
-    let asked: Verify = parse(body.bytes).await?;
+) -> Result<Response, SkillProblem> {
+    authorize(&app, request.headers(), Role::Read)?;
+    let body = read_body(&app, request).await?;
+    let request: Verify = parse_json(body.bytes).await?;
     let began = std::time::Instant::now();
-    let claim = Claim { proof: asked.proof, public: asked.public };
-    let valid = v1::verify::single(&app, &asked.circuit, claim).await?.valid;
-    Ok(answer(
+    let proof = ClientProof { proof: request.proof, public: request.public };
+    let valid = v1::verify::verify_one(&app, &request.circuit, proof).await?.valid;
+    Ok(json_response(
         StatusCode::OK,
         &json!({
             "valid": valid,
-            "circuitId": asked.circuit,
+            "circuitId": request.circuit,
             "duration": began.elapsed().as_secs_f64() * 1e3,
         }),
     ))
@@ -191,8 +191,8 @@ pub(super) async fn verify(
 pub(super) async fn circuits(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-) -> Result<Response, Failed> {
-    caller(&app, &headers, Role::Read)?;
+) -> Result<Response, SkillProblem> {
+    authorize(&app, &headers, Role::Read)?;
     let names: Vec<String> = app.engine.circuits().into_iter().map(|c| c.name).collect();
-    Ok(answer(StatusCode::OK, &json!({ "circuits": names })))
+    Ok(json_response(StatusCode::OK, &json!({ "circuits": names })))
 }

@@ -6,11 +6,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::super::{answer, caller};
-use crate::answers::{Circuit, Circuits};
+use super::super::{authorize, json_response};
 use crate::auth::Role;
 use crate::circuits;
 use crate::problem::{Problem, Problems};
+use crate::responses::{Circuit, Circuits};
 use crate::state::App;
 
 /// The circuits of the catalog, and those that are loaded.
@@ -27,8 +27,8 @@ pub(in crate::routes) async fn list(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    caller(&app, &headers, Role::Read)?;
-    Ok(answer(StatusCode::OK, &Circuits { circuits: circuits::all(&app) }))
+    authorize(&app, &headers, Role::Read)?;
+    Ok(json_response(StatusCode::OK, &Circuits { circuits: circuits::list(&app) }))
 }
 
 /// One circuit.
@@ -47,8 +47,8 @@ pub(in crate::routes) async fn show(
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    caller(&app, &headers, Role::Read)?;
-    Ok(answer(StatusCode::OK, &circuits::one(&app, &name)?))
+    authorize(&app, &headers, Role::Read)?;
+    Ok(json_response(StatusCode::OK, &circuits::describe(&app, &name)?))
 }
 
 /// Begins to load a circuit and answers at once; it is ready after its warm-up proof.
@@ -68,13 +68,13 @@ pub(in crate::routes) async fn load(
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    caller(&app, &headers, Role::Admin)?;
+    authorize(&app, &headers, Role::Admin)?;
     let circuit = circuits::load(&app, &name)?;
     let status = match circuit.state {
         "ready" => StatusCode::OK,
         _ => StatusCode::ACCEPTED,
     };
-    Ok(answer(status, &circuit))
+    Ok(json_response(status, &circuit))
 }
 
 /// Takes no more jobs for a circuit; its key's memory is given back after its last one.
@@ -93,6 +93,6 @@ pub(in crate::routes) async fn unload(
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    caller(&app, &headers, Role::Admin)?;
-    Ok(answer(StatusCode::OK, &circuits::unload(&app, &name)?))
+    authorize(&app, &headers, Role::Admin)?;
+    Ok(json_response(StatusCode::OK, &circuits::unload(&app, &name)?))
 }

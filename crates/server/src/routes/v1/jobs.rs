@@ -15,12 +15,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::{answer, bad_json, caller, query, raw_json, receive};
+use super::super::{authorize, bad_json, json_bytes, json_response, parse_query, read_body};
 use crate::acceptance::{self, SubmitRequest};
-use crate::answers::{Accepted, Event, Job, Jobs};
 use crate::auth::Role;
-use crate::jobs::{self, Proven};
+use crate::jobs::{self, ProofOutput};
 use crate::problem::{Problem, Problems, Reason};
+use crate::responses::{Accepted, Job, JobEvent, Jobs};
 use crate::state::App;
 use crate::upload::Upload;
 
@@ -57,14 +57,18 @@ pub(in crate::routes) struct SubmitQuery {
     callback: Option<String>,
 }
 
-fn asked(headers: &HeaderMap, query: SubmitQuery, body: Upload) -> Result<SubmitRequest, Problem> {
+fn build_request(
+    headers: &HeaderMap,
+    query: SubmitQuery,
+    body: Upload,
+) -> Result<SubmitRequest, Problem> {
     let key = headers.get("idempotency-key").map(|value| {
         value.to_str().map(str::to_owned).map_err(|_| {
             Problem::new(Reason::BadRequest, "the Idempotency-Key is not printable ASCII")
         })
     });
     let idempotency_key = key.transpose()?;
-    let Upload { bytes, room } = body;
+    let Upload { bytes, memory } = body;
     let (circuit, input, class, deadline, callback) = match query.circuit {
         // The input's own bytes; what they are, the query says.
         Some(circuit) => {
@@ -78,7 +82,7 @@ fn asked(headers: &HeaderMap, query: SubmitQuery, body: Upload) -> Result<Submit
             (submit.circuit, input, submit.class, submit.deadline_seconds, submit.callback)
         }
     };
-    let deadline = deadline.map(jobs::from_now).transpose()?;
+    let deadline = deadline.map(jobs::deadline_after).transpose()?;
     Ok(SubmitRequest {
         circuit,
         input,
@@ -86,19 +90,19 @@ fn asked(headers: &HeaderMap, query: SubmitQuery, body: Upload) -> Result<Submit
         deadline,
         idempotency_key,
         callback,
-        input_memory: room,
+        input_memory: memory,
     })
 }
 
-async fn submit_request(
+async fn receive_and_submit(
     app: &Arc<App>,
     request: Request,
 ) -> Result<(String, crate::auth::Caller), Problem> {
-    let caller = caller(app, request.headers(), Role::Submit)?;
-    let query: SubmitQuery = query(request.uri())?;
+    let caller = authorize(app, request.headers(), Role::Submit)?;
+    let query: SubmitQuery = parse_query(request.uri())?;
     let headers = request.headers().clone();
-    let body = receive(app, request).await?;
-    Ok((acceptance::submit(app, &caller, asked(&headers, query, body)?).await?, caller))
+    let body = read_body(app, request).await?;
+    Ok((acceptance::submit(app, &caller, build_request(&headers, query, body)?).await?, caller))
 }
 
 /// Accepts a job; the answer comes when it is durable.
@@ -117,12 +121,12 @@ pub(in crate::routes) async fn submit(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (id, _) = submit_request(&app, request).await?;
+    let (id, _) = receive_and_submit(&app, request).await?;
     let url = format!("/v1/jobs/{id}");
-    let place = url.parse();
-    let mut response = answer(StatusCode::ACCEPTED, &Accepted { id, url });
-    if let Ok(place) = place {
-        response.headers_mut().insert(header::LOCATION, place);
+    let location = url.parse();
+    let mut response = json_response(StatusCode::ACCEPTED, &Accepted { id, url });
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
 }
@@ -143,11 +147,11 @@ pub(in crate::routes) async fn prove(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (id, caller) = submit_request(&app, request).await?;
-    let patience = Duration::from_secs(app.config().limits.wait_seconds);
-    let Proven { bytes, stages } = jobs::wait(&app, &caller, &id, patience).await?;
-    let mut response = raw_json(StatusCode::OK, bytes);
-    if let Ok(timing) = timing(&stages).parse() {
+    let (id, caller) = receive_and_submit(&app, request).await?;
+    let timeout = Duration::from_secs(app.config().limits.wait_seconds);
+    let ProofOutput { bytes, stages } = jobs::wait(&app, &caller, &id, timeout).await?;
+    let mut response = json_bytes(StatusCode::OK, bytes);
+    if let Ok(timing) = server_timing(&stages).parse() {
         response.headers_mut().insert("server-timing", timing);
     }
     if let Ok(id) = id.parse() {
@@ -157,7 +161,7 @@ pub(in crate::routes) async fn prove(
 }
 
 /// How long the stages took, as browsers and proxies read it (the W3C's Server Timing).
-fn timing(stages: &[(String, Duration)]) -> String {
+fn server_timing(stages: &[(String, Duration)]) -> String {
     let one = |(name, time): &(String, Duration)| {
         format!("{};dur={:.3}", name.replace(' ', "-"), time.as_secs_f64() * 1e3)
     };
@@ -190,10 +194,10 @@ pub(in crate::routes) async fn list(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, request.headers(), Role::Read)?;
-    let page: ListQuery = query(request.uri())?;
+    let caller = authorize(&app, request.headers(), Role::Read)?;
+    let page: ListQuery = parse_query(request.uri())?;
     let jobs = jobs::list(&app, &caller, page.before, page.limit).await?;
-    Ok(answer(StatusCode::OK, &jobs))
+    Ok(json_response(StatusCode::OK, &jobs))
 }
 
 /// How a job stands.
@@ -212,8 +216,8 @@ pub(in crate::routes) async fn show(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers, Role::Read)?;
-    Ok(answer(StatusCode::OK, &jobs::show(&app, &caller, &id).await?))
+    let caller = authorize(&app, &headers, Role::Read)?;
+    Ok(json_response(StatusCode::OK, &jobs::show(&app, &caller, &id).await?))
 }
 
 /// The verified proof and its public signals.
@@ -232,8 +236,8 @@ pub(in crate::routes) async fn result(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers, Role::Read)?;
-    Ok(raw_json(StatusCode::OK, jobs::result(&app, &caller, &id).await?))
+    let caller = authorize(&app, &headers, Role::Read)?;
+    Ok(json_bytes(StatusCode::OK, jobs::result(&app, &caller, &id).await?))
 }
 
 /// Cancels a job; it can be revived.
@@ -252,7 +256,7 @@ pub(in crate::routes) async fn cancel(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers, Role::Submit)?;
+    let caller = authorize(&app, &headers, Role::Submit)?;
     jobs::cancel(&app, &caller, &id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -273,9 +277,9 @@ pub(in crate::routes) async fn retry(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers, Role::Submit)?;
+    let caller = authorize(&app, &headers, Role::Submit)?;
     acceptance::retry(&app, &caller, &id).await?;
-    Ok(answer(StatusCode::ACCEPTED, &jobs::show(&app, &caller, &id).await?))
+    Ok(json_response(StatusCode::ACCEPTED, &jobs::show(&app, &caller, &id).await?))
 }
 
 /// Server-sent events until the job has ended.
@@ -294,17 +298,17 @@ pub(in crate::routes) async fn events(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers, Role::Read)?;
-    let row = jobs::row_of(&app, &caller, &id).await?;
-    let events: Events = match app.open_job(&caller.tenant, &id) {
-        Some(job) => Box::pin(jobs::watch(job).map(|event| Ok(written(&event)))),
-        None => Box::pin(futures_util::stream::iter([Ok(written(&Event::past(&row)))])),
+    let caller = authorize(&app, &headers, Role::Read)?;
+    let row = jobs::find_row(&app, &caller, &id).await?;
+    let events: EventStream = match app.open_job(&caller.tenant, &id) {
+        Some(job) => Box::pin(jobs::watch(job).map(|event| Ok(sse_event(&event)))),
+        None => Box::pin(futures_util::stream::iter([Ok(sse_event(&JobEvent::from_row(&row)))])),
     };
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-type Events = Pin<Box<dyn Stream<Item = Result<sse::Event, Infallible>> + Send>>;
+type EventStream = Pin<Box<dyn Stream<Item = Result<sse::Event, Infallible>> + Send>>;
 
-fn written(event: &Event) -> sse::Event {
+fn sse_event(event: &JobEvent) -> sse::Event {
     sse::Event::default().event(event.name()).data(event.json().to_string())
 }

@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::super::{answer, caller};
-use crate::answers::Status;
+use super::super::{authorize, json_response};
 use crate::auth::Role;
 use crate::problem::{Problem, Problems};
+use crate::responses::Status;
 use crate::state::App;
 
 /// How the service stands.
@@ -26,6 +26,6 @@ pub(in crate::routes) async fn status(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers, Role::Read)?;
-    Ok(answer(StatusCode::OK, &Status::of(&app, &caller)?))
+    let caller = authorize(&app, &headers, Role::Read)?;
+    Ok(json_response(StatusCode::OK, &Status::of(&app, &caller)?))
 }

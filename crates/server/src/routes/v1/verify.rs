@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::super::{answer, caller, parse, receive};
-use crate::answers::{Verdict, Verdicts};
+use super::super::{authorize, json_response, parse_json, read_body};
 use crate::auth::Role;
+use crate::client_proofs::{self, ClientProof};
 use crate::problem::{Problem, Problems, Reason};
+use crate::responses::{Verdict, Verdicts};
 use crate::state::App;
 use crate::upload::Upload;
-use crate::verify::{self, Claim};
 
 /// A proof to verify.
 #[derive(Deserialize, ToSchema)]
@@ -67,21 +67,21 @@ pub(in crate::routes) async fn one(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    caller(&app, request.headers(), Role::Read)?;
-    let Upload { bytes, room: _room } = receive(&app, request).await?;
-    let asked: Verify = parse(bytes).await?;
-    let claim = Claim { proof: asked.proof, public: asked.public };
-    let verdict = single(&app, &asked.circuit, claim).await?;
-    Ok(answer(StatusCode::OK, &verdict))
+    authorize(&app, request.headers(), Role::Read)?;
+    let Upload { bytes, memory: _memory } = read_body(&app, request).await?;
+    let request_body: Verify = parse_json(bytes).await?;
+    let proof = ClientProof { proof: request_body.proof, public: request_body.public };
+    let verdict = verify_one(&app, &request_body.circuit, proof).await?;
+    Ok(json_response(StatusCode::OK, &verdict))
 }
 
 /// The verdict on one claim.
-pub(in crate::routes) async fn single(
+pub(in crate::routes) async fn verify_one(
     app: &Arc<App>,
     circuit: &str,
-    claim: Claim,
+    proof: ClientProof,
 ) -> Result<Verdict, Problem> {
-    let verdicts = verify::verify(app, circuit, vec![claim]).await?;
+    let verdicts = client_proofs::verify(app, circuit, vec![proof]).await?;
     verdicts.into_iter().next().ok_or_else(|| Problem::new(Reason::Internal, "no verdict"))
 }
 
@@ -100,11 +100,11 @@ pub(in crate::routes) async fn many(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    caller(&app, request.headers(), Role::Read)?;
-    let Upload { bytes, room: _room } = receive(&app, request).await?;
-    let asked: VerifyMany = parse(bytes).await?;
-    let claims = asked.claims.into_iter();
-    let claims = claims.map(|one| Claim { proof: one.proof, public: one.public }).collect();
-    let verdicts = verify::verify(&app, &asked.circuit, claims).await?;
-    Ok(answer(StatusCode::OK, &Verdicts { verdicts }))
+    authorize(&app, request.headers(), Role::Read)?;
+    let Upload { bytes, memory: _memory } = read_body(&app, request).await?;
+    let request_body: VerifyMany = parse_json(bytes).await?;
+    let claims = request_body.claims.into_iter();
+    let proofs = claims.map(|one| ClientProof { proof: one.proof, public: one.public }).collect();
+    let verdicts = client_proofs::verify(&app, &request_body.circuit, proofs).await?;
+    Ok(json_response(StatusCode::OK, &Verdicts { verdicts }))
 }

@@ -2,7 +2,7 @@
 //!
 //! Which version of HTTP a client speaks is read off its first bytes, and hyper waits for those
 //! without end: only then do the versions' own timers run. So until it is clear that a client does
-//! not speak HTTP/2, or has greeted as one that does, its silence is bounded here.
+//! not speak HTTP/2, or has preface_bytes as one that does, its silence is bounded here.
 //!
 //! It also tells when a client takes bytes that waited for it: a slow reader is no silent one.
 
@@ -15,47 +15,47 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// What a client of HTTP/2 says first (RFC 9113, section 3.4).
-const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A stream whose first bytes must come within a time. Calls `taken` when bytes that had to wait for the
 /// client are written.
-pub(crate) struct Opening<S, F> {
+pub(crate) struct PrefaceTimeout<S, F> {
     stream: S,
-    taken: F,
+    on_drained: F,
     /// Whether the last write had to wait.
-    waited: bool,
+    blocked: bool,
     /// Until the version is clear.
     timer: Option<Pin<Box<Sleep>>>,
     /// Bytes of the greeting that came.
-    greeted: usize,
+    preface_bytes: usize,
 }
 
-impl<S, F: Fn()> Opening<S, F> {
-    pub(crate) fn new(stream: S, time: Duration, taken: F) -> Self {
-        let timer = Some(Box::pin(tokio::time::sleep(time)));
-        Self { stream, taken, waited: false, timer, greeted: 0 }
+impl<S, F: Fn()> PrefaceTimeout<S, F> {
+    pub(crate) fn new(stream: S, timeout: Duration, on_drained: F) -> Self {
+        let timer = Some(Box::pin(tokio::time::sleep(timeout)));
+        Self { stream, on_drained, blocked: false, timer, preface_bytes: 0 }
     }
 
-    fn wrote(&mut self, polled: &Poll<io::Result<usize>>) {
-        let waits = polled.is_pending();
-        if self.waited && matches!(polled, Poll::Ready(Ok(_))) {
-            (self.taken)();
+    fn on_write(&mut self, polled: &Poll<io::Result<usize>>) {
+        let pending = polled.is_pending();
+        if self.blocked && matches!(polled, Poll::Ready(Ok(_))) {
+            (self.on_drained)();
         }
-        self.waited = waits;
+        self.blocked = pending;
     }
 
-    fn heard(&mut self, bytes: &[u8]) {
-        let rest = &GREETING[self.greeted..];
+    fn on_read(&mut self, bytes: &[u8]) {
+        let rest = &PREFACE[self.preface_bytes..];
         let length = bytes.len().min(rest.len());
-        let greets = bytes[..length] == rest[..length];
-        self.greeted += length;
-        if bytes.is_empty() || !greets || self.greeted == GREETING.len() {
+        let matches_preface = bytes[..length] == rest[..length];
+        self.preface_bytes += length;
+        if bytes.is_empty() || !matches_preface || self.preface_bytes == PREFACE.len() {
             self.timer = None;
         }
     }
 }
 
-impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Opening<S, F> {
+impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for PrefaceTimeout<S, F> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -68,7 +68,7 @@ impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Opening<S, F> {
                 Poll::Pending if timer.as_mut().poll(cx).is_ready() => {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
-                Poll::Ready(Ok(())) => self.heard(&buf.filled()[before..]),
+                Poll::Ready(Ok(())) => self.on_read(&buf.filled()[before..]),
                 _ => {}
             }
         }
@@ -76,14 +76,14 @@ impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Opening<S, F> {
     }
 }
 
-impl<S: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for Opening<S, F> {
+impl<S: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for PrefaceTimeout<S, F> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(&polled);
+        self.on_write(&polled);
         polled
     }
 
@@ -101,7 +101,7 @@ impl<S: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for Opening<S, F> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.wrote(&polled);
+        self.on_write(&polled);
         polled
     }
 
@@ -120,12 +120,12 @@ mod tests {
     /// Whether a client that sends this and then nothing is cut off.
     async fn cut_off(sent: &[u8]) -> bool {
         let (ours, mut theirs) = tokio::io::duplex(64);
-        let mut opening = Opening::new(ours, TIME, || {});
+        let mut stream = PrefaceTimeout::new(ours, TIME, || {});
         theirs.write_all(sent).await.unwrap();
         let read = async {
             let mut bytes = [0; 64];
             loop {
-                if opening.read(&mut bytes).await.is_err() {
+                if stream.read(&mut bytes).await.is_err() {
                     return;
                 }
             }
@@ -137,26 +137,26 @@ mod tests {
     async fn silence_is_bounded_until_the_version_is_clear() {
         assert!(cut_off(b"").await);
         assert!(cut_off(b"P").await);
-        assert!(cut_off(&GREETING[..23]).await);
-        assert!(!cut_off(GREETING).await);
+        assert!(cut_off(&PREFACE[..23]).await);
+        assert!(!cut_off(PREFACE).await);
         assert!(!cut_off(b"G").await);
         assert!(!cut_off(b"POST").await);
     }
     #[tokio::test(start_paused = true)]
     async fn bytes_that_waited_for_the_client_are_told_of_when_they_are_taken() {
-        let taken = std::cell::Cell::new(0);
+        let on_drained = std::cell::Cell::new(0);
         let (ours, mut theirs) = tokio::io::duplex(64);
-        let mut opening = Opening::new(ours, TIME, || taken.set(taken.get() + 1));
+        let mut stream = PrefaceTimeout::new(ours, TIME, || on_drained.set(on_drained.get() + 1));
         // An answer to a ping finds room at once.
-        opening.write_all(&[0; 17]).await.unwrap();
-        assert_eq!(taken.get(), 0);
+        stream.write_all(&[0; 17]).await.unwrap();
+        assert_eq!(on_drained.get(), 0);
         let read = async {
             tokio::time::sleep(TIME).await;
             let mut bytes = [0; 117];
             theirs.read_exact(&mut bytes).await.unwrap();
         };
-        let (wrote, ()) = tokio::join!(opening.write_all(&[0; 100]), read);
+        let (wrote, ()) = tokio::join!(stream.write_all(&[0; 100]), read);
         wrote.unwrap();
-        assert!(taken.get() >= 1);
+        assert!(on_drained.get() >= 1);
     }
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use athanor_engine::JobError;
 use serde_json::value::RawValue;
 
-use crate::answers::Verdict;
 use crate::problem::{Problem, Reason};
+use crate::responses::Verdict;
 use crate::state::App;
 
 /// Most proofs in one request.
-pub(crate) const MOST: usize = 10_000;
+pub(crate) const MAX_PROOFS: usize = 10_000;
 
 /// A proof and the public signals that it is said to prove, each as JSON.
-pub(crate) struct Claim {
+pub(crate) struct ClientProof {
     pub(crate) proof: Box<RawValue>,
     pub(crate) public: Box<RawValue>,
 }
@@ -22,30 +22,30 @@ pub(crate) struct Claim {
 pub(crate) async fn verify(
     app: &Arc<App>,
     circuit: &str,
-    claims: Vec<Claim>,
+    proofs: Vec<ClientProof>,
 ) -> Result<Vec<Verdict>, Problem> {
-    if claims.is_empty() || claims.len() > MOST {
-        let message = format!("a request has 1 to {MOST} proofs to verify");
+    if proofs.is_empty() || proofs.len() > MAX_PROOFS {
+        let message = format!("a request has 1 to {MAX_PROOFS} proofs to verify");
         return Err(Problem::new(Reason::BadRequest, message));
     }
     // Verification runs beside proving: a few at once, so that it takes no more than a share.
-    let turn = app.verifying.clone().acquire_owned().await;
+    let permit = app.verifications.clone().acquire_owned().await;
     let (app, circuit) = (app.clone(), circuit.to_owned());
     let work = move || {
-        let _turn = turn;
-        let bundle = |Claim { proof, public }: Claim| {
+        let _permit = permit;
+        let bundle = |ClientProof { proof, public }: ClientProof| {
             format!("{{\"proof\":{},\"publicSignals\":{}}}", proof.get(), public.get()).into_bytes()
         };
-        let bundles: Vec<Vec<u8>> = claims.into_iter().map(bundle).collect();
+        let bundles: Vec<Vec<u8>> = proofs.into_iter().map(bundle).collect();
         let bundles: Vec<&[u8]> = bundles.iter().map(Vec::as_slice).collect();
         app.engine.verify_many(&circuit, &bundles)
     };
     let verified = tokio::task::spawn_blocking(work).await;
     let verified =
         verified.map_err(|error| Problem::new(Reason::Internal, error.to_string()))??;
-    let told = |verdict: Result<(), JobError>| Verdict {
-        valid: verdict.is_ok(),
-        reason: verdict.err().map(|error| error.to_string()),
+    let verdict = |verified: Result<(), JobError>| Verdict {
+        valid: verified.is_ok(),
+        reason: verified.err().map(|error| error.to_string()),
     };
-    Ok(verified.into_iter().map(told).collect())
+    Ok(verified.into_iter().map(verdict).collect())
 }

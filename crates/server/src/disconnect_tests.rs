@@ -22,7 +22,7 @@ use crate::callbacks::Callbacks;
 use crate::config::{Config, Limits};
 use crate::grpc::proto::{self, submit_request::Part};
 use crate::state::App;
-use crate::upload::Allowance;
+use crate::upload::InputMemory;
 use crate::{grpc, routes};
 
 /// Memory for inputs.
@@ -80,7 +80,7 @@ impl Service {
         std::thread::spawn(move || receive_callbacks(listener));
         let callbacks = Callbacks::new(std::slice::from_ref(&origin)).unwrap();
         let config = Config { limits, ..Config::default() };
-        let (catalog, inputs) = (Catalog::new(data.path()), Allowance::new(INPUTS as u64));
+        let (catalog, inputs) = (Catalog::new(data.path()), InputMemory::new(INPUTS as u64));
         let app = App::new(config, engine, store, catalog, Vec::new(), inputs, callbacks);
         let app = Arc::new(app);
         let router = routes::router(app.clone()).merge(grpc::router(app.clone()).0);
@@ -118,15 +118,15 @@ impl Service {
             };
             let ended = rows.iter().all(|row| row.state != JobState::Accepted && told(row));
             let engine = self.app.engine.standing().unwrap().open_jobs;
-            let idle = self.app.quotas.all() == 0 && self.app.open().is_empty() && engine == 0;
-            if ended && idle && self.app.inputs.take(INPUTS).is_ok() {
+            let idle = self.app.quotas.all() == 0 && self.app.open_jobs().is_empty() && engine == 0;
+            if ended && idle && self.app.input_memory.reserve(INPUTS).is_ok() {
                 return rows;
             }
             assert!(
                 Instant::now() < until,
                 "counted {}, open {}, in the engine {engine}, rows {rows:?}",
                 self.app.quotas.all(),
-                self.app.open().len(),
+                self.app.open_jobs().len(),
             );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -285,7 +285,7 @@ fn submits_that_come_together_do_not_pass_a_tenants_limit() {
         let answers = futures_util::future::join_all((0..24).map(|_| submit())).await;
         let accepted = answers.iter().filter(|answer| answer.as_ref().unwrap().status() == 202);
         assert_eq!((accepted.count(), service.rows().await.len()), (3, 3));
-        let leaves = service.app.open().values().cloned().collect::<Vec<_>>();
+        let leaves = service.app.open_jobs().values().cloned().collect::<Vec<_>>();
         for job in leaves {
             job.handle.cancel();
         }

@@ -16,44 +16,46 @@ use tonic::Status;
 use tower::util::ServiceExt;
 
 use crate::auth::Caller;
+use crate::connection_table::{ConnectionId, Rejection, RequestKind};
 use crate::connections::{Connections, InFlight};
-use crate::places::{Id, Kind, Refusal};
 use crate::problem::{Problem, Reason};
 use crate::state::App;
 
 /// The router behind one connection.
 #[derive(Clone)]
-pub(crate) struct Gate {
+pub(crate) struct ConnectionService {
     pub(crate) app: Arc<App>,
     pub(crate) router: Router,
     pub(crate) connections: Arc<Connections>,
-    pub(crate) connection: Id,
+    pub(crate) connection: ConnectionId,
 }
 
-impl Gate {
-    async fn answer(self, request: Request<Body>) -> Response {
+impl ConnectionService {
+    async fn respond(self, request: Request<Body>) -> Response {
         let health = is_health(request.uri().path());
-        let kind = if health { Kind::Health } else { Kind::Ordinary };
-        let mut begun = self.connections.begin(self.connection, kind);
-        if begun.is_err() && is_critical(&self.app, request.headers()) {
-            begun = self.connections.begin(self.connection, Kind::Critical);
+        let kind = if health { RequestKind::Health } else { RequestKind::Ordinary };
+        let mut in_flight = self.connections.begin(self.connection, kind);
+        if in_flight.is_err() && is_critical(&self.app, request.headers()) {
+            in_flight = self.connections.begin(self.connection, RequestKind::Critical);
         }
-        let begun = match begun {
-            Ok(begun) => Some(begun),
+        let in_flight = match in_flight {
+            Ok(in_flight) => Some(in_flight),
             // It was closed while the request was on its way: this answer still goes out.
             Err(_) if health => None,
-            Err(refusal) => return busy(refusal, &request),
+            Err(refusal) => return busy_response(refusal, &request),
         };
-        let attended = !is_open_to_all(request.uri().path());
-        let answered = self.router.oneshot(request).await;
-        let response = answered.unwrap_or_else(|never| match never {});
-        let Some(mut in_flight) = begun else { return response };
+        let counts_as_work = !needs_no_token(request.uri().path());
+        let routed = self.router.oneshot(request).await;
+        let response = routed.unwrap_or_else(|never| match never {});
+        let Some(mut in_flight) = in_flight else { return response };
         in_flight.pause();
-        response.map(|inner| Body::new(Answer { inner, in_flight: Some(in_flight), attended }))
+        response.map(|inner| {
+            Body::new(TrackedBody { inner, in_flight: Some(in_flight), counts_as_work })
+        })
     }
 }
 
-impl<B> tower::Service<Request<B>> for Gate
+impl<B> tower::Service<Request<B>> for ConnectionService
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -67,8 +69,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let answer = self.clone().answer(request.map(Body::new));
-        Box::pin(async move { Ok(answer.await) })
+        let response = self.clone().respond(request.map(Body::new));
+        Box::pin(async move { Ok(response.await) })
     }
 }
 
@@ -79,7 +81,7 @@ fn is_health(path: &str) -> bool {
 }
 
 /// Streams that need no token: one that only stays open keeps no connection from being closed.
-fn is_open_to_all(path: &str) -> bool {
+fn needs_no_token(path: &str) -> bool {
     path.starts_with("/grpc.health.") || path.starts_with("/grpc.reflection.")
 }
 
@@ -88,14 +90,16 @@ fn is_critical(app: &App, headers: &HeaderMap) -> bool {
     let tokens = &app.config().tokens;
     let Some(authorization) = headers.get(header::AUTHORIZATION) else { return false };
     !tokens.is_empty()
-        && Caller::of(tokens, authorization.to_str().ok())
+        && Caller::authenticate(tokens, authorization.to_str().ok())
             .is_ok_and(|caller| caller.class == Class::Critical)
 }
 
-fn busy<B>(refusal: Refusal, request: &Request<B>) -> Response {
+fn busy_response<B>(refusal: Rejection, request: &Request<B>) -> Response {
     let message = match refusal {
-        Refusal::Full => "all connections are busy; come back later",
-        Refusal::Client => "all connections of this client are busy; use fewer or come back later",
+        Rejection::Full => "all connections are busy; come back later",
+        Rejection::ClientLimit => {
+            "all connections of this client are busy; use fewer or come back later"
+        }
     };
     let problem = Problem::new(Reason::Busy, message);
     let kind = request.headers().get(header::CONTENT_TYPE);
@@ -110,13 +114,13 @@ fn busy<B>(refusal: Refusal, request: &Request<B>) -> Response {
 }
 
 /// An answer that says whose turn it is: the service's while it has nothing to give, else the client's.
-struct Answer {
+struct TrackedBody {
     inner: Body,
     in_flight: Option<InFlight>,
-    attended: bool,
+    counts_as_work: bool,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -125,9 +129,9 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        let attended = self.attended;
+        let counts_as_work = self.counts_as_work;
         match (&polled, &mut self.in_flight) {
-            (Poll::Pending, Some(in_flight)) if attended => in_flight.resume(),
+            (Poll::Pending, Some(in_flight)) if counts_as_work => in_flight.resume(),
             (Poll::Ready(Some(_)), Some(in_flight)) => in_flight.pause(),
             (Poll::Ready(None), in_flight) => *in_flight = None,
             _ => {}

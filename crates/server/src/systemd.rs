@@ -51,7 +51,7 @@ pub(crate) fn stopping() {
 pub(crate) async fn watchdog(app: Arc<App>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     loop {
-        if readiness::engine(&app).live {
+        if readiness::engine_health(&app).live {
             let _ = send(NotifyState::Watchdog).await;
         }
         tokio::time::sleep(period / 2).await;

@@ -2,18 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
-use athanor_engine::{JobError, Status as Standing};
+use athanor_engine::{JobError, Status as JobStatus};
 use athanor_store::JobRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::circuits;
-use crate::problem::{Problem, Reason, by_code};
+use crate::problem::{Problem, Reason, reason_of_code};
 use crate::state::App;
 
 /// The stage of a job of an earlier run whose circuit is not loaded.
-const WAITING: &str = "waiting-for-circuit";
+const WAITING_FOR_CIRCUIT: &str = "waiting-for-circuit";
 
 /// A job that was accepted and is durable.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,16 +69,16 @@ impl Job {
     pub(crate) fn of(app: &App, row: &JobRow) -> Job {
         let open = app.open_job(&row.tenant, &row.public);
         let (stage, partitions) = match open.map(|job| job.handle.status()) {
-            Some(Standing::Accepted { done, partitions: total, stage, .. }) => {
+            Some(JobStatus::Accepted { done, partitions: total, stage, .. }) => {
                 (stage.map(|stage| stage.to_string()), Some(Partitions { done, total }))
             }
-            Some(Standing::Waiting { .. }) => (Some(WAITING.to_owned()), None),
+            Some(JobStatus::Waiting { .. }) => (Some(WAITING_FOR_CIRCUIT.to_owned()), None),
             _ => (None, None),
         };
         let error = row.code.as_ref().map(|code| JobFailure {
             code: code.clone(),
             detail: row.message.clone(),
-            retriable: by_code(code).retriable(),
+            retriable: reason_of_code(code).retriable(),
         });
         Job {
             id: row.public.clone(),
@@ -106,62 +106,62 @@ pub(crate) struct Jobs {
 
 /// One standing of a job, for who watches it.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum JobEvent {
     Entering,
     Progress { stage: Option<String>, partitions: Partitions },
     Complete,
     Ended(Problem),
 }
 
-impl Event {
-    pub(crate) fn of(status: &Standing) -> Event {
+impl JobEvent {
+    pub(crate) fn of(status: &JobStatus) -> JobEvent {
         match status {
-            Standing::Entering => Event::Entering,
-            Standing::Waiting { .. } => Event::Progress {
-                stage: Some(WAITING.to_owned()),
+            JobStatus::Entering => JobEvent::Entering,
+            JobStatus::Waiting { .. } => JobEvent::Progress {
+                stage: Some(WAITING_FOR_CIRCUIT.to_owned()),
                 partitions: Partitions { done: 0, total: 0 },
             },
-            Standing::Accepted { done, partitions, stage, .. } => Event::Progress {
+            JobStatus::Accepted { done, partitions, stage, .. } => JobEvent::Progress {
                 stage: stage.as_ref().map(|stage| stage.to_string()),
                 partitions: Partitions { done: *done, total: *partitions },
             },
-            Standing::Ended(Ok(_)) => Event::Complete,
-            Standing::Ended(Err(error)) => Event::Ended(error.clone().into()),
+            JobStatus::Ended(Ok(_)) => JobEvent::Complete,
+            JobStatus::Ended(Err(error)) => JobEvent::Ended(error.clone().into()),
         }
     }
 
     /// Of a job that ended before somebody watched.
-    pub(crate) fn past(row: &JobRow) -> Event {
+    pub(crate) fn from_row(row: &JobRow) -> JobEvent {
         use athanor_store::JobState;
         let reason = match row.state {
-            JobState::Complete => return Event::Complete,
-            JobState::Accepted => return Event::Entering,
-            JobState::Failed => by_code(row.code.as_deref().unwrap_or_default()),
-            JobState::Cancelled => return Event::Ended(JobError::Cancelled.into()),
-            JobState::DeadlineMissed => return Event::Ended(JobError::DeadlineMissed.into()),
+            JobState::Complete => return JobEvent::Complete,
+            JobState::Accepted => return JobEvent::Entering,
+            JobState::Failed => reason_of_code(row.code.as_deref().unwrap_or_default()),
+            JobState::Cancelled => return JobEvent::Ended(JobError::Cancelled.into()),
+            JobState::DeadlineMissed => return JobEvent::Ended(JobError::DeadlineMissed.into()),
         };
         let detail = row.message.clone().unwrap_or_else(|| row.state.name().into());
-        Event::Ended(Problem::new(reason, detail))
+        JobEvent::Ended(Problem::new(reason, detail))
     }
 
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Event::Entering => "entering",
-            Event::Progress { .. } => "progress",
-            Event::Complete => "complete",
-            Event::Ended(_) => "ended",
+            JobEvent::Entering => "entering",
+            JobEvent::Progress { .. } => "progress",
+            JobEvent::Complete => "complete",
+            JobEvent::Ended(_) => "ended",
         }
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
         match self {
-            Event::Entering | Event::Complete => serde_json::json!({}),
-            Event::Progress { stage, partitions } => serde_json::json!({
+            JobEvent::Entering | JobEvent::Complete => serde_json::json!({}),
+            JobEvent::Progress { stage, partitions } => serde_json::json!({
                 "stage": stage,
                 "done": partitions.done,
                 "partitions": partitions.total,
             }),
-            Event::Ended(problem) => problem.json(),
+            JobEvent::Ended(problem) => problem.json(),
         }
     }
 }
@@ -250,24 +250,24 @@ pub(crate) struct JobCounts {
 impl Status {
     /// As that caller sees it.
     pub(crate) fn of(app: &App, caller: &Caller) -> Result<Status, Problem> {
-        let standing = app.engine.standing();
-        let standing =
-            standing.ok_or_else(|| Problem::new(Reason::Stopping, "the engine has stopped"))?;
-        let counts = standing.stats.counts();
+        let stats = app.engine.standing();
+        let stats =
+            stats.ok_or_else(|| Problem::new(Reason::Stopping, "the engine has stopped"))?;
+        let counts = stats.stats.counts();
         let yours = app.quotas.of_tenant(&caller.tenant);
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: app.began.elapsed().as_secs(),
             stopping: app.stopping.load(Ordering::Relaxed),
-            age_seconds: standing.age.as_secs_f64(),
+            age_seconds: stats.age.as_secs_f64(),
             memory: Memory {
-                budget: standing.budget,
-                reserved: standing.reserved,
-                resident: standing.resident,
-                drift: standing.drift(),
+                budget: stats.budget,
+                reserved: stats.reserved,
+                resident: stats.resident,
+                drift: stats.drift(),
             },
             jobs: JobCounts {
-                open: standing.open_jobs as u64,
+                open: stats.open_jobs as u64,
                 yours: yours as u64,
                 accepted: counts.accepted,
                 complete: counts.complete,
@@ -275,8 +275,8 @@ impl Status {
                 cancelled: counts.cancelled,
                 late: counts.late,
             },
-            counters: serde_json::to_value(standing.counters).unwrap_or_default(),
-            circuits: circuits::all(app),
+            counters: serde_json::to_value(stats.counters).unwrap_or_default(),
+            circuits: circuits::list(app),
         })
     }
 }
