@@ -1,4 +1,4 @@
-//! Compiles the wire format. The compiler of it is a Rust crate, so that no `protoc` is needed.
+//! Compiles the wire format with a compiler written in Rust, so that the build needs no `protoc`.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={file}");
     let descriptors = protox::compile([file], [folder])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
-    // For reflection: clients ask the service what it speaks.
+    // The file descriptor set, for reflection.
     std::fs::write(out.join("athanor.bin"), protox::prost::Message::encode_to_vec(&descriptors))?;
     tonic_prost_build::configure().build_transport(false).compile_fds(descriptors)?;
     Ok(())

@@ -1,12 +1,12 @@
-//! How a job is accepted.
+//! Accepts jobs.
 //!
 //! ```text
-//!  request ─► limits ─► planned ─► recorded ─► id returned
-//!             └────────── one task, detached from the request ──────────┘
+//!  request ─► quotas ─► planned ─► recorded ─► id returned
+//!             └───────── one task, detached from the request ─────────┘
 //! ```
 //!
-//! Once planned, acceptance runs to its end in a task of its own: a client that disconnects leaves
-//! either no job, or one that limits, input memory, callbacks, cancellation and idempotency know.
+//! Acceptance runs to its end in a separate task. If the client disconnects, either there is no job, or there
+//! is one that quotas, input memory, callbacks, cancellation and idempotency keys take into account.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,24 +25,24 @@ use crate::jobs::{find_row, job_lock};
 use crate::problem::{Problem, Reason};
 use crate::state::{App, OpenJob};
 
-/// A job that a client wants.
+/// A client's request for a job.
 pub(crate) struct SubmitRequest {
     pub(crate) circuit: String,
     pub(crate) input: Input,
     pub(crate) class: Option<String>,
-    /// From now.
+    /// Time from now.
     pub(crate) deadline: Option<Duration>,
     pub(crate) idempotency_key: Option<String>,
-    /// Receives the job's end.
+    /// URL that receives the job when it has ended.
     pub(crate) callback: Option<String>,
-    /// The memory of the input.
+    /// The memory reserved for the input.
     pub(crate) input_memory: OwnedSemaphorePermit,
 }
 
-/// Longest idempotency key.
+/// Longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 256;
 
-/// Accepts a job and returns its id, once the job is durable. The same idempotency key with the same
+/// Accepts a job and returns its id when the job is durable. A repeated request with the same idempotency key and
 /// input returns the same id.
 pub(crate) async fn submit(
     app: &Arc<App>,
@@ -65,7 +65,7 @@ async fn submit_inner(
     }
     let key = request.idempotency_key;
     if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
-        let message = format!("an Idempotency-Key has 1 to {MAX_KEY_BYTES} bytes");
+        let message = format!("the Idempotency-Key must have 1 to {MAX_KEY_BYTES} bytes");
         return Err(Problem::new(Reason::BadRequest, message));
     }
     let submission = Submission {
@@ -74,7 +74,8 @@ async fn submit_inner(
         tenant: caller.tenant.clone(),
         class,
         deadline: request.deadline.map(|after| SystemTime::now() + after),
-        // Each job has a row and a proof of its own; who wants one job twice says so by its key.
+        // Equal inputs give separate jobs, each with a row and a proof. Only an idempotency key makes requests share
+        // a job.
         share: false,
         reference: None,
         idempotency_key: key.as_deref().map(Into::into),
@@ -90,7 +91,7 @@ async fn submit_inner(
     .await
 }
 
-/// Longest wait for a job to be durable. Acceptance goes on after it.
+/// Longest wait until a job is durable. Acceptance continues after it.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs work to its end, whether the future returned here is polled to its end or dropped.
@@ -102,14 +103,14 @@ async fn run_detached<T: Send + 'static>(
             ended.unwrap_or_else(|error| Err(Problem::new(Reason::Internal, error.to_string())))
         }
         Err(_) => {
-            let message = "the job is not durable yet and is still being accepted: ask again under the same \
+            let message = "the job is not durable yet and acceptance continues: repeat the request with the same \
                            Idempotency-Key, or list the jobs";
             Err(Problem::new(Reason::Timeout, message))
         }
     }
 }
 
-/// Accepts a job under an idempotency key, or finds the one that was.
+/// Accepts a job with an idempotency key, or returns the id of the existing one.
 async fn accept_with_key(
     app: &Arc<App>,
     key: &str,
@@ -117,15 +118,15 @@ async fn accept_with_key(
     memory: Option<OwnedSemaphorePermit>,
 ) -> Result<String, Problem> {
     let tenant = submission.tenant.clone();
-    // Held until the job is durable: of two requests under one key the second finds the first.
+    // Held until the job is durable, so that the second of two requests with one key finds the job of the first.
     let _key_lock = app.locks.lock(format!("key {} {tenant} {key}", tenant.len())).await;
     match app.store.by_key(&tenant, key).await? {
         None => accept(app, submission, new_id()?, memory).await,
         Some(row) if !same_request(&row, &submission) => {
-            let message = "this Idempotency-Key was used for another request; use a new one";
+            let message = "the Idempotency-Key was used for a request with a different circuit or input: use a new key";
             Err(Problem::new(Reason::KeyConflict, message))
         }
-        // Cancelled is no outcome to repeat: asking again revives the job.
+        // A repeated request of a cancelled job retries it.
         Some(row) if row.state == JobState::Cancelled => {
             let _job_lock = app.locks.lock(job_lock(&row.public)).await;
             accept(app, submission, row.public, memory).await
@@ -139,11 +140,11 @@ fn same_request(row: &JobRow, submission: &Submission) -> bool {
     row.circuit == submission.circuit && row.input_digest == digest.to_hex().as_str()
 }
 
-/// Submits again a job that ended without a result.
+/// Retries a job that ended without a result.
 pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Result<(), Problem> {
     let (app, caller, public) = (app.clone(), caller.clone(), public.to_owned());
     run_detached(async move {
-        // Of two retries of one job the second finds it accepted.
+        // The second of two concurrent retries finds the job accepted.
         let _job_lock = app.locks.lock(job_lock(&public)).await;
         let row = find_row(&app, &caller, &public).await?;
         if matches!(row.state, JobState::Accepted | JobState::Complete) {
@@ -151,7 +152,7 @@ pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Resu
             return Err(Problem::new(Reason::WrongState, message));
         }
         let input = app.store.input(&row).await?.ok_or_else(|| {
-            let message = "the job's input is not kept any more: submit it again";
+            let message = "the job's input is not stored any more: submit the job again";
             Problem::new(Reason::WrongState, message)
         })?;
         let memory = app.input_memory.reserve(input.bytes().len())?;
@@ -168,7 +169,7 @@ pub(crate) async fn retry(app: &Arc<App>, caller: &Caller, public: &str) -> Resu
     .await
 }
 
-/// Counts the job, submits it, and waits until the job is durable.
+/// Counts the job in the quotas, submits it to the engine, and waits until it is durable.
 async fn accept(
     app: &Arc<App>,
     submission: Submission,
@@ -183,7 +184,7 @@ async fn accept(
         return Err(stopping_problem());
     }
     if !app.engine.is_responsive() {
-        let message = "the engine does not answer: see /health, and submit again later";
+        let message = "the engine does not respond: see /health, and submit again later";
         return Err(refused(Problem::new(Reason::Busy, message)));
     }
     let (limits, class) = (app.config().limits, submission.class);
@@ -194,7 +195,7 @@ async fn accept(
     let callback = submission.callback.is_some();
     let summary = events::JobSummary::of(&submission);
     let planner = app.clone();
-    // Planning parses the input, which takes a while for a large one.
+    // Planning parses the input. This takes too long for a network thread if the input is large.
     let planned = tokio::task::spawn_blocking(move || planner.engine.begin(submission)).await;
     let planned = planned.map_err(|error| Problem::new(Reason::Internal, error.to_string()))?;
     let handle = planned.map_err(|error| match error {
@@ -213,32 +214,35 @@ async fn accept(
     Ok(public)
 }
 
-/// The answer to a request that would begin new work now.
+/// The problem for requests that would begin new work while the service stops.
 pub(crate) fn stopping_problem() -> Problem {
-    Problem::new(Reason::Stopping, "the service is stopping and takes no new work; come back later")
+    Problem::new(
+        Reason::Stopping,
+        "the service is stopping and accepts no new work: try again later",
+    )
 }
 
-/// Makes a job findable by its id.
+/// Adds a job to the open jobs.
 fn insert_open(app: &App, job: OpenJob) -> Arc<OpenJob> {
     let job = Arc::new(job);
     app.open_jobs().insert(job.id.clone(), job.clone());
     job
 }
 
-/// Keeps an accepted job of an earlier run findable until it has ended.
+/// Adds an accepted job of an earlier run to the open jobs until it has ended.
 pub(crate) fn follow_accepted(app: &Arc<App>, job: OpenJob) {
     let job = insert_open(app, job);
     events::follow_stages(&job.id, &job);
     tokio::spawn(await_end(app.clone(), job));
 }
 
-/// Waits for a job's end and does what follows from it.
+/// Waits for a job's end, then updates metrics and log, closes the job and sends its callback.
 async fn await_end(app: Arc<App>, job: Arc<OpenJob>) {
     let began = Instant::now();
     let end = job.handle.finished().await;
     app.metrics.ended(&job.circuit, began.elapsed(), &end);
     events::ended(&job.id, &job.circuit, began.elapsed(), &end);
-    // A job that ended because the service stops is still accepted in the journal.
+    // If the job ended because the service stops, it is still accepted in the journal.
     app.remove_open(&job);
     let (callback, id) = (job.callback, job.id.clone());
     drop(job);
@@ -247,7 +251,7 @@ async fn await_end(app: Arc<App>, job: Arc<OpenJob>) {
     }
 }
 
-/// An id that nobody guesses.
+/// A random id of 128 bits, in hex.
 fn new_id() -> Result<String, Problem> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes)

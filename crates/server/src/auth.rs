@@ -1,4 +1,4 @@
-//! Who asks. A token belongs to a tenant, has a role, and a highest class.
+//! Authentication and authorization by bearer tokens. A token has a tenant, a role and a highest class.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,29 +7,29 @@ use athanor_engine::Class;
 use crate::events;
 use crate::problem::{Problem, Reason};
 
-/// What a token may do; each role may do what those before it may.
+/// The permissions of a token. Each role includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// See the tenant's jobs, circuits and status; verify.
+    /// Read the tenant's jobs, the circuits and the status; verify proofs.
     Read,
-    /// Submit, cancel and retry besides.
+    /// Also submit, cancel and retry jobs.
     Submit,
-    /// Load and unload circuits besides.
+    /// Also load and unload circuits.
     Admin,
 }
 
-/// A bearer token. Kept as a digest: the configuration need not hold the secret.
+/// A bearer token. The configuration contains its digest, not the secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Token {
-    /// Whose jobs it sees.
+    /// The tenant whose jobs it accesses.
     pub tenant: String,
-    /// BLAKE3 of the token, in hex (`athanor config token` prints it).
+    /// BLAKE3 digest of the token, in hex (`athanor config token` prints it).
     pub blake3: String,
-    /// What it may do.
+    /// The permissions.
     pub role: Role,
-    /// Its highest class.
+    /// The highest class of jobs that it may submit.
     #[serde(default = "normal")]
     pub class: String,
 }
@@ -42,16 +42,23 @@ impl Token {
     pub(crate) fn check(&self) -> Result<(), String> {
         if blake3::Hash::from_hex(&self.blake3).is_err() {
             return Err(format!(
-                "the token of tenant {:?} is no BLAKE3 digest in hex",
+                "the token of tenant {:?} has an invalid `blake3`: give the BLAKE3 digest of the token as 64 hexadecimal \
+                 digits (`athanor config token` prints it)",
                 self.tenant
             ));
         }
         if self.tenant.is_empty() || self.tenant.len() > 128 {
-            return Err("a tenant's name has 1 to 128 bytes".into());
+            return Err(format!(
+                "the name of tenant {:?} has {} bytes: it must have 1 to 128",
+                self.tenant,
+                self.tenant.len()
+            ));
         }
         match Class::named(&self.class) {
             Some(_) => Ok(()),
-            None => Err(format!("{:?} is no class: critical, high, normal or batch", self.class)),
+            None => {
+                Err(format!("{:?} is not a class: use critical, high, normal or batch", self.class))
+            }
         }
     }
 
@@ -60,17 +67,18 @@ impl Token {
     }
 }
 
-/// Who asks, and what they may.
+/// The authenticated sender of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) tenant: String,
     pub(crate) role: Role,
-    /// The most urgent class they may ask for.
+    /// The highest class that the caller may request.
     pub(crate) class: Class,
 }
 
 impl Caller {
-    /// From a request's `Authorization`. Without any tokens everybody is one tenant with every right.
+    /// The caller of a request, from its `Authorization` header. If `tokens` is empty, all callers are one tenant with
+    /// the role `admin`.
     pub(crate) fn authenticate(
         tokens: &[Token],
         authorization: Option<&str>,
@@ -79,8 +87,9 @@ impl Caller {
             let (tenant, role, class) = (String::new(), Role::Admin, Class::Critical);
             return Ok(Caller { tenant, role, class });
         }
-        let unauthorised =
-            || Problem::new(Reason::Unauthorised, "send a token: Authorization: Bearer <token>");
+        let unauthorised = || {
+            Problem::new(Reason::Unauthorised, "send a valid token: Authorization: Bearer <token>")
+        };
         let secret = authorization.and_then(|value| value.strip_prefix("Bearer "));
         let secret = secret.ok_or_else(unauthorised)?;
         let digest = blake3::hash(secret.trim().as_bytes());
@@ -93,7 +102,7 @@ impl Caller {
         Ok(Caller { tenant: token.tenant.clone(), role: token.role, class })
     }
 
-    /// From a request's `Authorization`, if they may do what the role may.
+    /// The caller of a request, if it has the permissions of `role`. Logs refusals.
     pub(crate) fn authorize(
         tokens: &[Token],
         authorization: Option<&str>,
@@ -107,27 +116,32 @@ impl Caller {
         Ok(caller)
     }
 
-    /// Whether they may do what the role may.
+    /// Checks that the caller has the permissions of `role`.
     fn require(&self, role: Role) -> Result<(), Problem> {
         match self.role >= role {
             true => Ok(()),
-            false => {
-                Err(Problem::new(Reason::Forbidden, format!("this token may not: needs {role:?}")))
-            }
+            false => Err(Problem::new(
+                Reason::Forbidden,
+                format!("the token has the role {:?}, the request needs {role:?}", self.role),
+            )),
         }
     }
 
-    /// The class they ask for, if they may have it.
+    /// The class of a job: the requested one if the caller may use it, or the default.
     pub(crate) fn class(&self, requested: Option<&str>) -> Result<Class, Problem> {
         let Some(requested) = requested else { return Ok(Class::Normal.max(self.class)) };
         let class = Class::named(requested).ok_or_else(|| {
-            let message = format!("{requested:?} is no class: critical, high, normal or batch");
+            let message =
+                format!("{requested:?} is not a class: use critical, high, normal or batch");
             Problem::new(Reason::BadRequest, message)
         })?;
         match class >= self.class {
             true => Ok(class),
             false => {
-                let message = format!("this token's highest class is lower than {requested}");
+                let message = format!(
+                    "the token's highest class is {}: it cannot request {requested}",
+                    self.class.name()
+                );
                 Err(Problem::new(Reason::Forbidden, message))
             }
         }

@@ -1,9 +1,14 @@
-//! Telling a client's own server that a job has ended.
+//! HTTP callbacks: a POST to a URL of the client when its job has ended.
 //!
-//! Only origins that the operator named are called, and no redirection is followed: a client cannot
-//! have the service knock at doors of the operator's network. The body says which job ended and how,
-//! and holds no proof and no secret; who wants the proof asks for it with a token. Whether somebody
-//! was told is in the journal: after a restart those who wait are told, at least once.
+//! Only origins in the setting `callbacks` are called, and redirects are not followed, so that a client cannot
+//! make the service send requests into the operator's network. The body contains the job without its proof;
+//! reading the proof needs a token. The journal holds the state of each callback, so that pending callbacks are
+//! sent after a restart. Delivery is at least once.
+//!
+//! ```text
+//! Waiting ── job has ended: POST, retried after RETRY_DELAYS ──┬─ status 2xx ────────► Delivered ("told")
+//!                                                              └─ all failed ────────► GivenUp
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,28 +22,32 @@ use crate::problem::{Problem, Reason};
 use crate::responses::Job;
 use crate::state::App;
 
-/// How long each try may take.
+/// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Waits between tries; after the last one it is given up.
+/// Delays in seconds between attempts. After the last attempt the callback is given up.
 const RETRY_DELAYS: [u64; 5] = [1, 5, 25, 120, 600];
-/// Longest URL.
+/// Longest URL, in bytes.
 const MAX_URL_BYTES: usize = 2048;
 
-/// Who may be called, and with what.
+/// The allowed origins and the HTTP client.
 pub(crate) struct Callbacks {
     allowed: Vec<String>,
     client: Option<Client>,
 }
 
 impl Callbacks {
-    /// With the origins that the configuration allows.
+    /// Callbacks to these origins.
+    ///
+    /// # Errors
+    ///
+    /// If an origin is malformed or the HTTP client cannot be built.
     pub(crate) fn new(allowed: &[String]) -> Result<Callbacks, String> {
         let allowed: Vec<String> =
             allowed.iter().map(|text| origin(text)).collect::<Result<_, _>>()?;
         let client = match allowed.is_empty() {
             true => None,
             false => {
-                // Ends with an error only if there is one already, which is as good.
+                // Fails only if a provider is already installed, which is sufficient.
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 let client = Client::builder().timeout(REQUEST_TIMEOUT).redirect(Policy::none());
                 Some(client.build().map_err(|error| error.to_string())?)
@@ -47,28 +56,31 @@ impl Callbacks {
         Ok(Callbacks { allowed, client })
     }
 
-    /// Whether a client may ask for that one.
+    /// Checks that a client may use this URL.
     pub(crate) fn check(&self, url: &str) -> Result<(), Problem> {
         let refuse = |why: String| Err(Problem::new(Reason::CallbackRefused, why));
         if url.len() > MAX_URL_BYTES {
-            return refuse(format!("a callback's URL has at most {MAX_URL_BYTES} bytes"));
+            return refuse(format!(
+                "the callback URL has {} bytes: the limit is {MAX_URL_BYTES}",
+                url.len()
+            ));
         }
         let Ok(url) = Url::parse(url) else {
-            return refuse("the callback is no URL".into());
+            return refuse("the callback is not a valid URL".into());
         };
         let origin = url.origin().ascii_serialization();
         match self.allowed.contains(&origin) {
             true => Ok(()),
             false => refuse(format!(
-                "callbacks to {origin} are not allowed here: the operator names origins in `callbacks`"
+                "callbacks to {origin} are not allowed: the operator allows origins in the setting `callbacks`"
             )),
         }
     }
 }
 
-/// `https://host:port`, as URLs are compared by.
+/// Parses an origin such as `https://host:port` into the form in which origins are compared.
 pub(crate) fn origin(text: &str) -> Result<String, String> {
-    let wrong = || format!("{text:?} is no origin such as https://hooks.example.org");
+    let wrong = || format!("{text:?} is not an origin: give one such as https://hooks.example.org");
     let url = Url::parse(text).map_err(|_| wrong())?;
     let is_origin = matches!(url.scheme(), "http" | "https") && url.path() == "/";
     match is_origin && url.query().is_none() && url.username().is_empty() {
@@ -77,15 +89,15 @@ pub(crate) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// Tells those whom nobody told before the service stopped.
+/// Sends the callbacks that an earlier run left pending.
 pub(crate) async fn deliver_pending(app: Arc<App>) {
     match app.store.pending_callbacks().await {
         Ok(rows) => rows.into_iter().for_each(|row| _ = tokio::spawn(send(app.clone(), row))),
-        Err(error) => warn!(%error, "waiting callbacks could not be read"),
+        Err(error) => warn!(%error, "pending callbacks could not be read"),
     }
 }
 
-/// Tells of a job that has just ended, if somebody wants to know.
+/// Sends the callback of a job that has ended, if it has one.
 pub(crate) async fn deliver(app: Arc<App>, public: &str) {
     match app.store.job(public).await {
         Ok(Some(row)) if row.callback.is_some() && row.ended.is_some() => send(app, row).await,
@@ -94,10 +106,11 @@ pub(crate) async fn deliver(app: Arc<App>, public: &str) {
     }
 }
 
+/// Sends a job's callback, with retries, and records the outcome.
 async fn send(app: Arc<App>, row: JobRow) {
     let Some(callback) = &row.callback else { return };
     let mut state = CallbackState::GivenUp;
-    // The operator may have taken the origin from the list since, or all of them.
+    // The operator may have removed the origin from the setting since the job was submitted.
     let allowed = app.callbacks.check(&callback.url).is_ok();
     if let Some(client) = app.callbacks.client.as_ref().filter(|_| allowed) {
         let mut job = Job::of(&app, &row);

@@ -1,4 +1,11 @@
-//! Circuits: which there are, and bringing them in and out.
+//! Circuits: list, describe, load and unload.
+//!
+//! ```text
+//! unloaded ──load──► loading ──warm-up proof──► ready ──unload──► unloaded
+//!                      │  ▲
+//!                      ▼  │ load
+//!                     failed
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +22,7 @@ use crate::problem::{Problem, Reason};
 use crate::responses::Circuit;
 use crate::state::{App, Loading};
 
-/// All of the catalog, and those that are loaded beside it.
+/// All circuits of the catalog and all loaded circuits.
 pub(crate) fn list(app: &App) -> Vec<Circuit> {
     let loaded = app.engine.circuits();
     let loading = app.loading().clone();
@@ -44,7 +51,7 @@ pub(crate) fn list(app: &App) -> Vec<Circuit> {
     names.into_iter().map(entry).collect()
 }
 
-/// One, with what the catalog says of it.
+/// One circuit, with its manifest if the catalog has one.
 pub(crate) fn describe(app: &App, name: &str) -> Result<Circuit, Problem> {
     let found = list(app).into_iter().find(|circuit| circuit.name == name);
     let mut found = found.ok_or_else(|| unknown_circuit(name))?;
@@ -57,7 +64,7 @@ fn unknown_circuit(name: &str) -> Problem {
     Problem::new(Reason::CircuitNotFound, format!("there is no circuit {name:?}"))
 }
 
-/// Why a circuit takes no jobs now, for one that is not loaded.
+/// Why a circuit that is not loaded accepts no jobs now.
 pub(crate) fn not_loaded(app: &App, name: &str) -> Problem {
     let not_ready = |why: String| Problem::new(Reason::CircuitNotReady, why);
     match app.loading().get(name) {
@@ -68,7 +75,8 @@ pub(crate) fn not_loaded(app: &App, name: &str) -> Problem {
             not_ready(format!("circuit {name:?} could not be loaded: {why}"))
         }
         None if app.catalog.manifest(name).is_ok() => {
-            let message = format!("circuit {name:?} of the catalog is not loaded: load it first");
+            let message =
+                format!("circuit {name:?} is in the catalog and not loaded: load it first");
             Problem::new(Reason::CircuitNotFound, message)
         }
         None => unknown_circuit(name),
@@ -83,7 +91,7 @@ pub(crate) fn preload_names(
     let malformed = |why: String| ConfigError::Malformed { place: "preload".into(), why };
     let Some(names) = &config.preload else {
         return Ok(catalog.names().unwrap_or_else(|error| {
-            warn!(%error, "the catalog cannot be read: no circuit is served");
+            warn!(%error, "the catalog cannot be read: no circuit is loaded");
             Vec::new()
         }));
     };
@@ -93,7 +101,7 @@ pub(crate) fn preload_names(
     Ok(names.clone())
 }
 
-/// Begins to load a circuit of the catalog, unless it is here; it is ready after its warm-up proof.
+/// Begins to load a circuit of the catalog, unless it is loaded. The circuit is ready after its warm-up proof.
 pub(crate) fn load(app: &Arc<App>, name: &str) -> Result<Circuit, Problem> {
     app.catalog
         .manifest(name)
@@ -107,7 +115,7 @@ pub(crate) fn load(app: &Arc<App>, name: &str) -> Result<Circuit, Problem> {
     describe(app, name)
 }
 
-/// Loads a circuit in a task of its own, unless that is under way.
+/// Loads a circuit in a separate task, unless it is already loading.
 pub(crate) fn begin_load(app: &Arc<App>, name: String) {
     if let Some(Loading::Running) = app.loading().insert(name.clone(), Loading::Running) {
         return;
@@ -130,12 +138,11 @@ pub(crate) fn begin_load(app: &Arc<App>, name: String) {
     });
 }
 
-/// Waits before the next attempts to load a circuit whose warm-up proof failed for want of
-/// something that can come back.
+/// Delays in seconds between attempts to load a circuit whose warm-up proof failed with a retriable error.
 const WARM_UP_DELAYS: [u64; 5] = [1, 2, 5, 15, 60];
 
-/// Loads a circuit. A warm-up that is refused as busy is tried again until there is room for it; one
-/// that failed and may succeed later, a few times.
+/// Loads a circuit. A warm-up proof that is refused as busy is retried until it is admitted; one that failed with a
+/// retriable error is retried after each of [`WARM_UP_DELAYS`].
 async fn load_with_retries(app: &Arc<App>, name: &str) -> Result<(), LoadError> {
     let mut delays = WARM_UP_DELAYS.into_iter();
     loop {
@@ -164,13 +171,13 @@ async fn load_once(app: &Arc<App>, name: &str) -> Result<(), LoadError> {
     tokio::task::spawn_blocking(open).await.unwrap_or(Err(LoadError::Stopped))
 }
 
-/// Takes no more jobs for a circuit; what runs ends first.
+/// Unloads a circuit: it accepts no more jobs. Running jobs end first.
 pub(crate) fn unload(app: &App, name: &str) -> Result<Circuit, Problem> {
     if matches!(app.loading().get(name), Some(Loading::Running)) {
         let message = format!("circuit {name:?} is loading: unload it when it is ready");
         return Err(Problem::new(Reason::WrongState, message));
     }
-    // The engine's thread is waited for: other requests go on elsewhere.
+    // The call waits for the engine's thread. `block_in_place` moves the other tasks of this thread to other threads.
     tokio::task::block_in_place(|| app.engine.unload(name)).map_err(|error| match error {
         LoadError::Unknown(_) => unknown_circuit(name),
         error => Problem::new(Reason::Internal, error.to_string()),
@@ -180,13 +187,13 @@ pub(crate) fn unload(app: &App, name: &str) -> Result<Circuit, Problem> {
     describe(app, name)
 }
 
-/// Circuits that the service should have and has not, by name.
+/// Names of circuits that are not ready.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct NotReady {
     pub(crate) loading: Vec<String>,
     pub(crate) failed: Vec<String>,
-    /// Whether the service delays for one of them: it is loading since the start, or it failed and
-    /// `preload` names it.
+    /// Whether one of them is required for readiness: it has been loading since the start, or it failed and is in
+    /// `preload`.
     #[serde(skip)]
     required: bool,
 }
@@ -198,7 +205,7 @@ impl NotReady {
     }
 }
 
-/// What is not ready. A circuit that is loaded later is not waited for.
+/// The circuits that are not ready. A circuit that a client loads later is not required.
 pub(crate) fn not_ready(app: &App) -> NotReady {
     let config = app.config();
     let named = config.preload.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Proofs that clients bring, checked against a loaded circuit's verifying key.
+//! Verifies proofs that clients send, with the verifying key of a loaded circuit.
 
 use std::sync::Arc;
 
@@ -9,26 +9,27 @@ use crate::problem::{Problem, Reason};
 use crate::responses::Verdict;
 use crate::state::App;
 
-/// Most proofs in one request.
+/// Limit on the proofs of one request.
 pub(crate) const MAX_PROOFS: usize = 10_000;
 
-/// A proof and the public signals that it is said to prove, each as JSON.
+/// A proof to verify and its public signals, each as JSON.
 pub(crate) struct ClientProof {
     pub(crate) proof: Box<RawValue>,
     pub(crate) public: Box<RawValue>,
 }
 
-/// Whether each claim holds. Many are verified together, which is cheaper.
+/// Verifies proofs of one circuit, together if there are several (batch verification).
 pub(crate) async fn verify(
     app: &Arc<App>,
     circuit: &str,
     proofs: Vec<ClientProof>,
 ) -> Result<Vec<Verdict>, Problem> {
     if proofs.is_empty() || proofs.len() > MAX_PROOFS {
-        let message = format!("a request has 1 to {MAX_PROOFS} proofs to verify");
+        let message =
+            format!("the request has {} proofs to verify: send 1 to {MAX_PROOFS}", proofs.len());
         return Err(Problem::new(Reason::BadRequest, message));
     }
-    // Verification runs beside proving: a few at once, so that it takes no more than a share.
+    // Verification competes with proving for the CPU, so the number of concurrent verifications is limited.
     let permit = app.verifications.clone().acquire_owned().await;
     let (app, circuit) = (app.clone(), circuit.to_owned());
     let work = move || {

@@ -1,4 +1,4 @@
-//! The service's configuration: a TOML file, and what goes over it.
+//! The service's configuration: a TOML file, overridden by the environment.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,47 +9,48 @@ use toml::{Table, Value};
 
 use crate::auth::Token;
 
-/// Everything that can be chosen. Unknown keys are errors.
+/// All settings of the service. Unknown keys are errors.
 ///
-/// A reload (SIGHUP) puts new `tokens`, certificates (`tls.certificate`, `tls.key`), `log.filter` and those
-/// `limits` into force that say so; other changes take a restart.
+/// A reload (SIGHUP) applies `tokens`, certificates (`tls.certificate`, `tls.key`), `log.filter` and the `limits`
+/// that are marked as reloadable. Other changes need a restart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// The catalog of circuits.
+    /// Directory of the catalog of circuits.
     pub circuits: PathBuf,
-    /// Circuits to load at the start; none for all of the catalog.
+    /// Circuits to load at the start; `None` for all circuits of the catalog.
     pub preload: Option<Vec<String>>,
-    /// Where jobs and inputs are kept.
+    /// Directory of the journal and the inputs.
     pub data: PathBuf,
-    /// Where to listen.
+    /// Address of the port for REST and gRPC.
     pub listen: SocketAddr,
-    /// A Unix socket to listen at besides, for this user alone.
+    /// Path of an additional Unix socket, with mode 0600.
     pub socket: Option<PathBuf>,
-    /// An address to answer health and metrics at besides, in plain HTTP and without tokens, by threads of
-    /// its own: whoever reaches it sees the metrics.
+    /// Address of an additional listener for health and metrics, with separate threads. It uses plain HTTP and
+    /// requires no token: every client that reaches the address can read the metrics.
     pub listen_health: Option<SocketAddr>,
-    /// Speak TLS on the port.
+    /// TLS on the port; `None` for plain HTTP.
     pub tls: Option<Tls>,
-    /// Listen beyond this machine without tokens: anybody who reaches the port may prove.
+    /// Permits an address other than loopback without tokens and without TLS: every client that reaches the port
+    /// may submit jobs, and the traffic may be unencrypted. It implies `allow_plain`.
     pub allow_open: bool,
-    /// Listen beyond this machine without TLS: somebody else encrypts, or anybody on the way may
-    /// read tokens and inputs.
+    /// Permits an address other than loopback without TLS, for example behind a proxy that encrypts. Without such a
+    /// proxy, the network can read tokens and inputs.
     pub allow_plain: bool,
-    /// The most memory to hold, in MiB; none to take what the system grants.
+    /// The memory budget in MiB; `None` for the limit of the system.
     pub memory_mib: Option<u64>,
-    /// Memory that tables of each key may take beside it, in MiB: they make proofs of small circuits 1.3
-    /// times as fast, and loading a key slower by some twenty proofs. 0 for none.
+    /// Memory for the tables of each key, in MiB; 0 for no tables. Tables speed up proofs of small circuits and slow
+    /// down loading of keys.
     pub tables_mib: u64,
-    /// Threads to prove with; none for all cores.
+    /// Threads for proving; `None` for all cores.
     pub threads: Option<u32>,
-    /// Who may ask; without tokens everybody is one tenant with every right.
+    /// Bearer tokens. If there are none, all clients are one tenant with the role `admin`.
     pub tokens: Vec<Token>,
-    /// File with 64 hexadecimal digits: the key that inputs are kept under.
+    /// File with the key that encrypts inputs on disk, as 64 hexadecimal digits; `None` for no encryption.
     pub seal_key: Option<PathBuf>,
-    /// Keep inputs of jobs that have a result.
+    /// Whether inputs of complete jobs are kept.
     pub keep_inputs: bool,
-    /// Origins that clients may have called when a job ends, such as `https://hooks.example.org`.
+    /// Allowed origins of callbacks, such as `https://hooks.example.org`.
     pub callbacks: Vec<String>,
     /// Limits.
     pub limits: Limits,
@@ -57,24 +58,24 @@ pub struct Config {
     pub log: Log,
 }
 
-/// What the log holds, and how.
+/// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Log {
-    /// `text`, or `json` for one object a line.
+    /// `text`, or `json` for one object per line.
     pub format: LogFormat,
-    /// Levels by target, such as `info,athanor_server::jobs=debug`; changes at a reload. Libraries other than
-    /// our own are heard up to `info`: their details may hold headers, and so tokens.
+    /// Levels by target, such as `info,athanor_server::jobs=debug`. Reloadable. Third-party libraries log at most
+    /// at `info`, because their debug lines may contain headers with tokens.
     pub filter: String,
 }
 
-/// How a line of the log is written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -96,59 +97,58 @@ impl Default for Log {
     }
 }
 
-/// Where the service's certificate lies.
+/// The files of the service's certificate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Tls {
-    /// Its chain of certificates, in PEM.
+    /// The certificate chain, in PEM.
     pub certificate: PathBuf,
-    /// The first one's private key, in PEM.
+    /// The private key of the first certificate, in PEM.
     pub key: PathBuf,
 }
 
-/// Limits, each with a name and a default. Those that do not change at a reload change at a restart.
+/// Limits. Those that are not marked as reloadable change at a restart.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
-    /// Largest request body, decompressed, in bytes. Changes at a reload. What C1 says of a sector of 32 GiB is 68 MB.
+    /// Largest request body after decompression, in bytes. Reloadable. C1 output of a 32 GiB sector is 68 MB.
     pub body_bytes: usize,
-    /// Most memory for inputs that arrive or wait with their jobs, in MiB; none for an eighth of the
-    /// whole. Twice as much is set aside of the memory for proofs, for inputs are parsed.
+    /// Memory for inputs that arrive or belong to open jobs, in MiB; `None` for an eighth of the memory budget. Twice
+    /// as much is reserved in the budget, because inputs are also held in parsed form.
     pub inputs_mib: Option<u64>,
-    /// Longest time for a handshake or a request's headers to come, and for a connection to stay
-    /// silent between requests, in seconds.
+    /// Longest time in seconds for a TLS handshake, for a request's headers, and of silence between requests.
     pub header_seconds: u64,
-    /// Longest time for a request's body to come, in seconds. Changes at a reload.
+    /// Longest time in seconds for a request's body. Reloadable.
     pub body_seconds: u64,
-    /// Longest time for a connection on which the service works on no request, in seconds, even if it
-    /// answers pings.
+    /// Longest time in seconds in which the service works on no request of a connection, even if the client answers
+    /// pings.
     pub idle_seconds: u64,
-    /// Most connections with a request under way. Fewer where the limit on open files (which is raised
-    /// as far as it goes) leaves no room for them; the log says so.
+    /// Limit on connections with a running request. The service raises its limit on open files to the maximum; if
+    /// that permits fewer connections, the limit is lower, and the log states it.
     pub connections: usize,
-    /// How many more may be open. When all are, the one that has been silent longest is closed for the
-    /// newest. While `connections` have requests under way, others get answers about health and metrics, and
-    /// half of these serve tokens whose highest class is critical; anything else is refused as busy.
+    /// Number of further open connections. When all are open, the connection that has been silent longest is closed
+    /// for a new one. While `connections` are busy, the others serve health and metrics, and half of them serve
+    /// tokens with the highest class `critical`. Other requests are refused as busy.
     pub connections_reserved: usize,
-    /// Most connections with a request under way of one client: an address (a /64 network of IPv6), or
-    /// a user at the Unix socket. None for half of `connections`, and no limit for clients on this
-    /// machine, where a reverse proxy stands for many.
+    /// Limit on connections of one client with a running request. A client is an address (a /64 network for IPv6) or
+    /// a user at the Unix socket. `None` for half of `connections`, and for no limit for clients on this machine, where
+    /// a reverse proxy may serve many clients.
     pub connections_per_client: Option<usize>,
-    /// Most jobs accepted and not ended, of all tenants.
+    /// Limit on open jobs (accepted and not ended) of all tenants.
     pub jobs: usize,
-    /// How many critical ones are taken beyond that.
+    /// Number of critical jobs that are accepted beyond `jobs`.
     pub jobs_critical: usize,
-    /// Most of one tenant. Changes at a reload.
+    /// Limit on open jobs of one tenant. Reloadable.
     pub jobs_per_tenant: usize,
-    /// Most of one circuit. Changes at a reload.
+    /// Limit on open jobs of one circuit. Reloadable.
     pub jobs_per_circuit: usize,
-    /// Longest wait for a proof in one request, in seconds. Changes at a reload.
+    /// Longest wait for a proof in one request, in seconds. Reloadable.
     pub wait_seconds: u64,
-    /// How long ended jobs are kept, in seconds. Changes at a reload.
+    /// Time for which ended jobs are kept, in seconds of service time. Reloadable.
     pub keep_seconds: u64,
-    /// How many ended jobs are kept. Changes at a reload.
+    /// Number of ended jobs that are kept. Reloadable.
     pub keep_jobs: u32,
-    /// How long to wait for running jobs when told to stop, in seconds. Changes at a reload.
+    /// Longest wait for running jobs after a stop signal, in seconds. Reloadable.
     pub drain_seconds: u64,
 }
 
@@ -200,7 +200,7 @@ impl Default for Limits {
     }
 }
 
-/// What is wrong with a configuration.
+/// An error in a configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -209,35 +209,37 @@ pub enum ConfigError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// It makes no sense.
+    /// A value is invalid or a file is malformed.
     #[error("{place}: {why}")]
     Malformed {
-        /// The file, or the variable.
+        /// The file, setting or variable.
         place: String,
-        /// What is wrong.
+        /// The error.
         why: String,
     },
-    /// Everybody could prove.
+    /// Every client could submit jobs.
     #[error(
         "{0} is reachable from other machines and there are no tokens: add [[tokens]], listen on \
-         127.0.0.1, or say allow-open = true if that is meant"
+         127.0.0.1, or set allow-open = true to serve every client"
     )]
     Open(SocketAddr),
-    /// Everybody on the way could read.
+    /// The network could read tokens and inputs.
     #[error(
-        "{0} is reachable from other machines and speaks no TLS: add [tls] with `certificate` and \
-         `key`, listen on 127.0.0.1, or say allow-plain = true if something else encrypts"
+        "{0} is reachable from other machines without TLS: add [tls] with `certificate` and \
+         `key`, listen on 127.0.0.1, or set allow-plain = true if a proxy encrypts"
     )]
     Plain(SocketAddr),
-    /// A reload would open the service to everybody; a file that was cut short does that by mistake.
-    #[error("there are no tokens any more: restart the service if everybody may prove")]
+    /// A reload would remove all tokens, for example because the file was truncated.
+    #[error(
+        "the new configuration has no tokens: restart the service if every client may submit jobs"
+    )]
     LastToken,
 }
 
-/// Settings that change at a reload.
+/// Settings that a reload applies.
 const RELOADABLE: [&str; 12] = [
     "limits.body-bytes",
     "limits.body-seconds",
@@ -253,7 +255,7 @@ const RELOADABLE: [&str; 12] = [
     "tokens",
 ];
 
-/// Puts what may change at a reload from `new` into `old`; adds the other settings that differ to `kept`.
+/// Copies the reloadable settings from `new` to `old`. Adds the names of other settings that differ to `kept`.
 fn merge_reloadable(old: &mut Table, new: &Table, path: &str, kept: &mut Vec<String>) {
     let names: BTreeSet<String> = old.keys().chain(new.keys()).cloned().collect();
     for name in names {
@@ -282,8 +284,8 @@ impl Config {
             .map_err(|error| ConfigError::Malformed { place, why: error.to_string() })
     }
 
-    /// Puts the environment over it: `ATHANOR_LOG`, and the names that users of the Midnight proving skills
-    /// know.
+    /// Overrides settings by the environment: `ATHANOR_LOG`, and the variables of the Midnight proving skills. Empty
+    /// variables are ignored.
     pub fn with_environment(
         mut self,
         get: impl Fn(&str) -> Option<String>,
@@ -291,7 +293,7 @@ impl Config {
         fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, ConfigError> {
             text.trim().parse().map_err(|_| ConfigError::Malformed {
                 place: name.into(),
-                why: format!("{text:?} is no number that it takes"),
+                why: format!("{text:?} is not a valid number for this setting"),
             })
         }
         let given = |name: &str| get(name).filter(|value| !value.trim().is_empty());
@@ -316,7 +318,7 @@ impl Config {
         Ok(self)
     }
 
-    /// Whether it can be served with.
+    /// Checks that the service can run with this configuration.
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |why: String| ConfigError::Malformed { place: "configuration".into(), why };
         if !self.listen.ip().is_loopback() && self.tokens.is_empty() && !self.allow_open {
@@ -350,8 +352,7 @@ impl Config {
         Ok(())
     }
 
-    /// This one with the settings of `new` that may change while the service runs, and the names of
-    /// those that differ and may not.
+    /// This configuration with the reloadable settings of `new`, and the names of other settings that differ.
     pub(crate) fn reloaded(&self, new: &Config) -> Result<(Config, Vec<String>), ConfigError> {
         let wrong = |why: String| ConfigError::Malformed { place: "configuration".into(), why };
         let mut old = Table::try_from(self).map_err(|error| wrong(error.to_string()))?;
@@ -383,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_goes_over_the_file_and_nonsense_is_named() {
+    fn the_environment_overrides_the_file_and_a_bad_variable_is_named() {
         let set = |name: &str| {
             let value = match name {
                 "PROVER_THREADS" => "3",
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_port_without_tokens_or_tls_is_refused_unless_it_is_asked_for() {
+    fn a_public_port_without_tokens_or_tls_is_refused_unless_it_is_allowed() {
         let mut config = Config { listen: "0.0.0.0:1".parse().unwrap(), ..Config::default() };
         assert!(matches!(config.check(), Err(ConfigError::Open(_))));
         config.allow_open = true;
@@ -442,7 +443,7 @@ mod tests {
         let new = read("data = 'there'\nthreads = 3", &(token("b") + new));
         let (config, kept) = old.reloaded(&new).unwrap();
         assert_eq!(kept, ["data", "limits.jobs", "log.format", "threads"]);
-        // What is in force is the new one but for the settings that were named.
+        // The result is the new configuration except for the named settings.
         let mut wanted = new.clone();
         wanted.data = old.data.clone();
         wanted.threads = old.threads;
@@ -450,7 +451,7 @@ mod tests {
         wanted.log.format = old.log.format;
         assert_eq!(config.to_toml(), wanted.to_toml());
         assert_eq!(config.tokens.len(), 2);
-        // Whether the port speaks TLS at all does not change.
+        // A reload does not switch TLS on or off.
         let (config, kept) = old.reloaded(&read("data = 'here'", "")).unwrap();
         assert_eq!((config.tls.is_some(), kept), (true, vec!["tls".to_owned()]));
     }

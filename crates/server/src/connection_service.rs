@@ -1,4 +1,5 @@
-//! What a connection may ask, and whether the service is at work on it.
+//! The HTTP service of one connection. It admits requests within the connection limits and marks the connection
+//! busy while the service works on a request.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,7 +22,7 @@ use crate::connections::{Connections, InFlight};
 use crate::problem::{Problem, Reason};
 use crate::state::App;
 
-/// The router behind one connection.
+/// The HTTP service of one connection: a router with admission.
 #[derive(Clone)]
 pub(crate) struct ConnectionService {
     pub(crate) app: Arc<App>,
@@ -40,7 +41,7 @@ impl ConnectionService {
         }
         let in_flight = match in_flight {
             Ok(in_flight) => Some(in_flight),
-            // It was closed while the request was on its way: this answer still goes out.
+            // The connection was closed after the request arrived. A health response is still sent.
             Err(_) if health => None,
             Err(refusal) => return busy_response(refusal, &request),
         };
@@ -74,18 +75,19 @@ where
     }
 }
 
-/// What is answered beyond the ordinary connections.
+/// Whether the path is for health or metrics. These requests are served beyond the limit of ordinary connections.
 fn is_health(path: &str) -> bool {
     matches!(path, "/metrics" | "/health" | "/grpc.health.v1.Health/Check")
         || path.starts_with("/health/")
 }
 
-/// Streams that need no token: one that only stays open keeps no connection from being closed.
+/// Whether the path serves streams without a token. An open stream of this kind does not make its connection busy,
+/// so the connection can still be closed for a new one.
 fn needs_no_token(path: &str) -> bool {
     path.starts_with("/grpc.health.") || path.starts_with("/grpc.reflection.")
 }
 
-/// Whether the token's highest class is critical. Without tokens nobody stands out.
+/// Whether the request's token has the highest class `critical`. False for all requests if the service has no tokens.
 fn is_critical(app: &App, headers: &HeaderMap) -> bool {
     let tokens = &app.config().tokens;
     let Some(authorization) = headers.get(header::AUTHORIZATION) else { return false };
@@ -96,9 +98,9 @@ fn is_critical(app: &App, headers: &HeaderMap) -> bool {
 
 fn busy_response<B>(refusal: Rejection, request: &Request<B>) -> Response {
     let message = match refusal {
-        Rejection::Full => "all connections are busy; come back later",
+        Rejection::Full => "all connections are busy; try again later",
         Rejection::ClientLimit => {
-            "all connections of this client are busy; use fewer or come back later"
+            "all connections of this client are busy; use fewer connections or try again later"
         }
     };
     let problem = Problem::new(Reason::Busy, message);
@@ -113,7 +115,8 @@ fn busy_response<B>(refusal: Rejection, request: &Request<B>) -> Response {
     response
 }
 
-/// An answer that says whose turn it is: the service's while it has nothing to give, else the client's.
+/// A response body that tracks who has to act: the service while the body is pending (the connection is busy),
+/// the client while a frame waits to be read (the connection is silent).
 struct TrackedBody {
     inner: Body,
     in_flight: Option<InFlight>,

@@ -1,35 +1,36 @@
-//! Which connections are open, which are silent, and which one is closed to make room.
+//! The table of open connections: which are busy, which are silent, and which is closed for a new one.
 //!
-//! A connection is *busy* while the service works on a request of it, and *silent* otherwise: before its
-//! first request, between requests, and while a client does not take an answer. Busy connections are
-//! bounded by `ordinary`; requests for health, and those of critical tokens, are served beyond that.
-//! All open connections are bounded by `ordinary + reserved`: when these are open, the connection that
-//! has been silent longest is closed for the newest. A busy one is never closed.
+//! A connection is *busy* while the service works on one of its requests, and *silent* otherwise: before the
+//! first request, between requests, and while the client does not read a response. At most `ordinary`
+//! connections are busy with ordinary requests; requests for health and requests with critical tokens are
+//! served beyond that. At most `ordinary + reserved` connections are open: at the limit, the connection that
+//! has been silent longest is closed for a new one. A busy connection is never closed.
 //!
 //! ```text
-//!  enter ─► silent ──begin──► busy ──┐
-//!             ▲  └─ oldest: closed   │ last request: pause, end
-//!             └──────────────────────┘
+//!  insert ─► silent ──begin, resume──► busy ──┐
+//!              ▲  │                           │ pause of the last request
+//!              │  └─ evict_oldest, remove_idle: closed
+//!              └──────────────────────────────┘
 //! ```
 //!
-//! No I/O and no clock: time is an argument. Each operation takes `O(log n)`.
+//! The table does no I/O and has no clock: time is an argument. Each operation takes `O(log n)`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
-/// Connections that a client may open beyond its own limit, so that its probes still get through.
+/// Connections that a client may open beyond its limit, so that its health probes are still served.
 const CLIENT_RESERVE: usize = 4;
 
-/// Names a connection.
+/// Identifies a connection.
 pub(crate) type ConnectionId = u64;
 
-/// Who a connection is counted for.
+/// The client that a connection counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
-    /// An address; of IPv6 the /64 network, which is what one host is given.
+    /// An IPv4 address, or the /64 network of an IPv6 address: one host usually has a whole /64.
     Address(IpAddr),
-    /// A user at the Unix socket.
+    /// A user id at the Unix socket.
     User(u32),
 }
 
@@ -45,7 +46,7 @@ impl Client {
         })
     }
 
-    /// Whether it is on this machine. A reverse proxy is, and stands for many clients.
+    /// Whether the client is on this machine. It may be a reverse proxy for many clients.
     fn is_local(self) -> bool {
         match self {
             Client::Address(address) => address.is_loopback(),
@@ -54,10 +55,10 @@ impl Client {
     }
 }
 
-/// What a request is for.
+/// The kind of a request, which decides the limits that apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestKind {
-    /// Anything else.
+    /// Any other request.
     Ordinary,
     /// A request with a token whose highest class is critical.
     Critical,
@@ -65,14 +66,14 @@ pub(crate) enum RequestKind {
     Health,
 }
 
-/// How many connections there may be.
+/// Limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConnectionLimits {
-    /// Most busy with ordinary requests.
+    /// Limit on connections busy with ordinary requests.
     pub(crate) ordinary: usize,
-    /// How many more may be open.
+    /// Number of further connections that may be open.
     pub(crate) reserved: usize,
-    /// Most of one client; `None` for half of `ordinary`, without a limit for this machine's own.
+    /// Limit for one client. `None` means half of `ordinary`, and no limit for clients on this machine.
     pub(crate) per_client: Option<usize>,
 }
 
@@ -85,22 +86,22 @@ impl ConnectionLimits {
         }
     }
 
-    /// Connections busy with critical requests beyond `ordinary`: the rest is for health.
+    /// Limit on connections busy with critical requests beyond `ordinary`. The rest of `reserved` is for health.
     fn critical(&self) -> usize {
         self.reserved.div_ceil(2)
     }
 }
 
-/// Why there is no place.
+/// Why a connection or a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejection {
-    /// All connections are busy, or this one was closed.
+    /// All connections are busy, or this connection was closed.
     Full,
     /// All connections of this client are busy.
     ClientLimit,
 }
 
-/// The open connections, each with a handle that closes it.
+/// The open connections. Each has a handle of type `H` that closes it.
 pub(crate) struct ConnectionTable<H> {
     limits: ConnectionLimits,
     open: HashMap<ConnectionId, Connection<H>>,
@@ -114,9 +115,9 @@ pub(crate) struct ConnectionTable<H> {
 struct Connection<H> {
     client: Client,
     handle: H,
-    /// When it last became silent.
+    /// When the connection last became silent.
     since: Instant,
-    /// Requests that the service works on.
+    /// Numbers of requests that the service works on, by kind.
     ordinary: u32,
     critical: u32,
     health: u32,
@@ -139,7 +140,7 @@ impl<H> Connection<H> {
 #[derive(Default)]
 struct ClientConnections {
     open: usize,
-    /// Busy with ordinary requests.
+    /// Connections busy with ordinary requests.
     ordinary: usize,
     silent: BTreeSet<(Instant, ConnectionId)>,
 }
@@ -161,7 +162,7 @@ impl<H> ConnectionTable<H> {
         self.limits
     }
 
-    /// Holds from now on; connections beyond it stay until they are closed for others.
+    /// Changes the limits. Open connections beyond them stay until they are closed for new ones.
     pub(crate) fn set_limits(&mut self, limits: ConnectionLimits) {
         self.limits = limits;
     }
@@ -170,12 +171,12 @@ impl<H> ConnectionTable<H> {
         self.open.len()
     }
 
-    /// Open connections beyond the ordinary ones.
+    /// Number of open connections beyond `ordinary`.
     pub(crate) fn reserved_in_use(&self) -> usize {
         self.open.len().saturating_sub(self.limits.ordinary)
     }
 
-    /// A new connection, and the handle of the one to close for it.
+    /// Adds a connection. Returns its id, and the handle of the connection to close for it.
     pub(crate) fn insert(
         &mut self,
         now: Instant,
@@ -206,7 +207,7 @@ impl<H> ConnectionTable<H> {
         Ok((id, closed))
     }
 
-    /// Removes the connection that has been silent longest, and gives its handle.
+    /// Removes the connection that has been silent longest and returns its handle.
     pub(crate) fn evict_oldest(&mut self) -> Option<H> {
         let (_, id) = self.silent.first().copied()?;
         self.remove(id)
@@ -219,7 +220,7 @@ impl<H> ConnectionTable<H> {
         idle.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// A request begins. Gives the kind that it is counted as until [`ConnectionTable::pause`].
+    /// Begins a request. Returns the kind that it counts as, for [`ConnectionTable::pause`].
     pub(crate) fn begin(
         &mut self,
         id: ConnectionId,
@@ -257,7 +258,7 @@ impl<H> ConnectionTable<H> {
         }
     }
 
-    /// The service works on a request again.
+    /// Marks that the service works on a request.
     pub(crate) fn resume(&mut self, id: ConnectionId, kind: RequestKind) {
         let Some(connection) = self.open.get_mut(&id) else { return };
         let entry = self.clients.entry(connection.client).or_default();
@@ -274,7 +275,7 @@ impl<H> ConnectionTable<H> {
         }
     }
 
-    /// A request has ended, or it is the client's turn: to take the answer.
+    /// Marks that the service does not work on a request: it has ended, or the client has to read the response.
     pub(crate) fn pause(&mut self, now: Instant, id: ConnectionId, kind: RequestKind) {
         let Some(connection) = self.open.get_mut(&id) else { return };
         let entry = self.clients.entry(connection.client).or_default();
@@ -292,7 +293,7 @@ impl<H> ConnectionTable<H> {
         }
     }
 
-    /// A silent client took some of an answer.
+    /// Restarts the silence of a connection whose client has read a part of a response.
     pub(crate) fn touch(&mut self, now: Instant, id: ConnectionId) {
         let Some(connection) = self.open.get_mut(&id) else { return };
         let entry = self.clients.entry(connection.client).or_default();
@@ -335,7 +336,7 @@ mod tests {
         Client::at([127, 0, 0, 1].into())
     }
 
-    /// ConnectionTable, and a clock that moves on at each call.
+    /// A table with a clock that advances at each call.
     struct TestTable {
         table: ConnectionTable<&'static str>,
         now: Instant,
@@ -375,7 +376,7 @@ mod tests {
             self.check();
         }
 
-        /// The counts are those of the connections.
+        /// Checks the counts against the connections.
         fn check(&self) {
             let table = &self.table;
             let count = |of: &dyn Fn(&Connection<&str>) -> bool| {
@@ -401,13 +402,13 @@ mod tests {
         let (b, _) = test.insert("b").unwrap();
         test.insert("c").unwrap();
         test.insert("d").unwrap();
-        // `a` asked something since, so `b` is the oldest; `b` is busy, so `c` is.
+        // `a` had a request since, so `b` has been silent longest. `b` becomes busy, so `c` has.
         test.table.begin(a, RequestKind::Ordinary).unwrap();
         test.end(a, RequestKind::Ordinary);
         test.table.begin(b, RequestKind::Ordinary).unwrap();
         assert_eq!(test.insert("e").unwrap().1, Some("c"));
         assert_eq!(test.insert("f").unwrap().1, Some("d"));
-        // Whoever took some of an answer is not the oldest either.
+        // A connection whose client has read a part of a response is not the oldest either.
         let now = test.tick();
         test.table.touch(now, a);
         assert_eq!(test.insert("g").unwrap().1, Some("e"));
@@ -434,22 +435,22 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_ordinary_places_health_and_critical_tokens_are_served() {
+    fn beyond_the_ordinary_limit_health_and_critical_tokens_are_served() {
         let mut test = TestTable::new(LIMITS);
         let ids: Vec<ConnectionId> =
             ["a", "b", "c", "d"].map(|name| test.insert(name).unwrap().0).into();
         test.table.begin(ids[0], RequestKind::Ordinary).unwrap();
-        // While there are ordinary places, a critical request takes one of them.
+        // Below the ordinary limit, a critical request counts as ordinary.
         assert_eq!(test.table.begin(ids[1], RequestKind::Critical), Ok(RequestKind::Ordinary));
         assert_eq!(test.table.begin(ids[2], RequestKind::Ordinary), Err(Rejection::Full));
         assert_eq!(test.table.begin(ids[2], RequestKind::Health), Ok(RequestKind::Health));
-        // Health makes the connection busy, and gives it no right to ask for more.
+        // A health request makes the connection busy but does not admit an ordinary request on it.
         assert_eq!(test.table.begin(ids[2], RequestKind::Ordinary), Err(Rejection::Full));
-        // Critical requests take half of the reserve; the rest stays for health.
+        // Critical requests use half of the reserve; the rest is for health.
         assert_eq!(test.table.begin(ids[2], RequestKind::Critical), Ok(RequestKind::Critical));
         assert_eq!(test.table.begin(ids[3], RequestKind::Critical), Err(Rejection::Full));
         assert_eq!(test.table.begin(ids[3], RequestKind::Health), Ok(RequestKind::Health));
-        // More requests of a connection that has an ordinary place need no other.
+        // Further requests of a connection that counts as ordinary are admitted.
         assert_eq!(test.table.begin(ids[0], RequestKind::Ordinary), Ok(RequestKind::Ordinary));
         test.end(ids[0], RequestKind::Ordinary);
         test.end(ids[0], RequestKind::Ordinary);
@@ -458,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_closed_begins_nothing_and_its_requests_end_quietly() {
+    fn a_closed_connection_begins_no_request_and_its_requests_end_without_effect() {
         let mut test = TestTable::new(LIMITS);
         let (a, _) = test.insert("a").unwrap();
         test.table.begin(a, RequestKind::Ordinary).unwrap();
@@ -498,11 +499,11 @@ mod tests {
             test.table.begin(*id, RequestKind::Ordinary).unwrap();
         }
         assert_eq!(test.table.begin(ids[3], RequestKind::Ordinary), Err(Rejection::ClientLimit));
-        // Its probes are still answered.
+        // Health probes of this client are still served.
         assert_eq!(test.table.begin(ids[3], RequestKind::Health), Ok(RequestKind::Health));
         let (id, _) = test.insert_from("h", other).unwrap();
         assert_eq!(test.table.begin(id, RequestKind::Ordinary), Ok(RequestKind::Ordinary));
-        // This machine's own clients have a limit only if one was set.
+        // Clients on this machine have a limit only if one is set.
         for _ in 0..20 {
             assert_eq!(test.insert("local").unwrap().1, None);
         }

@@ -1,4 +1,4 @@
-//! The connections of a listener: their places, how they are closed, and their figures.
+//! The connections of a listener: their slots in the table, how they are closed, and their metrics.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,25 +13,25 @@ use crate::connection_table::{
     Client, ConnectionId, ConnectionLimits, ConnectionTable, Rejection, RequestKind,
 };
 
-/// Connections that were told to close and may still take an answer; others are dropped at once.
+/// Limit on closing connections that may still send a response. Others are dropped at once.
 const LINGERING: usize = 64;
 
-/// Time between two warnings that connections are closed or refused for want of places.
+/// Shortest time between two warnings that connections are closed or refused because of the limits.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// Most time between two looks for idle connections.
+/// Longest interval between two checks for idle connections.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Why a connection was closed, or not taken.
+/// Why a connection was closed or not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseReason {
-    /// For a newer one.
+    /// Closed for a new connection.
     Evicted,
-    /// It was silent for too long.
+    /// Silent for longer than `idle-seconds`.
     Idle,
-    /// All others were busy.
+    /// Not accepted: all connections were busy.
     Refused,
-    /// All others of its client were busy.
+    /// Not accepted: all connections of the client were busy.
     ClientLimit,
 }
 
@@ -81,7 +81,7 @@ impl Connections {
         Self { state: Mutex::new(state), lingering: Arc::new(Semaphore::new(LINGERING)) }
     }
 
-    /// As many as the limits say and the limit on open files leaves room for. Logs both.
+    /// Sets the configured limits, reduced to what the limit on open files permits. Logs the result.
     pub(crate) fn set_limits(&self, limits: &Limits) {
         let files = getrlimit(Resource::Nofile).current;
         let bounds = match files {
@@ -117,7 +117,7 @@ impl Connections {
         self.state().header
     }
 
-    /// A place for a new connection.
+    /// A slot for a new connection; `None` if it is not accepted.
     pub(crate) fn open(self: &Arc<Self>, client: Client) -> Option<ConnectionSlot> {
         let (close, closed) = oneshot::channel();
         let mut state = self.state();
@@ -137,7 +137,7 @@ impl Connections {
         }
     }
 
-    /// Closes the connection that has been silent longest: there are no file descriptors left.
+    /// Closes the connection that has been silent longest, to free a file descriptor.
     pub(crate) fn evict_oldest(&self) {
         let mut state = self.state();
         if let Some(evicted) = state.table.evict_oldest() {
@@ -146,7 +146,7 @@ impl Connections {
         }
     }
 
-    /// A request of a connection begins, if it may.
+    /// Begins a request of a connection.
     pub(crate) fn begin(
         self: &Arc<Self>,
         connection: ConnectionId,
@@ -160,12 +160,12 @@ impl Connections {
         self.state().table.touch(Instant::now(), connection);
     }
 
-    /// Whether a closed connection may still send what it has.
+    /// A permit for a closing connection to send the rest of its responses.
     pub(crate) fn linger(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
         self.lingering.clone().try_acquire_owned().ok()
     }
 
-    /// Closes idle connections, for as long as it is polled.
+    /// Closes idle connections and logs closed and refused ones. Never returns.
     pub(crate) async fn sweep(self: Arc<Self>) {
         let mut warned: Option<Instant> = None;
         let mut reported = 0;
@@ -192,13 +192,13 @@ impl Connections {
                     evicted,
                     refused,
                     client_limit = client,
-                    "connections are closed or refused for want of places (counts since the start)"
+                    "connections are closed or refused because of the limits (counts since the start)"
                 );
             }
         }
     }
 
-    /// The figures, in the Prometheus text format.
+    /// The metrics in the Prometheus text format.
     pub(crate) fn metrics(&self) -> String {
         let state = self.state();
         let table = &state.table;
@@ -219,11 +219,11 @@ impl Connections {
     }
 }
 
-/// A connection's place, given back when dropped.
+/// A connection's slot in the table, freed when dropped.
 pub(crate) struct ConnectionSlot {
     pub(crate) connections: Arc<Connections>,
     pub(crate) id: ConnectionId,
-    /// Resolves when the connection is to be closed.
+    /// Resolves when the connection must close.
     pub(crate) closed: oneshot::Receiver<()>,
 }
 
@@ -233,7 +233,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// A request under way. Its connection is busy while the service works on it.
+/// A running request. Its connection is busy while the service works on it.
 pub(crate) struct InFlight {
     connections: Arc<Connections>,
     connection: ConnectionId,
@@ -249,7 +249,7 @@ impl InFlight {
         }
     }
 
-    /// There is something for the client to take.
+    /// The client has to read a part of the response.
     pub(crate) fn pause(&mut self) {
         if std::mem::replace(&mut self.working, false) {
             self.connections.state().table.pause(Instant::now(), self.connection, self.kind);
@@ -263,7 +263,7 @@ impl Drop for InFlight {
     }
 }
 
-/// What the limits say.
+/// The configured limits.
 pub(crate) fn configured(limits: &Limits) -> ConnectionLimits {
     ConnectionLimits {
         ordinary: limits.connections,
@@ -272,8 +272,8 @@ pub(crate) fn configured(limits: &Limits) -> ConnectionLimits {
     }
 }
 
-/// What fits into the limit on open files beside those that are open, those that lingering
-/// connections hold, and a reserve for the journal, keys and callbacks.
+/// The configured limits, reduced to fit into `files`, the limit on open files. Of it are subtracted `open` files,
+/// the lingering connections, and a reserve for the journal, keys and callbacks.
 fn fit_open_files(limits: &Limits, files: u64, open: u64) -> ConnectionLimits {
     let spare = files.saturating_sub(open);
     let own = (spare / 4).clamp(16, 256);
@@ -287,7 +287,7 @@ fn fit_open_files(limits: &Limits, files: u64, open: u64) -> ConnectionLimits {
     ConnectionLimits { ordinary: bounds.ordinary.min(room - reserved), reserved, ..bounds }
 }
 
-/// Files that this process has open; a guess where the system does not tell.
+/// Number of open files of this process; 64 if the system does not report it.
 fn open_files() -> u64 {
     std::fs::read_dir("/dev/fd").map_or(64, |entries| entries.count() as u64)
 }
@@ -303,7 +303,7 @@ mod tests {
         let few = fit_open_files(&limits, 100, 30);
         assert!(few.reserved >= 8 && few.ordinary >= 16, "{few:?}");
         assert!(30 + few.ordinary + few.reserved + 16 <= 100, "{few:?}");
-        // With next to none it still answers.
+        // With almost no free files at least one connection of each kind remains.
         let least = fit_open_files(&limits, 20, 30);
         assert!(least.ordinary >= 1 && least.reserved >= 1, "{least:?}");
         let asked = Limits { connections: 10, connections_reserved: 5, ..limits };
@@ -311,14 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn figures_count_open_connections_and_why_others_were_closed() {
+    fn metrics_count_open_connections_and_why_others_were_closed() {
         let limits = Limits { connections: 1, connections_reserved: 1, ..Limits::default() };
         let connections = Arc::new(Connections::new(configured(&limits), &limits));
         let client = Client::User(1);
         let mut first = connections.open(client).unwrap();
         let second = connections.open(client).unwrap();
         let third = connections.open(client).unwrap();
-        assert!(first.closed.try_recv().is_ok(), "the oldest was told to close");
+        assert!(first.closed.try_recv().is_ok(), "the oldest connection must close");
         let in_flight = connections.begin(second.id, RequestKind::Ordinary).unwrap();
         let probe = connections.begin(third.id, RequestKind::Health).unwrap();
         assert!(connections.open(client).is_none());

@@ -1,5 +1,5 @@
-//! Clients that disconnect: a request is dropped at its n-th poll, for every n, in every form of the
-//! interface. Whatever n is, either there is no job, or there is one that everything knows of.
+//! Clients that disconnect: a request is dropped at its n-th poll, for every n and in each API. Afterwards there is
+//! either no job, or one that all parts of the service know.
 
 use std::future::{Future, poll_fn};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -91,7 +91,7 @@ impl Service {
         self.app.store.list("", &Page { before: None, limit: 500 }).await.unwrap()
     }
 
-    /// Sends a request and drops it after so many polls. Whether it was answered before.
+    /// Sends a request and drops it after `polls` polls. Returns whether it was answered.
     async fn drop_after(&self, polls: usize, request: Request<Body>) -> bool {
         let mut answer = pin!(self.router.clone().oneshot(request));
         let mut polled = 0;
@@ -106,17 +106,17 @@ impl Service {
         .await
     }
 
-    /// Waits until nothing is under way, and checks that nothing is left: no counted job, no open job,
-    /// no input memory; every job in the journal has ended, is in the metrics, and had its callback.
+    /// Waits until no job is counted or open, no input memory is reserved, and every job in the journal has ended
+    /// and has had its callback. Returns the rows.
     async fn settle(&self) -> Vec<JobRow> {
         let until = Instant::now() + PATIENCE;
         loop {
             let rows = self.rows().await;
-            let told = |row: &JobRow| match &row.callback {
+            let delivered = |row: &JobRow| match &row.callback {
                 Some(callback) => callback.state == CallbackState::Delivered.name(),
                 None => true,
             };
-            let ended = rows.iter().all(|row| row.state != JobState::Accepted && told(row));
+            let ended = rows.iter().all(|row| row.state != JobState::Accepted && delivered(row));
             let engine = self.app.engine.standing().unwrap().open_jobs;
             let idle = self.app.quotas.all() == 0 && self.app.open_jobs().is_empty() && engine == 0;
             if ended && idle && self.app.input_memory.reserve(INPUTS).is_ok() {
@@ -133,7 +133,7 @@ impl Service {
     }
 }
 
-/// One form of the interface: makes a request from a number that no other request has.
+/// One operation of an API: makes a request from a unique number.
 type Form = fn(&Service, u64) -> Request<Body>;
 
 fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
@@ -202,7 +202,7 @@ fn in_runtime(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn a_submit_that_is_dropped_at_any_poll_leaves_no_job_or_one_that_everything_knows_of() {
+fn a_submit_that_is_dropped_at_any_poll_leaves_no_job_or_a_complete_one() {
     let service = Service::start(Limits::default());
     in_runtime(async {
         let mut number = 0;
@@ -228,7 +228,7 @@ fn a_submit_that_is_dropped_at_any_poll_leaves_no_job_or_one_that_everything_kno
     });
 }
 
-/// Under a key, whoever asks again after a request was dropped gets one job.
+/// A repeated request with the same key after a dropped one gives one job.
 #[test]
 fn a_keyed_submit_that_is_dropped_at_any_poll_is_found_again_by_its_key() {
     let service = Service::start(Limits::default());
@@ -237,7 +237,7 @@ fn a_keyed_submit_that_is_dropped_at_any_poll_is_found_again_by_its_key() {
         for polls in 1..MOST_POLLS {
             let number = polls as u64;
             let answered = service.drop_after(polls, form(number)).await;
-            // At once, while the first acceptance may be under way.
+            // Immediately, while the first acceptance may still run.
             assert!(service.drop_after(MOST_POLLS, form(number)).await);
             let keyed = format!("k{number}");
             let rows = service.settle().await;
@@ -255,7 +255,7 @@ fn a_retry_or_cancel_that_is_dropped_at_any_poll_leaves_a_job_that_ends() {
     let service = Service::start(Limits::default());
     in_runtime(async {
         for polls in 1..MOST_POLLS {
-            // Fails once, and succeeds when it is retried: faults are counted by the job's number.
+            // The job fails once and succeeds when it is retried: faults are counted by the job's number.
             let failing = Script::fault(0, 9, Act::Permanent);
             let body = String::from_utf8(failing.bytes().to_vec()).unwrap();
             let submit = post("/v1/jobs?circuit=model", body);
@@ -278,7 +278,7 @@ fn submits_that_come_together_do_not_pass_a_tenants_limit() {
     let limits = Limits { jobs_per_tenant: 3, ..Limits::default() };
     let service = Service::start(limits);
     in_runtime(async {
-        // They wait until the engine ends.
+        // The jobs wait until the engine ends.
         let waits = Script::fault(0, 1, Act::Wait).bytes().to_vec();
         let submit =
             || service.router.clone().oneshot(post("/v1/jobs?circuit=model", waits.clone()));
@@ -294,13 +294,13 @@ fn submits_that_come_together_do_not_pass_a_tenants_limit() {
 }
 
 #[test]
-fn one_of_several_callers_who_leaves_cancels_nothing() {
+fn a_caller_that_disconnects_does_not_cancel_a_shared_job() {
     let service = Service::start(Limits::default());
     in_runtime(async {
         let ask = || with_key(post("/v1/prove", rest_body(&service, 1)), 1);
         let first = service.router.clone().oneshot(ask());
         let waiting = tokio::spawn(first);
-        // More and more patient ones leave, while one stays.
+        // Callers disconnect after more and more polls, while one stays.
         for polls in 1..8 {
             service.drop_after(polls, ask()).await;
         }

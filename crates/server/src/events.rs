@@ -1,7 +1,7 @@
-//! What the log says of jobs, circuits and requests.
+//! Log lines about jobs, circuits and requests.
 //!
-//! Events are lines for operators. They name jobs, circuits, tenants and stable codes, and hold nothing
-//! that a client sent: no input, no value of a witness, no token, of a callback the origin only. The
+//! The lines are for operators. They contain ids of jobs, names of circuits and tenants, and stable codes, but no
+//! data that a client sent: no input, no value of a witness, no token, and only the origin of a callback. The
 //! message of a failed job is for its tenant; it may quote the trace of the circuit's own wasm, which
 //! sees the input. So the log has the failure's code, and the message only where [`LOGGABLE_CODES`] says so.
 
@@ -16,13 +16,13 @@ use crate::auth::Caller;
 use crate::problem::{Problem, Reason, reason_of_code};
 use crate::state::OpenJob;
 
-/// Targets, for the filter of the log.
+/// Targets of the log filter.
 const JOBS: &str = "athanor_server::jobs";
 const CIRCUITS: &str = "athanor_server::circuits";
 const REQUESTS: &str = "athanor_server::requests";
 const CALLBACKS: &str = "athanor_server::callbacks";
 
-/// What is known of a job before it is accepted.
+/// The values of a job that its `job accepted` line contains.
 pub(crate) struct JobSummary {
     circuit: String,
     tenant: String,
@@ -41,18 +41,18 @@ impl JobSummary {
     }
 }
 
-/// A job is durable.
+/// Logs that a job is durable.
 pub(crate) fn accepted(job: &str, summary: &JobSummary) {
     let JobSummary { circuit, tenant, class, bytes } = summary;
     info!(target: JOBS, job, circuit, tenant, class, bytes, "job accepted");
 }
 
-/// A job of the run before goes on.
+/// Logs that a job of an earlier run resumes.
 pub(crate) fn resumed(job: &str, circuit: &str) {
     info!(target: JOBS, job, circuit, "job resumed");
 }
 
-/// Tells each stage of a job as it begins, if somebody listens.
+/// Logs each stage of a job when it begins, if the level `debug` is enabled.
 pub(crate) fn follow_stages(job: &str, open: &Arc<OpenJob>) {
     if !enabled!(target: JOBS, Level::DEBUG) {
         return;
@@ -77,7 +77,7 @@ pub(crate) fn follow_stages(job: &str, open: &Arc<OpenJob>) {
     });
 }
 
-/// A job is over.
+/// Logs the end of a job.
 pub(crate) fn ended(
     job: &str,
     circuit: &str,
@@ -102,7 +102,7 @@ pub(crate) fn ended(
             warn!(target: JOBS, job, circuit, seconds, "job missed its deadline");
         }
         JobError::Stopping => {
-            info!(target: JOBS, job, circuit, "job goes on at the next start");
+            info!(target: JOBS, job, circuit, "job resumes at the next start");
         }
         error => {
             let (code, reason) = loggable_reason(error);
@@ -118,21 +118,20 @@ pub(crate) fn ended(
     }
 }
 
-/// Codes whose messages are made of paths, sizes and the system's own words, and of nothing that comes
-/// from an input.
+/// Codes whose messages contain only paths, sizes and messages of the operating system, and nothing of an input.
 const LOGGABLE_CODES: [&str; 6] =
     ["bad-key", "bad-key-point", "out-of-memory", "unreadable", "unwritable", "worker-missing"];
 
-/// A failure's code, and words that hold no value of an input.
+/// A failure's code and a description that contains no value of an input.
 fn loggable_reason(error: &JobError) -> (Cow<'_, str>, Cow<'_, str>) {
     let meaning = |code: &str| match code {
         "unsatisfied" => "the witness does not satisfy the circuit",
         "bad-input" | "bad-witness-file" | "bad-witness-value" | "wrong-witness" => {
-            "the input is not what the circuit takes"
+            "the input does not have the form that the circuit needs"
         }
         "witness-generator" => "the circuit's wasm failed",
-        "panic" | "worker-died" => "the step ended without an answer",
-        _ => "the job's own record has the message",
+        "panic" | "worker-died" => "the step ended without a result",
+        _ => "the message is in the job's record",
     };
     match error {
         JobError::Failed { code, message, .. } if LOGGABLE_CODES.contains(&&**code) => {
@@ -140,7 +139,7 @@ fn loggable_reason(error: &JobError) -> (Cow<'_, str>, Cow<'_, str>) {
         }
         JobError::Failed { code, .. } => (code.into(), meaning(code).into()),
         JobError::Input(error) => (error.code.into(), meaning(error.code).into()),
-        // Names and numbers of our own.
+        // The other messages contain only names and numbers of the service.
         other => (Problem::from(other.clone()).reason.name().into(), other.to_string().into()),
     }
 }
@@ -150,7 +149,7 @@ fn seconds(took: Duration) -> f64 {
     took.as_millis() as f64 / 1e3
 }
 
-/// A client's request was refused. A flood of them makes one line a second for each reason.
+/// Logs that a request was refused, at most once per second and reason.
 pub(crate) fn refused(caller: Option<&Caller>, circuit: Option<&str>, problem: &Problem) {
     static LINES: Mutex<Throttle<Reason>> = Mutex::new(Throttle::new());
     let is_service_fault = matches!(
@@ -166,7 +165,7 @@ pub(crate) fn refused(caller: Option<&Caller>, circuit: Option<&str>, problem: &
     };
     let Some(suppressed) = suppressed else { return };
     let tenant = caller.map(|caller| caller.tenant.as_str());
-    // A name that is not in the catalog is the client's own text.
+    // A name that is not in the catalog is text of the client.
     let circuit = circuit.filter(|_| problem.reason != Reason::CircuitNotFound);
     let reason = problem.reason.name();
     match is_service_fault {
@@ -175,10 +174,10 @@ pub(crate) fn refused(caller: Option<&Caller>, circuit: Option<&str>, problem: &
     }
 }
 
-/// How often a kind of line may come.
+/// Shortest time between two lines of a kind.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lets one line of each kind through in an interval, and counts the others.
+/// Admits one line of each kind per interval and counts the others.
 struct Throttle<K>(Vec<(K, Instant, u64)>);
 
 impl<K: PartialEq> Throttle<K> {
@@ -186,7 +185,8 @@ impl<K: PartialEq> Throttle<K> {
         Throttle(Vec::new())
     }
 
-    /// How many lines of the kind were held back since the last one, if this one may come.
+    /// `Some(suppressed)` if this line may be logged, where `suppressed` is the number of lines of the kind suppressed
+    /// since the last one; `None` if this line is suppressed.
     fn admit(&mut self, kind: K, now: Instant) -> Option<u64> {
         let Some((_, last, suppressed)) = self.0.iter_mut().find(|(known, ..)| *known == kind)
         else {
@@ -202,12 +202,12 @@ impl<K: PartialEq> Throttle<K> {
     }
 }
 
-/// A circuit serves.
+/// Logs that a circuit is ready.
 pub(crate) fn circuit_loaded(circuit: &str, took: Duration) {
     info!(target: CIRCUITS, circuit, seconds = seconds(took), "circuit loaded");
 }
 
-/// A circuit is not served.
+/// Logs that a circuit could not be loaded.
 pub(crate) fn circuit_failed(circuit: &str, took: Duration, error: &LoadError) {
     let seconds = seconds(took);
     let reason = match error {
@@ -224,12 +224,12 @@ pub(crate) fn circuit_failed(circuit: &str, took: Duration, error: &LoadError) {
     warn!(target: CIRCUITS, circuit, seconds, reason, "circuit not loaded");
 }
 
-/// No more jobs are taken for a circuit.
+/// Logs that a circuit was unloaded.
 pub(crate) fn circuit_unloaded(circuit: &str) {
     info!(target: CIRCUITS, circuit, "circuit unloaded");
 }
 
-/// Nobody answered at a job's callback.
+/// Logs that all attempts of a callback failed.
 pub(crate) fn callback_given_up(job: &str, url: &str) {
     let origin = reqwest::Url::parse(url).map(|url| url.origin().ascii_serialization());
     let origin = origin.unwrap_or_default();
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_makes_one_line_a_second_and_nothing_is_uncounted() {
+    fn a_flood_is_logged_once_a_second_and_all_lines_are_counted() {
         let start = Instant::now();
         let mut lines = Throttle::new();
         let mut logged = 0;
@@ -254,14 +254,14 @@ mod tests {
             }
         }
         assert_eq!(logged, 10);
-        // The last ones are told with the next line.
+        // The last suppressed lines are counted in the next line.
         let suppressed = lines.admit("busy", start + Duration::from_secs(60)).unwrap();
         assert_eq!(counted + suppressed, 10_000);
-        assert_eq!(lines.admit("other", start), Some(0), "kinds are apart");
+        assert_eq!(lines.admit("other", start), Some(0), "kinds are independent");
     }
 
     #[test]
-    fn a_message_is_told_only_where_no_input_can_be_in_it() {
+    fn a_message_is_logged_only_if_it_cannot_contain_an_input() {
         let failed = |code: &str| JobError::Failed {
             code: code.into(),
             message: "signal a is 31337".into(),

@@ -1,4 +1,4 @@
-//! What clients do with jobs that were accepted: wait, read, list, watch, cancel.
+//! Operations on accepted jobs: wait, read, list, watch, cancel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +13,34 @@ use crate::problem::{Problem, Reason, reason_of_code};
 use crate::responses::{Job, JobEvent, Jobs};
 use crate::state::{App, OpenJob};
 
-/// A time from now in seconds, as clients say it.
+/// Parses a client's deadline, in seconds from now.
 pub(crate) fn deadline_after(seconds: f64) -> Result<Duration, Problem> {
-    // Beyond a century it is a mistake, and beyond the clock an overflow.
+    // A longer time is a mistake, and could overflow the clock.
     const CENTURY: f64 = 100.0 * 365.25 * 86_400.0;
     Duration::try_from_secs_f64(seconds).ok().filter(|_| seconds < CENTURY).ok_or_else(|| {
-        Problem::new(Reason::BadRequest, "the deadline is no number of seconds from now on")
+        let message = format!(
+            "deadline {seconds} is not valid: give the seconds from now, at least 0 and less than 100 years"
+        );
+        Problem::new(Reason::BadRequest, message)
     })
 }
 
-/// A job's row, if it is this tenant's: others' jobs do not exist for it.
+/// A job's row, if the job belongs to the caller's tenant. Jobs of other tenants are reported as not found.
 pub(crate) async fn find_row(app: &App, caller: &Caller, public: &str) -> Result<JobRow, Problem> {
     let row = app.store.job(public).await?.filter(|row| row.tenant == caller.tenant);
-    row.ok_or_else(|| Problem::new(Reason::JobNotFound, "there is no such job"))
+    row.ok_or_else(|| {
+        Problem::new(Reason::JobNotFound, format!("there is no such job: {public:?}"))
+    })
 }
 
-/// A proof that was waited for.
+/// The output of [`wait`].
 pub(crate) struct ProofOutput {
     pub(crate) bytes: Vec<u8>,
-    /// How long each stage and its parts took, if it was proven meanwhile.
+    /// The duration of each stage and its parts; empty if the job had ended before the wait.
     pub(crate) stages: Vec<(String, Duration)>,
 }
 
-/// Waits for a job's end, so long at most, and gives its result.
+/// Waits for a job's end, at most for `timeout`, and returns its result.
 pub(crate) async fn wait(
     app: &Arc<App>,
     caller: &Caller,
@@ -50,7 +55,8 @@ pub(crate) async fn wait(
             }
             Ok(Err(error)) => Err(error.into()),
             Err(_) => {
-                let message = format!("not proven yet; ask for job {public} later");
+                let message =
+                    format!("job {public} has not ended within {timeout:?}: read its result later");
                 Err(Problem::new(Reason::Timeout, message))
             }
         };
@@ -58,7 +64,11 @@ pub(crate) async fn wait(
     Ok(ProofOutput { bytes: result(app, caller, public).await?, stages: Vec::new() })
 }
 
-/// A job's result, or why there is none.
+/// A job's result.
+///
+/// # Errors
+///
+/// If the job has not ended, has ended without a result, or the result is not stored.
 pub(crate) async fn result(app: &App, caller: &Caller, public: &str) -> Result<Vec<u8>, Problem> {
     let row = find_row(app, caller, public).await?;
     let problem = |reason| {
@@ -70,7 +80,7 @@ pub(crate) async fn result(app: &App, caller: &Caller, public: &str) -> Result<V
             .store
             .result(public)
             .await?
-            .ok_or_else(|| Problem::new(Reason::Storage, "the result is not kept any more")),
+            .ok_or_else(|| Problem::new(Reason::Storage, "the result is not stored any more")),
         JobState::Accepted => Err(Problem::new(Reason::WrongState, "the job has not ended yet")),
         JobState::Failed => problem(reason_of_code(row.code.as_deref().unwrap_or_default())),
         JobState::Cancelled => problem(Reason::Cancelled),
@@ -78,12 +88,12 @@ pub(crate) async fn result(app: &App, caller: &Caller, public: &str) -> Result<V
     }
 }
 
-/// A job as its tenant sees it.
+/// A job of the caller's tenant.
 pub(crate) async fn show(app: &App, caller: &Caller, public: &str) -> Result<Job, Problem> {
     Ok(Job::of(app, &find_row(app, caller, public).await?))
 }
 
-/// Every standing of a job that there is time to tell; its end is the last.
+/// The status changes of a job. Changes that follow each other quickly are merged; the last event is the job's end.
 pub(crate) fn watch(job: Arc<OpenJob>) -> impl Stream<Item = JobEvent> {
     futures_util::stream::unfold((job, 0, false), |(job, seen, ended)| async move {
         if ended {
@@ -95,7 +105,7 @@ pub(crate) fn watch(job: Arc<OpenJob>) -> impl Stream<Item = JobEvent> {
     })
 }
 
-/// Most jobs on a page.
+/// Limit on the jobs of a page.
 const MAX_PAGE: u32 = 500;
 
 /// The tenant's jobs, newest first, after a cursor.
@@ -111,20 +121,21 @@ pub(crate) async fn list(
     Ok(Jobs { jobs: rows.iter().map(|row| Job::of(app, row)).collect(), next })
 }
 
-/// An input in JSON, exactly as it was written: large numbers keep their digits.
+/// A JSON input with its original text, so that large numbers keep all digits.
 pub(crate) fn json_input(input: &RawValue) -> Input {
     Input::new("json", input.get().as_bytes().to_vec())
 }
 
-/// Longest wait for a cancellation to be recorded.
+/// Longest wait until a cancellation is recorded.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Cancels a job and waits until that is recorded.
+/// Cancels a job and waits until the cancellation is recorded.
 pub(crate) async fn cancel(app: &App, caller: &Caller, public: &str) -> Result<(), Problem> {
     if let Some(job) = app.open_job(&caller.tenant, public) {
         return cancel_open(&job).await;
     }
-    // A job whose input becomes readable now is open before this is held, or after its end is recorded.
+    // `unreadable` opens a job under the same lock: either the job is open when this task has the lock, or it is
+    // opened after this task has recorded its end, and `unreadable` then finds it ended.
     let _job_lock = app.locks.lock(job_lock(public)).await;
     match app.open_job(&caller.tenant, public) {
         Some(job) => cancel_open(&job).await,
@@ -132,7 +143,7 @@ pub(crate) async fn cancel(app: &App, caller: &Caller, public: &str) -> Result<(
     }
 }
 
-/// The name of the lock of who revives, restores or cancels a job that is not open.
+/// The name of the lock for retrying, restoring or cancelling a job that is not open.
 pub(crate) fn job_lock(public: &str) -> String {
     format!("job {public}")
 }
@@ -141,18 +152,21 @@ async fn cancel_open(job: &OpenJob) -> Result<(), Problem> {
     job.handle.cancel();
     match tokio::time::timeout(CANCEL_TIMEOUT, job.handle.finished()).await {
         Ok(Err(JobError::Cancelled)) => Ok(()),
-        Ok(Ok(_)) => Err(Problem::new(Reason::WrongState, "the job was complete before")),
+        Ok(Ok(_)) => {
+            Err(Problem::new(Reason::WrongState, "the job completed before it was cancelled"))
+        }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => {
-            let message =
-                format!("the cancellation of job {} is under way; ask for it later", job.id);
+            let message = format!(
+                "the cancellation of job {} is not recorded yet: check the job later",
+                job.id
+            );
             Err(Problem::new(Reason::Timeout, message))
         }
     }
 }
 
-/// Cancels a job that is not open: it has ended, or its input cannot be read and it waits in the
-/// journal alone.
+/// Cancels a job that is not open: it has ended, or it is accepted and its input cannot be read now.
 async fn cancel_not_open(app: &App, row: JobRow) -> Result<(), Problem> {
     let row = match row.state {
         JobState::Accepted => cancel_in_journal(app, row).await?,
@@ -165,7 +179,7 @@ async fn cancel_not_open(app: &App, row: JobRow) -> Result<(), Problem> {
     Err(Problem::new(Reason::WrongState, message))
 }
 
-/// Records the end of an accepted job; the journal leaves one that has ended meanwhile as it is.
+/// Records the cancellation of an accepted job. If it has ended in the meantime, the journal keeps that end.
 async fn cancel_in_journal(app: &App, row: JobRow) -> Result<JobRow, Problem> {
     let (sender, recorded) = tokio::sync::oneshot::channel();
     let receipt = Receipt::new(move |durable| _ = sender.send(durable));

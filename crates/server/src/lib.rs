@@ -1,35 +1,36 @@
-//! The service: jobs over HTTP, durable, behind one port.
+//! The service: durable proving jobs over REST and gRPC on one port.
 //!
-//! [`serve`] opens the journal, starts the engine, goes on with what was running, answers requests
-//! until it is told to stop, and drains. The parts:
+//! [`serve`] opens the journal, starts the engine, resumes accepted jobs, answers requests until a stop
+//! signal, and drains. The modules:
 //!
-//! - [`Config`]: one TOML file, unknown keys are errors; environment and flags go over it.
-//! - `auth`: who asks. Tokens belong to tenants, and a tenant sees its own jobs and no others.
-//! - `acceptance`: how a job is accepted, idempotency and retry included; `quotas` and `locks` serve it.
-//! - `jobs`: what clients do with accepted jobs.
-//! - `upload`: bodies on their way in, all within one allowance of memory.
-//! - `answers`: what clients are told, as types.
-//! - `routes`: REST: what is at which path, in our own form, in the form that users of the Midnight
-//!   proving skills know, and in rapidsnark-server's.
-//! - `grpc`: the same jobs and verbs as gRPC, on the same port.
-//! - `listen`: sockets, TLS, and what a connection may take.
-//! - `opening`: a connection's first bytes, within a time.
-//! - `places`: which connections may stay; `connections`: their tasks and figures; `gate`: what each may
-//!   ask.
-//! - `probes`: a listener of its own for health and metrics.
-//! - `problem`: every failure as one enum, told as RFC 9457 and as gRPC status.
-//! - `notify`: what systemd is told.
-//! - `readiness`: whether it lives and can serve.
-//! - `machine`: what the service takes of this machine, and whether it is enough.
-//! - `resume`: jobs of the run before go on.
-//! - `unreadable`: jobs whose input cannot be read now wait for it.
-//! - `retention`: ended jobs are forgotten.
-//! - `signals`: what ends the service, and what has it read its configuration again.
-//! - `reload`: what changes while the service runs.
-//! - `events`: what the log says of jobs, circuits and requests.
-//! - `callbacks`: telling a client's own server that its job has ended.
+//! - [`Config`]: one TOML file; unknown keys are errors. Environment and flags override it.
+//! - `auth`: bearer tokens, tenants and roles. A tenant sees only its own jobs.
+//! - `acceptance`: accepts and retries jobs, with idempotency keys; uses `quotas` and `locks`.
+//! - `jobs`: waits for, reads, lists, watches and cancels accepted jobs.
+//! - `upload`: reads request bodies within one memory limit for all inputs.
+//! - `responses`: the types of responses.
+//! - `routes`: REST paths: the native API, the one of the Midnight proving skills, and rapidsnark-server's.
+//! - `grpc`: the same operations as gRPC, on the same port.
+//! - `client_proofs`: verifies proofs that clients send.
+//! - `circuits`: lists, loads and unloads circuits.
+//! - `listen`: sockets, TLS and HTTP settings of connections.
+//! - `preface_timeout`: time limit for the first bytes of a connection.
+//! - `connection_table`: which connections stay open; `connections`: their tasks and metrics;
+//!   `connection_service`: the HTTP service of one connection.
+//! - `probes`: a separate listener for health and metrics.
+//! - `problem`: all failures as one enum, in the forms of RFC 9457 and gRPC.
+//! - `systemd`: notifications to systemd.
+//! - `readiness`: liveness and readiness.
+//! - `machine`: memory and threads of the service, and whether a circuit fits.
+//! - `resume`: resumes accepted jobs of earlier runs.
+//! - `unreadable`: retries to read inputs of accepted jobs.
+//! - `retention`: deletes ended jobs.
+//! - `signals`: SIGTERM, SIGINT and SIGHUP.
+//! - `reload`: applies a changed configuration to the running service.
+//! - `events`: log lines about jobs, circuits and requests.
+//! - `callbacks`: HTTP callbacks at the end of jobs.
 //!
-//! The engine's threads and the network's are apart: a busy prover delays no health check.
+//! The engine and the network use separate threads, so a busy prover does not delay health checks.
 
 mod acceptance;
 mod auth;

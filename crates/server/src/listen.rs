@@ -1,8 +1,6 @@
-//! Where clients come in: the port, with or without TLS, and a Unix socket; and what a connection
-//! may take.
+//! Listeners: the TCP port, with or without TLS, and the Unix socket; and the HTTP settings of connections.
 //!
-//! Connections are accepted as fast as they come, whatever the others do; which of them stay and what
-//! they may ask is decided in `places`.
+//! Connections are accepted without delay. The module `connection_table` decides which of them stay open.
 
 use std::future::Future;
 use std::io;
@@ -31,27 +29,26 @@ use crate::connections::{ConnectionSlot, Connections};
 use crate::preface_timeout::PrefaceTimeout;
 use crate::state::App;
 
-/// Connections that the system completes before they are accepted; it may cut this down
-/// (`net.core.somaxconn`).
+/// Length of the queue of completed connections. The system may reduce it (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
 
-/// Requests at once on one HTTP/2 connection.
+/// Limit on concurrent requests of one HTTP/2 connection.
 const STREAMS: u32 = 128;
 
-/// Bytes that a connection may keep to read into, and the most that its headers may have. A larger one
-/// stays as large as the largest body that ever came: two thousand such hold half a gigabyte.
+/// Limit in bytes on a connection's read buffer and on its headers. hyper grows the buffer with large bodies and does
+/// not shrink it: without this limit, 2,000 connections can hold half a gigabyte.
 const BUFFER: usize = 32 << 10;
 
-/// Streams that a client may reset before they were looked at.
+/// Limit on streams that a client resets before they are accepted.
 const PENDING_RESETS: usize = 20;
 
-/// Bytes of answers that a stream of HTTP/2 may keep ready.
+/// Limit in bytes on buffered response data of an HTTP/2 stream.
 const SEND_BUFFER: usize = 64 << 10;
 
-/// Time that a connection which is closed has to send what it has begun.
+/// Time in which a closing connection may send the rest of its responses.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A Unix socket that is removed when it is done with.
+/// A listening Unix socket. Its file is removed when it drops.
 pub(crate) struct UnixSocketListener {
     listener: UnixListener,
     path: PathBuf,
@@ -64,17 +61,23 @@ impl Drop for UnixSocketListener {
 }
 
 impl UnixSocketListener {
-    /// Listens there, for this user alone. What a service that was killed left is replaced; a socket
-    /// that somebody answers at is not.
+    /// Listens at a path, with mode 0600. A socket file that a killed service left is replaced.
+    ///
+    /// # Errors
+    ///
+    /// If another process listens at the path, or the path is a file other than a socket.
     pub(crate) async fn bind(path: &Path) -> io::Result<UnixSocketListener> {
         if UnixStream::connect(path).await.is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another service listens there"));
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another process listens at this socket",
+            ));
         }
         use std::os::unix::fs::FileTypeExt;
         match std::fs::symlink_metadata(path) {
             Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
             Ok(_) => {
-                let message = "a file that is no socket lies there";
+                let message = "the file exists and is not a socket";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
             }
             Err(_) => {}
@@ -87,7 +90,7 @@ impl UnixSocketListener {
     }
 }
 
-/// Reads a certificate and its key.
+/// Reads a certificate chain and its private key.
 pub(crate) fn load_tls(tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
     let wrong = |path: &Path, why: String| ConfigError::Malformed {
         place: path.display().to_string(),
@@ -99,9 +102,9 @@ pub(crate) fn load_tls(tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
     let (certificate, key) = (read(&tls.certificate)?, read(&tls.key)?);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&certificate).collect();
     let chain = chain.map_err(|error| wrong(&tls.certificate, error.to_string()))?;
-    // What stands in a key's file is not repeated.
+    // The parser's error is dropped, because it may quote the key's file.
     let key = PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|_| wrong(&tls.key, "there is no private key in PEM".into()))?;
+        .map_err(|_| wrong(&tls.key, "the file contains no private key in PEM".into()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -113,7 +116,7 @@ pub(crate) fn load_tls(tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The certificate that new connections are shown; it can be replaced.
+/// The certificate of new connections. A reload replaces it.
 pub(crate) struct Certificates(RwLock<TlsAcceptor>);
 
 impl Certificates {
@@ -136,18 +139,18 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A port that a service which just ended used can be had again.
+    // Permits binding to the port of a service that has just ended.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// A listener that says who a connection is counted for.
+/// A listener that reports the client of each connection.
 pub(crate) trait Listener: Send + Sync {
-    /// What a connection is.
+    /// The stream of a connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection.
+    /// Accepts the next connection.
     fn accept_client(&self) -> impl Future<Output = io::Result<(Self::Stream, Client)>> + Send;
 }
 
@@ -171,7 +174,7 @@ impl Listener for UnixSocketListener {
     }
 }
 
-/// What answers the connections of a listener.
+/// The values that each connection of a listener needs.
 #[derive(Clone)]
 pub(crate) struct ConnectionHandler {
     pub(crate) app: Arc<App>,
@@ -181,7 +184,7 @@ pub(crate) struct ConnectionHandler {
     pub(crate) closing: watch::Receiver<bool>,
 }
 
-/// Takes connections, as fast as they come.
+/// Accepts connections without delay. Never returns.
 pub(crate) async fn accept(
     listener: impl Listener,
     tls: Option<Arc<Certificates>>,
@@ -201,14 +204,14 @@ pub(crate) async fn accept(
                 if matches!(errno, Some(Errno::MFILE | Errno::NFILE)) {
                     handler.connections.evict_oldest();
                 }
-                // The one that was told to close needs a moment.
+                // The evicted connection needs time to close.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
     }
 }
 
-/// Serves one connection until it ends or its place is taken.
+/// Serves one connection, after the TLS handshake if there is TLS, until it ends or loses its slot.
 async fn serve<S>(
     stream: S,
     tls: Option<TlsAcceptor>,
@@ -230,7 +233,7 @@ async fn serve<S>(
 
 fn http_builder(header_timeout: Duration) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    // A client that sends its headers byte by byte holds a place for so long and no longer.
+    // Bounds the time in which a client that sends its headers byte by byte holds a slot.
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -239,7 +242,7 @@ fn http_builder(header_timeout: Duration) -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        // A client that is gone is found out by asking.
+        // Pings detect clients that have disappeared.
         .keep_alive_interval(2 * header_timeout)
         .keep_alive_timeout(header_timeout)
         .max_concurrent_streams(STREAMS)
@@ -254,7 +257,7 @@ async fn wait_closing(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
-/// Serves one connection, whichever version of HTTP it speaks.
+/// Serves one connection of HTTP/1.1 or HTTP/2.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     handler: ConnectionHandler,
@@ -273,14 +276,14 @@ async fn connection(
     tokio::select! {
         _ = served.as_mut() => return,
         _ = &mut slot.closed => {}
-        // The requests that are here are answered, and no more are taken.
+        // Running requests are answered; new ones are not accepted.
         () = wait_closing(&mut closing) => {
             served.as_mut().graceful_shutdown();
             let _ = served.await;
             return;
         }
     }
-    // What has been begun is still sent, and HTTP/2 says goodbye.
+    // Started responses are sent to their end, and an HTTP/2 client receives GOAWAY.
     if let Some(_permit) = connections.linger() {
         served.as_mut().graceful_shutdown();
         let _ = tokio::time::timeout(LINGER, served).await;

@@ -1,15 +1,15 @@
-//! Locks by name: who holds one waits for nobody who holds another.
+//! Asynchronous locks by name. Locks of different names are independent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-/// Locks that exist as long as somebody holds or awaits them.
+/// A set of locks. A lock exists while it is held or awaited.
 #[derive(Default)]
 pub(crate) struct NamedLocks(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
-/// A lock that is held.
+/// A held lock, released when dropped.
 pub(crate) struct NamedLockGuard<'a> {
     locks: &'a NamedLocks,
     name: String,
@@ -17,7 +17,7 @@ pub(crate) struct NamedLockGuard<'a> {
 }
 
 impl NamedLocks {
-    /// Waits until nobody else holds the lock of that name.
+    /// Acquires the lock of this name.
     pub(crate) async fn lock(&self, name: String) -> NamedLockGuard<'_> {
         let lock = self.all().entry(name.clone()).or_default().clone();
         let mut held = NamedLockGuard { locks: self, name, guard: None };
@@ -34,7 +34,7 @@ impl Drop for NamedLockGuard<'_> {
     fn drop(&mut self) {
         let mut all = self.locks.all();
         self.guard.take();
-        // The map's own reference is the last: nobody waits.
+        // Only the map refers to the lock, so no task waits for it.
         if all.get(&self.name).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             all.remove(&self.name);
         }
@@ -47,7 +47,7 @@ mod tests {
     use futures_util::FutureExt;
 
     #[tokio::test]
-    async fn one_name_is_held_once_and_forgotten_after_the_last_who_waits() {
+    async fn a_name_is_locked_once_and_removed_after_the_last_waiter() {
         let locks = NamedLocks::default();
         let first = locks.lock("a".into()).await;
         let _other = locks.lock("b".into()).await;

@@ -1,15 +1,15 @@
-//! What the service takes of this machine, and whether it is enough.
+//! Memory and threads that the service uses, and whether a circuit fits into the memory.
 
 use athanor_engine::{Catalog, Config as EngineConfig, Engine, Manifest, memory};
 use tracing::{info, warn};
 
 use crate::config::Config;
 
-/// Address space of one witness generator: its sandbox reserves 4 GiB and guards for a module's memory, of which the
-/// module fills a few MiB, so that accesses need no check of bounds (wasmtime's default on 64-bit machines).
+/// Address space of one witness generator. Its sandbox reserves 4 GiB and guard pages for a module's memory, of which
+/// the module uses a few MiB, so that accesses need no bounds check (wasmtime's default on 64-bit machines).
 const SANDBOX_BYTES: u64 = (4 << 30) + (128 << 20);
 
-/// No circuit of the catalog can prove anything.
+/// No circuit of the catalog fits into the memory budget.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no circuit of the catalog fits in the memory budget of {budget_mib} MiB, which is from {limit}: the smallest, \
@@ -25,12 +25,12 @@ pub struct NoCircuitFits {
     least_mib: u64,
 }
 
-/// Bytes of address space that witness generators reserve at most: one on each worker of the CPU.
+/// Limit in bytes on the address space that witness generators reserve: one generator per CPU worker.
 pub(crate) fn address_space(config: &EngineConfig) -> u64 {
     SANDBOX_BYTES.saturating_mul(config.lanes.len() as u64)
 }
 
-/// Says in one line what the service works with.
+/// Logs the memory budget and the number of threads.
 pub(crate) fn log(config: &Config, engine: &Engine, threads: u32) {
     let budget = engine.budget();
     let threads_from = match config.threads {
@@ -46,7 +46,7 @@ pub(crate) fn log(config: &Config, engine: &Engine, threads: u32) {
     );
 }
 
-/// Refuses a budget that holds no circuit of the catalog, and warns of each that it does not hold.
+/// Checks that at least one circuit of the catalog fits into the budget. Warns about each that does not.
 pub(crate) fn check(
     config: &Config,
     engine: &Engine,
@@ -76,8 +76,8 @@ pub(crate) fn check(
     }
 }
 
-/// What a circuit's key and the largest stage of one proof hold, by the claims that were measured when it was added;
-/// zero where nothing was measured.
+/// Memory of a circuit's key and of the largest stage of one proof, in bytes, as measured when the circuit was added;
+/// zero for values that were not measured.
 fn required_bytes(manifest: &Manifest) -> u64 {
     let keys = manifest.keys.values().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
     let stage = manifest.stages.values().map(|stage| stage.peak).max();
@@ -93,7 +93,7 @@ fn no_circuit_fits(
 ) -> NoCircuitFits {
     let budget = engine.budget();
     let overhead = budget.bytes.saturating_sub(available);
-    // Inputs get a part of whatever the budget is, unless the configuration says how much.
+    // Without `inputs-mib`, the memory for inputs is a part of the budget and grows with it.
     let smallest_budget = match config.limits.inputs_mib {
         Some(_) => overhead.saturating_add(required),
         None => {
@@ -111,7 +111,7 @@ fn no_circuit_fits(
     }
 }
 
-/// The part of the memory that inputs get, as they came; as much again is set aside for what they are parsed to.
+/// Inputs may use one `INPUT_SHARE`-th of the budget as received. The same amount is set aside for their parsed form.
 pub(crate) const INPUT_SHARE: u64 = 8;
 
 fn mib(bytes: u64) -> u64 {

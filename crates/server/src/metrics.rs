@@ -1,6 +1,7 @@
 //! `/metrics`, in the Prometheus text format.
 //!
-//! Beside the engine's own, the three that users of the Midnight proving skills know.
+//! Metrics of the service and the engine, and three of the Midnight proving skills: `prover_memory_usage_bytes`,
+//! `proofs_generated_total` and `proof_generation_duration_seconds`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +13,7 @@ use athanor_engine::{Finished, JobError};
 use crate::problem::Problem;
 use crate::state::App;
 
-/// The skills' buckets, in seconds, with finer ones below.
+/// Histogram buckets in seconds: those of the Midnight proving skills, with finer ones below.
 const BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0];
 
 #[derive(Default)]
@@ -56,7 +57,7 @@ impl Metrics {
 
 #[cfg(test)]
 impl Metrics {
-    /// Jobs of a circuit that ended with a proof.
+    /// Number of complete jobs of a circuit.
     pub(crate) fn complete(&self, circuit: &str) -> u64 {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(circuit).map_or(0, |circuit_metrics| circuit_metrics.count)
@@ -66,7 +67,7 @@ impl Metrics {
 /// All metrics as text.
 pub(crate) fn render(app: &App) -> String {
     let mut out = MetricsText(String::new());
-    // The skills' name: the memory of the whole process.
+    // The name of the Midnight proving skills for the memory of the whole process.
     if let Some(resident) = athanor_engine::memory::resident() {
         out.sample("prover_memory_usage_bytes", "gauge", resident);
     }
@@ -132,7 +133,7 @@ pub(crate) fn render(app: &App) -> String {
     out.0
 }
 
-/// A label's value as Prometheus wants it.
+/// Escapes a label's value for the Prometheus text format.
 fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

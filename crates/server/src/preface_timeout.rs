@@ -1,10 +1,11 @@
-//! The first bytes of a connection, within a time.
+//! Time limit for the first bytes of a connection.
 //!
-//! Which version of HTTP a client speaks is read off its first bytes, and hyper waits for those
-//! without end: only then do the versions' own timers run. So until it is clear that a client does
-//! not speak HTTP/2, or has preface_bytes as one that does, its silence is bounded here.
+//! hyper detects the HTTP version from the first bytes and waits for them without a limit; its own timers
+//! start after that. This stream bounds the wait until the bytes differ from the HTTP/2 preface or the
+//! preface is complete.
 //!
-//! It also tells when a client takes bytes that waited for it: a slow reader is no silent one.
+//! It also reports when a client has read bytes that a write had to wait for, so that a slow reader is
+//! not counted as silent.
 
 use std::io;
 use std::pin::Pin;
@@ -14,19 +15,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// What a client of HTTP/2 says first (RFC 9113, section 3.4).
+/// The connection preface of an HTTP/2 client (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream whose first bytes must come within a time. Calls `taken` when bytes that had to wait for the
-/// client are written.
+/// A stream whose first bytes must arrive within a time limit. Calls `on_drained` when a write succeeds that
+/// had to wait for the client.
 pub(crate) struct PrefaceTimeout<S, F> {
     stream: S,
     on_drained: F,
-    /// Whether the last write had to wait.
+    /// Whether the last write returned `Pending`.
     blocked: bool,
-    /// Until the version is clear.
+    /// Runs until the HTTP version is known.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Bytes of the greeting that came.
+    /// Number of received bytes of the preface.
     preface_bytes: usize,
 }
 
@@ -117,7 +118,7 @@ mod tests {
 
     const TIME: Duration = Duration::from_secs(1);
 
-    /// Whether a client that sends this and then nothing is cut off.
+    /// Whether a client that sends these bytes and then nothing is disconnected.
     async fn cut_off(sent: &[u8]) -> bool {
         let (ours, mut theirs) = tokio::io::duplex(64);
         let mut stream = PrefaceTimeout::new(ours, TIME, || {});
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_is_bounded_until_the_version_is_clear() {
+    async fn silence_is_bounded_until_the_version_is_known() {
         assert!(cut_off(b"").await);
         assert!(cut_off(b"P").await);
         assert!(cut_off(&PREFACE[..23]).await);
@@ -143,11 +144,11 @@ mod tests {
         assert!(!cut_off(b"POST").await);
     }
     #[tokio::test(start_paused = true)]
-    async fn bytes_that_waited_for_the_client_are_told_of_when_they_are_taken() {
+    async fn a_write_that_waited_for_the_client_is_reported_when_it_succeeds() {
         let on_drained = std::cell::Cell::new(0);
         let (ours, mut theirs) = tokio::io::duplex(64);
         let mut stream = PrefaceTimeout::new(ours, TIME, || on_drained.set(on_drained.get() + 1));
-        // An answer to a ping finds room at once.
+        // A response to a ping fits into the buffer at once.
         stream.write_all(&[0; 17]).await.unwrap();
         assert_eq!(on_drained.get(), 0);
         let read = async {

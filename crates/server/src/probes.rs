@@ -1,5 +1,5 @@
-//! A listener of its own for health and metrics, on threads of its own: it answers while the service's
-//! other threads are at work.
+//! A separate listener for health and metrics, with its own threads, so that busy network threads do not
+//! delay probes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ use crate::listen::{self, ConnectionHandler};
 use crate::routes;
 use crate::state::App;
 
-/// Most connections at once.
+/// Limits on connections.
 const LIMITS: ConnectionLimits = ConnectionLimits { ordinary: 32, reserved: 32, per_client: None };
 
-/// Threads: metrics that take long do not delay health.
+/// Number of threads. The second one answers health probes while the first renders metrics.
 const THREADS: usize = 2;
 
-/// Where health and metrics are to be answered.
+/// The bound listener, before it serves.
 pub(crate) struct ProbeListener {
     listener: std::net::TcpListener,
     address: SocketAddr,
@@ -35,7 +35,7 @@ impl ProbeListener {
         Ok(Self { listener: listener.into_std()?, address })
     }
 
-    /// Answers until the result is dropped.
+    /// Serves until the result is dropped.
     pub(crate) fn start(self, app: &Arc<App>) -> io::Result<ProbeServer> {
         let Self { listener, address } = self;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -59,16 +59,16 @@ impl ProbeListener {
     }
 }
 
-/// The threads that answer.
+/// The threads that serve probes.
 pub(crate) struct ProbeServer {
     runtime: Option<Runtime>,
-    /// Connections stay open as long as this is here.
+    /// Dropping it closes the connections.
     _open: watch::Sender<bool>,
 }
 
 impl Drop for ProbeServer {
     fn drop(&mut self) {
-        // Without waiting: it may be dropped by a task.
+        // Does not block, because a task may drop this value.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -1,5 +1,5 @@
-//! Every failure that a client can see, as one enum: told as RFC 9457 and as gRPC
-//! status, with whether a retry can help.
+//! All failures that a client can see, as one enum. REST sends them as problem details (RFC 9457), gRPC as
+//! status; both state whether a retry can succeed.
 
 use athanor_engine::{JobError, Refusal};
 use athanor_store::StoreError;
@@ -10,47 +10,47 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 use utoipa::{IntoResponses, ToSchema};
 
-/// Why a request failed. The name is stable; programs act on it.
+/// The reason of a failure. Its name is stable and is meant for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The request makes no sense.
+    /// The request is malformed.
     BadRequest,
-    /// No token, or an unknown one.
+    /// The token is missing or unknown.
     Unauthorised,
-    /// The token may not do this.
+    /// The token lacks the permission.
     Forbidden,
-    /// Nothing is at that path.
+    /// The path does not exist.
     NoSuchRoute,
-    /// What is at that path is asked with another method.
+    /// The path exists, and the method is not allowed.
     NoSuchMethod,
-    /// No such job of this tenant.
+    /// The tenant has no such job.
     JobNotFound,
-    /// No such circuit.
+    /// The circuit does not exist or is not loaded.
     CircuitNotFound,
     /// The circuit is loading or warming up.
     CircuitNotReady,
-    /// The idempotency key was used with another input.
+    /// The idempotency key was used for a request with a different circuit or input.
     KeyConflict,
-    /// The job has not ended, or has ended, and so cannot be asked this.
+    /// The operation is not possible in the current state of the job or circuit.
     WrongState,
-    /// The input is not what the circuit takes, or does not satisfy it.
+    /// The input does not have the form that the circuit needs, or does not satisfy the circuit.
     InvalidWitness,
     /// The callback is not allowed.
     CallbackRefused,
     /// The body is larger than the limit.
     TooLarge,
-    /// The queue is full.
+    /// A quota, the queue, or the memory for inputs is exhausted, or all connections are busy.
     Busy,
-    /// The job needs more memory than the machine has.
+    /// The job needs more memory than the budget.
     DoesNotFit,
-    /// Memory was refused.
+    /// An allocation failed.
     OutOfMemory,
-    /// It took longer than it may.
+    /// A time limit or the job's deadline has passed.
     Timeout,
-    /// It was cancelled.
+    /// The job was cancelled.
     Cancelled,
-    /// The proof could not be made.
+    /// The proof could not be computed.
     ProofFailed,
     /// The service is stopping.
     Stopping,
@@ -61,7 +61,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Stable name, HTTP status, gRPC code, the Midnight skills' code, and whether a retry can help.
+    /// Stable name, HTTP status, gRPC code, the Midnight skills' code, and whether a retry can succeed.
     fn properties(self) -> (&'static str, StatusCode, Code, &'static str, bool) {
         use {Code as G, StatusCode as S};
         let (invalid, aborted, memory) = ("INVALID_WITNESS", "ABORTED", "OUT_OF_MEMORY");
@@ -125,41 +125,41 @@ impl Reason {
         self.properties().0
     }
 
-    /// Whether a retry can help.
+    /// Whether a retry can succeed.
     pub fn retriable(self) -> bool {
         self.properties().4
     }
 }
 
-/// A failure with its words; [`IntoResponse`] makes it `application/problem+json`.
+/// A failure with its description. As a response it is `application/problem+json`.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// What happened and what to do.
     pub detail: String,
-    /// When a retry can help.
+    /// Seconds after which a retry can succeed, if known.
     pub retry_after: Option<f64>,
 }
 
 impl Problem {
-    /// With these words.
+    /// A problem with this description.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Problem {
         Problem { reason, detail: detail.into(), retry_after: None }
     }
 
-    /// The code that users of the Midnight proving skills know.
+    /// The code of the Midnight proving skills.
     pub(crate) fn skill_code(&self) -> &'static str {
         self.reason.properties().3
     }
 
-    /// When to try again, in seconds, if that can help.
+    /// Value of `Retry-After` in seconds; `None` if a retry cannot succeed.
     fn retry_seconds(&self) -> Option<u32> {
         let wait = self.retry_after.or(self.reason.retriable().then_some(1.0));
         wait.map(|seconds| seconds.ceil().clamp(1.0, 3600.0) as u32)
     }
 
-    /// As a JSON object.
+    /// The problem details (RFC 9457) as a JSON object.
     pub(crate) fn json(&self) -> serde_json::Value {
         let (name, status, ..) = self.reason.properties();
         json!({
@@ -203,32 +203,32 @@ impl From<Problem> for Status {
     }
 }
 
-/// A failure as its body holds it, for the description of the interface.
+/// The body of a problem, for the OpenAPI description.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes what `Problem::json` makes")]
 pub(crate) struct ProblemDetails {
-    /// `urn:athanor:problem:` and the title.
+    /// `urn:athanor:problem:` followed by the title.
     r#type: String,
-    /// The reason's stable name.
+    /// The stable name of the reason.
     title: String,
     /// The HTTP status.
     status: u16,
     /// What happened and what to do.
     detail: String,
-    /// Whether trying again can help.
+    /// Whether a retry can succeed.
     retriable: bool,
-    /// The reason as users of the Midnight proving skills know it.
+    /// The code of the Midnight proving skills.
     code: String,
 }
 
-/// What every operation may answer instead, for the description of the interface.
+/// The problem responses of every operation, for the OpenAPI description.
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "describes what `Problem` answers")]
 pub(crate) enum Problems {
-    /// The request cannot be met as it is.
+    /// The request cannot be fulfilled as sent.
     #[response(status = "4XX", content_type = "application/problem+json")]
     Refused(ProblemDetails),
-    /// The service cannot meet it, now or at all.
+    /// The service cannot fulfil the request, now or at all.
     #[response(status = "5XX", content_type = "application/problem+json")]
     Failed(ProblemDetails),
 }
@@ -261,7 +261,7 @@ impl From<JobError> for Problem {
     }
 }
 
-/// What a step's own code means to a client.
+/// The reason for the code of a failed step.
 pub(crate) fn reason_of_code(code: &str) -> Reason {
     match code {
         "unsatisfied" | "bad-input" | "wrong-witness" | "bad-witness-file"

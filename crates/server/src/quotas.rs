@@ -1,7 +1,7 @@
-//! How many jobs are open: in all, of each tenant, of each circuit.
+//! Quotas: limits on open jobs, in total, per tenant and per circuit.
 //!
-//! A job holds a [`Admission`] from before it is submitted until it has ended. Checking the limits and
-//! entering is one step, so that requests that come together cannot pass a limit together.
+//! A job holds an [`Admission`] from before its submission until its end. The check and the count are one step, so
+//! that concurrent requests cannot exceed a limit together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ struct Counts {
     circuits: HashMap<String, usize>,
 }
 
-/// One open job's part of the counts, given back when it is dropped.
+/// One open job in the counts, subtracted when dropped.
 pub(crate) struct Admission {
     quotas: Quotas,
     tenant: String,
@@ -30,7 +30,11 @@ pub(crate) struct Admission {
 }
 
 impl Quotas {
-    /// Counts one more job, if the limits of all jobs, of its tenant and of its circuit allow it.
+    /// Counts a job if the limits on all jobs, on its tenant and on its circuit permit it.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Busy`] with the name of the limit.
     pub(crate) fn admit(
         &self,
         limits: &Limits,
@@ -49,7 +53,7 @@ impl Quotas {
         match full.into_iter().find(|(_, open, most)| open >= most) {
             Some((name, open, most)) => {
                 let message = format!(
-                    "{open} jobs are open and the limit {name} is {most}; submit again later"
+                    "{open} jobs are open and the limit {name} is {most}: submit again later"
                 );
                 Err(Problem::new(Reason::Busy, message))
             }
@@ -57,7 +61,7 @@ impl Quotas {
         }
     }
 
-    /// Counts a job that was accepted before, whatever the limits say.
+    /// Counts a job that was accepted earlier, without a check of the limits.
     pub(crate) fn admit_accepted(&self, tenant: &str, circuit: &str) -> Admission {
         self.count(&mut self.lock(), tenant, circuit)
     }
@@ -94,7 +98,7 @@ impl Drop for Admission {
     }
 }
 
-/// Takes one from a count; names without open jobs are not kept.
+/// Subtracts one from a count and removes it at zero.
 fn decrement(counts: &mut HashMap<String, usize>, name: &str) {
     if let Some(count) = counts.get_mut(name) {
         *count -= 1;

@@ -1,7 +1,7 @@
-//! Whether the service lives and whether it can serve: one answer for HTTP, gRPC and systemd.
+//! Liveness and readiness, the same for HTTP, gRPC and systemd.
 //!
-//! It lives if the engine's own thread answers. It can serve if besides it is not stopping, the journal can write,
-//! and the circuits that it should have are there.
+//! - Live: the engine's thread responds.
+//! - Ready: live, not stopping, the journal can be written, and all required circuits are loaded.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,22 +15,22 @@ use crate::circuits::{self, NotReady};
 use crate::state::App;
 use crate::{grpc, systemd};
 
-/// What has to hold for the service to take jobs, part by part.
+/// Readiness and its conditions.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Readiness {
     pub(crate) ready: bool,
-    /// Whether it is not stopping.
+    /// Whether the service is not stopping.
     server: bool,
     engine: EngineHealth,
     journal: JournalHealth,
     circuits: NotReady,
 }
 
-/// Whether the engine's own thread answers.
+/// Liveness of the engine's thread.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct EngineHealth {
     pub(crate) live: bool,
-    /// Since its last answer.
+    /// Time since its last response.
     pub(crate) age_seconds: f64,
 }
 
@@ -39,7 +39,7 @@ struct JournalHealth {
     can_write: bool,
 }
 
-/// How the engine is. Waits for nothing.
+/// The engine's liveness. Does not block.
 pub(crate) fn engine_health(app: &App) -> EngineHealth {
     EngineHealth {
         live: app.engine.is_responsive(),
@@ -47,7 +47,7 @@ pub(crate) fn engine_health(app: &App) -> EngineHealth {
     }
 }
 
-/// Whether it can serve, and if not, why. Takes a second at most.
+/// The current readiness. Takes at most one second.
 pub(crate) async fn check(app: &App) -> Readiness {
     let can_write = app.store.can_write().await;
     evaluate(app, can_write)
@@ -60,14 +60,14 @@ fn evaluate(app: &App, can_write: bool) -> Readiness {
     Readiness { ready, server, engine, journal: JournalHealth { can_write }, circuits }
 }
 
-/// How often readiness is looked at: the first time, and from then on.
+/// Interval between two evaluations: until the service is first ready, and afterwards.
 const STARTING_INTERVAL: Duration = Duration::from_millis(50);
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the journal is believed to be writable while nobody asks: an idle service leaves the disk alone.
+/// Interval between two write probes of the journal. It bounds the disk writes of an idle service.
 const WRITE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Tells gRPC's health service and systemd whether the service is ready, for as long as it runs.
+/// Reports readiness to gRPC's health service, systemd and the log. Never returns.
 pub(crate) async fn watch(app: Arc<App>, reporter: HealthReporter) {
     let (mut last, mut started) = (None, false);
     let mut extended: Option<Instant> = None;

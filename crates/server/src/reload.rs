@@ -1,6 +1,6 @@
-//! Reading the configuration again while the service runs.
+//! Reloads the configuration while the service runs.
 //!
-//! All of it is read and checked before any of it is in force: what is malformed changes nothing.
+//! The new configuration is read and checked as a whole before any setting changes. An error changes nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,11 +12,11 @@ use crate::listen::{self, Certificates};
 use crate::state::App;
 use crate::systemd;
 
-/// How the configuration is read again, at SIGHUP.
+/// The caller's part of a reload at SIGHUP.
 pub struct Reload {
-    /// Reads it from where it was read at the start.
+    /// Reads the configuration from the same sources as at the start.
     pub read: Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
-    /// Called with the configuration in force after each reload, for what the caller keeps itself.
+    /// Called after each successful reload with the configuration in force, for settings that the caller applies.
     pub applied: Box<dyn Fn(&Config) + Send + Sync>,
 }
 
@@ -26,18 +26,18 @@ impl std::fmt::Debug for Reload {
     }
 }
 
-/// Reads the configuration again, and says in the log what came of it.
+/// Reloads the configuration and logs the outcome.
 pub(crate) async fn reload(
     app: Arc<App>,
     certificates: Option<Arc<Certificates>>,
     reload: Arc<Reload>,
 ) {
-    // A service that was never ready says so when it is.
+    // READY=1 must not be sent before the service is first ready, so a reload before that is not reported.
     let started = app.started.load(Ordering::Relaxed);
     if started {
         systemd::reloading().await;
     }
-    // It reads files.
+    // Reading files blocks.
     let work = move || apply(&app, certificates.as_deref(), &reload);
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(kept)) if kept.is_empty() => info!("the configuration was reloaded"),
@@ -55,7 +55,7 @@ pub(crate) async fn reload(
     }
 }
 
-/// Puts what may change into force; the names of settings that differ and may not.
+/// Applies the reloadable settings. Returns the names of other settings that differ.
 fn apply(
     app: &App,
     certificates: Option<&Certificates>,
@@ -69,7 +69,7 @@ fn apply(
     if config.tokens.is_empty() && !old.tokens.is_empty() {
         return Err(ConfigError::LastToken);
     }
-    // Certificates under the same names may be new ones.
+    // The certificate files may have new contents under unchanged names.
     let acceptor = config.tls.as_ref().map(listen::load_tls).transpose()?;
     if let (Some(certificates), Some(acceptor)) = (certificates, acceptor) {
         certificates.replace(acceptor);

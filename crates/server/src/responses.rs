@@ -1,4 +1,4 @@
-//! What clients are told, as types: REST writes them as JSON, gRPC as messages.
+//! The types of responses. REST writes them as JSON, gRPC converts them to messages.
 
 use std::sync::atomic::Ordering;
 
@@ -20,7 +20,7 @@ const WAITING_FOR_CIRCUIT: &str = "waiting-for-circuit";
 pub(crate) struct Accepted {
     /// The job's id.
     pub(crate) id: String,
-    /// Where to ask for it.
+    /// The path of the job.
     pub(crate) url: String,
 }
 
@@ -35,19 +35,19 @@ pub(crate) struct Job {
     /// `critical`, `high`, `normal` or `batch`.
     #[schema(value_type = String)]
     pub(crate) class: &'static str,
-    /// The stage it is in, if it runs; `waiting-for-circuit` if its circuit is not loaded.
+    /// The stage that runs; `waiting-for-circuit` if the circuit is not loaded.
     pub(crate) stage: Option<String>,
     pub(crate) partitions: Option<Partitions>,
     /// Milliseconds since 1970.
     pub(crate) created: i64,
-    /// The same.
+    /// Milliseconds since 1970.
     pub(crate) ended: Option<i64>,
     pub(crate) error: Option<JobFailure>,
-    /// Whether the callback was told: `waiting`, `told` or `given-up`.
+    /// State of the callback: `waiting`, `told` (a request succeeded) or `given-up`.
     pub(crate) callback: Option<String>,
 }
 
-/// How far a job is.
+/// Progress of a job.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(crate) struct Partitions {
     pub(crate) done: u32,
@@ -60,12 +60,12 @@ pub(crate) struct JobFailure {
     /// A stable name.
     pub(crate) code: String,
     pub(crate) detail: Option<String>,
-    /// Whether trying again can help.
+    /// Whether a retry can succeed.
     pub(crate) retriable: bool,
 }
 
 impl Job {
-    /// As its tenant sees it.
+    /// The job of a row, with its current progress if it is open.
     pub(crate) fn of(app: &App, row: &JobRow) -> Job {
         let open = app.open_job(&row.tenant, &row.public);
         let (stage, partitions) = match open.map(|job| job.handle.status()) {
@@ -100,11 +100,17 @@ impl Job {
 pub(crate) struct Jobs {
     /// Newest first.
     pub(crate) jobs: Vec<Job>,
-    /// The cursor of the next page; none at the end.
+    /// The cursor of the next page; absent at the end.
     pub(crate) next: Option<u64>,
 }
 
-/// One standing of a job, for who watches it.
+/// A change of a job's status, as watchers receive it.
+///
+/// ```text
+/// Entering ──► Progress ──► … ──► Complete
+///     │            │
+///     └────────────┴────────────► Ended        failure, cancellation, deadline, stop
+/// ```
 #[derive(Debug)]
 pub(crate) enum JobEvent {
     Entering,
@@ -130,7 +136,7 @@ impl JobEvent {
         }
     }
 
-    /// Of a job that ended before somebody watched.
+    /// The event of a job that is not open, from its row.
     pub(crate) fn from_row(row: &JobRow) -> JobEvent {
         use athanor_store::JobState;
         let reason = match row.state {
@@ -170,11 +176,11 @@ impl JobEvent {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Verdict {
     pub(crate) valid: bool,
-    /// Why it is not.
+    /// Why the proof is not valid.
     pub(crate) reason: Option<String>,
 }
 
-/// The same of many, in their order.
+/// One verdict per proof, in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Verdicts {
     pub(crate) verdicts: Vec<Verdict>,
@@ -187,13 +193,13 @@ pub(crate) struct Circuit {
     /// `unloaded`, `loading`, `ready` or `failed`.
     #[schema(value_type = String)]
     pub(crate) state: &'static str,
-    /// Why it failed.
+    /// Why loading failed.
     pub(crate) reason: Option<String>,
     pub(crate) proof_system: Option<String>,
     pub(crate) curve: Option<String>,
-    /// Whether its key is in memory just now.
+    /// Whether the proving key is in memory now.
     pub(crate) key_resident: bool,
-    /// What the catalog says of it; where one circuit is asked for.
+    /// The manifest in the catalog; only in the response for one circuit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) manifest: Option<serde_json::Value>,
@@ -205,40 +211,40 @@ pub(crate) struct Circuits {
     pub(crate) circuits: Vec<Circuit>,
 }
 
-/// How the service stands.
+/// The status of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Status {
     #[schema(value_type = String)]
     pub(crate) version: &'static str,
     pub(crate) uptime_seconds: u64,
     pub(crate) stopping: bool,
-    /// How old the figures of memory, jobs and counters are; zero unless the engine does not answer.
+    /// Age of the values in `memory`, `jobs` and `counters`, in seconds; zero unless the engine does not respond.
     pub(crate) age_seconds: f64,
     pub(crate) memory: Memory,
     pub(crate) jobs: JobCounts,
-    /// What the engine counted since it began, by name.
+    /// Counters of the engine since its start, by name.
     #[schema(value_type = Object)]
     pub(crate) counters: serde_json::Value,
     pub(crate) circuits: Vec<Circuit>,
 }
 
-/// Bytes that jobs and keys hold.
+/// Memory of jobs and keys, in bytes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Memory {
     pub(crate) budget: u64,
-    /// By the ledger.
+    /// Reserved by the scheduler.
     pub(crate) reserved: u64,
-    /// By the operating system, beyond what the process held when it began.
+    /// Resident memory of the process minus its resident memory at the start.
     pub(crate) resident: u64,
-    /// The second less the first.
+    /// `resident - reserved`.
     pub(crate) drift: i64,
 }
 
-/// Jobs since the service began.
+/// Counts of jobs since the start of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobCounts {
     pub(crate) open: u64,
-    /// Of those, the caller's.
+    /// Open jobs of the caller's tenant.
     pub(crate) yours: u64,
     pub(crate) accepted: u64,
     pub(crate) complete: u64,
@@ -248,7 +254,7 @@ pub(crate) struct JobCounts {
 }
 
 impl Status {
-    /// As that caller sees it.
+    /// The current status, for this caller.
     pub(crate) fn of(app: &App, caller: &Caller) -> Result<Status, Problem> {
         let stats = app.engine.standing();
         let stats =

@@ -1,4 +1,4 @@
-//! Jobs of the run before: those that the journal knows as accepted go on.
+//! Resumes the jobs of earlier runs that the journal has as accepted.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use crate::acceptance;
 use crate::events;
 use crate::state::{App, OpenJob};
 
-/// Makes all of them open jobs, before any client is served. Each goes on when its circuit is ready;
-/// until then it waits, can be listed and cancelled, and holds up no other.
+/// Makes all of these jobs open, before any client is served. Each job runs when its circuit is ready. Until
+/// then it waits, can be listed and cancelled, and does not delay other jobs.
 pub(crate) fn resume_all(app: &Arc<App>, unfinished: Vec<Unfinished>) {
     if !unfinished.is_empty() {
-        info!(jobs = unfinished.len(), "resuming jobs of the run before");
+        info!(jobs = unfinished.len(), "resuming jobs of an earlier run");
     }
     unfinished.into_iter().for_each(|job| resume_one(app, job));
 }
 
-/// Makes one of them an open job. Call this within the service's runtime.
+/// Makes one job open. Must be called within the service's runtime.
 pub(crate) fn resume_one(app: &Arc<App>, job: Unfinished) {
     let submission = job.submission.clone();
-    // What was accepted goes on, whether there is room for more or not.
+    // An accepted job resumes whether or not the quotas and the memory for inputs are exhausted.
     let admission = app.quotas.admit_accepted(&submission.tenant, &submission.circuit);
     let memory = app.input_memory.reserve(submission.input.bytes().len()).ok();
     let handle = app.engine.restore(job);

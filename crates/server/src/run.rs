@@ -1,4 +1,4 @@
-//! The service from its start to its end.
+//! Starts, runs and stops the service.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,50 +22,54 @@ use crate::state::{App, MAX_LOADS};
 use crate::upload::InputMemory;
 use crate::{circuits, grpc, machine, readiness, resume, retention, routes, systemd, unreadable};
 
-/// Why the service does not start or go on.
+/// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The configuration.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The journal or the blobs.
+    /// The journal or the blobs cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The engine.
+    /// The engine cannot start.
     #[error(transparent)]
     Engine(#[from] StartError),
-    /// The memory budget and the catalog.
+    /// No circuit of the catalog fits into the memory budget.
     #[error(transparent)]
     NoCircuitFits(#[from] NoCircuitFits),
-    /// The port or the socket.
+    /// The port or the socket cannot be opened.
     #[error("{address}: {source}")]
     Listen {
-        /// Where it should listen.
+        /// The address or path.
         address: String,
-        /// Why it cannot.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The system.
-    #[error("the system gave no thread: {0}")]
+    /// A thread cannot be started or a signal handler cannot be installed.
+    #[error("cannot start a thread or install a signal handler: {0}")]
     Runtime(std::io::Error),
 }
 
-/// Longest wait for responses to be written after the drain.
+/// Longest wait for the last responses after the drain.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for circuits that are loading to be left.
+/// Longest wait for tasks of the runtime to end, such as loading of circuits.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait for the engine's threads and the journal to end.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest wait for the engine to hear that it drains.
+/// Longest wait for the engine to accept the drain command.
 const DRAIN_CALL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause between two looks at the jobs that are left.
+/// Interval between two checks whether jobs still run.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Serves until SIGTERM or SIGINT, then drains and closes. Tells the address it listens at on standard error.
+/// Serves until SIGTERM or SIGINT, then drains and closes. Logs the address at which it listens.
 ///
-/// While it drains (`drain-seconds` at most), it answers reads and probes as before, and takes no new jobs. A
-/// second SIGTERM or SIGINT ends the process with 143 or 130. SIGHUP has the configuration read again.
+/// During the drain (at most `drain-seconds`), reads and probes are answered as before, and new jobs are refused. A
+/// second SIGTERM or SIGINT ends the process with exit code 143 or 130. SIGHUP reloads the configuration by `reload`.
+///
+/// # Errors
+///
+/// If the service cannot start: see [`ServeError`].
 pub fn serve(
     config: Config,
     backends: Vec<Arc<dyn Backend>>,
@@ -87,7 +91,7 @@ pub fn serve(
         None => EngineConfig::for_machine(),
     };
     engine_config.memory = config.memory_mib.map(|mib| mib.saturating_mul(1 << 20));
-    // Clients' jobs are counted before they come here; the rest is for warm-up proofs.
+    // The quotas limit the jobs of clients. The engine accepts MAX_LOADS more for warm-up proofs.
     engine_config.policy.max_jobs =
         config.limits.jobs.saturating_add(config.limits.jobs_critical).saturating_add(MAX_LOADS);
     engine_config.address_space = machine::address_space(&engine_config);
@@ -98,7 +102,7 @@ pub fn serve(
             athanor_engine::memory::budget(memory, address_space).bytes / machine::INPUT_SHARE
         }
     };
-    // An input is held as it came and as it was parsed.
+    // An input is held as received and in parsed form.
     engine_config.set_aside = inputs.saturating_mul(2);
     let threads = engine_config.devices.iter().map(|device| device.threads).sum();
     let engine = Engine::start(engine_config, store.clone())?;
@@ -114,7 +118,7 @@ pub fn serve(
     let inputs = InputMemory::new(inputs);
     let app =
         Arc::new(App::new(config, engine, store.clone(), catalog, backends, inputs, callbacks));
-    // Accepted jobs are read before the runtime starts: the store has one of its own.
+    // Accepted jobs are read before the runtime starts, because this call blocks on the store's runtime.
     let restorable = store.restorable()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -124,15 +128,16 @@ pub fn serve(
         .map_err(ServeError::Runtime)?;
     let served = runtime.block_on(run(app.clone(), tls, (restorable, preload), signals, reload));
     shut_down(app, runtime);
-    // A request that outlasted the runtime may still have it; then the next start finds an open journal.
+    // A task that outlasted the runtime may still hold the store. Then the journal is not closed cleanly, and the next
+    // start checks it.
     if let Some(store) = Arc::into_inner(store) {
         store.close();
     }
     served
 }
 
-/// Ends what is left, within bounds: a circuit that is being loaded cannot be interrupted, and what the
-/// journal has is durable.
+/// Ends the remaining tasks and the engine, with time limits, because loading a circuit cannot be interrupted. All
+/// records of the journal are durable.
 fn shut_down(app: Arc<App>, runtime: tokio::runtime::Runtime) {
     app.engine.begin_shutdown();
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
@@ -154,7 +159,7 @@ async fn run(
     reload: Reload,
 ) -> Result<(), ServeError> {
     let config = app.config();
-    // Before any client is served: a circuit of the catalog is known as loading, a job of the run before as open.
+    // Before the first request, circuits to load are marked as loading and jobs of earlier runs are open.
     let _ = app.preloaded.set(preload.iter().cloned().collect());
     preload.into_iter().for_each(|name| circuits::begin_load(&app, name));
     let (unfinished, unreadable) = partition_restorable(restorable);
@@ -198,14 +203,14 @@ async fn run(
     Ok(())
 }
 
-/// Where the service listens.
+/// The bound listeners.
 struct Listeners {
     port: TcpListener,
     socket: Option<UnixSocketListener>,
     probes: Option<ProbeListener>,
 }
 
-/// Listens at the port, at the socket and at the address for probes, and says so.
+/// Binds the port, the socket and the address for probes, and logs the addresses.
 async fn bind(config: &Config, encrypted: bool) -> Result<Listeners, ServeError> {
     let failed = |address: String| move |source| ServeError::Listen { address, source };
     let address = config.listen.to_string();
@@ -230,12 +235,12 @@ async fn bind(config: &Config, encrypted: bool) -> Result<Listeners, ServeError>
     Ok(Listeners { port, socket, probes })
 }
 
-/// Waits for the jobs that are under way, `drain-seconds` at most. Requests are answered meanwhile.
+/// Waits for active jobs, at most for `drain-seconds`. Requests are still answered.
 async fn drain(app: &Arc<App>) {
     let timeout = Duration::from_secs(app.config().limits.drain_seconds);
     let end = tokio::time::Instant::now() + timeout;
     info!(jobs = app.active_jobs(), seconds = timeout.as_secs(), "draining");
-    // From now on the engine takes no job either. One that hangs is not waited for.
+    // The engine accepts no more jobs. The wait is limited in case the engine does not respond.
     let own = app.clone();
     let call = tokio::task::spawn_blocking(move || own.engine.drain(Duration::ZERO));
     let _ = tokio::time::timeout(DRAIN_CALL_TIMEOUT.min(timeout), call).await;
@@ -243,7 +248,7 @@ async fn drain(app: &Arc<App>) {
         match app.active_jobs() {
             0 => return info!("drained"),
             left if tokio::time::Instant::now() >= end => {
-                return info!(jobs = left, "jobs that are left go on at the next start");
+                return info!(jobs = left, "jobs that have not ended resume at the next start");
             }
             _ => {}
         }
@@ -251,20 +256,20 @@ async fn drain(app: &Arc<App>) {
     }
 }
 
-/// Closes the port, and the connections when their requests are answered.
+/// Closes the port, and each connection when its requests are answered.
 async fn end_connections(app: &App, mut accepting: JoinSet<()>, close: watch::Sender<bool>) {
-    // Who waits for a job that is left hears that the service stops.
+    // Requests that wait for a job end with the reason `stopping`.
     app.engine.begin_shutdown();
     accepting.shutdown().await;
     let _ = close.send(true);
-    // Each connection holds a receiver.
+    // Each connection holds a receiver, so `closed` resolves when all connections have ended.
     if tokio::time::timeout(CLOSE_TIMEOUT, close.closed()).await.is_err() {
-        info!(connections = close.receiver_count(), "connections that were still open are cut off");
+        info!(connections = close.receiver_count(), "connections that are still open are dropped");
     }
     info!("stopped");
 }
 
-/// Jobs that can go on, and those whose input cannot be read now. What is lost has ended.
+/// Splits restored jobs into those that can resume and those whose input cannot be read now. Lost jobs have ended.
 fn partition_restorable(
     restorable: Vec<Restorable>,
 ) -> (Vec<Unfinished>, Vec<(JobRow, StoreError)>) {
@@ -279,12 +284,16 @@ fn partition_restorable(
     (ready, unreadable)
 }
 
-/// Reads a file of `seal-key`.
+/// Reads the file of the setting `seal-key`.
+///
+/// # Errors
+///
+/// If the file cannot be read or does not contain 64 hexadecimal digits.
 pub fn read_key(path: &std::path::Path) -> Result<SealKey, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
     SealKey::from_hex(&text).ok_or_else(|| ConfigError::Malformed {
         place: path.display().to_string(),
-        why: "a key has 64 hexadecimal digits".into(),
+        why: "the file does not contain a seal key: 64 hexadecimal digits are expected".into(),
     })
 }

@@ -1,12 +1,12 @@
-//! Signals: SIGTERM and SIGINT end the service, SIGHUP has it read its configuration again.
+//! Signals: SIGTERM and SIGINT stop the service, SIGHUP reloads the configuration.
 //!
 //! ```text
 //! starting ── serving() ──► serving ── SIGTERM, SIGINT ──► draining
 //!    └─ SIGTERM, SIGINT: exit 0                               └─ SIGTERM, SIGINT: exit 128 + n
 //! ```
 //!
-//! A thread of their own receives them: a second signal ends the process whatever the rest of it does.
-//! Accepted jobs are in the journal in each of these cases.
+//! A separate thread receives them, so that a second signal ends the process even if the network threads hang.
+//! Accepted jobs are in the journal in all cases.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +15,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// How far the service is.
+/// The phase of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// It takes no connections yet, so there is nothing to drain.
+    /// It accepts no connections yet, so there is nothing to drain.
     Starting,
     Serving,
     Draining,
 }
 
-/// What a signal to end leads to.
+/// The reaction to a stop signal.
 #[derive(Debug, PartialEq, Eq)]
 enum Action {
     Drain,
@@ -32,18 +32,18 @@ enum Action {
 }
 
 impl Phase {
-    /// What SIGTERM or SIGINT leads to, by the signal's number.
+    /// The reaction to SIGTERM or SIGINT; `number` is the signal's number.
     fn on_stop_signal(self, number: i32) -> Action {
         match self {
             Phase::Starting => Action::Exit(0),
             Phase::Serving => Action::Drain,
-            // As shells tell of a process that the signal killed.
+            // The exit code that shells report for a process killed by the signal.
             Phase::Draining => Action::Exit(128 + number),
         }
     }
 }
 
-/// The signals that came.
+/// Receives signals.
 pub(crate) struct Signals {
     phase: Arc<Mutex<Phase>>,
     end: watch::Receiver<bool>,
@@ -81,14 +81,14 @@ impl Signals {
         Ok(Signals { phase, end, reloads })
     }
 
-    /// The service takes connections: from now on the first signal to end drains.
+    /// Enters the phase `Serving`: the next stop signal starts the drain.
     pub(crate) fn serving(&self) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Phase::Serving;
     }
 
-    /// What is asked of the service next.
+    /// Waits for the next command.
     pub(crate) async fn next_command(&mut self) -> Command {
-        // The thread that sends lives as long as the process.
+        // The sending thread runs until the process ends.
         tokio::select! {
             biased;
             Ok(_) = self.end.wait_for(|ending| *ending) => Command::Stop,
@@ -98,11 +98,11 @@ impl Signals {
     }
 }
 
-/// What a signal asks of a service that takes connections.
+/// The command of a signal to a service that accepts connections.
 pub(crate) enum Command {
-    /// To drain and end.
+    /// Drain and stop.
     Stop,
-    /// To read its configuration again.
+    /// Reload the configuration.
     Reload,
 }
 
@@ -143,12 +143,12 @@ impl Handlers {
                     let _ = ending.send(true);
                 }
                 Action::Exit(0) => {
-                    info!("stopped before it listened");
+                    info!("stopped before the service listened");
                     std::process::exit(0);
                 }
                 Action::Exit(code) => {
                     warn!(
-                        "stopped at once by a second signal; jobs that are left go on at the next start"
+                        "stopped at once by a second signal; jobs that have not ended resume at the next start"
                     );
                     std::process::exit(code);
                 }

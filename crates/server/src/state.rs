@@ -1,4 +1,4 @@
-//! What every request sees.
+//! The state that all requests share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -16,69 +16,76 @@ use crate::locks::NamedLocks;
 use crate::quotas::{Admission, Quotas};
 use crate::upload::{InputMemory, UploadLimits};
 
-/// Shared by all requests.
+/// The shared state of the service.
 pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) store: Arc<Store>,
     pub(crate) catalog: Catalog,
     pub(crate) backends: Vec<Arc<dyn Backend>>,
-    /// Replaced as a whole when it is reloaded.
+    /// A reload replaces the whole value.
     config: RwLock<Arc<Config>>,
     /// Open jobs by their ids.
     open: Mutex<HashMap<String, Arc<OpenJob>>>,
     /// Counts of open jobs.
     pub(crate) quotas: Quotas,
-    /// One request at a time for each idempotency key and each job that is revived.
+    /// Serializes requests with the same idempotency key, and operations on the same job that is not open.
     pub(crate) locks: NamedLocks,
-    /// Circuits that are being loaded, or that failed to, and why.
+    /// Circuits that are loading or failed to load.
     pub(crate) loading: Mutex<BTreeMap<String, Loading>>,
-    /// Circuits that are loaded at the start, once that is known.
+    /// Circuits that are loaded at the start; set once.
     pub(crate) preloaded: OnceLock<BTreeSet<String>>,
     /// Permits to load circuits.
     pub(crate) loads: Semaphore,
     pub(crate) began: Instant,
-    /// Whether it was ready once.
+    /// Whether the service has been ready.
     pub(crate) started: AtomicBool,
     pub(crate) stopping: AtomicBool,
     pub(crate) refused: AtomicU64,
-    /// Jobs that wait for their input to become readable.
+    /// Number of accepted jobs whose input cannot be read now.
     pub(crate) unreadable: AtomicU64,
     pub(crate) metrics: crate::metrics::Metrics,
-    /// Memory for inputs.
+    /// Memory for the inputs of open jobs and of uploads.
     pub(crate) input_memory: InputMemory,
-    /// Turns to verify clients' proofs.
+    /// Permits to verify clients' proofs.
     pub(crate) verifications: Arc<Semaphore>,
     pub(crate) callbacks: Callbacks,
     pub(crate) connections: Arc<Connections>,
 }
 
-/// Verifications at once.
+/// Limit on concurrent verifications.
 const MAX_VERIFICATIONS: usize = 2;
 
-/// Circuits that are loaded at the same time: reading and proving of several overlap, and their warm-up proofs
-/// hold few places of the engine's queue.
+/// Limit on circuits that load concurrently. Reading and proving of several overlap, and their warm-up proofs use
+/// few entries of the engine's queue.
 pub(crate) const MAX_LOADS: usize = 8;
 
-/// A circuit on its way in.
+/// The state of loading a circuit.
 #[derive(Debug, Clone)]
 pub(crate) enum Loading {
     Running,
     Failed(String),
 }
 
-/// A job that was submitted and has not ended.
+/// A job in the engine that has not ended.
+///
+/// ```text
+/// insert_open ──► open ──────────────────────────────► remove_open
+///     │            │ engine: Entering → Accepted → Ended    │
+///     │            └ restored: Waiting (for its circuit) ┘  │
+///     └─ refused by the engine ─────────────────────────────┘
+/// ```
 pub(crate) struct OpenJob {
-    /// The id that clients know.
+    /// The id that clients see.
     pub(crate) id: String,
     pub(crate) tenant: String,
     pub(crate) circuit: String,
     pub(crate) handle: JobHandle,
-    /// Whether a client wants a callback at its end.
+    /// Whether the job has a callback.
     pub(crate) callback: bool,
-    /// Its part of the counts of open jobs.
+    /// The job's count in the quotas.
     #[allow(dead_code, reason = "held, not read")]
     pub(crate) admission: Admission,
-    /// The memory of its input.
+    /// The memory reserved for the input.
     #[allow(dead_code, reason = "held, not read")]
     pub(crate) memory: Option<OwnedSemaphorePermit>,
 }
@@ -124,17 +131,17 @@ impl App {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The configuration that is in force.
+    /// The current configuration.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts another configuration into force.
+    /// Replaces the configuration.
     pub(crate) fn replace_config(&self, config: Config) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
-    /// What a client may send in one request.
+    /// The limits on one request's body.
     pub(crate) fn upload_limits(&self) -> UploadLimits {
         let limits = self.config().limits;
         UploadLimits { bytes: limits.body_bytes, timeout: Duration::from_secs(limits.body_seconds) }
@@ -144,13 +151,13 @@ impl App {
         self.loading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Open jobs, less those that wait for a circuit that is not loaded.
+    /// Number of open jobs, without those that wait for a circuit that is not loaded.
     pub(crate) fn active_jobs(&self) -> usize {
         let waits = |job: &&Arc<OpenJob>| matches!(job.handle.status(), Status::Waiting { .. });
         self.open_jobs().values().filter(|job| !waits(job)).count()
     }
 
-    /// Forgets a job that has ended. A revived job of the same id stays.
+    /// Removes an ended job. A retried job with the same id stays.
     pub(crate) fn remove_open(&self, job: &Arc<OpenJob>) {
         let mut open = self.open_jobs();
         if open.get(&job.id).is_some_and(|found| Arc::ptr_eq(found, job)) {
@@ -158,7 +165,7 @@ impl App {
         }
     }
 
-    /// An open job of that tenant.
+    /// An open job of this tenant.
     pub(crate) fn open_job(&self, tenant: &str, public: &str) -> Option<Arc<OpenJob>> {
         self.open_jobs().get(public).filter(|job| job.tenant == tenant).cloned()
     }

@@ -1,6 +1,7 @@
-//! What systemd is told, where it started the service (`Type=notify`).
+//! Notifications to systemd (`Type=notify`).
 //!
-//! Its socket takes a few messages and then blocks until they are read, so none is sent from a thread of the network.
+//! The notification socket blocks when its queue is full, so messages are sent from blocking threads and not from
+//! network threads.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::readiness;
 use crate::state::App;
 
-/// Time that systemd allows the start to take from now on, in microseconds; said again while circuits load.
+/// Extension of the start timeout in microseconds. It is sent repeatedly while circuits load.
 const EXTENSION: u32 = 15_000_000;
 
 fn send(state: NotifyState<'static>) -> JoinHandle<()> {
@@ -23,31 +24,31 @@ fn send_all(states: Vec<NotifyState<'static>>) -> JoinHandle<()> {
     })
 }
 
-/// It can serve, for the first time.
+/// Sends READY=1: the service is ready, or a reload has ended.
 pub(crate) fn ready() {
     drop(send(NotifyState::Ready));
 }
 
-/// It reads its configuration again; [`ready`] ends that.
+/// Sends RELOADING=1: a reload begins. [`ready`] ends it.
 pub(crate) async fn reloading() {
-    // Without the time systemd takes no reload.
+    // systemd requires MONOTONIC_USEC with RELOADING=1.
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         let _ = send_all(vec![NotifyState::Reloading, now]).await;
     }
 }
 
-/// It is on its way: circuits are being loaded.
+/// Extends the start timeout: circuits are loading.
 pub(crate) fn starting() {
     drop(send(NotifyState::ExtendTimeoutUsec(EXTENSION)));
 }
 
-/// It drains.
+/// Sends STOPPING=1: the service drains.
 pub(crate) fn stopping() {
     drop(send(NotifyState::Stopping));
 }
 
-/// Says that it lives, twice in each period that systemd allows, by the same rule as `/health/live`: a network that
-/// answers beside an engine that does not is no life.
+/// Sends WATCHDOG=1 twice per watchdog period while the service is live by the rule of `/health/live`, that is, while the
+/// engine's thread responds. Returns at once if systemd has no watchdog for the service.
 pub(crate) async fn watchdog(app: Arc<App>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     loop {

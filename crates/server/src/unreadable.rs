@@ -1,7 +1,6 @@
-//! Accepted jobs whose input cannot be read now: they wait, and are read again with growing pauses.
+//! Accepted jobs whose input cannot be read now. Their inputs are read again with exponential backoff.
 //!
-//! One task reads for all of them, one after another: what makes files unreadable, such as too many of them being
-//! open, is not made worse.
+//! One task reads all of them, one after another, so that it does not add to the cause, such as too many open files.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,10 +14,10 @@ use crate::jobs::job_lock;
 use crate::state::App;
 use crate::{callbacks, resume};
 
-/// Pause before the first try, and the longest one.
+/// Pause before the first attempt, and the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Jobs of one pass that are logged by name, and the shortest time between two such passes.
+/// Limit on the jobs of a pass that are logged by id, and the shortest time between two logged passes.
 const LOGGED_JOBS: usize = 10;
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -29,10 +28,10 @@ struct PendingRead {
 }
 
 impl PendingRead {
-    /// After the next pause: between half of it and all of it, so that not all jobs come at once.
+    /// Schedules the next attempt after a random time between `pause / 2` and `pause`, to spread the jobs.
     fn schedule(row: JobRow, pause: Duration) -> PendingRead {
         let mut random = [0; 2];
-        // Without randomness they do come at once.
+        // Without random bytes the time is `pause / 2`.
         let _ = getrandom::fill(&mut random);
         let part = f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
         let due = Instant::now() + pause.mul_f64(0.5 + 0.5 * part);
@@ -40,7 +39,7 @@ impl PendingRead {
     }
 }
 
-/// Reads jobs again until each is restored, lost or ended.
+/// Reads inputs again until each job is restored, lost or ended.
 pub(crate) async fn retry(app: Arc<App>, unreadable: Vec<(JobRow, StoreError)>) {
     if unreadable.is_empty() {
         return;
@@ -72,9 +71,13 @@ pub(crate) async fn retry(app: Arc<App>, unreadable: Vec<(JobRow, StoreError)>) 
     app.unreadable.store(0, Ordering::Relaxed);
 }
 
-/// Reads one job; an error if it must wait on.
+/// Reads the input of one job.
+///
+/// # Errors
+///
+/// If the input still cannot be read.
 async fn read(app: &Arc<App>, row: &JobRow) -> Result<(), StoreError> {
-    // Who cancels it does so before it is read, or once it is open.
+    // A cancellation uses the same lock: it happens before the job is read, or when the job is open.
     let _job_lock = app.locks.lock(job_lock(&row.public)).await;
     match app.store.restorable_one(row.number).await? {
         Some(Restorable::Ready(job)) => {
@@ -87,7 +90,7 @@ async fn read(app: &Arc<App>, row: &JobRow) -> Result<(), StoreError> {
             let app = app.clone();
             tokio::spawn(async move { callbacks::deliver(app, &row.public).await });
         }
-        // Cancelled meanwhile.
+        // The job was cancelled in the meantime.
         None => {}
     }
     Ok(())
@@ -95,10 +98,16 @@ async fn read(app: &Arc<App>, row: &JobRow) -> Result<(), StoreError> {
 
 fn log_failures(failed: Vec<(&str, String)>) {
     for (job, error) in failed.iter().take(LOGGED_JOBS) {
-        warn!(job, error, "the job's input cannot be read: it waits and is tried again");
+        warn!(
+            job,
+            error, "the job's input cannot be read: the job waits and its input is read again"
+        );
     }
     if failed.len() > LOGGED_JOBS {
         let jobs = failed.len() - LOGGED_JOBS;
-        warn!(jobs, "the inputs of more jobs cannot be read: they wait and are tried again");
+        warn!(
+            jobs,
+            "the inputs of more jobs cannot be read: the jobs wait and their inputs are read again"
+        );
     }
 }

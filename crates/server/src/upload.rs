@@ -1,10 +1,9 @@
-//! Bodies on their way in, within a limit for each and one for all together.
+//! Reads request bodies within a limit per body and a limit for all together.
 //!
-//! The bytes of inputs that arrive, or wait with their job, are taken from one allowance
-//! ([`crate::Limits::inputs_mib`]): 2,000 clients with large inputs are told to come back, and do
-//! not take the memory that proofs need. Room is taken as the bytes come, whatever length was declared:
-//! a body that never comes takes nothing from others. A declared length that there is no room for is
-//! refused before the first byte is read.
+//! Inputs that arrive or belong to an open job share one memory limit ([`crate::Limits::inputs_mib`]), so that
+//! they cannot use the memory that proofs need. Requests beyond it are refused as busy. Memory is reserved as
+//! bytes arrive, not by the declared length: a body that never arrives reserves nothing. A declared length that
+//! exceeds the free memory is refused before the first byte is read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +15,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::{Problem, Reason};
 
-/// Bytes to a permit of the allowance.
+/// Bytes per permit of the semaphore.
 const PERMIT_BYTES: usize = 4096;
 
-/// Room for the first bytes of a body; doubled as more come.
+/// First reservation for a body, in bytes; doubled as more bytes arrive.
 const INITIAL_BYTES: usize = 64 << 10;
 
-/// The allowance that all inputs share.
+/// The memory limit that all inputs share. Clones share it.
 #[derive(Clone)]
 pub(crate) struct InputMemory {
     free: Arc<Semaphore>,
@@ -30,14 +29,18 @@ pub(crate) struct InputMemory {
 }
 
 impl InputMemory {
-    /// So many bytes, and at least room for one unit.
+    /// A limit of `bytes`, rounded down to permits, and at least one permit.
     pub(crate) fn new(bytes: u64) -> InputMemory {
         let units = usize::try_from(bytes).unwrap_or(usize::MAX) / PERMIT_BYTES;
         let total = units.clamp(1, Semaphore::MAX_PERMITS);
         InputMemory { free: Arc::new(Semaphore::new(total)), total }
     }
 
-    /// Room for that many bytes, now or not.
+    /// Reserves `bytes`, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TooLarge`] if the limit is smaller than `bytes`, [`Reason::Busy`] if the free part is.
     pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let units = bytes.div_ceil(PERMIT_BYTES);
         if units > self.total {
@@ -47,7 +50,7 @@ impl InputMemory {
         self.free.clone().try_acquire_many_owned(units).map_err(|_| memory_full())
     }
 
-    /// Whether there would be room for that many bytes now; takes none.
+    /// Checks whether `bytes` could be reserved now. Reserves nothing.
     fn check(&self, bytes: usize) -> Result<(), Problem> {
         let units = bytes.div_ceil(PERMIT_BYTES);
         if units > self.total {
@@ -60,36 +63,36 @@ impl InputMemory {
     }
 }
 
-/// Bytes that came, and the room that they take for as long as they are held.
+/// A received body and the memory reserved for it.
 pub(crate) struct Upload {
     pub(crate) bytes: Vec<u8>,
     pub(crate) memory: OwnedSemaphorePermit,
 }
 
-/// How much may come, in what time.
+/// Limits on one body.
 #[derive(Clone, Copy)]
 pub(crate) struct UploadLimits {
     pub(crate) bytes: usize,
     pub(crate) timeout: Duration,
 }
 
-/// Reads a request's body. Who asks was found out before: nobody unknown is read from.
+/// Reads a request's body. The caller must have been authorized before.
 pub(crate) async fn read(
     memory: &InputMemory,
     limits: UploadLimits,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Upload, Problem> {
-    // What a compressed body comes to is not known before.
+    // A compressed body has no Content-Length here: its decompressed length is unknown.
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let length = length.and_then(|length| length.parse::<usize>().ok());
     let chunks = body.into_data_stream().map(|chunk| {
-        chunk.map_err(|_| Problem::new(Reason::BadRequest, "the body broke off or is malformed"))
+        chunk.map_err(|_| Problem::new(Reason::BadRequest, "the body ended early or is malformed"))
     });
     collect(memory, limits, length, std::pin::pin!(chunks)).await
 }
 
-/// Collects chunks of bytes, however they come.
+/// Collects the chunks of a body. `declared` is its length by `Content-Length`.
 pub(crate) async fn collect<B: AsRef<[u8]>>(
     memory: &InputMemory,
     limits: UploadLimits,
@@ -123,15 +126,15 @@ pub(crate) async fn collect<B: AsRef<[u8]>>(
     match tokio::time::timeout(limits.timeout, all).await {
         Ok(collected) => collected?,
         Err(_) => {
-            let message = format!("the body did not come within {:?}", limits.timeout);
+            let message = format!("the body did not arrive within {:?}", limits.timeout);
             return Err(Problem::new(Reason::Timeout, message));
         }
     }
     Ok(Upload { bytes, memory: reserved })
 }
 
-/// The capacity for `length` bytes, after one that was too small: twice that, and no more than was declared
-/// unless more came.
+/// The new capacity for `length` bytes after `capacity` was too small: twice `capacity`, and at most `declared`
+/// unless more bytes have arrived.
 fn next_capacity(capacity: usize, length: usize, declared: Option<usize>) -> usize {
     let wanted = length.max(INITIAL_BYTES).max(capacity.saturating_mul(2));
     match declared {
@@ -141,12 +144,12 @@ fn next_capacity(capacity: usize, length: usize, declared: Option<usize>) -> usi
 }
 
 fn memory_full() -> Problem {
-    let message = "the inputs that wait fill the memory for inputs; come back later";
+    let message = "the memory for inputs is full: try again later";
     Problem::new(Reason::Busy, message)
 }
 
 fn too_large(limit: usize) -> Problem {
-    Problem::new(Reason::TooLarge, format!("a body has at most {limit} bytes here"))
+    Problem::new(Reason::TooLarge, format!("the body is too large: the limit is {limit} bytes"))
 }
 
 #[cfg(test)]
@@ -156,7 +159,7 @@ mod tests {
     const LIMITS: UploadLimits =
         UploadLimits { bytes: 10 * INITIAL_BYTES, timeout: Duration::from_secs(1) };
 
-    /// Room for so many times [`INITIAL_BYTES`].
+    /// Memory for `firsts` times [`INITIAL_BYTES`].
     fn memory(firsts: usize) -> InputMemory {
         InputMemory::new((firsts * INITIAL_BYTES) as u64)
     }
@@ -177,14 +180,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn inputs_share_one_allowance_and_give_it_back() {
+    async fn inputs_share_one_limit_and_return_their_memory() {
         let all = memory(8);
         let first = send(&all, Some(5 * INITIAL_BYTES), &[INITIAL_BYTES; 5]).await.unwrap();
-        // What was declared, and no more for the doubling.
+        // Doubling stops at the declared length.
         assert_eq!(free(&all), 3);
-        // No room for what is declared: refused before it comes.
+        // A declared length beyond the free memory is refused before the body arrives.
         assert_eq!(send(&all, Some(4 * INITIAL_BYTES), &[]).await.err(), Some(Reason::Busy));
-        // Undeclared bytes are counted as they come.
+        // Undeclared bytes are counted as they arrive.
         assert_eq!(send(&all, None, &[INITIAL_BYTES; 4]).await.err(), Some(Reason::Busy));
         assert_eq!(free(&all), 3);
         drop(first);
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_declared_body_that_never_comes_takes_no_room() {
+    async fn a_declared_body_that_never_arrives_reserves_nothing() {
         let all = memory(8);
         let limits = UploadLimits { timeout: Duration::MAX, ..LIMITS };
         for (came, taken) in [(0, 0), (1, 1), (2, 2), (3, 4), (5, 8)] {
@@ -217,13 +220,13 @@ mod tests {
         let all = memory(100);
         assert_eq!(send(&all, Some(11 * INITIAL_BYTES), &[]).await.err(), Some(Reason::TooLarge));
         assert_eq!(send(&all, None, &[INITIAL_BYTES; 11]).await.err(), Some(Reason::TooLarge));
-        // A length that lies does not help.
+        // A declared length below the actual one does not bypass the limit.
         assert_eq!(send(&all, Some(1), &[INITIAL_BYTES; 11]).await.err(), Some(Reason::TooLarge));
         assert_eq!(free(&all), 100);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_never_ends_is_left() {
+    async fn a_body_that_never_ends_times_out() {
         let all = memory(100);
         let never = futures_util::stream::pending::<Result<Vec<u8>, Problem>>();
         let left = collect(&all, LIMITS, Some(5), never).await.map_err(|problem| problem.reason);

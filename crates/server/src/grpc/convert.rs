@@ -1,4 +1,4 @@
-//! Answers as messages.
+//! Conversions of responses to gRPC messages.
 
 use super::proto;
 use crate::problem::Problem;

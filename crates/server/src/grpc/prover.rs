@@ -1,4 +1,4 @@
-//! Each call: who asks, what they may, and the verb that REST has for it too.
+//! The gRPC calls. Each one authorizes the caller and runs the same operation as its REST counterpart.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn respond<T, U: From<T>>(value: T) -> Reply<U> {
     Ok(Response::new(value.into()))
 }
 
-/// Nothing for an empty string, which is what an absent field reads as.
+/// `None` for an empty string, the value of an absent field.
 fn non_empty(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
@@ -52,14 +52,16 @@ impl Prover {
         let mut parts = request.into_inner();
         let malformed = |why: &str| Problem::new(Reason::BadRequest, why);
         let first = tokio::time::timeout(app.upload_limits().timeout, parts.next()).await;
-        let first = first.map_err(|_| Problem::new(Reason::Timeout, "no message came"))?;
+        let first = first.map_err(|_| {
+            Problem::new(Reason::Timeout, "the first message did not arrive in time")
+        })?;
         let Some(Ok(proto::SubmitRequest { part: Some(Part::Request(spec)) })) = first else {
-            return Err(malformed("the first message has `request`"));
+            return Err(malformed("the first message must contain `request`"));
         };
         let chunks = parts.map(|part| match part {
             Ok(proto::SubmitRequest { part: Some(Part::Chunk(chunk)) }) => Ok(chunk),
-            Ok(_) => Err(malformed("messages after the first have `chunk`")),
-            Err(_) => Err(malformed("the upload broke off or is malformed")),
+            Ok(_) => Err(malformed("messages after the first must contain `chunk`")),
+            Err(_) => Err(malformed("the upload ended early or is malformed")),
         });
         let body =
             upload::collect(&app.input_memory, app.upload_limits(), None, std::pin::pin!(chunks))
@@ -83,13 +85,13 @@ impl Prover {
     }
 }
 
-/// A text that must be JSON.
+/// Checks that a text is JSON.
 fn raw_json(text: String) -> Result<Box<RawValue>, Problem> {
     RawValue::from_string(text)
-        .map_err(|_| Problem::new(Reason::BadRequest, "a proof and its signals are JSON"))
+        .map_err(|_| Problem::new(Reason::BadRequest, "`proof` and `public_signals` must be JSON"))
 }
 
-/// A result as the two texts that it is made of.
+/// Splits a result into its proof and public signals.
 fn proof_response(id: String, result: &[u8]) -> Result<proto::ProofResponse, Problem> {
     #[derive(Deserialize)]
     struct Bundle<'a> {

@@ -1,5 +1,4 @@
-//! Whether it lives, whether it can serve, and its numbers. These need no token and tell nothing of
-//! anybody's jobs.
+//! Health and metrics. Health needs no token and contains nothing about jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,19 +14,19 @@ use crate::problem::Problem;
 use crate::readiness;
 use crate::state::App;
 
-/// `GET /health/live`: the engine's own thread answers.
+/// `GET /health/live`: whether the engine's thread responds.
 pub(super) async fn live(State(app): State<Arc<App>>) -> Response {
     let engine = readiness::engine_health(&app);
     json_response(status(engine.live), &json!({ "live": engine.live, "engine": engine }))
 }
 
-/// `GET /health/ready`: it takes jobs; if not, which part is missing.
+/// `GET /health/ready`: whether the service accepts jobs, with each condition.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let readiness = readiness::check(&app).await;
     json_response(status(readiness.ready), &readiness)
 }
 
-/// `GET /health`, as most probes know it.
+/// `GET /health`: liveness in the form that most probes expect.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
     let engine = readiness::engine_health(&app);
     let word = match (app.stopping.load(Ordering::Relaxed), engine.live) {
@@ -53,7 +52,7 @@ pub(super) async fn metrics(
     Ok(metrics_response(&app))
 }
 
-/// The metrics, whoever asks.
+/// The metrics, without authorization.
 pub(super) fn metrics_response(app: &App) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (StatusCode::OK, kind, crate::metrics::render(app)).into_response()

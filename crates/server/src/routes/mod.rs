@@ -1,7 +1,7 @@
-//! What is at which path.
+//! REST routes.
 //!
-//! Our own form is described as it is routed, so that the description (`/openapi.json`) cannot name
-//! what is not there; the other forms are described by those whose they are.
+//! The native API (`/v1`) is routed and described by the same declarations, so that its OpenAPI description
+//! (`/openapi.json`) matches the routes. The compatibility APIs are documented by their original projects.
 
 mod health;
 mod rapidsnark;
@@ -35,7 +35,7 @@ use crate::upload::{self, Upload};
 ))]
 struct Description;
 
-/// Our own form, and its description.
+/// The native API and its description.
 fn v1() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(v1::jobs::submit, v1::jobs::list))
@@ -54,12 +54,12 @@ fn v1() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// The description of our own form, as OpenAPI 3.1 in JSON.
+/// The OpenAPI 3.1 description of the native API, in JSON.
 pub fn openapi() -> String {
     v1().1.to_pretty_json().unwrap_or_default()
 }
 
-/// Everything that REST has behind the port.
+/// All REST routes of the port.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (ours, _) = v1();
     let described = openapi();
@@ -79,16 +79,22 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/openapi.json",
             get(move || std::future::ready(json_bytes(StatusCode::OK, described.into_bytes()))),
         )
-        .fallback(async || Problem::new(Reason::NoSuchRoute, "there is nothing here"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(Reason::NoSuchMethod, "this is asked with another method")
+        .fallback(async || {
+            Problem::new(Reason::NoSuchRoute, "there is no such path: see /openapi.json")
         })
-        // What a compressed body comes to is bounded where it is read.
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                Reason::NoSuchMethod,
+                "method not allowed for this path: see /openapi.json",
+            )
+        })
+        // `upload` bounds the decompressed length of a body.
         .layer(RequestDecompressionLayer::new())
         .with_state(app)
 }
 
-/// Health and metrics alone. Metrics are told without a token: who reaches them is chosen by the address.
+/// The routes of the listener for probes: health and metrics. They need no token, because the operator chooses the
+/// address.
 pub(crate) fn probes(app: Arc<App>) -> Router {
     Router::new()
         .route("/health", get(health::health))
@@ -96,29 +102,31 @@ pub(crate) fn probes(app: Arc<App>) -> Router {
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(async |State(app): State<Arc<App>>| health::metrics_response(&app)))
         .fallback(async || {
-            Problem::new(Reason::NoSuchRoute, "only /health and /metrics are answered here")
+            Problem::new(
+                Reason::NoSuchRoute,
+                "there is no such path: this listener serves only /health and /metrics",
+            )
         })
         .with_state(app)
 }
 
-/// Who asks, if they may.
+/// The caller of a request, if it has the permissions of `role`.
 fn authorize(app: &App, headers: &HeaderMap, role: Role) -> Result<Caller, Problem> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     Caller::authorize(&app.config().tokens, authorization, role)
 }
 
-/// A request's body. Ask who the caller is first.
+/// Reads a request's body. The caller must have been authorized before.
 async fn read_body(app: &App, request: Request) -> Result<Upload, Problem> {
     let (parts, body) = request.into_parts();
     let read = upload::read(&app.input_memory, app.upload_limits(), &parts.headers, body).await;
     read.inspect_err(|problem| events::refused(None, None, problem))
 }
 
-/// Largest body that is parsed on the network's threads, in bytes: a larger one takes a while, and others
-/// would wait.
+/// Largest body in bytes that is parsed on a network thread. A larger one would delay other requests.
 const PARSED_IN_PLACE: usize = 64 << 10;
 
-/// A body as JSON.
+/// Parses a body as JSON.
 async fn parse_json<T: DeserializeOwned + Send + 'static>(bytes: Vec<u8>) -> Result<T, Problem> {
     let small = bytes.len() <= PARSED_IN_PLACE;
     let read = move || serde_json::from_slice(&bytes).map_err(|error| bad_json(&error));
@@ -129,7 +137,7 @@ async fn parse_json<T: DeserializeOwned + Send + 'static>(bytes: Vec<u8>) -> Res
     read.map_err(|error| Problem::new(Reason::Internal, error.to_string()))?
 }
 
-/// What the query says.
+/// Parses the query of a URI.
 fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let read = Query::<T>::try_from_uri(uri);
     read.map(|Query(read)| read)
@@ -137,9 +145,9 @@ fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
 }
 
 fn bad_json(error: &serde_json::Error) -> Problem {
-    // The place, and not what stood there: a body may hold secrets.
+    // The message contains the position and not the text, because a body may contain secrets.
     let message = format!(
-        "the body is not the JSON object that is wanted: line {}, column {}: {:?} error",
+        "the body is not the expected JSON object: line {}, column {}: {:?} error",
         error.line(),
         error.column(),
         error.classify()
@@ -154,7 +162,7 @@ fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
     }
 }
 
-/// A verified result's own bytes, which are JSON.
+/// A response with bytes that are JSON.
 fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (status, headers, bytes).into_response()

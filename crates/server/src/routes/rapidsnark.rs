@@ -1,5 +1,5 @@
-//! rapidsnark-server's form: one input at a time, and a status that speaks of the last one. Beneath
-//! it are ordinary jobs; "the last one" is the tenant's newest.
+//! The API of rapidsnark-server: one input at a time, and a status of the last one. It uses ordinary jobs; "the
+//! last one" is the newest job of the tenant.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The form that users of the Midnight proving skills know: the same jobs under other names.
+//! The API of the Midnight proving skills: the same jobs with other names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::jobs;
 use crate::problem::Problem;
 use crate::state::App;
 
-/// A failure in the skills' own words.
+/// A failure in the form of the Midnight proving skills.
 pub(super) struct SkillProblem(Problem);
 
 impl From<Problem> for SkillProblem {
@@ -52,7 +52,7 @@ struct Prove {
     _priority: Option<Value>,
 }
 
-/// How long the skills wait, where the client says nothing.
+/// Default wait for a proof in milliseconds.
 const DEFAULT_TIMEOUT_MS: u64 = 60_000;
 
 async fn submit(app: &Arc<App>, request: Request) -> Result<(Caller, String, Duration), Problem> {
@@ -72,8 +72,8 @@ async fn submit(app: &Arc<App>, request: Request) -> Result<(Caller, String, Dur
     Ok((caller.clone(), acceptance::submit(app, &caller, submit).await?, timeout))
 }
 
-/// Signals, or the skills' pair of public and private ones: names do not collide, so one object holds
-/// both.
+/// The input from `witness`: an object of signals, or a pair of public and private signals. The pair is merged into one
+/// object, because names of signals are unique in a circuit.
 fn signals(witness: &RawValue) -> Result<Input, Problem> {
     #[derive(Deserialize)]
     struct Pair {

@@ -13,7 +13,7 @@ use crate::problem::{Problem, Problems};
 use crate::responses::{Circuit, Circuits};
 use crate::state::App;
 
-/// The circuits of the catalog, and those that are loaded.
+/// All circuits of the catalog and all loaded circuits.
 #[utoipa::path(
     get,
     path = "/v1/circuits",
@@ -51,7 +51,7 @@ pub(in crate::routes) async fn show(
     Ok(json_response(StatusCode::OK, &circuits::describe(&app, &name)?))
 }
 
-/// Begins to load a circuit and answers at once; it is ready after its warm-up proof.
+/// Begins to load a circuit and responds at once. The circuit is ready after its warm-up proof.
 #[utoipa::path(
     post,
     path = "/v1/circuits/{name}/load",
@@ -77,7 +77,7 @@ pub(in crate::routes) async fn load(
     Ok(json_response(status, &circuit))
 }
 
-/// Takes no more jobs for a circuit; its key's memory is given back after its last one.
+/// Unloads a circuit: it accepts no more jobs. The memory of its key is freed after its last job.
 #[utoipa::path(
     post,
     path = "/v1/circuits/{name}/unload",

@@ -24,36 +24,36 @@ use crate::responses::{Accepted, Job, JobEvent, Jobs};
 use crate::state::App;
 use crate::upload::Upload;
 
-/// A submit in JSON.
+/// A job to submit.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Submit {
     circuit: String,
-    /// Signals, as the circuit's witness generator takes them.
+    /// Signals in the form that the circuit's witness generator reads.
     #[schema(value_type = Object)]
     input: Box<RawValue>,
     /// `critical`, `high`, `normal` or `batch`.
     class: Option<String>,
-    /// From now on.
+    /// Seconds from now after which the proof is not wanted.
     deadline_seconds: Option<f64>,
-    /// Told by POST of the job's end, if its origin is allowed.
+    /// URL that receives a POST when the job has ended, if its origin is allowed.
     callback: Option<String>,
 }
 
-/// The same in the query, for a body of the input's own bytes.
+/// A job to submit, in the query. The body is the input.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct SubmitQuery {
-    /// If it is here, the body is the input's own bytes.
+    /// If present, the body is the input itself and not a JSON object with `input`.
     circuit: Option<String>,
-    /// What the bytes are: `json` or `wtns`.
+    /// The kind of the input: `json` (the default) or `wtns`.
     kind: Option<String>,
     /// `critical`, `high`, `normal` or `batch`.
     class: Option<String>,
-    /// From now on.
+    /// Seconds from now after which the proof is not wanted.
     deadline_seconds: Option<f64>,
-    /// Told by POST of the job's end, if its origin is allowed.
+    /// URL that receives a POST when the job has ended, if its origin is allowed.
     callback: Option<String>,
 }
 
@@ -64,13 +64,13 @@ fn build_request(
 ) -> Result<SubmitRequest, Problem> {
     let key = headers.get("idempotency-key").map(|value| {
         value.to_str().map(str::to_owned).map_err(|_| {
-            Problem::new(Reason::BadRequest, "the Idempotency-Key is not printable ASCII")
+            Problem::new(Reason::BadRequest, "the Idempotency-Key must be printable ASCII")
         })
     });
     let idempotency_key = key.transpose()?;
     let Upload { bytes, memory } = body;
     let (circuit, input, class, deadline, callback) = match query.circuit {
-        // The input's own bytes; what they are, the query says.
+        // The body is the input; the query has its kind.
         Some(circuit) => {
             let kind = query.kind.as_deref().unwrap_or("json");
             let input = Input::new(kind, bytes);
@@ -105,7 +105,7 @@ async fn receive_and_submit(
     Ok((acceptance::submit(app, &caller, build_request(&headers, query, body)?).await?, caller))
 }
 
-/// Accepts a job; the answer comes when it is durable.
+/// Submits a job and responds when it is durable.
 #[utoipa::path(
     post,
     path = "/v1/jobs",
@@ -131,7 +131,7 @@ pub(in crate::routes) async fn submit(
     Ok(response)
 }
 
-/// Submits and waits for the proof.
+/// Submits a job and waits for its proof.
 #[utoipa::path(
     post,
     path = "/v1/prove",
@@ -160,7 +160,7 @@ pub(in crate::routes) async fn prove(
     Ok(response)
 }
 
-/// How long the stages took, as browsers and proxies read it (the W3C's Server Timing).
+/// The durations of stages as a `Server-Timing` header (W3C).
 fn server_timing(stages: &[(String, Duration)]) -> String {
     let one = |(name, time): &(String, Duration)| {
         format!("{};dur={:.3}", name.replace(' ', "-"), time.as_secs_f64() * 1e3)
@@ -168,14 +168,14 @@ fn server_timing(stages: &[(String, Duration)]) -> String {
     stages.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Which page of the list.
+/// A page of the list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct ListQuery {
-    /// The cursor that the page before ended with.
+    /// `next` of the previous page.
     before: Option<u64>,
-    /// At most so many, 500 at most.
+    /// Number of jobs, 50 by default and at most 500.
     limit: Option<u32>,
 }
 
@@ -200,7 +200,7 @@ pub(in crate::routes) async fn list(
     Ok(json_response(StatusCode::OK, &jobs))
 }
 
-/// How a job stands.
+/// The state of a job.
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}",
@@ -240,7 +240,7 @@ pub(in crate::routes) async fn result(
     Ok(json_bytes(StatusCode::OK, jobs::result(&app, &caller, &id).await?))
 }
 
-/// Cancels a job; it can be revived.
+/// Cancels a job. It can be retried.
 #[utoipa::path(
     delete,
     path = "/v1/jobs/{id}",
@@ -261,7 +261,7 @@ pub(in crate::routes) async fn cancel(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Revives a job that ended without a result.
+/// Retries a job that ended without a result.
 #[utoipa::path(
     post,
     path = "/v1/jobs/{id}/retry",
@@ -282,7 +282,7 @@ pub(in crate::routes) async fn retry(
     Ok(json_response(StatusCode::ACCEPTED, &jobs::show(&app, &caller, &id).await?))
 }
 
-/// Server-sent events until the job has ended.
+/// Status changes of a job as server-sent events, until it has ended.
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}/events",

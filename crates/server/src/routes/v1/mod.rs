@@ -1,4 +1,4 @@
-//! Our own form.
+//! The native API.
 
 pub(super) mod circuits;
 pub(super) mod jobs;

@@ -12,7 +12,7 @@ use crate::problem::{Problem, Problems};
 use crate::responses::Status;
 use crate::state::App;
 
-/// How the service stands.
+/// The status of the service.
 #[utoipa::path(
     get,
     path = "/v1/status",

@@ -22,10 +22,10 @@ use crate::upload::Upload;
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Verify {
     circuit: String,
-    /// As snarkjs writes it.
+    /// The proof in the JSON of snarkjs.
     #[schema(value_type = Object)]
     proof: Box<RawValue>,
-    /// As snarkjs writes them.
+    /// The public signals in the JSON of snarkjs.
     #[serde(rename = "publicSignals")]
     #[schema(value_type = Vec<String>)]
     public: Box<RawValue>,
@@ -43,10 +43,10 @@ pub(in crate::routes) struct VerifyMany {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct OneOfMany {
-    /// As snarkjs writes it.
+    /// The proof in the JSON of snarkjs.
     #[schema(value_type = Object)]
     proof: Box<RawValue>,
-    /// As snarkjs writes them.
+    /// The public signals in the JSON of snarkjs.
     #[serde(rename = "publicSignals")]
     #[schema(value_type = Vec<String>)]
     public: Box<RawValue>,
@@ -75,7 +75,7 @@ pub(in crate::routes) async fn one(
     Ok(json_response(StatusCode::OK, &verdict))
 }
 
-/// The verdict on one claim.
+/// Verifies one proof.
 pub(in crate::routes) async fn verify_one(
     app: &Arc<App>,
     circuit: &str,
@@ -85,7 +85,7 @@ pub(in crate::routes) async fn verify_one(
     verdicts.into_iter().next().ok_or_else(|| Problem::new(Reason::Internal, "no verdict"))
 }
 
-/// Whether each of many proofs of a circuit is valid, which is cheaper than one by one.
+/// Whether each of several proofs of a circuit is valid. One request for all is cheaper than one per proof.
 #[utoipa::path(
     post,
     path = "/v1/verify/many",
