@@ -80,12 +80,13 @@ impl Callbacks {
 
 /// Parses an origin such as `https://host:port` into the form in which origins are compared.
 pub(crate) fn origin(text: &str) -> Result<String, String> {
-    let wrong = || format!("{text:?} is not an origin: give one such as https://hooks.example.org");
-    let url = Url::parse(text).map_err(|_| wrong())?;
+    let invalid =
+        || format!("{text:?} is not an origin: give one such as https://hooks.example.org");
+    let url = Url::parse(text).map_err(|_| invalid())?;
     let is_origin = matches!(url.scheme(), "http" | "https") && url.path() == "/";
     match is_origin && url.query().is_none() && url.username().is_empty() {
         true => Ok(url.origin().ascii_serialization()),
-        false => Err(wrong()),
+        false => Err(invalid()),
     }
 }
 

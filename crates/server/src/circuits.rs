@@ -31,8 +31,8 @@ pub(crate) fn list(app: &App) -> Vec<Circuit> {
     names.sort();
     names.dedup();
     let entry = |name: String| {
-        let found = loaded.iter().find(|circuit| circuit.name == name);
-        let (state, reason) = match (found, loading.get(&name)) {
+        let circuit = loaded.iter().find(|circuit| circuit.name == name);
+        let (state, reason) = match (circuit, loading.get(&name)) {
             (_, Some(Loading::Running)) => ("loading", None),
             (Some(_), _) => ("ready", None),
             (None, Some(Loading::Failed(why))) => ("failed", Some(why.clone())),
@@ -42,9 +42,9 @@ pub(crate) fn list(app: &App) -> Vec<Circuit> {
             name,
             state,
             reason,
-            proof_system: found.map(|circuit| circuit.about.proof_system.clone()),
-            curve: found.map(|circuit| circuit.about.curve.clone()),
-            key_resident: found.is_some_and(|circuit| circuit.resident),
+            proof_system: circuit.map(|circuit| circuit.about.proof_system.clone()),
+            curve: circuit.map(|circuit| circuit.about.curve.clone()),
+            key_resident: circuit.is_some_and(|circuit| circuit.resident),
             manifest: None,
         }
     };
@@ -53,11 +53,11 @@ pub(crate) fn list(app: &App) -> Vec<Circuit> {
 
 /// One circuit, with its manifest if the catalog has one.
 pub(crate) fn describe(app: &App, name: &str) -> Result<Circuit, Problem> {
-    let found = list(app).into_iter().find(|circuit| circuit.name == name);
-    let mut found = found.ok_or_else(|| unknown_circuit(name))?;
+    let circuit = list(app).into_iter().find(|circuit| circuit.name == name);
+    let mut circuit = circuit.ok_or_else(|| unknown_circuit(name))?;
     let manifest = app.catalog.manifest(name).ok();
-    found.manifest = manifest.and_then(|manifest| serde_json::to_value(&manifest).ok());
-    Ok(found)
+    circuit.manifest = manifest.and_then(|manifest| serde_json::to_value(&manifest).ok());
+    Ok(circuit)
 }
 
 fn unknown_circuit(name: &str) -> Problem {
@@ -166,8 +166,8 @@ async fn load_with_retries(app: &Arc<App>, name: &str) -> Result<(), LoadError> 
 
 async fn load_once(app: &Arc<App>, name: &str) -> Result<(), LoadError> {
     let _permit = app.loads.acquire().await;
-    let (own, name) = (app.clone(), name.to_owned());
-    let open = move || own.engine.open(&own.catalog, &name, &own.backends);
+    let (app, name) = (app.clone(), name.to_owned());
+    let open = move || app.engine.open(&app.catalog, &name, &app.backends);
     tokio::task::spawn_blocking(open).await.unwrap_or(Err(LoadError::Stopped))
 }
 
@@ -209,18 +209,18 @@ impl NotReady {
 pub(crate) fn not_ready(app: &App) -> NotReady {
     let config = app.config();
     let named = config.preload.as_deref().unwrap_or_default();
-    let mut found = NotReady { loading: Vec::new(), failed: Vec::new(), required: false };
+    let mut not_ready = NotReady { loading: Vec::new(), failed: Vec::new(), required: false };
     for (name, state) in app.loading().iter() {
         match state {
             Loading::Running => {
-                found.required |= app.preloaded.get().is_some_and(|names| names.contains(name));
-                found.loading.push(name.clone());
+                not_ready.required |= app.preloaded.get().is_some_and(|names| names.contains(name));
+                not_ready.loading.push(name.clone());
             }
             Loading::Failed(_) => {
-                found.required |= named.contains(name);
-                found.failed.push(name.clone());
+                not_ready.required |= named.contains(name);
+                not_ready.failed.push(name.clone());
             }
         }
     }
-    found
+    not_ready
 }

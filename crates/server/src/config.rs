@@ -296,23 +296,23 @@ impl Config {
                 why: format!("{text:?} is not a valid number for this setting"),
             })
         }
-        let given = |name: &str| get(name).filter(|value| !value.trim().is_empty());
-        if let Some(text) = given("PROVER_THREADS") {
+        let variable = |name: &str| get(name).filter(|value| !value.trim().is_empty());
+        if let Some(text) = variable("PROVER_THREADS") {
             self.threads = Some(number("PROVER_THREADS", &text)?);
         }
-        if let Some(text) = given("PROVER_MEMORY_LIMIT") {
+        if let Some(text) = variable("PROVER_MEMORY_LIMIT") {
             self.memory_mib = Some(number("PROVER_MEMORY_LIMIT", &text)?);
         }
-        if let Some(text) = given("PROVER_PORT") {
+        if let Some(text) = variable("PROVER_PORT") {
             self.listen.set_port(number("PROVER_PORT", &text)?);
         }
-        if let Some(text) = given("PROVER_PRELOAD_CIRCUITS") {
+        if let Some(text) = variable("PROVER_PRELOAD_CIRCUITS") {
             self.preload = Some(text.split(',').map(|name| name.trim().to_owned()).collect());
         }
-        if let Some(text) = given("CIRCUIT_KEYS_PATH") {
+        if let Some(text) = variable("CIRCUIT_KEYS_PATH") {
             self.circuits = text.into();
         }
-        if let Some(text) = given("ATHANOR_LOG") {
+        if let Some(text) = variable("ATHANOR_LOG") {
             self.log.filter = text;
         }
         Ok(self)
@@ -320,7 +320,7 @@ impl Config {
 
     /// Checks that the service can run with this configuration.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |why: String| ConfigError::Malformed { place: "configuration".into(), why };
+        let invalid = |why: String| ConfigError::Malformed { place: "configuration".into(), why };
         if !self.listen.ip().is_loopback() && self.tokens.is_empty() && !self.allow_open {
             return Err(ConfigError::Open(self.listen));
         }
@@ -331,13 +331,13 @@ impl Config {
             return Err(ConfigError::Plain(self.listen));
         }
         for origin in &self.callbacks {
-            crate::callbacks::origin(origin).map_err(wrong)?;
+            crate::callbacks::origin(origin).map_err(invalid)?;
         }
         for token in &self.tokens {
-            token.check().map_err(wrong)?;
+            token.check().map_err(invalid)?;
         }
         if self.threads == Some(0) {
-            return Err(wrong("threads must be at least 1".into()));
+            return Err(invalid("threads must be at least 1".into()));
         }
         let Limits { connections, connections_per_client, idle_seconds, .. } = self.limits;
         for (name, value) in [
@@ -346,7 +346,7 @@ impl Config {
             ("idle-seconds", usize::from(idle_seconds > 0)),
         ] {
             if value == 0 {
-                return Err(wrong(format!("limits.{name} must be at least 1")));
+                return Err(invalid(format!("limits.{name} must be at least 1")));
             }
         }
         Ok(())
@@ -354,12 +354,12 @@ impl Config {
 
     /// This configuration with the reloadable settings of `new`, and the names of other settings that differ.
     pub(crate) fn reloaded(&self, new: &Config) -> Result<(Config, Vec<String>), ConfigError> {
-        let wrong = |why: String| ConfigError::Malformed { place: "configuration".into(), why };
-        let mut old = Table::try_from(self).map_err(|error| wrong(error.to_string()))?;
-        let new = Table::try_from(new).map_err(|error| wrong(error.to_string()))?;
+        let invalid = |why: String| ConfigError::Malformed { place: "configuration".into(), why };
+        let mut old = Table::try_from(self).map_err(|error| invalid(error.to_string()))?;
+        let new = Table::try_from(new).map_err(|error| invalid(error.to_string()))?;
         let mut kept = Vec::new();
         merge_reloadable(&mut old, &new, "", &mut kept);
-        let config = old.try_into().map_err(|error| wrong(error.to_string()))?;
+        let config = old.try_into().map_err(|error| invalid(error.to_string()))?;
         Ok((config, kept))
     }
 

@@ -242,7 +242,7 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// The service works on the answer.
+    /// The service works on the response.
     pub(crate) fn resume(&mut self) {
         if !std::mem::replace(&mut self.working, true) {
             self.connections.state().table.resume(self.connection, self.kind);
@@ -272,19 +272,19 @@ pub(crate) fn configured(limits: &Limits) -> ConnectionLimits {
     }
 }
 
-/// The configured limits, reduced to fit into `files`, the limit on open files. Of it are subtracted `open` files,
-/// the lingering connections, and a reserve for the journal, keys and callbacks.
+/// The configured limits, reduced to fit into the limit on open files: `files`, minus `open` files, minus lingering
+/// connections, minus a reserve for the journal, keys and callbacks.
 fn fit_open_files(limits: &Limits, files: u64, open: u64) -> ConnectionLimits {
     let spare = files.saturating_sub(open);
-    let own = (spare / 4).clamp(16, 256);
-    let room = usize::try_from(spare.saturating_sub(own)).unwrap_or(usize::MAX).max(4);
-    let room = room - LINGERING.min(room / 8);
+    let reserve = (spare / 4).clamp(16, 256);
+    let available = usize::try_from(spare.saturating_sub(reserve)).unwrap_or(usize::MAX).max(4);
+    let available = available - LINGERING.min(available / 8);
     let bounds = configured(limits);
-    if bounds.ordinary.saturating_add(bounds.reserved) <= room {
+    if bounds.ordinary.saturating_add(bounds.reserved) <= available {
         return bounds;
     }
-    let reserved = bounds.reserved.min(room / 4);
-    ConnectionLimits { ordinary: bounds.ordinary.min(room - reserved), reserved, ..bounds }
+    let reserved = bounds.reserved.min(available / 4);
+    ConnectionLimits { ordinary: bounds.ordinary.min(available - reserved), reserved, ..bounds }
 }
 
 /// Number of open files of this process; 64 if the system does not report it.
@@ -306,8 +306,8 @@ mod tests {
         // With almost no free files at least one connection of each kind remains.
         let least = fit_open_files(&limits, 20, 30);
         assert!(least.ordinary >= 1 && least.reserved >= 1, "{least:?}");
-        let asked = Limits { connections: 10, connections_reserved: 5, ..limits };
-        assert_eq!(fit_open_files(&asked, 1024, 30), configured(&asked));
+        let small = Limits { connections: 10, connections_reserved: 5, ..limits };
+        assert_eq!(fit_open_files(&small, 1024, 30), configured(&small));
     }
 
     #[test]

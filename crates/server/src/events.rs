@@ -3,7 +3,7 @@
 //! The lines are for operators. They contain ids of jobs, names of circuits and tenants, and stable codes, but no
 //! data that a client sent: no input, no value of a witness, no token, and only the origin of a callback. The
 //! message of a failed job is for its tenant; it may quote the trace of the circuit's own wasm, which
-//! sees the input. So the log has the failure's code, and the message only where [`LOGGABLE_CODES`] says so.
+//! sees the input. So the log has the failure's code, and the message only for [`LOGGABLE_CODES`].
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};

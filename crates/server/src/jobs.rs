@@ -47,7 +47,7 @@ pub(crate) async fn wait(
     public: &str,
     timeout: Duration,
 ) -> Result<ProofOutput, Problem> {
-    if let Some(job) = app.open_job(&caller.tenant, public) {
+    if let Some(job) = app.find_open_job(&caller.tenant, public) {
         let ended = tokio::time::timeout(timeout, job.handle.finished()).await;
         return match ended {
             Ok(Ok(finished)) => {
@@ -131,13 +131,13 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Cancels a job and waits until the cancellation is recorded.
 pub(crate) async fn cancel(app: &App, caller: &Caller, public: &str) -> Result<(), Problem> {
-    if let Some(job) = app.open_job(&caller.tenant, public) {
+    if let Some(job) = app.find_open_job(&caller.tenant, public) {
         return cancel_open(&job).await;
     }
-    // `unreadable` opens a job under the same lock: either the job is open when this task has the lock, or it is
-    // opened after this task has recorded its end, and `unreadable` then finds it ended.
+    // The module `unreadable` reads and opens a job under the same lock. Either the job is open when this task gets the
+    // lock, or `unreadable` reads the job after this task has recorded its end, and does not open it.
     let _job_lock = app.locks.lock(job_lock(public)).await;
-    match app.open_job(&caller.tenant, public) {
+    match app.find_open_job(&caller.tenant, public) {
         Some(job) => cancel_open(&job).await,
         None => cancel_not_open(app, find_row(app, caller, public).await?).await,
     }

@@ -75,7 +75,7 @@ impl UnixSocketListener {
         }
         use std::os::unix::fs::FileTypeExt;
         match std::fs::symlink_metadata(path) {
-            Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+            Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path)?,
             Ok(_) => {
                 let message = "the file exists and is not a socket";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
@@ -92,7 +92,7 @@ impl UnixSocketListener {
 
 /// Reads a certificate chain and its private key.
 pub(crate) fn load_tls(tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
-    let wrong = |path: &Path, why: String| ConfigError::Malformed {
+    let malformed = |path: &Path, why: String| ConfigError::Malformed {
         place: path.display().to_string(),
         why,
     };
@@ -101,17 +101,17 @@ pub(crate) fn load_tls(tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
     };
     let (certificate, key) = (read(&tls.certificate)?, read(&tls.key)?);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&certificate).collect();
-    let chain = chain.map_err(|error| wrong(&tls.certificate, error.to_string()))?;
+    let chain = chain.map_err(|error| malformed(&tls.certificate, error.to_string()))?;
     // The parser's error is dropped, because it may quote the key's file.
     let key = PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|_| wrong(&tls.key, "the file contains no private key in PEM".into()))?;
+        .map_err(|_| malformed(&tls.key, "the file contains no private key in PEM".into()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(&tls.certificate, error.to_string()))?
+        .map_err(|error| malformed(&tls.certificate, error.to_string()))?
         .with_no_client_auth()
         .with_single_cert(chain, key);
-    let mut config = config.map_err(|error| wrong(&tls.certificate, error.to_string()))?;
+    let mut config = config.map_err(|error| malformed(&tls.certificate, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -67,7 +67,7 @@ pub(crate) struct JobFailure {
 impl Job {
     /// The job of a row, with its current progress if it is open.
     pub(crate) fn of(app: &App, row: &JobRow) -> Job {
-        let open = app.open_job(&row.tenant, &row.public);
+        let open = app.find_open_job(&row.tenant, &row.public);
         let (stage, partitions) = match open.map(|job| job.handle.status()) {
             Some(JobStatus::Accepted { done, partitions: total, stage, .. }) => {
                 (stage.map(|stage| stage.to_string()), Some(Partitions { done, total }))

@@ -241,8 +241,8 @@ async fn drain(app: &Arc<App>) {
     let end = tokio::time::Instant::now() + timeout;
     info!(jobs = app.active_jobs(), seconds = timeout.as_secs(), "draining");
     // The engine accepts no more jobs. The wait is limited in case the engine does not respond.
-    let own = app.clone();
-    let call = tokio::task::spawn_blocking(move || own.engine.drain(Duration::ZERO));
+    let draining = app.clone();
+    let call = tokio::task::spawn_blocking(move || draining.engine.drain(Duration::ZERO));
     let _ = tokio::time::timeout(DRAIN_CALL_TIMEOUT.min(timeout), call).await;
     loop {
         match app.active_jobs() {

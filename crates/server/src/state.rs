@@ -34,7 +34,7 @@ pub(crate) struct App {
     pub(crate) loading: Mutex<BTreeMap<String, Loading>>,
     /// Circuits that are loaded at the start; set once.
     pub(crate) preloaded: OnceLock<BTreeSet<String>>,
-    /// Permits to load circuits.
+    /// Permits to load circuits; see [`MAX_LOADS`].
     pub(crate) loads: Semaphore,
     pub(crate) began: Instant,
     /// Whether the service has been ready.
@@ -68,12 +68,16 @@ pub(crate) enum Loading {
 
 /// A job in the engine that has not ended.
 ///
+/// The engine's status while the job is open:
+///
 /// ```text
-/// insert_open ──► open ──────────────────────────────► remove_open
-///     │            │ engine: Entering → Accepted → Ended    │
-///     │            └ restored: Waiting (for its circuit) ┘  │
-///     └─ refused by the engine ─────────────────────────────┘
+///                ┌─ new job ───────► Entering ──┐ recorded
+/// insert_open ───┤                              ├──────────► Accepted ───► Ended ───► remove_open
+///                └─ restored job ──► Waiting ───┘ circuit loaded             ▲
+///                                       └──── refused, cancelled, stopped ───┘ (also from Entering)
 /// ```
+///
+/// The durable state is [`athanor_store::JobState`].
 pub(crate) struct OpenJob {
     /// The id that clients see.
     pub(crate) id: String,
@@ -166,7 +170,7 @@ impl App {
     }
 
     /// An open job of this tenant.
-    pub(crate) fn open_job(&self, tenant: &str, public: &str) -> Option<Arc<OpenJob>> {
+    pub(crate) fn find_open_job(&self, tenant: &str, public: &str) -> Option<Arc<OpenJob>> {
         self.open_jobs().get(public).filter(|job| job.tenant == tenant).cloned()
     }
 }

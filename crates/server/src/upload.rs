@@ -202,15 +202,15 @@ mod tests {
     async fn a_declared_body_that_never_arrives_reserves_nothing() {
         let all = memory(8);
         let limits = UploadLimits { timeout: Duration::MAX, ..LIMITS };
-        for (came, taken) in [(0, 0), (1, 1), (2, 2), (3, 4), (5, 8)] {
-            let chunks = (0..came).map(|_| Ok::<_, Problem>(vec![7u8; INITIAL_BYTES]));
+        for (received, reserved) in [(0, 0), (1, 1), (2, 2), (3, 4), (5, 8)] {
+            let chunks = (0..received).map(|_| Ok::<_, Problem>(vec![7u8; INITIAL_BYTES]));
             let chunks = futures_util::stream::iter(chunks).chain(futures_util::stream::pending());
             let collecting = collect(&all, limits, Some(8 * INITIAL_BYTES), chunks);
             let mut collecting = std::pin::pin!(collecting);
             let polled =
                 std::future::poll_fn(|cx| std::task::Poll::Ready(collecting.as_mut().poll(cx)));
             assert!(polled.await.is_pending());
-            assert_eq!(free(&all), 8 - taken, "{came}");
+            assert_eq!(free(&all), 8 - reserved, "{received}");
         }
         assert_eq!(free(&all), 8);
     }

@@ -269,8 +269,8 @@ pub(crate) fn runtime(directory: &Path) -> Result<tokio::runtime::Runtime, Store
         .map_err(|source| StoreError::Io { path: directory.to_owned(), source })
 }
 
-/// Logs damage in the write-ahead log and keeps a copy of it. SQLite ignores a bad frame and all frames after it without
-/// an error.
+/// Logs damage in the write-ahead log and keeps a copy of it. SQLite ignores a bad frame and all frames after it
+/// without an error.
 fn warn_of_wal_damage(journal: &Path) {
     let log = wal::path_of(journal);
     let Ok(Some(WalReport { damaged_frame: Some(frame), frames_behind, .. })) = wal::inspect(&log)

@@ -137,7 +137,7 @@ impl proto::prover_server::Prover for Prover {
         let caller = self.authorize(request.metadata(), Role::Read)?;
         let id = request.into_inner().id;
         let row = jobs::find_row(&self.0, &caller, &id).await?;
-        let stream: Self::WatchJobStream = match self.0.open_job(&caller.tenant, &id) {
+        let stream: Self::WatchJobStream = match self.0.find_open_job(&caller.tenant, &id) {
             Some(job) => Box::pin(jobs::watch(job).map(|event| Ok(event.into()))),
             None => Box::pin(futures_util::stream::iter([Ok(JobEvent::from_row(&row).into())])),
         };

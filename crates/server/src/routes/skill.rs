@@ -129,7 +129,7 @@ pub(super) async fn status(
     let caller = authorize(&app, &headers, Role::Read)?;
     let row = jobs::find_row(&app, &caller, &id).await?;
     let running = |app: &App| {
-        let open = app.open_job(&caller.tenant, &id).map(|job| job.handle.status());
+        let open = app.find_open_job(&caller.tenant, &id).map(|job| job.handle.status());
         matches!(open, Some(athanor_engine::Status::Accepted { stage: Some(_), .. }))
     };
     let (status, result, error) = match row.state {

@@ -300,7 +300,7 @@ pub(in crate::routes) async fn events(
 ) -> Result<Response, Problem> {
     let caller = authorize(&app, &headers, Role::Read)?;
     let row = jobs::find_row(&app, &caller, &id).await?;
-    let events: EventStream = match app.open_job(&caller.tenant, &id) {
+    let events: EventStream = match app.find_open_job(&caller.tenant, &id) {
         Some(job) => Box::pin(jobs::watch(job).map(|event| Ok(sse_event(&event)))),
         None => Box::pin(futures_util::stream::iter([Ok(sse_event(&JobEvent::from_row(&row)))])),
     };
