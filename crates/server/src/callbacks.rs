@@ -6,8 +6,8 @@
 //! sent after a restart. Delivery is at least once.
 //!
 //! ```text
-//! Waiting ── job has ended: POST, retried after RETRY_DELAYS ──┬─ status 2xx ────────► Delivered ("told")
-//!                                                              └─ all failed ────────► GivenUp
+//! Waiting ── job has ended: POST, retried after RETRY_DELAYS ─┬─ status 2xx ─────────────────► Delivered ("told")
+//!                                                             └─ all failed, or not allowed ─► GivenUp
 //! ```
 
 use std::sync::Arc;

@@ -25,7 +25,7 @@ pub(crate) fn digest(submission: &Submission) -> String {
     blake3::Hash::from_bytes(submission.input.digest()).to_hex().to_string()
 }
 
-/// The values that [`write`] needs besides the record.
+/// The values that [`write()`] needs besides the record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WriteContext<'a> {
     /// Whether inputs of complete jobs are kept.

@@ -86,7 +86,7 @@ impl Store {
     /// # Errors
     ///
     /// If another process has locked the directory, the journal is damaged or has a newer version, or the seal key
-    /// does not fit the inputs of accepted jobs. The journal is unchanged in these cases.
+    /// does not fit the inputs of accepted jobs. No job or input is changed in these cases.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<Store, StoreError> {
         blobs::make_private(directory)?;
         let lock = Mutex::new(Lock::acquire(directory)?);

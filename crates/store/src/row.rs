@@ -57,7 +57,7 @@ pub enum CallbackState {
     Waiting,
     /// A request succeeded.
     Delivered,
-    /// All attempts failed.
+    /// All attempts failed, or the URL is not allowed any more.
     GivenUp,
 }
 

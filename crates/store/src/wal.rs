@@ -17,7 +17,7 @@ const MAGIC: u32 = 0x377f_0682;
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// The result of [`inspect`].
+/// The result of inspecting a write-ahead log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WalReport {
     /// Number of frames that SQLite reads.
