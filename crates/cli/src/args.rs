@@ -17,65 +17,65 @@ pub use crate::inspect::Inspect;
 pub use crate::setup::ceremony::{SetupBeacon, SetupContribute, SetupNew, SetupVerify};
 pub use crate::store::Store;
 
-/// Proves Circom circuits with Groth16, fast, and verifies every proof before you see it.
+/// Proves Circom circuits with Groth16 and verifies every proof before it is written.
 #[derive(Debug, Parser)]
 #[command(name = "athanor", version, propagate_version = true, max_term_width = 100)]
 #[command(after_long_help = crate::failure::exit_codes_help())]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a proof from a key and a witness, or an input
     Prove(Prove),
-    /// Check a proof, or many of one key at once
+    /// Verify one proof, or many proofs under one key in a batch
     Verify(Verify),
-    /// Prove and verify a real circuit that comes with athanor
+    /// Prove and verify the built-in example circuit
     Demo(Demo),
-    /// Make keys
+    /// Make proving keys, for development or by a ceremony
     #[command(subcommand)]
     Setup(Setup),
-    /// Keep circuits in a directory, ready to serve
+    /// Manage a catalog: a directory of circuits that `serve` loads
     #[command(subcommand)]
     Circuits(Circuits),
-    /// Serve proofs over HTTP and gRPC: durable jobs behind one port
+    /// Run the proving service: durable jobs over HTTP and gRPC on one port
     Serve(Serve),
     /// Submit an input to a running service
     Submit(client::Submit),
-    /// Jobs of a running service
+    /// List, show, watch or cancel jobs of a running service
     Jobs(client::Jobs),
-    /// The service's configuration
+    /// Print or check the service's configuration, or make a token
     #[command(subcommand)]
     Config(ServeConfig),
-    /// Tell what a file is
+    /// Show the format, sizes and provenance of a file
     Inspect(Inspect),
-    /// Export a verifying key, a contract's call, or a contract
+    /// Export a verifying key, Solidity calldata or a Solidity verifier
     #[command(subcommand)]
     Export(Export),
-    /// List or clean what is kept between runs
+    /// List or remove cached files: converted keys, compiled witness generators
     #[command(subcommand)]
     Cache(Cache),
-    /// The data directory of a service
+    /// Check the data directory of a service
     #[command(subcommand)]
     Store(Store),
-    /// Filecoin: parameters for tests, circuits, real sectors to prove
+    /// Filecoin PoRep: test parameters, catalog circuits, test sectors
     #[cfg(feature = "filecoin")]
     #[command(subcommand)]
     Filecoin(Filecoin),
-    /// Run a scenario in virtual time, with the real scheduler
+    /// Simulate a scenario in virtual time with the production scheduler
     Simulate(Simulate),
-    /// Answer from a scenario: proofs per hour, workers, memory, what to buy next
+    /// Compute capacity from a scenario: proofs per hour, workers, memory, next upgrade
     Plan(Scenario),
-    /// Measure
+    /// Run benchmarks
     #[command(subcommand)]
     Bench(Bench),
     /// Print a completion script for a shell
     Completions {
-        /// Which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page
@@ -91,46 +91,46 @@ pub enum Command {
        athanor prove <K.zkey> <W.wtns> <PROOF.json> <PUBLIC.json>"
 )]
 pub struct Prove {
-    /// Proving key, as snarkjs makes it
+    /// Proving key (.zkey, as snarkjs writes it)
     #[arg(long, value_name = "K", required_unless_present_any = ["files", "circuit"],
         value_hint = ValueHint::FilePath)]
     pub zkey: Option<PathBuf>,
-    /// Circuit of a catalog, instead of files
+    /// Name of a circuit in a catalog; replaces the file options
     #[arg(long, value_name = "NAME",
         conflicts_with_all = ["zkey", "wasm", "r1cs", "sym"])]
     pub circuit: Option<String>,
-    /// The catalog's directory
+    /// Directory of the catalog
     #[arg(long, value_name = "DIR", default_value = "circuits", requires = "circuit",
         conflicts_with_all = ["zkey", "files"], value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
-    /// Ready witness
+    /// Computed witness (.wtns)
     #[arg(long, value_name = "W", conflicts_with_all = ["wasm", "input"],
         required_unless_present_any = ["wasm", "files", "input"], value_hint = ValueHint::FilePath)]
     pub wtns: Option<PathBuf>,
-    /// Witness generator, as Circom 2 makes it
+    /// Witness generator (.wasm, as Circom 2 writes it)
     #[arg(long, value_name = "W", requires = "input", value_hint = ValueHint::FilePath)]
     pub wasm: Option<PathBuf>,
-    /// Input for the witness generator
+    /// Input signals (JSON) for the witness generator
     #[arg(long, value_name = "I.json", requires = "generator",
         required_unless_present_any = ["wtns", "files"], value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
-    /// Constraints; read when the proof fails, to name the constraint that the witness breaks
+    /// Constraints (.r1cs); read only if the proof fails, to name the violated constraint
     #[arg(long, value_name = "R", value_hint = ValueHint::FilePath)]
     pub r1cs: Option<PathBuf>,
-    /// Signal names, for errors
+    /// Signal names (.sym) for error messages
     #[arg(long, value_name = "S", value_hint = ValueHint::FilePath)]
     pub sym: Option<PathBuf>,
-    /// Whose sector it is, for an output of C1
+    /// Miner that owns the sector, if the input is a C1 output
     #[cfg(feature = "filecoin")]
     #[arg(long, value_name = "f01000", requires = "circuit")]
     pub miner: Option<athanor_filecoin::MinerId>,
-    /// Where the proof goes
+    /// Output file for the proof
     #[arg(long, value_name = "P.json", default_value = "proof.json", value_hint = ValueHint::FilePath)]
     pub proof: PathBuf,
-    /// Where the public signals go
+    /// Output file for the public signals
     #[arg(long, value_name = "Q.json", default_value = "public.json", value_hint = ValueHint::FilePath)]
     pub public: PathBuf,
-    /// Key, witness, proof and public signals, in rapidsnark's order
+    /// Key, witness, proof and public signals, in the order that rapidsnark takes
     #[arg(num_args = 4,
         conflicts_with_all = ["zkey", "circuit", "wtns", "wasm", "input", "proof", "public"],
         value_names = ["K.zkey", "W.wtns", "PROOF.json", "PUBLIC.json"], value_hint = ValueHint::FilePath)]
@@ -147,16 +147,16 @@ pub struct Prove {
        athanor verify --vkey <V.json> --all <DIR>"
 )]
 pub struct Verify {
-    /// Verifying key
+    /// Verifying key (JSON)
     #[arg(long, value_name = "V.json", value_hint = ValueHint::FilePath)]
     pub vkey: PathBuf,
-    /// Public signals; repeat it for more proofs
+    /// Public signals (JSON); repeat the option for each proof
     #[arg(long, value_name = "Q.json", required_unless_present = "all", value_hint = ValueHint::FilePath)]
     pub public: Vec<PathBuf>,
-    /// Proof; repeat it for more, in the order of their public signals
+    /// Proof (JSON); repeat the option in the same order as --public
     #[arg(long, value_name = "P.json", required_unless_present = "all", value_hint = ValueHint::FilePath)]
     pub proof: Vec<PathBuf>,
-    /// All proofs of a directory: a proof's name has "proof" in it, its signals' "public" there
+    /// Directory of proofs: each *proof*.json with the *public*.json of the same name
     #[arg(long, value_name = "DIR", conflicts_with_all = ["public", "proof"], value_hint = ValueHint::DirPath)]
     pub all: Option<PathBuf>,
     /// Threads and output.
@@ -175,28 +175,28 @@ pub struct Demo {
 /// `athanor setup`.
 #[derive(Debug, Subcommand)]
 pub enum Setup {
-    /// Make a key for development: whoever runs this could forge proofs for it
+    /// Make a key for development; the person who runs this could forge proofs for it
     Dev(SetupDev),
-    /// Begin a ceremony: the initial key of a circuit, from powers of tau
+    /// Begin a ceremony: make the initial key of a circuit from powers of tau
     New(SetupNew),
-    /// Contribute a secret to a key
+    /// Contribute a random secret to a key
     Contribute(SetupContribute),
-    /// End a ceremony with a public random value
+    /// Finish a ceremony with a public random value (a beacon)
     Beacon(SetupBeacon),
-    /// Verify a key's history, and that it comes from its circuit
+    /// Verify a key's contributions and that it belongs to the circuit
     Verify(SetupVerify),
 }
 
 /// `athanor setup dev`.
 #[derive(Debug, Args)]
 pub struct SetupDev {
-    /// Constraints, as Circom makes them
+    /// Constraints (.r1cs, as Circom writes them)
     #[arg(long, value_name = "R", value_hint = ValueHint::FilePath)]
     pub r1cs: PathBuf,
-    /// Where the proving key goes
+    /// Output file for the proving key
     #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
     pub zkey: PathBuf,
-    /// Where the verifying key goes, if anywhere
+    /// Output file for the verifying key [default: not written]
     #[arg(long, value_name = "V.json", value_hint = ValueHint::FilePath)]
     pub vkey: Option<PathBuf>,
     /// Threads and output.
@@ -207,13 +207,13 @@ pub struct SetupDev {
 /// `athanor circuits`.
 #[derive(Debug, Subcommand)]
 pub enum Circuits {
-    /// Add a circuit: copy its files, prove its input once, write down what that took
+    /// Add a circuit: copy its files, prove its input once, record time and memory
     Add(CircuitsAdd),
-    /// Show what a directory, or a running service, has
+    /// List the circuits of a catalog or of a running service
     List(CircuitsList),
-    /// Have a running service load a circuit
+    /// Load a circuit in a running service
     Load(client::CircuitOfService),
-    /// Have a running service take no more jobs for a circuit
+    /// Unload a circuit in a running service: it accepts no more jobs for it
     Unload(client::CircuitOfService),
 }
 
@@ -222,22 +222,22 @@ pub enum Circuits {
 pub struct CircuitsAdd {
     /// The circuit's name
     pub name: String,
-    /// Proving key, as snarkjs makes it
+    /// Proving key (.zkey, as snarkjs writes it)
     #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
     pub zkey: PathBuf,
-    /// Witness generator, as Circom 2 makes it
+    /// Witness generator (.wasm, as Circom 2 writes it)
     #[arg(long, value_name = "W", value_hint = ValueHint::FilePath)]
     pub wasm: Option<PathBuf>,
-    /// An input (JSON or .wtns) to prove now and at every start; without one, claims are estimated
+    /// Input (JSON or .wtns) to prove now and at every start; without one, resource claims are estimates
     #[arg(long, value_name = "I", value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
-    /// Constraints, to name the one that a witness breaks
+    /// Constraints (.r1cs), to name a violated constraint in error messages
     #[arg(long, value_name = "R", value_hint = ValueHint::FilePath)]
     pub r1cs: Option<PathBuf>,
-    /// Signal names, for errors
+    /// Signal names (.sym) for error messages
     #[arg(long, value_name = "S", value_hint = ValueHint::FilePath)]
     pub sym: Option<PathBuf>,
-    /// The catalog's directory; made if it is not there
+    /// Directory of the catalog; created if it does not exist
     #[arg(long, value_name = "DIR", default_value = "circuits", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
     /// Threads and output.
@@ -248,10 +248,10 @@ pub struct CircuitsAdd {
 /// `athanor circuits list`.
 #[derive(Debug, Args)]
 pub struct CircuitsList {
-    /// The catalog's directory; without one, a running service is asked
+    /// Directory of the catalog [default: list the circuits of a running service]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
-    /// Which service.
+    /// The service to connect to.
     #[command(flatten)]
     pub remote: client::Remote,
 }
@@ -259,31 +259,31 @@ pub struct CircuitsList {
 /// `athanor serve`.
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
-    /// Configuration file; the environment goes over it, and flags over both
+    /// Configuration file; environment variables override it, and options override both
     #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// The catalog's directory
+    /// Directory of the catalog
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub circuits: Option<PathBuf>,
-    /// Where jobs and inputs are kept
+    /// Data directory, for jobs and inputs
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data: Option<PathBuf>,
-    /// Where to listen, such as 127.0.0.1:8780
+    /// Address to listen on, such as 127.0.0.1:8780
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<std::net::SocketAddr>,
-    /// A Unix socket to listen at besides
+    /// Path of a Unix socket to listen on as well
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
-    /// Threads to prove with
+    /// Number of proving threads
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Memory that tables of each key may take beside it, in MiB; they make proofs faster
+    /// Memory limit of the precomputed tables of each key, in MiB; larger tables make proofs faster
     #[arg(long, value_name = "MIB")]
     pub tables_mib: Option<u64>,
-    /// Levels of the log by target, such as info,athanor_server::jobs=debug
+    /// Log filter: levels by target, such as info,athanor_server::jobs=debug
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
-    /// How lines of the log are written: text or json
+    /// Log format: text or json
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<athanor_server::LogFormat>,
 }
@@ -291,9 +291,9 @@ pub struct Serve {
 /// `athanor config`.
 #[derive(Debug, Subcommand)]
 pub enum ServeConfig {
-    /// Print what `serve` would run with
+    /// Print the configuration that `serve` would use
     Print(Serve),
-    /// Say whether `serve` would take it
+    /// Check that `serve` would accept the configuration
     Check(Serve),
     /// Make a token for a tenant
     Token(ConfigToken),
@@ -302,9 +302,9 @@ pub enum ServeConfig {
 /// `athanor config token`.
 #[derive(Debug, Args)]
 pub struct ConfigToken {
-    /// Whose jobs the token sees
+    /// Tenant whose jobs the token gives access to
     pub tenant: String,
-    /// Answer with one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -312,10 +312,10 @@ pub struct ConfigToken {
 /// `athanor simulate`.
 #[derive(Debug, Args)]
 pub struct Simulate {
-    /// What to run.
+    /// The scenario to run.
     #[command(flatten)]
     pub scenario: Scenario,
-    /// Draw the waterfall: a row for each partition
+    /// Output file for a waterfall chart (SVG), one row per partition
     #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub svg: Option<PathBuf>,
 }
@@ -323,30 +323,30 @@ pub struct Simulate {
 /// A scenario, for `athanor simulate` and `athanor plan`.
 #[derive(Debug, Args)]
 pub struct Scenario {
-    /// Machine, circuits and work
+    /// Scenario file (TOML): machine, circuits and jobs
     #[arg(value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// A setting that replaces the file's, such as machine.memory="512 GiB"; may be repeated
+    /// Override one setting of the file, such as machine.memory="512 GiB"; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Answer with one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
-/// What many commands take.
+/// Options that several commands share.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Common {
-    /// Threads to use [default: all cores]
+    /// Number of threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Answer with one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 impl Common {
-    /// The pool in which all parallel work of the command runs.
+    /// The thread pool that runs all parallel work of the command.
     pub fn pool(&self) -> Result<rayon::ThreadPool, crate::failure::Failure> {
         rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads.unwrap_or(0).into())

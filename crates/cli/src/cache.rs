@@ -1,9 +1,9 @@
-//! `athanor cache`: what is kept between runs, and how much of it.
+//! `athanor cache`: the files that are kept between runs, and their size limit.
 //!
 //! Converted keys, compiled witness generators and the circuits of measurements each have a
-//! directory below one base. Every entry can be made again, so the only harm in removing one is
-//! the time that it takes. Converted keys have a limit together: whoever stores one removes those
-//! that were used longest ago.
+//! directory below one base. Every entry can be made again: removing one costs only the time to
+//! make it. Converted keys share one size limit: storing a key removes the least recently used
+//! keys beyond the limit.
 
 use std::{
     env, fs, io,
@@ -22,24 +22,24 @@ use crate::{
 
 /// The parts of the cache, each a directory.
 const PARTS: [&str; 3] = ["keys", "wasm", "bench"];
-/// How many bytes converted keys may take together, unless [`LIMIT`] says otherwise.
+/// Default size limit of all converted keys together, in bytes. [`LIMIT`] overrides it.
 const DEFAULT_LIMIT: u64 = 32 << 30;
-/// The environment's name for the limit, in bytes or with KiB, MiB, GiB behind the number.
+/// Environment variable for the limit: bytes, or a number with the suffix KiB, MiB or GiB.
 const LIMIT: &str = "ATHANOR_CACHE_LIMIT";
 
 /// `athanor cache`.
 #[derive(Debug, Subcommand)]
 pub enum Cache {
-    /// List what is kept: converted keys, compiled witness generators, measured circuits
+    /// List cached files: converted keys, compiled witness generators, benchmark circuits
     List(CacheList),
-    /// Remove what is kept; all of it can be made again
+    /// Remove cached files; each is made again when it is needed
     Clean(CacheClean),
 }
 
 /// `athanor cache list`.
 #[derive(Debug, Args)]
 pub struct CacheList {
-    /// Answer with one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -47,19 +47,19 @@ pub struct CacheList {
 /// `athanor cache clean`.
 #[derive(Debug, Args)]
 pub struct CacheClean {
-    /// Only this part
+    /// Clean only this part
     #[arg(long, value_name = "PART", value_parser = PARTS)]
     pub part: Option<String>,
-    /// Keep what was used last, up to so many bytes (KiB, MiB, GiB behind the number) a part
+    /// Keep the most recently used files of each part up to this size; suffixes KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", value_parser = bytes_of, default_value = "0")]
     pub keep: u64,
-    /// Answer with one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 impl Cache {
-    /// Whether the answer is to be JSON.
+    /// Whether the command prints JSON.
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Cache::List(args) => args.json,
@@ -76,7 +76,7 @@ pub(crate) fn run(cache: &Cache) -> Result<(), Failure> {
     }
 }
 
-/// A number of bytes as people write it.
+/// Parses a size in bytes with an optional suffix KiB, MiB or GiB.
 fn bytes_of(text: &str) -> Result<u64, String> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let unit = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
@@ -84,11 +84,13 @@ fn bytes_of(text: &str) -> Result<u64, String> {
     let number: u64 = number
         .trim()
         .parse()
-        .map_err(|_| format!("{text:?} is no number of bytes: write 1000000, 512MiB or 20GiB"))?;
-    number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is more than 64 bits count"))
+        .map_err(|_| format!("{text:?} is not a valid size: expected bytes or a suffix, such as 1000000, 512MiB or 20GiB"))?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| format!("{text} does not fit in 64 bits: give a smaller size"))
 }
 
-/// How many bytes converted keys may take together.
+/// Size limit of all converted keys together, in bytes.
 fn limit() -> Result<u64, Failure> {
     match env::var(LIMIT) {
         Ok(text) if !text.is_empty() => bytes_of(&text)
@@ -104,7 +106,7 @@ struct Entry {
     used: SystemTime,
 }
 
-/// The files of a part, those used longest ago first. Other files than ours are left alone.
+/// The files of a part, least recently used first. Files with unknown extensions are skipped.
 fn entries(directory: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -120,8 +122,8 @@ fn entries(directory: &Path) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Removes what was used longest ago until the rest takes at most so many bytes, but not `keep`;
-/// says how many files and bytes went.
+/// Removes the least recently used files, except `keep`, until the rest takes at most `limit`
+/// bytes. Returns the number of removed files and their bytes.
 fn trim(directory: &Path, limit: u64, keep: Option<&Path>) -> io::Result<(u64, u64)> {
     let entries = entries(directory)?;
     let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
@@ -131,7 +133,7 @@ fn trim(directory: &Path, limit: u64, keep: Option<&Path>) -> io::Result<(u64, u
             break;
         }
         match fs::remove_file(&entry.path) {
-            // Another process was faster.
+            // Another process has already removed the file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             done => done?,
         }
@@ -141,8 +143,7 @@ fn trim(directory: &Path, limit: u64, keep: Option<&Path>) -> io::Result<(u64, u
     Ok(removed)
 }
 
-/// After a key was stored or, if it was there before, used: keys that were used last stay, within
-/// their limit.
+/// Called after a key was stored or used: keeps the most recently used keys, within the limit.
 pub(crate) fn keep(key: &Path, stored: bool) {
     if !stored {
         note_use(key);
@@ -151,7 +152,7 @@ pub(crate) fn keep(key: &Path, stored: bool) {
     }
 }
 
-/// Keeps the converted keys within their limit after one was stored.
+/// Removes converted keys beyond the limit after one was stored.
 fn keep_within_limit(stored: &Path) -> Result<(), Failure> {
     let directory = stored.parent().unwrap_or(Path::new("."));
     trim(directory, limit()?, Some(stored))
@@ -159,8 +160,8 @@ fn keep_within_limit(stored: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::at(Kind::Unwritable, directory, error))
 }
 
-/// Notes that an entry was used, so that others go first. A cache that cannot be written serves
-/// all the same.
+/// Marks an entry as just used, so that it is removed last. Errors are ignored: a read-only cache
+/// still works.
 fn note_use(path: &Path) {
     if let Ok(file) = fs::File::options().append(true).open(path) {
         let _ = file.set_modified(SystemTime::now());
@@ -188,7 +189,7 @@ fn list(args: &CacheList) -> Result<(), Failure> {
             ));
         }
         let mut listed = Vec::new();
-        // What was used last is told first.
+        // The most recently used first.
         for Entry { path, bytes, used } in entries.iter().rev() {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let idle = used.elapsed().unwrap_or_default().as_secs();

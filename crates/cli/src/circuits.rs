@@ -1,4 +1,4 @@
-//! `athanor circuits`: a catalog of circuits that are ready to serve.
+//! `athanor circuits`: adds circuits to a catalog and lists them.
 
 use std::{
     collections::BTreeMap,
@@ -24,22 +24,22 @@ use crate::{
     staged::Staged,
 };
 
-/// A circuit to be added: its files by what they are for.
+/// A circuit to add: its files by their role in the manifest.
 pub(crate) struct NewCircuit<'a> {
     pub(crate) name: &'a str,
     pub(crate) files: Vec<(&'static str, &'a Path)>,
     pub(crate) threads: u32,
 }
 
-/// A circuit that was added.
+/// The result of adding a circuit.
 pub(crate) struct Added {
     pub(crate) manifest: Manifest,
     pub(crate) facts: Arc<Facts>,
-    /// The proof by which it was measured, if it has an input.
+    /// The proof that was measured, if the circuit has an input.
     pub(crate) proof: Option<Arc<Finished>>,
 }
 
-/// Names of inputs in manifests, and what kinds they are.
+/// Names of inputs in manifests, with the kind of each.
 const INPUTS: [(&str, &str); 2] = [("input", JSON), ("witness", WTNS)];
 
 /// Largest input of either kind.
@@ -104,7 +104,7 @@ pub(crate) fn list(args: &CircuitsList) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether an input is signals or a ready witness: the latter begins with its name.
+/// Whether an input holds signals or a computed witness: a `.wtns` file begins with `wtns`.
 fn kind_of_input(path: &Path) -> Result<&'static str, Failure> {
     let mut magic = [0; 4];
     let read = io::Read::read(&mut open(path)?, &mut magic);
@@ -113,8 +113,8 @@ fn kind_of_input(path: &Path) -> Result<&'static str, Failure> {
 }
 
 impl NewCircuit<'_> {
-    /// Copies the files, proves the input if there is one, and writes the manifest; all of it or
-    /// nothing.
+    /// Copies the files, proves the input if there is one, and writes the manifest. On failure nothing
+    /// is left in the catalog.
     pub(crate) fn add(&self, catalog: &Path) -> Result<Added, Failure> {
         let staged = Staged::new(catalog, self.name)?;
         let files = self.copy(&staged)?;
@@ -137,8 +137,8 @@ impl NewCircuit<'_> {
                 let watcher = Watcher::default();
                 let engine = local::engine(self.threads, Some(watcher.observer()))?;
                 engine.load(self.name, circuit)?;
-                // The first proof compiles the generator and warms what is made once; the second
-                // is what a job takes.
+                // The first proof compiles the generator and fills the caches; the second is measured as
+                // the cost of a job.
                 engine.submit(Submission::new(self.name, input.clone()))?.wait()?;
                 let finished = engine.submit(Submission::new(self.name, input))?.wait()?;
                 let labels = engine.standing().map(|standing| standing.labels).unwrap_or_default();
@@ -177,9 +177,9 @@ impl NewCircuit<'_> {
     }
 }
 
-/// Claims from what was measured, a tenth added, for runs differ; what a stage keeps follows from the
-/// circuit's size. A stage in our own memory claims at least the estimate: what an earlier stage gave
-/// back to the allocator serves it again, and does not show.
+/// Resource claims from the measurement plus 10 %, since runs differ. The memory that a stage keeps
+/// follows from the circuit's size. A stage in this process's memory claims at least the estimate:
+/// memory that an earlier stage freed is reused by the allocator and does not show in the measurement.
 fn claims(seen: &BTreeMap<String, Seen>, facts: &Facts) -> BTreeMap<String, StageEntry> {
     let witness = 32 * u64::from(facts.header.wires) + 4096;
     let entry = |(name, seen): (&String, &Seen)| {

@@ -1,5 +1,5 @@
-//! `athanor demo`: the whole way, on a real circuit that comes with the binary: a key is made, the
-//! circuit added to a catalog, and a proof made by the same engine that serves.
+//! `athanor demo`: makes a key for the built-in circuit, adds the circuit to a catalog, and proves
+//! and verifies with the same engine as `athanor serve`.
 
 use std::path::Path;
 
@@ -26,13 +26,13 @@ use crate::{
     setup,
 };
 
-/// Members in the tree of the example.
+/// Members in the example's Merkle tree.
 const MEMBERS: usize = 100;
 
-/// The circuit's name in its catalog.
+/// Name of the circuit in its catalog.
 const NAME: &str = "merkle-membership";
 
-/// Makes a key, proves membership in a Merkle tree, verifies, and shows forgeries refused.
+/// Makes a key, proves membership in a Merkle tree, verifies, and checks that forgeries are refused.
 pub(crate) fn run(args: &args::Demo) -> Result<(), Failure> {
     let as_json = args.common.json;
     let threads = local::threads(args.common.threads);
@@ -55,9 +55,9 @@ pub(crate) fn run(args: &args::Demo) -> Result<(), Failure> {
     let zkey = place.path().join("merkle.zkey");
     let (made, setup) = timed(|| make_key(&r1cs, &zkey, args.common.pool()?));
     let verifying = made?;
-    line("setup", setup.as_secs_f64(), "a development key, its trapdoors thrown away");
+    line("setup", setup.as_secs_f64(), "a development key; its trapdoors are discarded");
 
-    // What `athanor circuits add` does: the circuit proves one input before it counts as ready.
+    // As `athanor circuits add` does: proves one input before the circuit is ready.
     let wtns = place.path().join("first.wtns");
     std::fs::write(&wtns, witness_file(&r1cs)?)
         .map_err(|e| Failure::at(Kind::Unwritable, &wtns, e))?;
@@ -134,7 +134,7 @@ pub(crate) fn run(args: &args::Demo) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a development key and gives the key that verifies its proofs.
+/// Writes a development key and returns its verifying key.
 pub(crate) fn make_key(
     r1cs: &R1cs<demo::Fr>,
     zkey: &Path,
@@ -149,7 +149,7 @@ pub(crate) fn make_key(
     })
 }
 
-/// A new member's witness, as a `.wtns`.
+/// A `.wtns` file for a random member.
 pub(crate) fn witness_file(r1cs: &R1cs<demo::Fr>) -> Result<Vec<u8>, Failure> {
     let witness = Signal::example(MEMBERS).witness(r1cs);
     let witness = witness.map_err(|error| Failure::new(Kind::Internal, error))?;
@@ -159,7 +159,7 @@ pub(crate) fn witness_file(r1cs: &R1cs<demo::Fr>) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Computes witnesses of new members in the process: the input only tells one request from another.
+/// Computes witnesses of random members in the process; the input is only a request number.
 pub(crate) struct Members(pub(crate) R1cs<demo::Fr>);
 
 impl NativeGenerator for Members {
@@ -168,7 +168,7 @@ impl NativeGenerator for Members {
     }
 }
 
-/// The demo's circuit, to measure with.
+/// The demo's circuit, for benchmarks.
 pub(crate) fn circuit() -> Result<Circuit<Bn254>, Failure> {
     let r1cs = demo::constraints();
     let witness = Signal::example(MEMBERS).witness(&r1cs);

@@ -1,4 +1,4 @@
-//! `athanor export`: what others need of a key or a proof.
+//! `athanor export`: verifying keys, Solidity calldata and Solidity verifiers.
 
 use std::path::{Path, PathBuf};
 
@@ -20,11 +20,11 @@ use crate::{
 /// `athanor export`.
 #[derive(Debug, Subcommand)]
 pub enum Export {
-    /// The verifying key of a proving key
+    /// Write the verifying key of a proving key
     Vkey(ExportVkey),
-    /// What a verifier contract is called with
+    /// Write the arguments of a call to a Solidity verifier
     Calldata(ExportCalldata),
-    /// A contract that verifies proofs of a key
+    /// Write a Solidity contract that verifies proofs under a key
     Solidity(ExportSolidity),
 }
 
@@ -34,7 +34,7 @@ pub struct ExportVkey {
     /// Proving key
     #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
     pub zkey: PathBuf,
-    /// Where the verifying key goes [default: standard output]
+    /// Output file [default: standard output]
     #[arg(long, value_name = "V.json", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
 }
@@ -48,13 +48,13 @@ pub struct ExportCalldata {
     /// Public signals
     #[arg(long, value_name = "Q.json", value_hint = ValueHint::FilePath)]
     pub public: PathBuf,
-    /// Verifying key; with it, a proof that is not valid is refused here and costs no gas
+    /// Verifying key; if given, the proof is verified first and an invalid proof is refused
     #[arg(long, value_name = "V.json", value_hint = ValueHint::FilePath)]
     pub vkey: Option<PathBuf>,
-    /// A transaction's data, selector and all, instead of the arguments as lists
+    /// Write ABI-encoded transaction data with the selector, instead of lists of arguments
     #[arg(long)]
     pub raw: bool,
-    /// Where it goes [default: standard output]
+    /// Output file [default: standard output]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
 }
@@ -65,13 +65,13 @@ pub struct ExportSolidity {
     /// Verifying key
     #[arg(long, value_name = "V.json", required_unless_present = "zkey", value_hint = ValueHint::FilePath)]
     pub vkey: Option<PathBuf>,
-    /// Proving key, whose verifying key is taken
+    /// Proving key; its verifying key is used
     #[arg(long, value_name = "K", conflicts_with = "vkey", value_hint = ValueHint::FilePath)]
     pub zkey: Option<PathBuf>,
-    /// The contract's name
+    /// Name of the contract
     #[arg(long, value_name = "NAME", default_value = "Groth16Verifier")]
     pub name: String,
-    /// Where the contract goes [default: standard output]
+    /// Output file [default: standard output]
     #[arg(long, value_name = "FILE.sol", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
 }
@@ -101,7 +101,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 fn curve_of(path: &Path, text: &str) -> Result<CurveId, Failure> {
     let curve = json::curve_of(text).map_err(|error| bad_json(path, error))?;
-    // Old tools name no curve in a proof; theirs is BN254.
+    // Proofs of old tools have no curve name; they are over BN254.
     Ok(curve.unwrap_or(CurveId::Bn254))
 }
 
@@ -154,7 +154,7 @@ fn contract(args: &ExportSolidity) -> Result<String, Failure> {
             CurveId::Bls12_381 => text(args, path, &verifying_key::<Bls12_381>(path)?),
         };
     }
-    let path = args.vkey.as_deref().expect("one of the two is required");
+    let path = args.vkey.as_deref().expect("clap requires --vkey or --zkey");
     let json = read(path)?;
     let bad = |error| bad_json(path, error);
     match curve_of(path, &json)? {

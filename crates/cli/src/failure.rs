@@ -1,4 +1,4 @@
-//! How a command fails: a kind that scripts can act on, and words for the person.
+//! Failures of commands: a kind, which decides the exit code, and a message.
 
 use std::{fmt, path::Path};
 
@@ -13,32 +13,32 @@ pub struct Failure {
     pub kind: Kind,
     /// What happened and what to do.
     pub message: String,
-    /// The command has answered with a JSON object of its own, which tells of this.
+    /// Whether the command has already printed a JSON object that reports this failure.
     pub answered: bool,
 }
 
-/// The kinds of failure, each with an exit code of its own.
+/// The kinds of failure, each with a distinct exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A bug or an exhausted machine: nothing the caller did.
+    /// A bug, or a failure of the system that the caller did not cause.
     Internal,
     /// A proving key that is malformed.
     BadKey,
     /// A proving or verifying key with points off the curve or outside the subgroup.
     BadKeyPoint,
-    /// A file of a curve, protocol or version that is not supported, or of another curve.
+    /// A file with an unsupported curve, protocol or version, or with a different curve than expected.
     Unsupported,
     /// A witness file that is malformed.
     BadWitnessFile,
-    /// Witness values that are not canonical, or do not begin with one.
+    /// A witness value that is not canonical, or a first witness value that is not 1.
     BadWitnessValue,
-    /// A witness of another circuit than the key.
+    /// A witness for a different circuit than the key's.
     WrongWitness,
     /// A witness that does not satisfy the constraints.
     Unsatisfied,
-    /// An input that the circuit does not take.
+    /// An input that does not match the circuit's input signals.
     BadInput,
-    /// A witness generator that is malformed, trapped, or ran over its limits.
+    /// A witness generator that is malformed, trapped or exceeded a limit.
     WitnessGenerator,
     /// A constraint file or symbol file that is malformed.
     BadConstraints,
@@ -46,25 +46,25 @@ pub enum Kind {
     InvalidProof,
     /// A proof, public or verifying-key file that is malformed.
     BadProofFile,
-    /// Public signals in the wrong number or not canonical.
+    /// Public signals whose number is wrong or whose values are not canonical.
     BadSignals,
-    /// A scenario that makes no sense.
+    /// A scenario that is malformed or contradictory.
     BadScenario,
-    /// A circuit of a catalog that is not there, malformed or changed.
+    /// A circuit that is missing from its catalog, malformed or changed.
     BadCircuit,
-    /// The machine has not the memory that the work needs, or no lane for it.
+    /// The work needs more memory than the budget allows, or a device that the machine lacks.
     DoesNotFit,
-    /// A configuration of the service that makes no sense.
+    /// A service configuration that is malformed or contradictory.
     BadConfig,
-    /// The service could not start: its port, its journal, its data.
+    /// The service cannot start (port, journal, data), does not answer, or refused a request.
     Service,
-    /// Powers of tau, or a contribution to a key, that are malformed or not sound.
+    /// Powers of tau, or a contribution to a key, that are malformed or do not verify.
     BadCeremony,
-    /// A file that cannot be read, or ended while it was read.
+    /// A file that cannot be read or is shorter than expected.
     Unreadable,
-    /// An output that cannot be written.
+    /// An output file that cannot be written.
     Unwritable,
-    /// The system refused memory.
+    /// A memory allocation failed.
     OutOfMemory,
 }
 
@@ -96,7 +96,7 @@ impl Kind {
         Kind::OutOfMemory,
     ];
 
-    /// The process's exit code. 2 is taken: a command line that makes no sense.
+    /// The process's exit code. Never 0 (success) or 2 (invalid command line).
     pub fn exit_code(self) -> u8 {
         self.row().0
     }
@@ -111,56 +111,72 @@ impl Kind {
         Kind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// What it means, in a few words.
+    /// One-line description for the table of exit codes.
     pub fn meaning(self) -> &'static str {
         self.row().2
     }
 
     fn row(self) -> (u8, &'static str, &'static str) {
         match self {
-            Kind::Internal => (1, "internal", "a bug, or the machine gave out"),
+            Kind::Internal => (1, "internal", "a bug, or a failure of the machine"),
             Kind::BadKey => (10, "bad-key", "the proving key is malformed or truncated"),
             Kind::BadKeyPoint => (
                 11,
                 "bad-key-point",
-                "a key's point is off the curve, outside the subgroup or zero",
+                "a point of a key is not on the curve, not in the subgroup, or zero",
             ),
             Kind::Unsupported => {
-                (12, "unsupported", "another curve, protocol or version than expected")
+                (12, "unsupported", "the curve, protocol or version is not the expected one")
             }
             Kind::BadWitnessFile => {
                 (13, "bad-witness-file", "the witness file is malformed or truncated")
             }
-            Kind::BadWitnessValue => {
-                (14, "bad-witness-value", "a witness value is not canonical, or the first is not 1")
-            }
+            Kind::BadWitnessValue => (
+                14,
+                "bad-witness-value",
+                "a witness value is not canonical, or the first value is not 1",
+            ),
             Kind::WrongWitness => (15, "wrong-witness", "the witness belongs to another circuit"),
             Kind::Unsatisfied => {
                 (16, "unsatisfied", "the witness does not satisfy the constraints")
             }
-            Kind::BadInput => (17, "bad-input", "the input is not what the circuit takes"),
+            Kind::BadInput => (17, "bad-input", "the input does not match the circuit's inputs"),
             Kind::WitnessGenerator => (
                 18,
                 "witness-generator",
-                "the witness generator is malformed, trapped or hit a limit",
+                "the witness generator is malformed, trapped, or exceeded a limit",
             ),
-            Kind::BadConstraints => {
-                (19, "bad-constraints", "the .r1cs or .sym file is malformed or of another circuit")
-            }
+            Kind::BadConstraints => (
+                19,
+                "bad-constraints",
+                "the .r1cs or .sym file is malformed or belongs to another circuit",
+            ),
             Kind::InvalidProof => (20, "invalid-proof", "the proof does not verify"),
             Kind::BadProofFile => {
-                (21, "bad-proof-file", "a proof, public or verifying-key file is malformed")
+                (21, "bad-proof-file", "a proof, public-signals or verifying-key file is malformed")
             }
-            Kind::BadSignals => {
-                (22, "bad-signals", "public signals are too few, too many or not canonical")
+            Kind::BadSignals => (
+                22,
+                "bad-signals",
+                "there are too few or too many public signals, or one is not canonical",
+            ),
+            Kind::BadScenario => {
+                (23, "bad-scenario", "a scenario is malformed or contradicts itself")
             }
-            Kind::BadScenario => (23, "bad-scenario", "a scenario makes no sense"),
             Kind::BadCircuit => {
-                (24, "bad-circuit", "a circuit of a catalog is not there, malformed or changed")
+                (24, "bad-circuit", "a circuit of a catalog is missing, malformed or changed")
             }
-            Kind::DoesNotFit => (25, "does-not-fit", "this machine has not what the work needs"),
-            Kind::BadConfig => (26, "bad-config", "the service's configuration makes no sense"),
-            Kind::Service => (27, "service", "the service could not start: port, journal or data"),
+            Kind::DoesNotFit => (
+                25,
+                "does-not-fit",
+                "the machine lacks the memory or the device that the work needs",
+            ),
+            Kind::BadConfig => {
+                (26, "bad-config", "the service's configuration is malformed or refused")
+            }
+            Kind::Service => {
+                (27, "service", "the service cannot start, does not answer, or refuses the request")
+            }
             Kind::BadCeremony => {
                 (28, "bad-ceremony", "powers of tau or a contribution are malformed or not sound")
             }
@@ -172,12 +188,12 @@ impl Kind {
 }
 
 impl Failure {
-    /// A failure with its words.
+    /// A failure with a message.
     pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
         Self { kind, message: message.to_string(), answered: false }
     }
 
-    /// A failure that concerns a file.
+    /// A failure whose message begins with a file's path.
     pub fn at(kind: Kind, path: &Path, message: impl fmt::Display) -> Self {
         Self::new(kind, format_args!("{}: {message}", path.display()))
     }
@@ -306,9 +322,9 @@ pub fn exit_codes_help() -> String {
     let rows = Kind::ALL
         .iter()
         .map(|kind| format!("\n  {:>2}  {:<18} {}", kind.exit_code(), kind.name(), kind.meaning()));
-    let rest = "\n   2  usage              the command line makes no sense\
-                \n 130  interrupted        a second SIGINT ended the service before its jobs\
-                \n 143  terminated         a second SIGTERM ended the service before its jobs";
+    let rest = "\n   2  usage              the command line is wrong\
+                \n 130  interrupted        a second SIGINT ended the service before its jobs ended\
+                \n 143  terminated         a second SIGTERM ended the service before its jobs ended";
     format!("Exit codes:\n   0  success{}{rest}", rows.collect::<String>())
 }
 

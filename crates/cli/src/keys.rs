@@ -1,4 +1,4 @@
-//! The cache's place, and files of commands.
+//! The cache directory, key checks, and reading of text files.
 
 use std::{
     env, fs,
@@ -14,12 +14,12 @@ use crate::{
     output::warn,
 };
 
-/// A proving key that is not what it should be.
+/// The failure for a malformed proving key.
 pub(crate) fn bad_zkey(path: &Path, error: athanor_groth16::formats::ZkeyError) -> Failure {
     athanor_circom::circuit::keys::bad_zkey(path, error).into()
 }
 
-/// Says what a key's making means, where it means that proofs are worth nothing.
+/// Warns if the key's origin makes its proofs forgeable.
 pub fn warn_of_standing(standing: Standing) {
     if standing == Standing::NoContribution {
         warn(
@@ -29,7 +29,7 @@ pub fn warn_of_standing(standing: Standing) {
     }
 }
 
-/// The standing's name in JSON.
+/// The JSON name of a key's standing.
 pub fn standing_name(standing: Standing) -> &'static str {
     match standing {
         Standing::NoContribution => "no-contribution",
@@ -37,7 +37,7 @@ pub fn standing_name(standing: Standing) -> &'static str {
     }
 }
 
-/// Reads a whole text, of at most so many bytes.
+/// Reads a whole text file of at most `limit` bytes.
 pub fn read_text(path: &Path, limit: u64, too_large: Kind) -> Result<String, Failure> {
     let file = open(path)?;
     let mut text = String::new();
@@ -47,14 +47,16 @@ pub fn read_text(path: &Path, limit: u64, too_large: Kind) -> Result<String, Fai
             Err(Failure::at(too_large, path, "is not UTF-8 text"))
         }
         Err(error) => Err(Failure::at(Kind::Unreadable, path, error)),
-        Ok(bytes) if bytes as u64 > limit => {
-            Err(Failure::at(too_large, path, format_args!("is larger than {limit} bytes")))
-        }
+        Ok(bytes) if bytes as u64 > limit => Err(Failure::at(
+            too_large,
+            path,
+            format_args!("is larger than the limit of {limit} bytes"),
+        )),
         Ok(_) => Ok(text),
     }
 }
 
-/// A part of the cache, made if need be, for this user alone.
+/// Directory of a part of the cache; created if missing, accessible only to this user.
 ///
 /// `ATHANOR_CACHE_DIR`, or `athanor` in the user's cache directory.
 pub fn cache_directory(part: &str) -> Result<PathBuf, Failure> {
@@ -63,7 +65,10 @@ pub fn cache_directory(part: &str) -> Result<PathBuf, Failure> {
         .or_else(|| given("XDG_CACHE_HOME").map(|cache| cache.join("athanor")))
         .or_else(|| given("HOME").map(|home| home.join(".cache/athanor")))
         .ok_or_else(|| {
-            Failure::new(Kind::Unwritable, "no place for the cache: set ATHANOR_CACHE_DIR or HOME")
+            Failure::new(
+                Kind::Unwritable,
+                "the cache directory is unknown: set ATHANOR_CACHE_DIR or HOME",
+            )
         })?;
     let directory = base.join(part);
     let unwritable = |error| Failure::at(Kind::Unwritable, &directory, error);
@@ -74,12 +79,12 @@ pub fn cache_directory(part: &str) -> Result<PathBuf, Failure> {
     Ok(directory)
 }
 
-/// Refuses a directory of another user's, and takes all others' rights to ours.
+/// Refuses a directory of another user, and removes other users' access to this user's.
 #[cfg(unix)]
 fn make_private(directory: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let metadata = fs::metadata(directory)?;
-    // A file we just made belongs to the user we act as.
+    // A file that was just created belongs to the effective user.
     let probe = tempfile::NamedTempFile::new_in(directory)?;
     if metadata.uid() != probe.as_file().metadata()?.uid() {
         let message = "belongs to another user; set ATHANOR_CACHE_DIR to a directory of your own";

@@ -1,4 +1,4 @@
-//! The commands of the `athanor` binary, as a library that benches and comparisons share.
+//! The commands of the `athanor` binary, as a library that benchmarks and comparisons share.
 
 pub mod args;
 pub mod bench;
@@ -33,7 +33,7 @@ use serde_json::json;
 use args::{Bench, Circuits, Cli, Command, ServeConfig, Setup};
 use failure::{Failure, Kind};
 
-/// Runs a command, reports its failure, and gives the process's exit code.
+/// Runs a command, reports its failure, and returns the process's exit code.
 pub fn run(cli: Cli) -> ExitCode {
     let as_json = cli.command.wants_json();
     match cli.command.run() {
@@ -47,7 +47,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 impl Command {
     fn run(self) -> Result<(), Failure> {
-        // A path that is forced in vain would be measured or trusted for another.
+        // If a forced kernel path were ignored, measurements would be attributed to the wrong path.
         Path::forced().map_err(|error| Failure::new(Kind::Unsupported, error))?;
         match self {
             Command::Prove(args) => prove::run(args),
@@ -128,7 +128,7 @@ impl Command {
     }
 }
 
-/// Words for a person on standard error; with `--json`, one object on standard output.
+/// Prints a failure: text on standard error, or with `--json` one object on standard output.
 fn report(failure: &Failure, as_json: bool) {
     if as_json && failure.answered {
         return;

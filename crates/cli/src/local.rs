@@ -1,4 +1,4 @@
-//! An engine for the length of one command: the same machine that serves, with one client.
+//! An engine for the duration of one command: the same engine as the service's, with one client.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use athanor_engine::{Backend, Config, Engine, MemoryJournal, Observer};
 
 use crate::{cache, failure::Failure, keys, output::warn};
 
-/// Where circuits keep what they convert and compile.
+/// Settings of Circom circuits: caches of converted keys and compiled generators.
 pub(crate) fn settings() -> Result<Settings, Failure> {
     let modules = ModuleCache::open(keys::cache_directory("wasm")?);
     let modules =
@@ -21,7 +21,7 @@ pub(crate) fn settings() -> Result<Settings, Failure> {
     Ok(Settings { keys: key_cache()?, modules, limits: Limits::default(), tables: 0 })
 }
 
-/// Where converted keys are kept, within their limit.
+/// The cache of converted keys, with its size limit.
 pub(crate) fn key_cache() -> Result<KeyCache, Failure> {
     Ok(KeyCache {
         directory: keys::cache_directory("keys")?,
@@ -30,7 +30,7 @@ pub(crate) fn key_cache() -> Result<KeyCache, Failure> {
     })
 }
 
-/// Every proof system that this program was built with; tables of each key may take so many bytes.
+/// Every proof system in this build. `tables`: memory limit of each key's tables in bytes.
 pub(crate) fn backends(tables: u64) -> Result<Vec<Arc<dyn Backend>>, Failure> {
     Ok(vec![
         Arc::new(CircomBackend::new(Settings { tables, ..settings()? })),
@@ -39,7 +39,7 @@ pub(crate) fn backends(tables: u64) -> Result<Vec<Arc<dyn Backend>>, Failure> {
     ])
 }
 
-/// Threads to use, where nobody said.
+/// Default number of threads.
 pub(crate) fn threads(asked: Option<u16>) -> u32 {
     asked.map_or_else(
         || std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
@@ -47,7 +47,7 @@ pub(crate) fn threads(asked: Option<u16>) -> u32 {
     )
 }
 
-/// An engine over so many cores.
+/// An engine with that number of threads.
 pub(crate) fn engine(threads: u32, observer: Option<Observer>) -> Result<Engine, Failure> {
     let config = Config { observer, ..Config::with_threads(threads) };
     Ok(Engine::start(config, Arc::new(MemoryJournal))?)

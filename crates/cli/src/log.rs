@@ -1,4 +1,4 @@
-//! Where the service's events are written: standard error, a line each.
+//! Log of the service: one line per event on standard error.
 
 use std::{any::Any, env, io, panic::PanicHookInfo};
 
@@ -12,16 +12,16 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// The filter in force; it can be replaced.
+/// The current filter; it can be replaced at run time.
 pub(crate) struct Filter(reload::Handle<Targets, Registry>);
 
-/// Writes events from now on. A second call changes nothing.
+/// Starts logging. A second call has no effect.
 pub(crate) fn start(log: &Log) -> Result<Filter, ConfigError> {
     let (filter, handle) = reload::Layer::new(targets(&log.filter)?);
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
     let lines = match log.format {
         LogFormat::Json => lines.json().boxed(),
-        // The journal has a time for each line.
+        // The journal adds a time to each line.
         LogFormat::Text if writes_to_journal() => lines.without_time().boxed(),
         LogFormat::Text => lines.boxed(),
     };
@@ -31,7 +31,7 @@ pub(crate) fn start(log: &Log) -> Result<Filter, ConfigError> {
     Ok(Filter(handle))
 }
 
-/// Writes a panic as an event.
+/// Logs a panic as an event.
 fn panicked(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or_default();
@@ -39,13 +39,16 @@ fn panicked(panic: &PanicHookInfo<'_>) {
     tracing::error!(thread, "panicked at {place}: {}", words(panic.payload()));
 }
 
-/// A panic's message, if it stands in the source: what was formatted may hold a value.
+/// A panic's message if it is a literal of the source; a formatted message may hold a secret value.
 fn words(payload: &dyn Any) -> &'static str {
-    payload.downcast_ref::<&'static str>().copied().unwrap_or("(its message may hold values)")
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .unwrap_or("(message not shown: it may hold secret values)")
 }
 
 impl Filter {
-    /// Puts the filter of a configuration into force; it was checked.
+    /// Applies the filter of a configuration that was checked before.
     pub(crate) fn replace(&self, config: &Config) {
         if let Ok(targets) = targets(&config.log.filter) {
             let _ = self.0.reload(targets);
@@ -53,7 +56,7 @@ impl Filter {
     }
 }
 
-/// Whether a configuration's filter makes sense.
+/// Checks a configuration's filter.
 pub(crate) fn check(log: &Log) -> Result<(), ConfigError> {
     targets(&log.filter).map(drop)
 }
@@ -62,7 +65,7 @@ pub(crate) fn check(log: &Log) -> Result<(), ConfigError> {
 fn targets(text: &str) -> Result<Targets, ConfigError> {
     let wrong = |why: String| ConfigError::Malformed { place: "log.filter".into(), why };
     for part in text.split(',').map(str::trim) {
-        // A level that is misspelt would be a target of its own, and silence all others.
+        // A misspelt level would parse as a target and silence all others.
         let level = !part.is_empty() && part.parse::<LevelFilter>().is_ok();
         if !level && !part.contains('=') {
             let levels = "off, error, warn, info, debug or trace";
@@ -75,17 +78,17 @@ fn targets(text: &str) -> Result<Targets, ConfigError> {
     Ok(bounded(targets))
 }
 
-/// What the targets of our own crates begin with.
+/// Prefix of the targets of this workspace's crates.
 const OWN: &str = "athanor";
 
-/// Libraries are heard up to `info`: their details may hold headers, and so tokens.
+/// Other libraries log up to `info` only: their details may hold headers, and so tokens.
 fn bounded(asked: Targets) -> Targets {
     let default = asked.default_level().unwrap_or(LevelFilter::OFF);
     let bound = |target: &str, level: LevelFilter| match target.starts_with(OWN) {
         true => level,
         false => level.min(LevelFilter::INFO),
     };
-    // What is named is more specific than our crates as a whole, and goes before it.
+    // A named target is more specific than the prefix of all our crates, so it takes precedence.
     Targets::new()
         .with_default(default.min(LevelFilter::INFO))
         .with_target(OWN, default)
@@ -95,7 +98,7 @@ fn bounded(asked: Targets) -> Targets {
         }))
 }
 
-/// Whether standard error is systemd's journal, as `JOURNAL_STREAM` says by device and inode.
+/// Whether standard error is systemd's journal: `JOURNAL_STREAM` holds its device and inode.
 fn writes_to_journal() -> bool {
     let Ok(stream) = env::var("JOURNAL_STREAM") else { return false };
     let own = rustix::fs::fstat(io::stderr());

@@ -1,4 +1,4 @@
-//! What the stages of a job take on an otherwise idle machine: the most memory, and time.
+//! Peak memory and time of a job's stages on an otherwise idle machine.
 
 use std::{
     collections::BTreeMap,
@@ -9,16 +9,16 @@ use std::{
 use athanor_engine::Observer;
 use athanor_telemetry::Labels;
 
-/// What was seen of a stage.
+/// The measurement of one stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Seen {
-    /// Bytes beyond what the process held when the stage began; none where the system does not tell.
+    /// Peak bytes beyond what the process held when the stage began; `None` if the system reports none.
     pub(crate) peak: Option<u64>,
     /// Seconds.
     pub(crate) seconds: f64,
 }
 
-/// Watches an engine that does one job at a time; the last one's stages are what was seen.
+/// Measures the stages of an engine that runs one job at a time; keeps the last job's.
 #[derive(Clone, Default)]
 pub(crate) struct Watcher(Arc<Mutex<State>>);
 
@@ -29,7 +29,7 @@ struct State {
 }
 
 impl Watcher {
-    /// For the engine's configuration.
+    /// The observer for the engine's configuration.
     pub(crate) fn observer(&self) -> Observer {
         let own = self.clone();
         Box::new(move |trace| {
@@ -54,7 +54,7 @@ impl Watcher {
         })
     }
 
-    /// What was seen, by the stages' names.
+    /// The measurements by stage name.
     pub(crate) fn seen(&self, labels: &Labels) -> BTreeMap<String, Seen> {
         let name = |stage: u16| labels.stages.get(usize::from(stage)).cloned();
         self.state(|state| {
@@ -68,9 +68,9 @@ impl Watcher {
     }
 }
 
-/// Makes the process's peak memory what it holds now.
+/// Resets the process's peak memory to its current memory.
 fn reset_peak() {
-    // A system that does not let us measures too much, which is safe.
+    // If the write fails, the peak includes earlier stages: too large, which is safe.
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 

@@ -1,4 +1,4 @@
-//! What a command writes: result files all or none, one JSON object, or lines for a person.
+//! Output of commands: result files (all or none), one JSON object, or lines of text.
 
 use std::{
     fs,
@@ -9,18 +9,18 @@ use std::{
 
 use crate::failure::{Failure, Kind};
 
-/// Files written under other names and renamed when all of them are complete, so that a failure
-/// leaves neither a half file nor one of two.
+/// Output files, written under temporary names and renamed when all are complete. A failure leaves
+/// no partial file and no incomplete set.
 #[derive(Default)]
 pub struct Files(Vec<(tempfile::NamedTempFile, PathBuf)>);
 
 impl Files {
-    /// Prepares a file, proving early that it can be written.
+    /// Prepares a file. Fails early if it cannot be written.
     pub fn add(&mut self, path: &Path, contents: &[u8]) -> Result<(), Failure> {
         self.fill(path, |file| file.write_all(contents))
     }
 
-    /// Prepares a file in a stream.
+    /// Prepares a file that `write` fills through a stream.
     pub fn fill(
         &mut self,
         path: &Path,
@@ -41,12 +41,12 @@ impl Files {
         Ok(())
     }
 
-    /// The file prepared last, to be read.
+    /// The file prepared last, for reading.
     pub fn last(&self) -> &fs::File {
         self.0.last().expect("a file was prepared").0.as_file()
     }
 
-    /// Gives all files their names.
+    /// Renames all files to their final names.
     pub fn commit(self) -> Result<(), Failure> {
         for (file, path) in self.0 {
             file.persist(&path)
@@ -56,7 +56,7 @@ impl Files {
     }
 }
 
-/// As an ordinary new file would get, before the process's mask.
+/// Mode of an ordinary new file, before the umask.
 #[cfg(unix)]
 fn permissions() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
@@ -69,12 +69,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Shown where standard error is a terminal, unless the caller wants JSON.
+    /// Shown if standard error is a terminal and `json` is false.
     pub fn new(json: bool) -> Self {
         Self { shown: !json && io::stderr().is_terminal(), start: Instant::now() }
     }
 
-    /// One finished stage.
+    /// Prints one finished stage.
     pub fn stage(&self, name: &str, time: Duration, remark: &str) {
         if self.shown {
             let line = format!("{name:<12} {:>9.3} s  {remark}", time.as_secs_f64());
@@ -82,7 +82,7 @@ impl Progress {
         }
     }
 
-    /// One line of words.
+    /// Prints one line of text.
     pub fn say(&self, line: &str) {
         if self.shown {
             let _ = writeln!(io::stderr(), "{line}");
@@ -95,7 +95,7 @@ impl Progress {
     }
 }
 
-/// A warning that a person must see, whether or not progress is shown.
+/// Prints a warning on standard error, whether or not progress is shown.
 pub fn warn(message: &str) {
     if tracing::dispatcher::has_been_set() {
         tracing::warn!("{message}");
@@ -104,7 +104,7 @@ pub fn warn(message: &str) {
     }
 }
 
-/// What went wrong.
+/// Prints an error on standard error.
 pub fn complain(message: &str) {
     if tracing::dispatcher::has_been_set() {
         tracing::error!("{message}");
@@ -113,18 +113,18 @@ pub fn complain(message: &str) {
     }
 }
 
-/// A line of the command's answer. A closed pipe is no error: the reader has what it wanted.
+/// Prints a line of the result. A closed pipe is not an error: the reader has stopped reading.
 pub fn answer(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Runs work and tells how long it took.
+/// Runs work and returns its result and duration.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     (work(), start.elapsed())
 }
 
-/// The most memory this process ever had resident, in bytes, where the system tells.
+/// Peak resident memory of this process in bytes, if the system reports it.
 pub fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

@@ -16,7 +16,7 @@ use crate::{
     output::{self, Progress, answer, peak_memory, timed},
 };
 
-/// What to prove with what, after the forms of the command line became one.
+/// What to prove, after the different forms of the command line are unified.
 struct Task {
     circuit: Source,
     witness: WitnessSource,
@@ -36,7 +36,7 @@ enum WitnessSource {
     Computed { input: PathBuf },
 }
 
-/// The circuit's name in an engine of one circuit.
+/// Name of the circuit in an engine that has only this circuit.
 const ONLY: &str = "circuit";
 
 /// Proves, verifies and writes the proof.
@@ -49,7 +49,7 @@ pub(crate) fn run(args: args::Prove) -> Result<(), Failure> {
 }
 
 impl Task {
-    /// One task from any form; the command line's rules leave no other.
+    /// The task from any form of the command line; clap's rules exclude other combinations.
     fn new(args: args::Prove) -> Self {
         let (threads, json) = (local::threads(args.common.threads), args.common.json);
         let files = Files { r1cs: args.r1cs, sym: args.sym, ..Files::default() };
@@ -182,5 +182,5 @@ impl WitnessSource {
     }
 }
 
-/// Largest witness file: 2^28 values, the most that a curve's largest domain has room for.
+/// Largest witness file: 2^28 values, the size of the curves' largest domain.
 const MAX_WITNESS: usize = (32 << 28) + 1024;

@@ -1,4 +1,4 @@
-//! `athanor serve` and `athanor config`: the service, and what it would run with.
+//! `athanor serve` and `athanor config`: runs the service, and shows or checks its configuration.
 
 use std::env;
 
@@ -12,7 +12,7 @@ use crate::{
     output::answer,
 };
 
-/// Serves until it is told to stop.
+/// Serves until a signal stops it.
 pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     let config = read(args)?;
     let filter = crate::log::start(&config.log)?;
@@ -26,28 +26,28 @@ pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     Ok(athanor_server::serve(config, backends, reload)?)
 }
 
-/// Lets the process open as many files as the system allows it: each connection is one.
+/// Raises the limit of open files to the system's maximum: each connection uses one.
 pub(crate) fn allow_many_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where it fails, connections follow the limit that there is.
+    // On failure, the number of connections follows the current limit.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// Prints the configuration that `serve` would run with, secrets left out.
+/// Prints the configuration that `serve` would use, without secrets.
 pub(crate) fn print(args: &Serve) -> Result<(), Failure> {
     answer(read(args)?.to_toml().trim_end());
     Ok(())
 }
 
-/// Says whether `serve` would take the configuration.
+/// Checks that `serve` would accept the configuration.
 pub(crate) fn check(args: &Serve) -> Result<(), Failure> {
     read(args)?.check()?;
-    answer("the configuration can be served with");
+    answer("the configuration is valid");
     Ok(())
 }
 
-/// Makes a token, and what the configuration says of it.
+/// Makes a token and its entry for the configuration file.
 pub(crate) fn token(args: &ConfigToken) -> Result<(), Failure> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| Failure::new(Kind::Internal, error))?;
@@ -65,7 +65,7 @@ pub(crate) fn token(args: &ConfigToken) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The file, the environment over it, flags over both.
+/// Merges the file, the environment (overrides the file) and options (override both).
 fn read(args: &Serve) -> Result<Config, ConfigError> {
     let file = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     let mut config = file.with_environment(|name| env::var(name).ok())?;

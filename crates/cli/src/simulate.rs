@@ -1,4 +1,4 @@
-//! `athanor simulate` and `athanor plan`: what a machine would do, from a scenario.
+//! `athanor simulate` and `athanor plan`: throughput and capacity of a machine from a scenario.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::{
     output::{Files, answer},
 };
 
-/// No scenario that a person writes is larger.
+/// Largest scenario file in bytes.
 const MAX_SCENARIO: u64 = 1 << 20;
 
-/// Runs a scenario and reports, or draws, what happened.
+/// Runs a scenario and prints a report or writes a chart.
 pub(crate) fn simulate(args: &args::Simulate) -> Result<(), Failure> {
     let scenario = read(&args.scenario)?;
     let report = athanor_simulator::simulate(&scenario)
@@ -28,7 +28,7 @@ pub(crate) fn simulate(args: &args::Simulate) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Answers an operator's questions from a scenario.
+/// Computes capacity figures from a scenario.
 pub(crate) fn plan(args: &args::Scenario) -> Result<(), Failure> {
     let scenario = read(args)?;
     let plan = athanor_simulator::plan(&scenario).map_err(|error| failure(&args.file, error))?;

@@ -1,4 +1,4 @@
-//! A circuit's directory in the making: it stands in its catalog whole or not at all.
+//! Atomic creation of a circuit's directory: it appears in its catalog complete or not at all.
 
 use std::{
     fs::{self, File},
@@ -11,22 +11,22 @@ use tempfile::TempDir;
 
 use crate::failure::{Failure, Kind};
 
-/// See the module. Dropped unfinished, it is gone with all its files.
+/// A temporary circuit directory. Dropping it before it is finished removes it and its files.
 pub(crate) struct Staged {
     place: PathBuf,
     directory: TempDir,
 }
 
 impl Staged {
-    /// For a circuit that the catalog does not have yet; the catalog is made if it is not there.
+    /// Starts a circuit that is not in the catalog yet; creates the catalog if it does not exist.
     pub(crate) fn new(catalog: &Path, name: &str) -> Result<Self, Failure> {
         if !is_name(name) {
-            let message = format_args!("{name:?} is no name for a circuit: {NAME_RULE}");
+            let message = format_args!("{name:?} is not a valid circuit name: {NAME_RULE}");
             return Err(Failure::new(Kind::BadCircuit, message));
         }
         let place = catalog.join(name);
         if place.exists() {
-            let message = "is there already: remove it first, or choose another name";
+            let message = "already exists: remove it first, or choose another name";
             return Err(Failure::at(Kind::BadCircuit, &place, message));
         }
         let unwritable = |error| Failure::at(Kind::Unwritable, catalog, error);
@@ -35,12 +35,12 @@ impl Staged {
         Ok(Self { place, directory: directory.map_err(unwritable)? })
     }
 
-    /// Where its files are for now.
+    /// The temporary directory.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Copies a file, or, where the file system allows it and `link` is set, links it.
+    /// Copies a file; if `link` is set and the file system allows it, hard-links it instead.
     pub(crate) fn bring(
         &self,
         source: &Path,
@@ -49,12 +49,12 @@ impl Staged {
     ) -> Result<FileEntry, Failure> {
         let unreadable = |error| Failure::at(Kind::Unreadable, source, error);
         let target = self.path().join(name);
-        // The file itself, where the name is a symbolic link to it.
+        // Resolves a symbolic link to the file itself.
         let original = source.canonicalize().map_err(unreadable)?;
         if !(link && fs::hard_link(&original, &target).is_ok()) {
             fs::copy(&original, &target).map_err(unreadable)?;
         }
-        // The digest is the copy's: what is served is what was digested.
+        // The digest is of the copy, since the copy is what the service reads.
         let mut file = File::open(&target).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
         let digest = digest_of(&mut file).map_err(unreadable)?;
@@ -62,7 +62,7 @@ impl Staged {
         Ok(FileEntry { path: name.to_owned(), blake3, bytes })
     }
 
-    /// Writes the manifest and puts the directory in its place, which is returned.
+    /// Writes the manifest and moves the directory into the catalog. Returns its path there.
     pub(crate) fn finish(self, manifest: &Manifest) -> Result<PathBuf, Failure> {
         manifest.write(self.path())?;
         let staged = self.directory.keep();

@@ -1,4 +1,4 @@
-//! `athanor store`: a service's data directory.
+//! `athanor store`: checks a service's data directory.
 
 use std::path::PathBuf;
 
@@ -11,32 +11,32 @@ use crate::{
     output::answer,
 };
 
-/// Names of a list that a person is shown.
+/// Largest number of entries of a list in the text output.
 const LISTED: usize = 10;
 
 /// `athanor store`.
 #[derive(Debug, Subcommand)]
 pub enum Store {
-    /// Check that nothing in it is damaged; changes nothing, and a service may be running on it
+    /// Check a data directory for damage; read-only, also while a service uses it
     Check(StoreCheck),
 }
 
 /// `athanor store check`.
 #[derive(Debug, Args)]
 pub struct StoreCheck {
-    /// Where the service keeps jobs and inputs
+    /// Data directory of the service, with its jobs and inputs
     #[arg(long, value_name = "DIR", default_value = "athanor-data", value_hint = ValueHint::DirPath)]
     pub data: PathBuf,
-    /// The file of the service's `seal-key`, if it has one
+    /// File of the service's `seal-key`, if it has one
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub seal_key: Option<PathBuf>,
-    /// Answer with one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 impl Store {
-    /// Whether the answer is to be JSON.
+    /// Whether the command prints JSON.
     pub(crate) fn wants_json(&self) -> bool {
         let Store::Check(args) = self;
         args.json
@@ -68,7 +68,7 @@ pub(crate) fn run(Store::Check(args): &Store) -> Result<(), Failure> {
     Err(failure)
 }
 
-/// Lines for a person: what was looked at.
+/// Text lines: what was checked.
 fn summary(report: &Report) -> String {
     let mut lines = Vec::new();
     if let Some(holder) = &report.holder {
@@ -84,7 +84,7 @@ fn summary(report: &Report) -> String {
     lines.push(format!("inputs of accepted jobs: {} checked", report.blobs));
     if !report.orphans.is_empty() {
         let count = report.orphans.len();
-        lines.push(format!("inputs that no job names: {count} (the next start deletes them)"));
+        lines.push(format!("inputs that belong to no job: {count} (deleted at the next start)"));
     }
     if report.is_sound() {
         lines.push("nothing is damaged".to_owned());
@@ -92,7 +92,7 @@ fn summary(report: &Report) -> String {
     lines.join("\n")
 }
 
-/// What is wrong and what to do.
+/// Text: the faults and what to do.
 fn problems(report: &Report) -> String {
     let mut lines = Vec::new();
     let database = report.database.iter().map(|problem| format!("database: {problem}"));
@@ -112,7 +112,7 @@ fn problems(report: &Report) -> String {
         true => "",
         false => "\nkeep a copy of the directory, and restore a backup",
     };
-    format!("the data are not sound\n  {}{advice}", lines.join("\n  "))
+    format!("the data directory is damaged\n  {}{advice}", lines.join("\n  "))
 }
 
 fn as_json(args: &StoreCheck, report: &Report, failure: Option<&Failure>) -> String {

@@ -1,4 +1,4 @@
-//! `athanor verify`: one proof, or many of one key at once.
+//! `athanor verify`: one proof, or a batch of proofs under one key.
 
 use std::{
     fs,
@@ -20,12 +20,12 @@ use crate::{
     output::answer,
 };
 
-/// No key, proof or list of signals that a verifier can use is larger.
+/// Largest file of a key, proof or list of signals, in bytes.
 pub(crate) const MAX_JSON: u64 = 256 << 20;
-/// Most bad proofs that an error describes.
+/// Largest number of bad proofs that an error message lists.
 const LISTED: usize = 20;
 
-/// Verifies proofs; one that is not valid is a failure.
+/// Verifies proofs. Fails if one is not valid.
 pub(crate) fn run(args: &args::Verify) -> Result<(), Failure> {
     let pool = args.common.pool()?;
     let files = files(args)?;
@@ -35,12 +35,16 @@ pub(crate) fn run(args: &args::Verify) -> Result<(), Failure> {
         match curve {
             Some(CurveId::Bn254) => verify::<Bn254>(args, &vkey, &files),
             Some(CurveId::Bls12_381) => verify::<Bls12_381>(args, &vkey, &files),
-            None => Err(Failure::at(Kind::BadProofFile, &args.vkey, "names no curve")),
+            None => Err(Failure::at(
+                Kind::BadProofFile,
+                &args.vkey,
+                "has no curve name: expected \"curve\": \"bn128\" or \"bls12381\"",
+            )),
         }
     })
 }
 
-/// A proof's file and that of its public signals.
+/// Files of a proof and of its public signals.
 struct Pair {
     proof: PathBuf,
     public: PathBuf,
@@ -62,8 +66,8 @@ fn files(args: &args::Verify) -> Result<Vec<Pair>, Failure> {
     Ok(pairs.map(|(proof, public)| Pair { proof, public }).collect())
 }
 
-/// Every `.json` whose name has "proof" in it, in a directory and the directories in it, each with
-/// the file whose name has "public" there instead.
+/// Every `*proof*.json` in a directory tree, each with the file whose name has "public" in place of
+/// the last "proof".
 fn in_directory(directory: &Path) -> Result<Vec<Pair>, Failure> {
     let mut proofs = Vec::new();
     for path in entries(directory)? {
@@ -75,7 +79,7 @@ fn in_directory(directory: &Path) -> Result<Vec<Pair>, Failure> {
     }
     proofs.sort();
     if proofs.is_empty() {
-        let message = "has no proof: a proof's file is a .json with \"proof\" in its name";
+        let message = "has no proof: expected .json files with \"proof\" in their names";
         return Err(Failure::at(Kind::BadProofFile, directory, message));
     }
     let pairs = proofs.into_iter().map(|proof| {
@@ -143,7 +147,7 @@ fn answer_for<C: Curve>(args: &args::Verify, key: &VerifyingKey<C>, proofs: usiz
     }
 }
 
-/// Names the bad proofs by their files.
+/// The error message for bad proofs, with their files.
 fn refused(files: &[Pair], error: BatchError) -> Failure {
     let BatchError::Refused { of, bad } = error else {
         return Failure::new(Kind::Internal, error);
@@ -162,7 +166,7 @@ fn refused(files: &[Pair], error: BatchError) -> Failure {
     Failure::new(kind, message)
 }
 
-/// A JSON file that is not what it should be.
+/// The failure for a malformed JSON file.
 pub(crate) fn bad_json(path: &Path, error: JsonError) -> Failure {
     let kind = match &error {
         JsonError::UnknownCurve { .. }

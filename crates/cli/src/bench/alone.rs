@@ -1,4 +1,4 @@
-//! The stages of a proof one by one on one thread, each beside the least time that the hardware allows.
+//! Measures the stages of a proof one by one on one thread, beside the hardware's lower bound for each.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 use super::{cpu_time, median};
 use crate::{failure::Failure, output::answer};
 
-/// Products of an affine addition: five multiplications and a squaring, the inversion shared away.
+/// Field products of an affine addition with a shared inversion: five multiplications and a squaring.
 const PRODUCTS: f64 = 6.0;
 
 /// One stage.
 pub struct Alone {
     name: &'static str,
     cpu: Duration,
-    /// What it had to do, and in which unit.
+    /// Amount of work, and its unit.
     work: (f64, &'static str),
     floor: Duration,
 }
 
-/// Runs the stages `runs` times and once to warm up.
+/// Runs the stages `runs` times, after one warm-up run.
 pub fn measure<C: Curve>(
     key: &ProvingKey<C, Cpu>,
     witness: &Witness<C>,
@@ -76,7 +76,7 @@ where
     Ok(times.into_iter().map(stage).collect())
 }
 
-/// So many transforms, as many shifts as there are pairs of them, and the two products of values.
+/// Products of `transforms` transforms, one shift per pair of transforms, and two pointwise products.
 fn quotient_products(size: usize, transforms: u64) -> f64 {
     let (n, transforms) = (size as f64, transforms as f64);
     let transform = n / 2.0 * f64::from(size.max(2).ilog2());
@@ -94,7 +94,7 @@ fn difference(after: Counters, before: Counters) -> Counters {
 }
 
 impl Alone {
-    /// For programs.
+    /// The JSON form.
     pub fn json(&self) -> Value {
         json!({
             "stage": self.name,
@@ -106,7 +106,7 @@ impl Alone {
     }
 }
 
-/// For a person.
+/// Prints the table.
 pub fn print(circuit: &str, stages: &[Alone]) {
     answer(&format!(
         "\n{circuit}: stages alone on one thread, CPU time, {}; floor: multiplier or memory by itself",

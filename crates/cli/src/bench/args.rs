@@ -9,30 +9,30 @@ use crate::args::Common;
 /// `athanor bench`.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
-    /// Whole proofs, from witness to proof
+    /// Complete proofs, from witness to proof
     Groth16(BenchGroth16),
-    /// The parallel transaction executor beside the plain loop, on workloads W1 to W8
+    /// The parallel transaction executor against a sequential loop, on workloads W1 to W8
     Fastpath(Box<BenchFastpath>),
-    /// Sums of points and transforms, one thread
+    /// Multi-scalar multiplications and transforms on one thread
     Kernels(BenchKernels),
-    /// Many jobs of several circuits at once, from input to verified proof
+    /// Many concurrent jobs of several circuits, from input to verified proof
     Engine(BenchEngine),
-    /// The service: its cost beside the engine's, its latency, and itself overloaded
+    /// The service: its cost against the engine's, its latency, its behaviour under overload
     Service(BenchService),
-    /// Many proofs of one key at once, beside one by one
+    /// Batch verification against single verification
     Verify(BenchVerify),
 }
 
 /// `athanor bench service`.
 #[derive(Debug, Args)]
 pub struct BenchService {
-    /// Clients of the overload
+    /// Number of clients in the overload test
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub clients: u32,
-    /// How long the overload lasts
+    /// Duration of the overload test in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
-    /// Proofs of each round of the comparison with the engine
+    /// Number of proofs per round of the comparison with the engine
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub proofs: u32,
     /// Threads and output.
@@ -43,11 +43,11 @@ pub struct BenchService {
 /// `athanor bench verify`.
 #[derive(Debug, Args)]
 pub struct BenchVerify {
-    /// Numbers of proofs in a batch
+    /// Batch sizes
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,8,32,256",
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub proofs: Vec<u32>,
-    /// Counted runs; the median is shown
+    /// Number of measured runs; the median is shown
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
     /// Threads and output.
@@ -64,79 +64,79 @@ pub struct BenchFastpath {
     /// Exponent of the Zipf distribution of accounts
     #[arg(long, value_name = "A")]
     pub zipf_alpha: Option<f64>,
-    /// Share of transactions that only read
+    /// Fraction of transactions that only read
     #[arg(long, value_name = "SHARE")]
     pub read_ratio: Option<f64>,
-    /// Share of accesses that go to the hot accounts
+    /// Fraction of accesses to the hot accounts
     #[arg(long, value_name = "SHARE")]
     pub hot_ratio: Option<f64>,
-    /// Share of private transactions, whose real Groth16 proofs are verified first
+    /// Fraction of private transactions, whose Groth16 proofs are verified first
     #[arg(long, value_name = "SHARE")]
     pub privacy_ratio: Option<f64>,
-    /// Share of transactions over owned objects
+    /// Fraction of transactions over owned objects
     #[arg(long, value_name = "SHARE")]
     pub owned_ratio: Option<f64>,
-    /// Nanoseconds of arithmetic in a transaction
+    /// Nanoseconds of arithmetic per transaction
     #[arg(long, value_name = "NS")]
     pub work_ns: Option<f64>,
-    /// Transactions of a block
+    /// Number of transactions per block
     #[arg(long, value_name = "N")]
     pub txs: Option<usize>,
-    /// Accounts, and objects
+    /// Number of accounts and of objects
     #[arg(long, value_name = "N")]
     pub accounts: Option<u64>,
-    /// Every so many-th transaction costs a hundred times the work
+    /// Every N-th transaction takes a hundred times the work
     #[arg(long, value_name = "N")]
     pub heavy_every: Option<usize>,
-    /// Shards of the fast path to begin with
+    /// Initial number of shards of the fast path
     #[arg(long, value_name = "N")]
     pub partitions: Option<usize>,
-    /// Numbers of threads
+    /// Thread counts
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "2")]
     pub threads: Vec<usize>,
-    /// What transactions promise about their accesses
+    /// Precision of the transactions' declared accesses
     #[arg(long, value_name = "WHAT", value_parser = ["exact", "superset", "guess"])]
     pub declare: Option<String>,
-    /// A mode to force, instead of the executor's own choice
+    /// Force a mode instead of the executor's choice
     #[arg(long, value_name = "MODE", value_parser = ["serial", "shards", "declared", "optimistic"])]
     pub mode: Option<String>,
-    /// Transactions claimed at once, with a forced mode
+    /// Number of transactions claimed at once, with a forced mode
     #[arg(long, value_name = "N")]
     pub chunk: Option<u32>,
     /// Bind threads to cores
     #[arg(long)]
     pub pin: bool,
-    /// Microseconds that a read of the state takes
+    /// Latency of a state read in microseconds
     #[arg(long, value_name = "US")]
     pub latency_us: Option<u64>,
-    /// Reads of the state in flight
+    /// Number of concurrent state reads
     #[arg(long, value_name = "N")]
     pub depth: Option<usize>,
-    /// One name in how many is slow to read
+    /// One in N names is slow to read
     #[arg(long, value_name = "N")]
     pub slow_one_in: Option<u64>,
-    /// Interleaved rounds of which each figure is the median
+    /// Number of interleaved rounds; each figure is their median
     #[arg(long, value_name = "N", default_value = "10")]
     pub rounds: usize,
-    /// Where the random numbers begin
+    /// Seed of the random numbers
     #[arg(long, value_name = "N", default_value = "0")]
     pub seed: u64,
-    /// Measure the whole table
+    /// Measure the whole matrix of workloads and settings
     #[arg(long)]
     pub matrix: bool,
-    /// Of the whole table, only cells whose name contains this
+    /// With --matrix, only cells whose name contains this text
     #[arg(long, value_name = "TEXT", requires = "matrix")]
     pub only: Option<String>,
-    /// Where a chart of the speed-ups goes
+    /// Output file for a chart of the speed-ups
     #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub svg: Option<PathBuf>,
-    /// Serve the metrics on this port of the loopback address while measuring
+    /// Serve metrics on this loopback port during the measurement
     #[arg(long, value_name = "PORT")]
     pub serve_metrics: Option<u16>,
-    /// Run for so many seconds instead, and watch memory and latency
+    /// Run for this many seconds and record memory and latency
     #[arg(long, value_name = "SECONDS", conflicts_with = "matrix")]
     pub stability: Option<u64>,
-    /// One JSON object a cell
+    /// Print one JSON object per cell
     #[arg(long)]
     pub json: bool,
 }
@@ -144,18 +144,18 @@ pub struct BenchFastpath {
 /// `athanor bench kernels`.
 #[derive(Debug, Args)]
 pub struct BenchKernels {
-    /// Logarithms of the lengths of G1 sums and of the sizes of transforms
+    /// Binary logarithms of the sizes of G1 MSMs and of transforms
     #[arg(long, value_name = "LOG", value_delimiter = ',', default_value = "14,20",
         value_parser = clap::value_parser!(u32).range(4..=22))]
     pub sizes: Vec<u32>,
-    /// Logarithms of the lengths of G2 sums
+    /// Binary logarithms of the sizes of G2 MSMs
     #[arg(long, value_name = "LOG", value_delimiter = ',', default_value = "14,18",
         value_parser = clap::value_parser!(u32).range(4..=22))]
     pub g2_sizes: Vec<u32>,
-    /// Counted runs; the median is shown
+    /// Number of measured runs; the median is shown
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-    /// Answer with one JSON object a row
+    /// Print one JSON object per row
     #[arg(long)]
     pub json: bool,
 }
@@ -163,21 +163,21 @@ pub struct BenchKernels {
 /// `athanor bench engine`.
 #[derive(Debug, Args)]
 pub struct BenchEngine {
-    /// Jobs
+    /// Number of jobs
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub jobs: u32,
-    /// Which circuits: Merkle membership (small), 65,000 constraints of which 98 % over bits
-    /// (large), or both in turn
+    /// Circuits: Merkle membership (small), 65,000 constraints of which 98 % are over bits
+    /// (large), or both alternately
     #[arg(long, value_name = "MIX", value_enum, default_value = "mixed")]
     pub mix: Mix,
-    /// Room in memory beside the resident keys, in works of the largest circuit [default: what the
-    /// system grants]
+    /// Memory budget beyond the resident keys, in multiples of the largest circuit's working memory
+    /// [default: what the system grants]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub room: Option<u32>,
-    /// Draw the waterfall: a row for each job
+    /// Output file for a waterfall chart (SVG), one row per job
     #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub svg: Option<PathBuf>,
-    /// Write the same for Chrome's and Perfetto's trace viewers
+    /// Output file for the trace viewers of Chrome and Perfetto
     #[arg(long, value_name = "OUT.json", value_hint = ValueHint::FilePath)]
     pub chrome_trace: Option<PathBuf>,
     /// Threads and output.
@@ -192,30 +192,30 @@ pub enum Mix {
     Small,
     /// 65,000 constraints.
     Large,
-    /// Both in turn.
+    /// Both alternately.
     Mixed,
 }
 
 /// `athanor bench groth16`.
 #[derive(Debug, Args)]
 pub struct BenchGroth16 {
-    /// A key of your own; without one, circuits are made and cached
+    /// Proving key to measure [default: generated circuits, which are cached]
     #[arg(long, value_name = "K", requires = "wtns", value_hint = ValueHint::FilePath)]
     pub zkey: Option<PathBuf>,
-    /// The witness for it
+    /// Witness for the key
     #[arg(long, value_name = "W", requires = "zkey", value_hint = ValueHint::FilePath)]
     pub wtns: Option<PathBuf>,
-    /// Logarithms of the sizes of the circuits that are made
+    /// Binary logarithms of the sizes of the generated circuits
     #[arg(long, value_name = "LOG", value_delimiter = ',', default_value = "12,14,16,18",
         value_parser = clap::value_parser!(u32).range(4..=22))]
     pub sizes: Vec<u32>,
-    /// Counted runs; the median is shown
+    /// Number of measured runs; the median is shown
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-    /// Memory that tables of each key may take beside it, in MiB
+    /// Memory limit of the precomputed tables of each key, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 0)]
     pub tables_mib: u64,
-    /// Each stage alone, on one thread, beside what the hardware allows
+    /// Measure each stage alone, on one thread, beside the hardware's lower bound
     #[arg(long)]
     pub stages: bool,
     /// Threads and output.
@@ -224,7 +224,7 @@ pub struct BenchGroth16 {
 }
 
 impl BenchGroth16 {
-    /// Bytes that tables of a key may take.
+    /// Memory limit of the tables of each key, in bytes.
     pub fn tables(&self) -> u64 {
         self.tables_mib.saturating_mul(1 << 20)
     }

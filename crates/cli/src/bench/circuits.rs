@@ -1,4 +1,4 @@
-//! Circuits to measure with, made at run time; their keys are made once and cached.
+//! Circuits for benchmarks, generated at run time; their keys are made once and cached.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::{failure::Failure, keys, output::warn};
 
 /// A circuit with a witness and a converted key.
 pub struct Circuit<C: Curve> {
-    /// What it is called in tables.
+    /// Name in tables.
     pub name: String,
     /// Its constraints.
     pub r1cs: R1cs<C::Fr>,
@@ -79,7 +79,7 @@ where
         Ok(Self { name, r1cs, witness, native })
     }
 
-    /// The key, resident on the CPU, with tables in at most so many bytes.
+    /// The key, resident on the CPU, with tables of at most `tables` bytes.
     pub fn key(&self, tables: u64) -> Result<ProvingKey<C, Cpu>, Failure> {
         let room = usize::try_from(tables).unwrap_or(usize::MAX);
         Ok(ProvingKey::load_with_tables(Cpu, self.native.clone(), room)?)

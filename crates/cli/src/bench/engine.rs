@@ -1,4 +1,4 @@
-//! `athanor bench engine`: many jobs at once through the whole engine, witness to verified proof.
+//! `athanor bench engine`: many concurrent jobs through the engine, from input to verified proof.
 
 use std::{
     path::PathBuf,
@@ -27,20 +27,20 @@ use crate::{
     setup,
 };
 
-/// Logarithm of the large circuit's domain.
+/// Binary logarithm of the size of the large circuit's domain.
 const LARGE: u32 = 16;
 
-/// Rows of the waterfall.
+/// Maximum number of rows of the waterfall chart.
 const ROWS: usize = 200;
 
-/// A circuit to measure with.
+/// A circuit to measure.
 struct Bench {
     name: &'static str,
     circuit: Arc<dyn Circuit>,
     facts: Arc<Facts>,
 }
 
-/// Runs the jobs and tells what was measured.
+/// Runs the jobs and prints the measurements.
 pub(crate) fn run(args: &BenchEngine) -> Result<(), Failure> {
     let progress = Progress::new(args.common.json);
     let threads = local::threads(args.common.threads);
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &BenchEngine) -> Result<(), Failure> {
     let engine = Engine::start(config, Arc::new(MemoryJournal))?;
     for bench in &circuits {
         engine.load(bench.name, bench.circuit.clone())?;
-        // Warm-up: the key is read, and one proof made that is not counted.
+        // Warm-up: reads the key and makes one proof that is not counted.
         engine.submit(Submission::new(bench.name, request(u64::MAX)))?.wait()?;
     }
     let costs = calibrate(&engine, &circuits)?;
@@ -160,13 +160,13 @@ pub(crate) fn run(args: &BenchEngine) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Seconds of each stage of each circuit while several jobs share the machine, by stage.
+/// Seconds per stage of each circuit while several jobs share the machine.
 type Costs = Vec<Vec<(String, f64)>>;
 
-/// Jobs of each circuit that the costs are measured by.
+/// Number of jobs of each circuit for the measurement of costs.
 const CALIBRATION: u64 = 4;
 
-/// Measures the stages under load, as the scheduler itself would learn them.
+/// Measures the stages under load, as the scheduler does.
 fn calibrate(engine: &Engine, circuits: &[Bench]) -> Result<Costs, Failure> {
     let mut handles = Vec::new();
     for number in 0..CALIBRATION {
@@ -188,7 +188,7 @@ fn calibrate(engine: &Engine, circuits: &[Bench]) -> Result<Costs, Failure> {
     Ok(costs)
 }
 
-/// What the simulator says of the same jobs on the same lanes under the same budget.
+/// The simulator's prediction for the same jobs, lanes and budget.
 fn predict(
     circuits: &[Bench],
     costs: &Costs,
@@ -242,7 +242,7 @@ fn predict(
     Ok(Some(report.jobs.complete as f64 / report.simulated_seconds))
 }
 
-/// Keys of all circuits, and so many works of the largest; and what the process holds already.
+/// The budget: keys of all circuits, `works` times the largest working memory, and the process's memory.
 fn budget(circuits: &[Bench], room: u32) -> u64 {
     let keys: u64 =
         circuits.iter().flat_map(|bench| bench.circuit.keys()).map(|key| key.host).sum();
@@ -270,7 +270,7 @@ fn circuits(mix: Mix) -> Result<Vec<Bench>, Failure> {
     Ok(all)
 }
 
-/// A circuit with a development key, written to the cache as a `.zkey` the first time.
+/// A circuit with a development key, which is written to the cache as a `.zkey` the first time.
 fn bench(
     name: &'static str,
     r1cs: &R1cs<<Bn254 as Curve>::Fr>,
@@ -295,7 +295,7 @@ fn bench(
     Ok(Bench { name, circuit, facts })
 }
 
-/// Witnesses of the synthetic circuit: the input is the seed.
+/// Computes witnesses of the synthetic circuit: the input is the seed.
 struct Bits {
     constraints: usize,
 }
@@ -356,7 +356,7 @@ impl Recording {
         let (stats, timeline) = self.kept.get_or_insert_with(|| {
             let (mut stats, mut timeline) = (Stats::new(), Timeline::new(ROWS));
             for lane in &self.lanes {
-                // Lanes that were there before count from the beginning.
+                // Lanes that joined before count from the beginning.
                 let lane = Trace { at: athanor_telemetry::Time(0), event: lane.event.clone() };
                 stats.push(&lane);
                 timeline.push(&lane);

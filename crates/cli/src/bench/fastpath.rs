@@ -1,5 +1,5 @@
-//! `athanor bench fastpath`: the transaction executor beside the plain loop; the private share
-//! carries real Groth16 proofs.
+//! `athanor bench fastpath`: the transaction executor against a sequential loop. Private transactions
+//! have real Groth16 proofs.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::{
     output::{Progress, answer},
 };
 
-/// Proofs that the private share draws from.
+/// Number of distinct proofs for private transactions.
 const CLAIMS: usize = 4;
-/// The private share of the workload that has one, if none is given.
+/// Default fraction of private transactions of the workload that has them.
 const HAS_PRIVATE_SHARE: &str = "w8";
 
-/// Measures and prints; a result that differs from the plain loop's fails.
+/// Measures and prints. Fails if a result differs from the sequential loop's.
 pub fn run(args: &BenchFastpath) -> Result<(), Failure> {
     let progress = Progress::new(args.json);
     let private = needs_proofs(args).then(|| {
@@ -137,7 +137,7 @@ impl Membership {
     fn one(&self, claim: &PrivateClaim<'_>) -> Result<(), String> {
         let (statement, rest) = claim.statement.as_chunks::<{ 8 * SCALAR_WORDS }>();
         if !rest.is_empty() {
-            return Err("the statement is no list of field elements".to_owned());
+            return Err("the statement is not a list of field elements".to_owned());
         }
         let statement: Vec<Scalar> = statement.iter().map(scalar).collect();
         let proof = std::str::from_utf8(claim.proof).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! `athanor bench groth16`: whole proofs, from witness to proof, the self-check timed apart.
+//! `athanor bench groth16`: complete proofs, from witness to proof; the self-check is timed separately.
 
 use std::time::Duration;
 
@@ -20,15 +20,15 @@ use crate::{
     output::{Progress, answer, peak_memory},
 };
 
-/// What was measured of one circuit.
+/// Measurements of one circuit.
 struct Row {
     name: String,
     curve: CurveId,
     constraints: usize,
-    /// Bytes of the resident key, tables included.
+    /// Memory of the resident key in bytes, including tables.
     key_bytes: usize,
     runs: Vec<Run>,
-    /// Each stage by itself, if that was asked for.
+    /// Each stage alone, if requested.
     alone: Vec<Alone>,
 }
 
@@ -37,7 +37,7 @@ struct Run {
     cpu: Duration,
 }
 
-/// Measures the given key and witness, or circuits made here.
+/// Measures the given key and witness, or generated circuits.
 pub fn run(args: &BenchGroth16) -> Result<(), Failure> {
     let pool = args.common.pool()?;
     let rows = pool.install(|| match (&args.zkey, &args.wtns) {
@@ -152,7 +152,7 @@ impl Row {
 
 fn print_table(rows: &[Row], threads: usize) {
     answer(&format!("{}; {threads} threads; medians; seconds", cpu_name()));
-    answer("witness to proof, self-check apart; stages overlap on several threads");
+    answer("witness to proof, without the self-check; stages overlap on several threads");
     answer(&format!(
         "{:<16} {:>11} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "circuit",

@@ -1,4 +1,4 @@
-//! `athanor bench kernels`: sums of points and transforms, one thread, CPU time.
+//! `athanor bench kernels`: MSMs and transforms, one thread, CPU time.
 
 use athanor_kernels::bench::{Sizes, cpu_name, rows};
 
@@ -8,7 +8,7 @@ use crate::{
     output::{Progress, answer},
 };
 
-/// Measures every kernel on the path that serves the process.
+/// Measures every kernel on the path that this process uses.
 pub fn run(args: &BenchKernels) -> Result<(), Failure> {
     Progress::new(args.json).say("making points and measuring, one thread");
     let sizes = Sizes {

@@ -1,5 +1,5 @@
-//! Measurements of Athanor alone. Comparisons with other libraries live in the `peers` crate,
-//! which runs the same circuits.
+//! Benchmarks of Athanor. Comparisons with other libraries are in the `peers` crate, which runs the
+//! same circuits.
 
 pub mod alone;
 pub mod args;
@@ -19,13 +19,13 @@ pub fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The middle value; of an even number, the lower of the two in the middle.
+/// The median; for an even number of values, the lower of the two in the middle.
 pub fn median(mut values: Vec<Duration>) -> Duration {
     values.sort();
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
-/// The processor's name, where the system tells.
+/// The processor's name, if the system reports it.
 pub fn cpu_name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

@@ -1,4 +1,4 @@
-//! `athanor bench verify`: many proofs of one key at once beside one by one, CPU time.
+//! `athanor bench verify`: batch verification against single verification, CPU time.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ struct Row {
     batch: Duration,
 }
 
-/// Measures batches of each size for keys of each curve. Both sides check every point's subgroup.
+/// Measures batches of each size for keys of each curve. Both ways check every point's subgroup.
 pub fn run(args: &BenchVerify) -> Result<(), Failure> {
     let pool = args.common.pool()?;
     let rows = pool.install(|| -> Result<Vec<Row>, Failure> {
@@ -97,7 +97,7 @@ where
 {
     let key = circuit.key(0)?;
     let public = key.verifying_key().public_signals();
-    // Eight proofs with their own randomness stand for many: verification cannot tell.
+    // Eight distinct proofs, repeated: verification costs the same as for all-distinct proofs.
     let mut made: Vec<(Vec<Scalar>, Proof<C>)> = Vec::new();
     for _ in 0..8 {
         let witness = circuit.witness()?;

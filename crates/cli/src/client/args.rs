@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-/// Which service, and who asks.
+/// The service's address and the caller's credentials.
 #[derive(Debug, Args)]
 pub struct Remote {
-    /// The service: http://…, https://… or unix:/path/to/socket
+    /// Address of the service: http://…, https://… or unix:/path/to/socket
     #[arg(
         long,
         value_name = "URL",
@@ -16,13 +16,13 @@ pub struct Remote {
         global = true
     )]
     pub server: String,
-    /// File with the token; else the environment's ATHANOR_TOKEN
+    /// File with the token [default: the environment variable ATHANOR_TOKEN]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, global = true)]
     pub token_file: Option<PathBuf>,
-    /// Certificate, in PEM, to trust instead of the system's
+    /// Certificate (PEM) to trust instead of the system's certificates
     #[arg(long, value_name = "FILE.pem", value_hint = ValueHint::FilePath, global = true)]
     pub ca: Option<PathBuf>,
-    /// Answer with one JSON object
+    /// Print the result as one JSON object
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -32,39 +32,39 @@ pub struct Remote {
 pub struct Submit {
     /// The circuit's name
     pub circuit: String,
-    /// Signals (JSON) or a ready witness (.wtns)
+    /// Input signals (JSON) or a computed witness (.wtns)
     #[arg(value_hint = ValueHint::FilePath)]
     pub input: PathBuf,
-    /// How urgent it is: critical, high, normal or batch
+    /// Priority: critical, high, normal or batch
     #[arg(long)]
     pub class: Option<String>,
-    /// Seconds after which nobody wants the proof any more
+    /// Deadline in seconds from now; a job that is not complete by then ends as deadline-missed
     #[arg(long, value_name = "SECONDS")]
     pub deadline: Option<f64>,
-    /// The same key with the same request is the same job
+    /// Idempotency key: a repeated submit with the same key and request returns the same job
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// URL that is told when the job has ended
+    /// URL that the service calls when the job has ended
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub callback: Option<String>,
     /// Wait for the proof and write it
     #[arg(long)]
     pub wait: bool,
-    /// Where the proof goes.
+    /// Output files.
     #[command(flatten)]
     pub out: Out,
-    /// Which service.
+    /// The service to connect to.
     #[command(flatten)]
     pub remote: Remote,
 }
 
-/// Where a proof goes.
+/// Output files for a proof.
 #[derive(Debug, Args)]
 pub struct Out {
-    /// Where the proof goes
+    /// Output file for the proof
     #[arg(long, value_name = "P.json", default_value = "proof.json", value_hint = ValueHint::FilePath)]
     pub proof: PathBuf,
-    /// Where the public signals go
+    /// Output file for the public signals
     #[arg(long, value_name = "Q.json", default_value = "public.json", value_hint = ValueHint::FilePath)]
     pub public: PathBuf,
 }
@@ -72,52 +72,52 @@ pub struct Out {
 /// `athanor jobs`.
 #[derive(Debug, Args)]
 pub struct Jobs {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub verb: JobsVerb,
-    /// Which service.
+    /// The service to connect to.
     #[command(flatten)]
     pub remote: Remote,
 }
 
-/// What to do with jobs.
+/// The commands of `athanor jobs`.
 #[derive(Debug, Subcommand)]
 pub enum JobsVerb {
-    /// The newest jobs, and the cursor of those before them
+    /// List the newest jobs, and print the cursor for older ones
     List {
-        /// At most so many
+        /// Maximum number of jobs to list
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
-        /// The cursor that a list ended with
+        /// Cursor that a previous list printed; lists older jobs
         #[arg(long, value_name = "CURSOR")]
         before: Option<u64>,
     },
-    /// How a job stands
+    /// Show a job's state
     Show {
-        /// The job
+        /// Id of the job
         id: String,
     },
-    /// Tell each change of a job until it has ended
+    /// Print each state change of a job until it has ended
     Watch {
-        /// The job
+        /// Id of the job
         id: String,
     },
     /// Write a job's proof and public signals
     Result {
-        /// The job
+        /// Id of the job
         id: String,
-        /// Where they go.
+        /// Output files.
         #[command(flatten)]
         out: Out,
     },
-    /// End the interest in a job
+    /// Cancel a job
     Cancel {
-        /// The job
+        /// Id of the job
         id: String,
     },
-    /// Revive a job that ended without a proof
+    /// Retry a job that ended without a proof
     Retry {
-        /// The job
+        /// Id of the job
         id: String,
     },
 }
@@ -127,7 +127,7 @@ pub enum JobsVerb {
 pub struct CircuitOfService {
     /// The circuit's name
     pub name: String,
-    /// Which service.
+    /// The service to connect to.
     #[command(flatten)]
     pub remote: Remote,
 }

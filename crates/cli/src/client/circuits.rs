@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{failure::Failure, output::answer};
 
-/// The circuits that the service knows.
+/// Lists the circuits of the service.
 pub(crate) fn list(remote: &Remote) -> Result<(), Failure> {
     let told = Service::of(remote)?.ask(Method::GET, "/v1/circuits")?;
     if remote.json {
@@ -21,12 +21,12 @@ pub(crate) fn list(remote: &Remote) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Begins to load one.
+/// Asks the service to load a circuit; returns before the circuit is ready.
 pub(crate) fn load(args: &CircuitOfService) -> Result<(), Failure> {
     ask(args, "load")
 }
 
-/// Takes no more jobs for one.
+/// Asks the service to unload a circuit.
 pub(crate) fn unload(args: &CircuitOfService) -> Result<(), Failure> {
     ask(args, "unload")
 }

@@ -15,13 +15,13 @@ use crate::{
     output::{Progress, answer},
 };
 
-/// One thing that a watched job did.
+/// One event of a watched job.
 pub(super) struct Event {
     name: String,
     data: Value,
 }
 
-/// Does it.
+/// Runs the command.
 pub(crate) fn run(args: &Jobs) -> Result<(), Failure> {
     let service = Service::of(&args.remote)?;
     let as_json = args.remote.json;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Jobs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Hears of each change of a job until it has ended; a failure if it ended without a proof.
+/// Prints each event of a job until the job has ended. Fails if it ended without a proof.
 pub(super) fn watch(
     service: &Service,
     id: &str,
@@ -82,17 +82,17 @@ pub(super) fn watch(
                 "complete" => return Ok(()),
                 "ended" => {
                     let reason = event.data["title"].as_str().unwrap_or_default();
-                    let detail = event.data["detail"].as_str().unwrap_or("it gave no reason");
+                    let detail = event.data["detail"].as_str().unwrap_or("no reason was given");
                     return Err(Failure::new(kind_of(reason), detail));
                 }
                 _ => {}
             }
         }
     }
-    Err(broken("the service went away; the job goes on when it is back"))
+    Err(broken("the connection to the service ended; the job continues: run the command again"))
 }
 
-/// An event for a person.
+/// Prints an event as text.
 pub(super) fn say(progress: &Progress, event: &Event) {
     let data = &event.data;
     match (event.name.as_str(), data["stage"].as_str()) {

@@ -1,4 +1,4 @@
-//! A running service, asked over HTTP: `athanor submit`, `athanor jobs`, `athanor circuits`.
+//! HTTP client of a running service: `athanor submit`, `athanor jobs`, `athanor circuits`.
 
 pub mod args;
 pub(crate) mod circuits;
@@ -20,7 +20,7 @@ use crate::{
 };
 use args::{Out, Remote};
 
-/// A service that can be asked.
+/// A client of one service.
 pub(crate) struct Service {
     client: Client,
     base: String,
@@ -28,12 +28,12 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Prepares to ask; nothing is sent yet.
+    /// Prepares the client; sends nothing yet.
     pub(crate) fn of(remote: &Remote) -> Result<Service, Failure> {
-        // Ends with an error only if there is one already, which is as good.
+        // An error only means that a provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let unusable = |error: reqwest::Error| Failure::new(Kind::Service, error);
-        // No whole time: a proof may take long, and a watcher waits for it.
+        // No total timeout: a watcher waits for a proof, which may take long.
         let mut client = Client::builder()
             .timeout(None)
             .connect_timeout(Duration::from_secs(10))
@@ -69,7 +69,7 @@ impl Service {
         }
     }
 
-    /// Sends a request; an answer that is a failure becomes one of ours.
+    /// Sends a request. An error response becomes a [`Failure`].
     fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let answer = request.send().map_err(|error| {
             let why = innermost(&error);
@@ -92,7 +92,7 @@ impl Service {
     }
 }
 
-/// The words that say most: those of the first cause.
+/// The message of an error's root cause, which is the most specific one.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -102,24 +102,24 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 fn broken(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Kind::Service, format_args!("the answer cannot be read: {error}"))
+    Failure::new(Kind::Service, format_args!("the service's response cannot be read: {error}"))
 }
 
-/// What a failed answer says.
+/// The failure that an error response describes.
 fn problem(status: StatusCode, body: &str) -> Failure {
     let told: Value = serde_json::from_str(body).unwrap_or_default();
     let (title, detail) = (told["title"].as_str(), told["detail"].as_str());
     let kind = kind_of(title.unwrap_or_default());
     match detail {
         Some(detail) if told["retriable"] == true => {
-            Failure::new(kind, format_args!("{detail} (trying again can help)"))
+            Failure::new(kind, format_args!("{detail} (retriable: try again)"))
         }
         Some(detail) => Failure::new(kind, detail),
-        None => Failure::new(kind, format_args!("the service answered {status}")),
+        None => Failure::new(kind, format_args!("the service answered with status {status}")),
     }
 }
 
-/// What a reason, or a job's own code, is to scripts.
+/// The kind for an error code of the service or of a failed job.
 fn kind_of(reason: &str) -> Kind {
     match reason {
         "invalid-witness" => Kind::BadInput,
@@ -130,21 +130,21 @@ fn kind_of(reason: &str) -> Kind {
     }
 }
 
-/// One segment of a path, or one value of a query: what a person typed stays one.
+/// Percent-encodes text so that it stays one path segment or one query value.
 fn segment(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     let encode = |byte: u8| match plain(byte) {
         true => char::from(byte).to_string(),
         false => format!("%{byte:02X}"),
     };
-    // A name of dots alone would be a step in the path.
+    // `.` and `..` alone would be resolved as path steps.
     match text.chars().all(|c| c == '.') {
         true => text.replace('.', "%2E"),
         false => text.bytes().map(encode).collect(),
     }
 }
 
-/// Writes a result as snarkjs does: proof and public signals, both or neither.
+/// Writes proof and public signals as snarkjs does; on failure, neither file.
 fn write_result(out: &Out, result: &str) -> Result<(), Failure> {
     let bundle = athanor_circom::circuit::ProofBundle::from_bytes(result.as_bytes());
     let bundle = bundle.map_err(broken)?;

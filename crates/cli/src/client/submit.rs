@@ -14,7 +14,7 @@ use crate::{
     output::{Progress, answer},
 };
 
-/// Submits an input; with `--wait`, writes its proof.
+/// Submits an input; with `--wait`, waits for the proof and writes it.
 pub(crate) fn run(args: &Submit) -> Result<(), Failure> {
     let progress = Progress::new(args.remote.json);
     let service = Service::of(&args.remote)?;
@@ -38,10 +38,10 @@ pub(crate) fn run(args: &Submit) -> Result<(), Failure> {
     if let Some(key) = &args.idempotency_key {
         request = request.header("Idempotency-Key", key);
     }
-    // Streamed from the file, however large.
+    // Streamed from the file, so its size does not matter for memory.
     let accepted = service.send(request.body(file))?.text().map_err(broken)?;
     let accepted: Value = serde_json::from_str(&accepted).map_err(broken)?;
-    let id = accepted["id"].as_str().ok_or_else(|| broken("it names no job"))?;
+    let id = accepted["id"].as_str().ok_or_else(|| broken("the response has no job id"))?;
     if !args.wait {
         return tell(args.remote.json, id);
     }
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Submit) -> Result<(), Failure> {
 fn tell(as_json: bool, id: &str) -> Result<(), Failure> {
     match as_json {
         true => answer(&json!({ "command": "submit", "id": id }).to_string()),
-        // Alone on its line, for scripts.
+        // Only the id on its line, for scripts.
         false => answer(id),
     }
     Ok(())

@@ -15,22 +15,22 @@ use crate::{
 /// `athanor filecoin c1`.
 #[derive(Debug, Args)]
 pub struct C1 {
-    /// Which sectors.
+    /// Size of the sector.
     #[command(flatten)]
     sector: SectorArgs,
-    /// Whose sector
+    /// Miner that owns the sector
     #[arg(long, value_name = "f01000", default_value = "f01000")]
     miner: MinerId,
-    /// Its number
+    /// Number of the sector
     #[arg(long, value_name = "N", default_value_t = 1)]
     number: u64,
-    /// Where the random data begins
+    /// Seed of the random data
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Where it goes
+    /// Output file
     #[arg(long, value_name = "C1.json", value_hint = ValueHint::FilePath)]
     output: PathBuf,
-    /// Write what C1 leaves as it is, without the envelope that names the sector
+    /// Write the bare C1 output, without the envelope that names the sector
     #[arg(long)]
     raw: bool,
 }

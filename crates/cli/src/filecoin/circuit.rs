@@ -22,21 +22,21 @@ use crate::{
 /// `athanor filecoin circuit`.
 #[derive(Debug, Args)]
 pub struct Circuit {
-    /// The circuit's name, such as porep-32g
+    /// Name of the circuit, such as porep-32g
     name: String,
-    /// Which sectors.
+    /// Size of the sectors.
     #[command(flatten)]
     sector: SectorArgs,
-    /// The parameter file, or the directory where the stock stack keeps it
+    /// Parameter file, or the parameter directory of the stock Filecoin stack
     #[arg(long, value_name = "PARAMS", value_hint = ValueHint::AnyPath)]
     params: PathBuf,
-    /// Whose sectors they are, for inputs that do not say so
+    /// Default miner, for inputs that do not name one
     #[arg(long, value_name = "f01000")]
     miner: Option<MinerId>,
-    /// An output of C1 to prove at every start, before the circuit counts as ready
+    /// C1 output to prove at every start, before the circuit is ready
     #[arg(long, value_name = "C1.json", value_hint = ValueHint::FilePath)]
     input: Option<PathBuf>,
-    /// The catalog's directory; made if it is not there
+    /// Directory of the catalog; created if it does not exist
     #[arg(long, value_name = "DIR", default_value = "circuits", value_hint = ValueHint::DirPath)]
     dir: PathBuf,
     /// Threads and output.
@@ -55,7 +55,7 @@ impl Circuit {
         let staged = Staged::new(&self.dir, &self.name)?;
         let bring = |source: &Path, name: &str, link| staged.bring(source, name.as_ref(), link);
         let mut files = BTreeMap::new();
-        // Parameters have gigabytes, so they are linked.
+        // Parameter files are gigabytes long, so they are linked instead of copied.
         let (entry, time) = timed(|| bring(&source, "params", true));
         let entry = entry?;
         progress.stage("digest", time, &format!("{} bytes", entry.bytes));
@@ -64,7 +64,7 @@ impl Circuit {
         files.insert(names::PARAMS.to_owned(), entry);
         let standing = params::Standing::path_for(&source);
         if standing.exists() {
-            // The name under which the loader looks for it, beside the parameters.
+            // The loader looks for this name beside the parameters.
             let entry = bring(&standing, "params.json", false)?;
             files.insert(names::STANDING.to_owned(), entry);
         }

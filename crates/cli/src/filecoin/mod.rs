@@ -1,4 +1,4 @@
-//! `athanor filecoin`: parameters for tests, circuits of a catalog, and real sectors to prove.
+//! `athanor filecoin`: makes test parameters, adds PoRep circuits to a catalog, seals test sectors.
 
 mod c1;
 mod circuit;
@@ -25,24 +25,24 @@ pub(crate) use prove::Prove;
 /// `athanor filecoin`.
 #[derive(Debug, Subcommand)]
 pub enum Filecoin {
-    /// Make local parameters for tests and demos: never for production, and they say so
+    /// Make local parameters for tests and demos; they are marked as not for production
     Params(params::Params),
     /// Add a PoRep circuit to a catalog: link its parameters, convert them, write its manifest
     Circuit(circuit::Circuit),
-    /// Seal random data and write what C1 leaves: something real to prove
+    /// Seal random data and write the C1 output: a real input to prove
     C1(c1::C1),
-    /// Answer one question to the stock `verify_seal`, from standard input
+    /// Run the stock `verify_seal` on one request from standard input
     #[command(hide = true)]
     VerifySeal,
 }
 
-/// Which sectors.
+/// Size of the sectors.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct SectorArgs {
-    /// The sector's size: 2KiB, 8MiB, 512MiB, 32GiB or 64GiB
+    /// Sector size: 2KiB, 8MiB, 512MiB, 32GiB or 64GiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     sector: Sector,
-    /// Partitions of a proof [default: the network's number for the size]
+    /// Partitions of a proof [default: the network's value for the sector size]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     partitions: Option<u8>,
 }
@@ -68,7 +68,7 @@ pub(crate) fn run(command: &Filecoin) -> Result<(), Failure> {
     }
 }
 
-/// Whether a command answers in JSON.
+/// Whether the command prints JSON.
 pub(crate) fn wants_json(command: &Filecoin) -> bool {
     match command {
         Filecoin::Params(args) => args.common.json,
@@ -77,7 +77,7 @@ pub(crate) fn wants_json(command: &Filecoin) -> bool {
     }
 }
 
-/// Where circuits keep what they convert, and this very program as the stock verifier.
+/// Settings with the cache directory, and with this program as the stock verifier process.
 pub(crate) fn settings() -> Result<Settings, Failure> {
     let verifier = env::current_exe().ok().map(|program| SealVerifier {
         program,
@@ -91,7 +91,7 @@ pub(crate) fn settings() -> Result<Settings, Failure> {
     })
 }
 
-/// For the service.
+/// The backend for `athanor serve`.
 pub(crate) fn backend() -> Result<Arc<dyn Backend>, Failure> {
     Ok(Arc::new(FilecoinBackend::new(settings()?)))
 }

@@ -16,10 +16,10 @@ use crate::{
 /// `athanor filecoin params`.
 #[derive(Debug, Args)]
 pub struct Params {
-    /// Which sectors.
+    /// Size of the sectors.
     #[command(flatten)]
     sector: SectorArgs,
-    /// Where the files go, under the names that the stock stack gives them
+    /// Output directory; the files get the names that the stock Filecoin stack uses
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output: PathBuf,
     /// Threads and output.
@@ -42,7 +42,7 @@ impl Params {
         let made = made?;
         progress.stage("parameters", time, &format!("{} bytes", made.bytes));
         warn(&format!(
-            "{}: NOT FOR PRODUCTION: whoever ran this could forge proofs under these parameters",
+            "{}: NOT FOR PRODUCTION: the person who ran this could forge proofs under these parameters",
             made.params.display()
         ));
         if self.common.json {

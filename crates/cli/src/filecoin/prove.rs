@@ -27,7 +27,7 @@ pub(crate) struct Prove {
 }
 
 impl Prove {
-    /// If the command line names a circuit of this backend's.
+    /// The task, if the command line names a circuit of this backend.
     pub(crate) fn of(args: &args::Prove) -> Result<Option<Self>, Failure> {
         let Some(name) = &args.circuit else { return Ok(None) };
         let catalog = Catalog::new(&args.dir);
@@ -35,7 +35,7 @@ impl Prove {
             return Ok(None);
         }
         let input = args.input.clone().ok_or_else(|| {
-            Failure::new(Kind::BadInput, "a PoRep circuit takes --input, an output of C1")
+            Failure::new(Kind::BadInput, "a PoRep circuit needs --input with a C1 output")
         })?;
         Ok(Some(Self {
             catalog,
@@ -49,7 +49,7 @@ impl Prove {
         }))
     }
 
-    /// Proves, has the stock stack verify, and writes proof and statement.
+    /// Proves, verifies with the stock Filecoin stack, and writes proof and statement.
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let progress = Progress::new(self.json);
         let bytes = athanor_circom::circuit::witness::read_bytes(
@@ -72,7 +72,7 @@ impl Prove {
         let proven = SealProof::from_bytes(&finished.bytes)?;
         let internal = |error| Failure::new(Kind::Internal, error);
         let statement = serde_json::to_vec_pretty(&proven.statement).map_err(internal)?;
-        // Programs that submit the proof want its bytes; people and our own tools want JSON.
+        // Programs that submit the proof need its bytes; other uses need JSON.
         let is_json = self.proof.extension().is_some_and(|extension| extension == "json");
         let proof: Arc<[u8]> =
             if is_json { finished.bytes.clone() } else { proven.proof.clone().into() };

@@ -52,7 +52,7 @@ fn zkey_of<C: Curve>(file: ZkeyFile<File>) -> Result<Facts, ZkeyError> {
         last_row = last_row.max(entry.row);
         statistics.count(&entry.value);
     }
-    // The last rows bind the public signals.
+    // The last rows of A bind the public signals.
     facts.add("constraints", (last_row + 1).saturating_sub(header.public + 1));
     let mut coefficients = json!({ "in_a": entries[0], "in_b": entries[1] });
     statistics.tell(&mut coefficients);
@@ -102,7 +102,7 @@ fn zkey_of<C: Curve>(file: ZkeyFile<File>) -> Result<Facts, ZkeyError> {
     facts.add(
         "use",
         if development {
-            "proves, for development only: whoever made it could forge proofs"
+            "proves, for development only: the person who made it could forge proofs"
         } else if key.delta_g2 == key.gamma_g2 {
             "proves, but ANYONE CAN FORGE PROOFS: contribute to it first"
         } else if contributions == 0 {
@@ -143,14 +143,14 @@ pub(super) fn ptau(path: &Path, file: File) -> Result<Facts, Failure> {
     facts.add(
         "use",
         match (contributors.is_empty(), prepared) {
-            (true, _) => "nobody has contributed: keys made from it are worth nothing",
+            (true, _) => "nobody has contributed: anyone can forge proofs for keys made from it",
             (false, true) => "makes keys with `athanor setup new`",
             (false, false) => {
-                "makes keys with `athanor setup new`, slower than if it were prepared"
+                "makes keys with `athanor setup new`, slower than a prepared file (prepare phase2)"
             }
         },
     );
-    facts.add("checked", "outline and first powers; not that they are powers of one secret");
+    facts.add("checked", "outline and first powers; not whether they are powers of one secret");
     Ok(facts)
 }
 
@@ -197,7 +197,7 @@ fn r1cs_of<C: Curve>(mut file: R1csFile<File>) -> Result<Facts, R1csError> {
         "use",
         "makes keys with `athanor setup`, and names what a witness breaks in `athanor prove`",
     );
-    facts.add("checked", "everything: wires are in range, coefficients below the group order");
+    facts.add("checked", "whole file: wires are in range, coefficients are below the group order");
     Ok(facts)
 }
 
@@ -207,12 +207,15 @@ pub(super) fn wtns(path: &Path, file: File) -> Result<Facts, Failure> {
     let mut facts = Facts::new("witness (.wtns)");
     facts.add("curve", witness.curve.to_string());
     facts.add("wires", witness.values.len());
-    facts.add("use", "proves with `athanor prove --wtns`; it holds the private inputs: keep it");
-    facts.add("checked", "everything: values are below the group order");
+    facts.add(
+        "use",
+        "proves with `athanor prove --wtns`; it holds the private inputs: keep it secret",
+    );
+    facts.add("checked", "whole file: values are below the group order");
     Ok(facts)
 }
 
-/// What coefficients look like: provers save much where they are ones.
+/// Statistics of coefficients; a prover is faster where they are ±1.
 struct Statistics {
     total: u64,
     units: u64,
@@ -220,7 +223,7 @@ struct Statistics {
 }
 
 impl Statistics {
-    /// Distinct values that are told apart.
+    /// Largest number of distinct values that are counted.
     const MOST: usize = 1 << 20;
 
     fn new() -> Self {

@@ -1,7 +1,7 @@
-//! `athanor inspect`: what a file is, in words and in JSON.
+//! `athanor inspect`: describes a file, as text and as JSON.
 //!
-//! Each kind of file gives a list of facts, the same for both forms. A witness is secret, so of a
-//! `.wtns` only its size is told.
+//! Each kind of file gives one list of facts for both forms. A witness is secret, so only the size
+//! of a `.wtns` is shown.
 
 mod binary;
 mod text;
@@ -27,12 +27,12 @@ pub struct Inspect {
     /// A .zkey, .ptau, .r1cs, .wtns or .sym, or the JSON of a proof, public signals or verifying key
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// Answer with one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
-/// What is known of a file, in the order in which it is told.
+/// Facts about a file, in display order.
 struct Facts(Map<String, Value>);
 
 impl Facts {
@@ -47,7 +47,7 @@ impl Facts {
     }
 }
 
-/// Tells what a file is.
+/// Describes a file.
 pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
     let path = &args.file;
     let unreadable = |error| Failure::at(Kind::Unreadable, path, error);
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A fact in words: a line, or a line for each part.
+/// Prints a fact as text: one line, or one line per part.
 fn print(depth: usize, name: &str, value: &Value) {
     let name = name.replace('_', " ");
     let margin = "  ".repeat(depth);
@@ -97,7 +97,7 @@ fn print(depth: usize, name: &str, value: &Value) {
     }
 }
 
-/// Text from outside reaches the terminal without control characters.
+/// Escapes control characters of untrusted text before it reaches the terminal.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.escape_debug().to_string().replace("\\'", "'"),

@@ -1,4 +1,4 @@
-//! JSON files, and circom's names of signals.
+//! JSON files and Circom's signal names (`.sym`).
 
 use std::{
     fs::File,
@@ -51,11 +51,11 @@ fn json(path: &Path) -> Result<Facts, Failure> {
     }
     let has = |name| value.get(name).is_some();
     if !has("vk_alpha_1") && !has("pi_a") {
-        // Another proof system's is named for what it is.
+        // A key or proof of another proof system: name that system in the error.
         curve_of(&text).map_err(bad)?;
         return Err(unknown(path));
     }
-    // A proof of old tools names no curve; theirs is BN254.
+    // Proofs of old tools have no curve name; they are over BN254.
     match curve_of(&text).map_err(bad)?.unwrap_or(CurveId::Bn254) {
         CurveId::Bn254 => object::<Bn254>(&text, has("pi_a")),
         CurveId::Bls12_381 => object::<Bls12_381>(&text, has("pi_a")),
@@ -71,7 +71,7 @@ fn object<C: Curve>(text: &str, is_proof: bool) -> Result<Facts, JsonError> {
         facts.add("protocol", "groth16");
         facts.add(
             "use",
-            "verifies with `athanor verify`; `athanor export calldata` calls a contract",
+            "verifies with `athanor verify`; `athanor export calldata` makes a contract call of it",
         );
         facts.add("checked", "every point is on its curve, in its subgroup, and not at infinity");
         return Ok(facts);
@@ -103,7 +103,7 @@ fn public(text: &str) -> Result<Facts, JsonError> {
     ];
     let signals = curves[0].1.as_ref().or(curves[1].1.as_ref()).map(Vec::len);
     let Ok(signals) = signals else {
-        // The larger field's complaint holds for both.
+        // The larger field's error holds for both fields.
         let [_, (_, error)] = curves;
         return Err(error.expect_err("both failed"));
     };

@@ -1,4 +1,4 @@
-//! `athanor setup new | contribute | beacon | verify`: keys from a ceremony, as snarkjs makes them.
+//! `athanor setup new | contribute | beacon | verify`: ceremonies in snarkjs's file formats.
 
 use std::{
     fs::File,
@@ -31,13 +31,13 @@ use crate::{
 /// `athanor setup new`.
 #[derive(Debug, Args)]
 pub struct SetupNew {
-    /// Constraints, as Circom makes them
+    /// Constraints (.r1cs, as Circom writes them)
     #[arg(long, value_name = "R", value_hint = ValueHint::FilePath)]
     pub r1cs: PathBuf,
-    /// Powers of tau
+    /// Powers of tau (.ptau)
     #[arg(long, value_name = "T", value_hint = ValueHint::FilePath)]
     pub ptau: PathBuf,
-    /// Where the initial key goes
+    /// Output file for the initial key
     #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
     pub zkey: PathBuf,
     /// Threads and output.
@@ -48,19 +48,19 @@ pub struct SetupNew {
 /// `athanor setup contribute`.
 #[derive(Debug, Args)]
 pub struct SetupContribute {
-    /// The key so far
+    /// Key with the contributions so far
     #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
     pub zkey: PathBuf,
-    /// Where the key with your contribution goes
+    /// Output file for the key with your contribution
     #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
     pub out: PathBuf,
-    /// Your name, for the key's history
+    /// Your name, for the list of contributions
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// A file of your own randomness, mixed with the system's
+    /// File with additional randomness; it is mixed with the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub entropy: Option<PathBuf>,
-    /// Where the verifying key goes, if anywhere
+    /// Output file for the verifying key [default: not written]
     #[arg(long, value_name = "V.json", value_hint = ValueHint::FilePath)]
     pub vkey: Option<PathBuf>,
     /// Threads and output.
@@ -71,23 +71,23 @@ pub struct SetupContribute {
 /// `athanor setup beacon`.
 #[derive(Debug, Args)]
 pub struct SetupBeacon {
-    /// The key so far
+    /// Key with the contributions so far
     #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
     pub zkey: PathBuf,
-    /// Where the key with the beacon goes
+    /// Output file for the key with the beacon
     #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
     pub out: PathBuf,
-    /// A public random value that nobody knew beforehand, in hexadecimal
+    /// Public random value in hexadecimal, unpredictable until after the last contribution
     #[arg(long, value_name = "HEX")]
     pub beacon: String,
-    /// It is hashed 2^LOG times
+    /// Binary logarithm of the number of hash iterations
     #[arg(long, value_name = "LOG", default_value_t = ceremony::MIN_BEACON_LOG,
         value_parser = clap::value_parser!(u8).range(10..=32))]
     pub iterations: u8,
-    /// A name, for the key's history
+    /// Name, for the list of contributions
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Where the verifying key goes, if anywhere
+    /// Output file for the verifying key [default: not written]
     #[arg(long, value_name = "V.json", value_hint = ValueHint::FilePath)]
     pub vkey: Option<PathBuf>,
     /// Threads and output.
@@ -98,13 +98,13 @@ pub struct SetupBeacon {
 /// `athanor setup verify`.
 #[derive(Debug, Args)]
 pub struct SetupVerify {
-    /// Constraints, as Circom makes them
+    /// Constraints (.r1cs, as Circom writes them)
     #[arg(long, value_name = "R", value_hint = ValueHint::FilePath)]
     pub r1cs: PathBuf,
-    /// The powers of tau that the key was begun with
+    /// Powers of tau (.ptau) from which the initial key was made
     #[arg(long, value_name = "T", value_hint = ValueHint::FilePath)]
     pub ptau: PathBuf,
-    /// The key
+    /// Proving key to verify
     #[arg(long, value_name = "K", value_hint = ValueHint::FilePath)]
     pub zkey: PathBuf,
     /// Threads and output.
@@ -112,7 +112,7 @@ pub struct SetupVerify {
     pub common: Common,
 }
 
-/// No contributor's own randomness needs more.
+/// Largest file of additional randomness.
 const MAX_ENTROPY: u64 = 1 << 20;
 
 /// Makes the initial key of a circuit.
@@ -163,7 +163,7 @@ fn initial<C: Curve>(r1cs: &Path, ptau: &Path, out: impl Write) -> Result<Hash, 
     })
 }
 
-/// Adds a person's contribution.
+/// Adds a participant's contribution.
 pub(crate) fn contribute(args: &SetupContribute) -> Result<(), Failure> {
     let entropy = match &args.entropy {
         Some(path) => Zeroizing::new(read_entropy(path)?),
@@ -197,7 +197,10 @@ pub(crate) fn beacon(args: &SetupBeacon) -> Result<(), Failure> {
     let value: Option<Vec<u8>> =
         if plain { (0..digits.len()).step_by(2).map(byte).collect() } else { None };
     let value = value.ok_or_else(|| {
-        Failure::new(Kind::BadCeremony, "the beacon is not whole bytes in hexadecimal")
+        Failure::new(
+            Kind::BadCeremony,
+            "the beacon is not hexadecimal with an even number of digits",
+        )
     })?;
     let (name, iterations_log) = (args.name.as_deref(), args.iterations);
     let step = Step {
@@ -210,7 +213,7 @@ pub(crate) fn beacon(args: &SetupBeacon) -> Result<(), Failure> {
     step.run(Contributor::Beacon { name, value: &value, iterations_log })
 }
 
-/// One contribution of either kind.
+/// A contribution by a participant or a beacon.
 struct Step<'a> {
     command: &'a str,
     zkey: &'a Path,
@@ -240,7 +243,7 @@ impl Step<'_> {
         });
         let hash = hash?;
         if let Some(path) = self.vkey {
-            // The one that was written, δ and all.
+            // The key as written, with the new δ.
             let mut made = open_file::<C>(self.out, files.last().try_clone())?;
             let key = made.verifying_key().map_err(|error| keys::bad_zkey(self.out, error))?;
             files.add(path, write_verifying_key::<C>(&key).as_bytes())?;
@@ -264,7 +267,7 @@ impl Step<'_> {
     }
 }
 
-/// Verifies a key's history, and that it comes from the circuit and the powers.
+/// Verifies a key's contributions and that it comes from the circuit and the powers of tau.
 pub(crate) fn verify(args: &SetupVerify) -> Result<(), Failure> {
     let pool = args.common.pool()?;
     pool.install(|| match keys::curve_of(&args.zkey)? {
@@ -283,7 +286,7 @@ fn check<C: Curve>(args: &SetupVerify) -> Result<(), Failure> {
         out.flush().map_err(|error| Failure::new(Kind::Unwritable, error))
     });
     made?;
-    progress.stage("initial key", time, "made again, to compare with");
+    progress.stage("initial key", time, "recomputed, for comparison");
     let mut initial = open_file::<C>(&args.zkey, Ok(scratch))?;
     let (verified, time) = timed(|| ceremony::verify(&mut zkey, &mut initial));
     let verified = verified.map_err(|error| failed(&args.zkey, error))?;
@@ -318,7 +321,7 @@ fn answer_for<C: Curve>(args: &SetupVerify, verified: &Verified<C>) {
     }
     answer(&format!("circuit hash: {}", hash_words(circuit_hash)));
     for (number, (made, hash)) in contributions.iter().enumerate() {
-        // A name is text from outside: no control character reaches the terminal.
+        // A name is untrusted text: control characters are escaped before they reach the terminal.
         let name = made.name.as_deref().unwrap_or("").escape_debug();
         let kind = if made.kind == 1 { "beacon" } else { "contribution" };
         answer(&format!("{kind} {} \"{name}\": {}", number + 1, hash_words(hash)));
@@ -326,7 +329,7 @@ fn answer_for<C: Curve>(args: &SetupVerify, verified: &Verified<C>) {
     answer("the key comes from this circuit and these powers of tau");
 }
 
-/// Writes a file in a stream; the command's own failure wins over the stream's.
+/// Writes a file through a stream. If both fail, returns the command's failure, not the stream's.
 fn streamed<T>(
     files: &mut Files,
     path: &Path,

@@ -21,11 +21,11 @@ use crate::{
     output::{Files, Progress, answer, peak_memory, timed, warn},
 };
 
-/// What the key says of itself, wherever it goes.
+/// Name that a development key records as its contributor.
 const NOTE: &str = "athanor setup dev: made by one process that threw its trapdoors away. For \
                     development only: whoever ran it could have kept them and forge proofs.";
 
-/// Makes a key for development and writes it as snarkjs would.
+/// Makes a development key and writes it in snarkjs's format.
 pub(crate) fn dev(args: &SetupDev) -> Result<(), Failure> {
     let pool = args.common.pool()?;
     pool.install(|| match witness::curve_of_constraints(&args.r1cs)? {
@@ -48,7 +48,7 @@ fn make<C: Curve>(args: &SetupDev) -> Result<(), Failure> {
     }
     files.commit()?;
     progress.stage("write", writing, &args.zkey.display().to_string());
-    warn("this key is for development: whoever made it could forge proofs");
+    warn("this key is for development: the person who made it could forge proofs");
     if args.common.json {
         let answered = json!({
             "command": "setup dev",
@@ -65,7 +65,7 @@ fn make<C: Curve>(args: &SetupDev) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a key as snarkjs would.
+/// Writes a key in snarkjs's format.
 pub(crate) fn write_key<C: Curve>(
     files: &mut Files,
     key: &RawKey<C>,

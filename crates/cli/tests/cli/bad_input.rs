@@ -1,4 +1,4 @@
-//! Each way to fail has its own code and words, and leaves nothing behind.
+//! Each failure has its own code and message, and leaves no files.
 
 use std::fs;
 
@@ -96,7 +96,7 @@ fn the_broken_constraint_is_named_where_constraints_and_names_are_given() {
         (place.given("final.zkey"), place.given("circuit.r1cs"), place.given("circuit.sym"));
     let flags = ["prove", "--zkey", zkey.to_str().unwrap(), "--wtns", wtns.to_str().unwrap()];
     let with_r1cs = [&flags[..], &["--r1cs", r1cs.to_str().unwrap()]].concat();
-    place.run(&with_r1cs).fails(16, "breaks constraint 0, over wire");
+    place.run(&with_r1cs).fails(16, "violates constraint 0, over wire");
     let with_names = [&with_r1cs[..], &["--sym", sym.to_str().unwrap()]].concat();
     place.run(&with_names).fails(16, "main.");
 }

@@ -1,4 +1,4 @@
-//! What is kept between runs.
+//! The cache of converted keys and compiled modules.
 
 use std::{fs, path::PathBuf};
 
@@ -20,7 +20,7 @@ fn the_cache_is_listed_cleaned_and_kept_within_its_limit() {
     assert_eq!(keys, 2, "{listed}");
     assert!(place.run(["cache", "list"]).ok().stdout.contains("2 entries"));
 
-    // The next conversion finds a limit that only one key fits into.
+    // At the next conversion the limit is large enough for only one key.
     place.run(["cache", "clean", "--keep", "0"]).ok();
     place.prove(&final_key, &wtns).ok();
     let one = list()["parts"]["keys"]["bytes"].as_u64().unwrap();

@@ -26,7 +26,7 @@ fn a_circuit_is_added_with_a_verified_proof_and_proves_by_name() {
 
         let list = place.run(["circuits", "list", "--dir", "circuits", "--json"]).ok().json();
         assert_eq!(list["circuits"][0]["name"], "tiny");
-        // The catalog that a service serves where it is not told another.
+        // The default catalog of a service.
         let by_name = ["prove", "--circuit", "tiny", "--wtns", wtns];
         place.run(by_name).ok();
         let vkey = place.given("verification_key.json");

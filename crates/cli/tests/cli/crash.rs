@@ -1,5 +1,5 @@
-//! What survives a kill at any change to a file, a power cut there, a full disk and a clock that
-//! goes back.
+//! Recovery after a kill or a power cut at any change to a file, after a full disk, and after a clock
+//! that goes back.
 
 use std::{
     collections::BTreeMap,
@@ -19,16 +19,16 @@ use crate::{
 /// Jobs of one round.
 const JOBS: usize = 4;
 
-/// What a client knows when the service dies.
+/// The client's knowledge when the service ends.
 #[derive(Default)]
 struct Known {
     /// Acknowledged jobs by their idempotency keys.
     accepted: BTreeMap<String, String>,
-    /// Results that were handed out, by job.
+    /// Results that clients received, by job.
     results: BTreeMap<String, Value>,
 }
 
-/// Submits and fetches until all is done or the service is gone.
+/// Submits and fetches until all jobs are done or the service has ended.
 fn use_it(service: &Service, witness: &[u8]) -> Known {
     let mut known = Known::default();
     let until = Instant::now() + PATIENCE;
@@ -36,7 +36,7 @@ fn use_it(service: &Service, witness: &[u8]) -> Known {
         let key = format!("k{number}");
         let headers = [("Idempotency-Key", key.as_str())];
         let path = "/v1/jobs?circuit=tiny&kind=wtns";
-        // Clients that disconnect: one that asks for the same job, one for a job of its own.
+        // Clients that disconnect: one with the same job, one with a new job.
         service.vanish(path, &headers, witness);
         service.vanish(path, &[], witness);
         loop {
@@ -68,9 +68,9 @@ fn use_it(service: &Service, witness: &[u8]) -> Known {
     known
 }
 
-/// Everything that was promised is kept, by a service on those data.
+/// Checks that a service on that data directory has everything that was acknowledged.
 fn keeps(place: &Place, data: &Path, witness: &[u8], known: &Known, what: &str) {
-    // What was not synced may be missing, and is no damage.
+    // Unsynced data may be missing, which is not damage.
     if fs::metadata(data.join("journal.db")).is_ok_and(|file| file.len() > 0) {
         let checked = place.run(["store", "check", "--data", data.to_str().unwrap()]);
         assert!(!checked.stderr.contains("log: frame"), "{what}: {}", checked.stderr);
@@ -86,19 +86,19 @@ fn keeps(place: &Place, data: &Path, witness: &[u8], known: &Known, what: &str) 
         });
         let verdict = service.post("/v1/verify", claim.to_string().as_bytes()).is(200).json();
         assert_eq!(verdict["valid"], true, "{what}, job {key}");
-        // It ended once: who has its proof is never told of another.
+        // The job ends once: a client that has its proof never receives a different one.
         if let Some(before) = known.results.get(id) {
             assert_eq!(*before, result, "{what}, job {key}");
         }
         let again = service.submit(witness, &[("Idempotency-Key", key)]).is(202).json();
         assert_eq!(again["id"], **id, "{what}, job {key}");
     }
-    // Jobs of clients that disconnected too.
+    // Includes jobs of clients that disconnected.
     service.all_ended();
     assert_eq!(service.terminate(), Some(0), "{what}");
 }
 
-/// A coin for each unsynced write, the same for the same seed.
+/// A deterministic random decision for each unsynced write.
 fn coins(seed: u64) -> impl FnMut() -> bool {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move || {
@@ -109,7 +109,8 @@ fn coins(seed: u64) -> impl FnMut() -> bool {
     }
 }
 
-/// One round: killed before that change, then what is left in three worlds. The number of changes.
+/// One round: kills the service before that change, then checks three possible disk states. Returns the
+/// number of changes.
 fn round(place: &Place, witness: &[u8], kill: u64) -> u64 {
     let root = place.path(&format!("round-{kill}"));
     fs::create_dir(&root).unwrap();
@@ -170,7 +171,7 @@ fn a_full_disk_is_told_loses_nothing_and_needs_no_hand() {
     }
     service.get("/health").is(200);
     service.get("/v1/jobs").is(200);
-    // The inputs have room, the database has none: it fails in each of its connections.
+    // Inputs can be written, the database cannot: writes fail in each of its connections.
     fs::write(&full, "journal.db").unwrap();
     for _ in 0..8 {
         service.submit(&witness, &[]).problem(503, "storage");
@@ -178,7 +179,7 @@ fn a_full_disk_is_told_loses_nothing_and_needs_no_hand() {
     service.get("/v1/jobs").is(200);
     assert!(!service.said("database or disk is full").is_empty(), "{:?}", service.said("warning"));
     fs::remove_file(full).unwrap();
-    // One that is written together with what failed a moment before is told to come back once more.
+    // A job that is written in the same batch as a failed write gets another `busy`.
     let until = Instant::now() + PATIENCE;
     let after = loop {
         let reply = service.submit(&witness, &[]);
@@ -200,7 +201,7 @@ fn a_clock_that_jumps_thirty_days_ahead_forgets_nothing() {
     let (place, witness) = place();
     let root = place.path("root");
     fs::create_dir(&root).unwrap();
-    // Every job is older than an hour by that clock; those beyond two are forgotten in any case.
+    // By that clock every job is older than one hour. Jobs beyond the newest two are always deleted.
     let config = place.write("serve.toml", "[limits]\nkeep-seconds = 3600\nkeep-jobs = 2\n");
     let start = || {
         let mut command = Service::command_on(&place, &root.join("data"));
@@ -225,7 +226,7 @@ fn a_clock_that_jumps_thirty_days_ahead_forgets_nothing() {
         assert!(Instant::now() < until, "the oldest job is one too many");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // One pass takes both kinds.
+    // One pass deletes both kinds.
     let later = service.submit(&witness, &[]).is(202).json()["id"].as_str().unwrap().to_owned();
     service.result(&later).is(200);
     let job = |id: &str| service.get(&format!("/v1/jobs/{id}")).is(200).json();

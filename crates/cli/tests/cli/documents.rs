@@ -1,4 +1,4 @@
-//! Documents are true: what stands in their tables is what their commands print.
+//! Checks documents: the tables contain what their commands print.
 
 use std::{fs, path::Path};
 
@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use crate::support::Place;
 
-/// A command of `docs/phase7.md` and the seconds per job that stand beside it.
+/// A command of `docs/phase7.md` and the seconds per job beside it.
 struct Row {
     command: String,
     seconds: f64,
 }
 
-/// The rows of all tables that stand behind a command with a blank in it (`N`, `CALL`), which the
-/// first column fills, or that have their command in a column.
+/// The rows of all tables after a command with a placeholder (`N`, `CALL`) for the first column, and of
+/// all tables with a column of commands.
 fn rows(text: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut blank: Option<&str> = None;
@@ -45,14 +45,14 @@ fn rows(text: &str) -> Vec<Row> {
     rows
 }
 
-/// The number that a cell begins with.
+/// The number at the start of a cell.
 fn number(cell: &str) -> Option<f64> {
     let digits = |c: char| c.is_ascii_digit() || c == '.';
     let cell = cell.trim_start_matches('*');
     cell.split(|c| !digits(c)).next()?.parse().ok()
 }
 
-/// The words of a command, with `S=` spelled out; quotation marks hold words together.
+/// The words of a command, with `S=` expanded; quotation marks group words.
 fn words(command: &str) -> Vec<String> {
     let spelled = command.replacen("S=", "simulate scenarios/", 1);
     let mut words = vec![String::new()];
@@ -78,7 +78,7 @@ fn every_row_about_phase_7_is_what_its_command_prints() {
         let ended = place.run(words(&command).into_iter().chain(["--json".into()]));
         assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);
         let report: Value = serde_json::from_str(&ended.stdout).unwrap();
-        // A job alone has no steady part; its time is the whole run's.
+        // A single job has no steady part; its time is that of the whole run.
         let steady = report["seconds_per_job"].as_f64();
         let found = steady.or(report["simulated_seconds"].as_f64()).unwrap();
         assert!(

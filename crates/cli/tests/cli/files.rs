@@ -1,4 +1,4 @@
-//! What a file is, what it becomes, and where a key comes from.
+//! `inspect`, `export` and `setup`.
 
 use std::fs;
 
@@ -122,7 +122,7 @@ fn a_ceremony_runs_from_the_command_line_and_snarkjs_verifies_it() {
     let key = run("export vkey --zkey 2.zkey").ok().stdout;
     assert_eq!(key.trim_end(), fs::read_to_string(place.path("v.json")).unwrap());
     snarkjs.run(&place.path("."), &["zkey", "verify", &r1cs, &ptau, "2.zkey"]);
-    // It proves.
+    // The key proves.
     place.prove(&place.path("2.zkey"), &place.given("witness.wtns")).ok();
     place.verify(&place.path("v.json"), &place.path("public.json"), &place.path("proof.json")).ok();
     let told = place.run(["inspect", &ptau, "--json"]).ok().json();

@@ -1,4 +1,4 @@
-//! The forms that others call, and what they leave.
+//! Command line forms of other tools, and their output files.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn a_proof_from_snarkjs_files_verifies_and_its_public_signals_are_snarkjs_bytes(
         assert_eq!(public, fs::read(place.given("public.json")).unwrap());
         let (vkey, proof) = (place.given("verification_key.json"), place.path("proof.json"));
         place.verify(&vkey, &place.path("public.json"), &proof).ok();
-        // snarkjs's proof passes too, and a proof of another statement does not.
+        // snarkjs's proof is also valid; a proof of a different statement is not.
         place.verify(&vkey, &place.given("public.json"), &place.given("proof.json")).ok();
     }
 }

@@ -1,14 +1,14 @@
-//! A circuit whose witness generator is written here: as slow as its input says, and one that fails
-//! with words of its own.
+//! A circuit with a handwritten witness generator: its input determines its duration, or that it fails
+//! with a given trace.
 
 use std::fs;
 
 use crate::support::Place;
 
-/// A place with a catalog of one circuit, `slow`.
+/// A directory with a catalog of one circuit, `slow`.
 ///
-/// Its one input is `a`. Up to 2^16 the generator takes about so many milliseconds of CPU, and makes the
-/// one witness that there is. From 2^64 on its assertion fails, with `told` as the text of its trace.
+/// Its only input is `a`. For `a` up to 2^16 the generator takes about `a` milliseconds of CPU and makes
+/// the only witness. For `a` from 2^64 its assertion fails with `told` as the text of its trace.
 pub(crate) fn place(told: &str) -> Place {
     let place = Place::new("bn128");
     let witness = fs::read(place.given("witness.wtns")).unwrap();
@@ -20,17 +20,17 @@ pub(crate) fn place(told: &str) -> Place {
     place
 }
 
-/// An input that takes so many milliseconds; of one length.
+/// An input that takes `milliseconds`; all inputs have the same length.
 pub(crate) fn input(milliseconds: u16) -> String {
     format!("{{\"a\":\"{milliseconds:05}\"}}")
 }
 
-/// A submit of that input.
+/// A submit request with that input.
 pub(crate) fn submit(milliseconds: u16) -> String {
     format!("{{\"circuit\":\"slow\",\"input\":{}}}", input(milliseconds))
 }
 
-/// Has the circuit of that place prove another input when it is loaded.
+/// Replaces the input that the circuit proves when it is loaded.
 pub(crate) fn warm_up_with(place: &Place, milliseconds: u16) {
     let (old, new) = (input(1), input(milliseconds));
     let kept =
@@ -48,7 +48,7 @@ pub(crate) fn warm_up_with(place: &Place, milliseconds: u16) {
     }
 }
 
-/// Where the order of BN254's scalar field, and then the values, lie in a file of a witness.
+/// Offsets of the order of BN254's scalar field and of the values in a witness file.
 const ORDER: usize = 28;
 const VALUES: usize = 76;
 
@@ -59,8 +59,8 @@ fn wasm(witness: &[u8], told: &str) -> Vec<u8> {
     let values = escaped(&witness[VALUES..]);
     let count = (witness.len() - VALUES) / 32;
     let name = athanor_circom::signal_hash("a") as u32 as i32;
-    // The order lies at 0, the exchange area at 64, `a` at 128, the place in the text at 200, the text at
-    // 256, the values at 1024.
+    // Addresses: 0 the order, 64 the exchange area, 128 `a`, 200 the position in the text, 256 the text, 1024
+    // the values.
     let text = format!(
         r#"(module
             (import "runtime" "exceptionHandler" (func $exception (param i32)))

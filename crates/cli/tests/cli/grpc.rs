@@ -15,7 +15,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::service::{PATIENCE, Service, place, verifies};
 
-/// Runs what a client does.
+/// Runs the client's future.
 fn block_on<T>(what: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(1).enable_all().build().unwrap().block_on(what)
@@ -79,7 +79,7 @@ fn a_job_goes_through_every_verb_of_grpc() {
         let request = ListJobsRequest { before: page.next, limit: 0 };
         assert_eq!(client.list_jobs(request).await.unwrap().into_inner().jobs.len(), 1);
 
-        // Many proofs: good ones, one with another's signals, one that is no proof.
+        // Many proofs: valid ones, one with the signals of a different proof, one that is not a proof.
         let claim = |proof: &str, public: &str| Claim {
             proof: proof.into(),
             public_signals: public.into(),
@@ -116,7 +116,7 @@ fn a_job_goes_through_every_verb_of_grpc() {
         let request = |service: &str| HealthCheckRequest { service: service.into() };
         for name in ["", "athanor.v1.Prover"] {
             let until = Instant::now() + PATIENCE;
-            // SERVING, as soon as the service has seen that it is ready.
+            // SERVING, as soon as the service has noticed that it is ready.
             while health.check(request(name)).await.unwrap().into_inner().status != 1 {
                 assert!(Instant::now() < until);
                 tokio::time::sleep(Duration::from_millis(20)).await;

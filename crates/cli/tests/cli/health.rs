@@ -1,5 +1,5 @@
-//! What probes, metrics and systemd are told while a part of the service does not work; and what a machine that is
-//! too small is told at the start.
+//! Probes, metrics and systemd notifications while a part of the service does not work; and the start on a machine
+//! that is too small.
 
 use std::{
     fs,
@@ -17,10 +17,10 @@ use crate::{
     support::{Ended, Place},
 };
 
-/// Far more than an answer may take, and far less than a hung engine would take.
+/// Longer than any response takes, and shorter than a hung engine would take.
 const PROMPT: Duration = Duration::from_secs(3);
 
-/// What holds a thread still, compiled.
+/// Compiles the library that suspends a thread.
 fn hold(place: &Place) -> std::path::PathBuf {
     let out = place.path("hold.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/health/hold.c");
@@ -30,7 +30,7 @@ fn hold(place: &Place) -> std::path::PathBuf {
     out
 }
 
-/// An answer that must come whatever the engine does.
+/// A response that must not depend on the engine.
 fn prompt(service: &Service, path: &str) -> Reply {
     let began = Instant::now();
     let reply = service.get(path);
@@ -38,7 +38,7 @@ fn prompt(service: &Service, path: &str) -> Reply {
     reply
 }
 
-/// Asks until the answer has that status.
+/// Repeats the request until the response has that status.
 fn until(service: &Service, path: &str, status: u16) -> Reply {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -60,7 +60,7 @@ fn metric(service: &Service, name: &str) -> f64 {
 #[test]
 fn an_engine_that_does_not_answer_fails_every_probe_and_hangs_none_of_them() {
     let (place, witness) = place();
-    // Not read for a while: its few places fill, and that must stop nothing either.
+    // Not read for a while: its small buffer fills, which must not block anything.
     let socket = UnixDatagram::bind(place.path("notify.sock")).unwrap();
     let mut command = Service::command(&place);
     command.env("NOTIFY_SOCKET", place.path("notify.sock")).env("WATCHDOG_USEC", "1000000");
@@ -79,7 +79,7 @@ fn an_engine_that_does_not_answer_fails_every_probe_and_hangs_none_of_them() {
     let ready = prompt(&service, "/health/ready").is(503).json();
     assert_eq!((&ready["ready"], &ready["engine"]["live"]), (&json!(false), &json!(false)));
     assert_eq!(ready["journal"]["can_write"], true, "the other parts are well: {ready}");
-    // What is known is told, with its age.
+    // The last known figures are returned, with their age.
     let status = prompt(&service, "/v1/status").is(200).json();
     assert!(status["age_seconds"].as_f64().unwrap() > 1.0, "{status}");
     assert!(status["memory"]["budget"].as_u64().unwrap() > 0, "{status}");
@@ -87,13 +87,13 @@ fn an_engine_that_does_not_answer_fails_every_probe_and_hangs_none_of_them() {
     let circuit = prompt(&service, "/v1/circuits/tiny").is(200).json();
     assert_eq!((&circuit["state"], &circuit["key_resident"]), (&json!("ready"), &json!(true)));
     prompt(&service, "/v1/jobs").is(200);
-    // What changes the engine is refused, a job too.
+    // Requests that change the engine are refused, including jobs.
     let began = Instant::now();
     service.submit(&witness, &[]).problem(503, "busy");
     assert!(began.elapsed() < PROMPT);
     let unload = service.post("/v1/circuits/tiny/unload", b"");
     assert!(unload.status >= 400, "{}", unload.body);
-    // systemd would restart it: nothing comes for more than twice the period.
+    // systemd would restart the service: no notification comes for more than twice the period.
     let mut heard = [0; 256];
     socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     while socket.recv(&mut heard).is_ok() {}
@@ -175,7 +175,7 @@ fn the_memory_that_is_told_is_the_whole_process_s() {
     assert!(metric(&service, "athanor_memory_resident_bytes") < told);
 }
 
-/// Runs the service to its end, in a shell that does something first.
+/// Runs the service to its end, in a shell that runs a command first.
 fn serve(place: &Place, first: &str, config: Value) -> Ended {
     let memory = config["memory-mib"].as_u64().map(|mib| format!("memory-mib = {mib}\n"));
     place.write("serve.toml", memory.unwrap_or_default());
@@ -203,12 +203,12 @@ fn a_machine_that_is_too_small_is_refused_with_what_to_set() {
     ended.fails(25, "no circuit of the catalog fits in the memory budget of 20 MiB");
     ended.fails(25, "\"tiny\"");
     ended.fails(25, "memory-mib");
-    // It is said what the service works with.
+    // The log states the budget of the service.
     ended.fails(25, "memory_from=the configuration");
     ended.fails(25, "threads=2");
     let ended = serve(&place, "", json!({ "memory-mib": 2 }));
     ended.fails(32, "spent before the first job");
-    // 3 GiB of addresses: less than one sandbox for a witness generator reserves.
+    // 3 GiB of address space: less than one sandbox for a witness generator reserves.
     let ended = serve(&place, "ulimit -v 3145728;", json!({}));
     ended.fails(32, "RLIMIT_AS");
 }

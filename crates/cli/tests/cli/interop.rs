@@ -1,4 +1,4 @@
-//! Beside snarkjs, on circuits and keys that nobody here made; needs Node, says so where it skips.
+//! Interoperation with snarkjs on third-party circuits and keys. Needs Node; skipped with a message without it.
 
 use std::{fs, path::Path};
 
@@ -21,7 +21,7 @@ fn each_accepts_the_other(place: &Place, snarkjs: &Tool, zkey: &Path, wasm: &Pat
     assert!(public == fs::read(place.path("signals.json")).unwrap(), "the same bytes");
     snarkjs.run(&here, &["groth16", "verify", &text(vkey), "public.json", "proof.json"]);
     place.verify(vkey, &place.path("signals.json"), &place.path("theirs.json")).ok();
-    // And from snarkjs's own witness, in rapidsnark's form.
+    // Also from snarkjs's witness, with rapidsnark's command line.
     snarkjs.run(&here, &["wtns", "calculate", &wasm, "input.json", "w.wtns"]);
     place.run(["prove", &zkey, "w.wtns", "p.json", "q.json"]).ok();
     snarkjs.run(&here, &["groth16", "verify", &text(vkey), "q.json", "p.json"]);

@@ -1,4 +1,4 @@
-//! How clients come in, and what those who mean harm can take.
+//! Listeners and TLS, and limits for hostile clients.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -15,7 +15,7 @@ use crate::{
     support::Place,
 };
 
-/// A certificate for 127.0.0.1 that nobody but its own file vouches for.
+/// A self-signed certificate for 127.0.0.1.
 fn certificate(place: &Place) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     place.write("cert.pem", made.cert.pem());
@@ -39,7 +39,7 @@ fn the_port_speaks_tls_to_clients_that_trust_it() {
     let witness = place.given("witness.wtns");
     run(&["submit", "tiny", witness.to_str().unwrap(), "--wait", "--ca", "cert.pem"]).ok();
     run(&["circuits", "list"]).fails(27, "does not answer");
-    // Plain HTTP at a TLS port gets nothing.
+    // Plain HTTP at a TLS port gets no response.
     assert!(service.try_call("GET", "/health", &[], b"").is_none());
 
     let wrong = place.write("wrong.toml", tls.replace("key.pem", "cert.pem"));
@@ -63,7 +63,7 @@ fn a_unix_socket_is_this_users_alone_and_replaced_after_a_kill() {
         place.run_with(server, ["submit", "tiny", witness.to_str().unwrap(), "--wait"]).ok()
     };
     submit();
-    // Another service does not take it over.
+    // A second service does not replace the socket.
     let mut second = Service::command_on(&place, "other".as_ref());
     second.args(["--socket", "athanor.sock"]);
     assert!(Service::run(&mut second).is_none());
@@ -73,7 +73,7 @@ fn a_unix_socket_is_this_users_alone_and_replaced_after_a_kill() {
     submit();
     assert_eq!(service.terminate(), Some(0));
     assert!(!place.path("athanor.sock").exists());
-    // What is no socket is left alone.
+    // A path that is not a socket is left unchanged.
     place.write("file", "mine");
     let mut third = Service::command(&place);
     assert!(Service::run(third.args(["--socket", "file"])).is_none());
@@ -96,7 +96,7 @@ fn bodies_are_bounded_as_they_come_however_they_come() {
     let path = "/v1/jobs?circuit=tiny&kind=wtns";
     let gzip = ("Content-Encoding", "gzip");
 
-    // Compressed, the same input is the same input.
+    // A compressed input is equal to the uncompressed one.
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(&witness).unwrap();
     let proven = service
@@ -124,13 +124,13 @@ fn bodies_are_bounded_as_they_come_however_they_come() {
         BufReader::new(stream).read_line(&mut line).unwrap();
         line.split(' ').nth(1).map(str::to_owned)
     };
-    // A length that cannot be is refused before a byte of it came.
+    // An impossible length is refused before the body is read.
     assert_eq!(status(&mut open("Content-Length: 999999999999")).as_deref(), Some("413"));
-    // A body that never ends.
+    // An endless body.
     let mut endless = open("Transfer-Encoding: chunked");
     let chunk = [b"ffff\r\n".as_slice(), &[0; 0xffff], b"\r\n"].concat();
     while endless.write_all(&chunk).is_ok() {}
-    // Bodies that stop half-way hold what came; their room is given back.
+    // Bodies that stop half-way hold memory for the received part; it is released later.
     let mut stopped: Vec<TcpStream> = (0..2).map(|_| open("Content-Length: 900000")).collect();
     stopped.iter_mut().for_each(|stream| stream.write_all(&[0; 800_000]).unwrap());
     std::thread::sleep(Duration::from_millis(200));
@@ -157,7 +157,7 @@ fn declared_bodies_that_never_come_take_no_memory_for_inputs() {
         .collect();
     std::thread::sleep(Duration::from_millis(200));
     service.submit(&witness, &[]).is(202);
-    // One that needs nearly all of it is read to its end.
+    // A body that needs nearly the whole budget is read to its end.
     let large = service.post("/v1/verify", &vec![b' '; 900_000]);
     large.problem(400, "bad-request");
     drop(silent);
@@ -171,11 +171,11 @@ fn silent_connections_give_their_place_back() {
     let service = Service::start(&place, Some(&config));
     let connect = || TcpStream::connect(&service.address).unwrap();
     let mut held: Vec<TcpStream> = (0..3).map(|_| connect()).collect();
-    // One says nothing, one sends half a header, one asks and then idles.
+    // One client is silent, one sends half a header, one sends a request and then idles.
     held[1].write_all(b"GET /health HTTP/1.1\r\nHo").unwrap();
     held[2].write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     std::thread::sleep(Duration::from_millis(200));
-    // All places are taken: the oldest is closed for the newest.
+    // All connections are in use: the oldest is closed for the newest.
     let text = service.get("/metrics").is(200).body;
     assert!(text.contains("athanor_connections_closed_total{reason=\"evicted\"} 1\n"), "{text}");
     for (number, mut stream) in held.into_iter().enumerate() {
@@ -226,7 +226,7 @@ fn whatever_a_connection_says_the_service_goes_on() {
     service.submit(&witness, &[]).is(202);
 }
 
-/// Answers one request with 200, and gives its body.
+/// Answers one request with 200 and returns its body.
 fn hear(listener: &TcpListener) -> Value {
     let (stream, _) = listener.accept().unwrap();
     let mut reader = BufReader::new(stream);
@@ -268,7 +268,7 @@ fn a_callback_hears_of_the_end_even_after_a_restart() {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(10));
     }
-    // Nobody answers; then the service is killed, and tells when it is back.
+    // The callback's receiver does not answer. The service is killed, and delivers after its restart.
     let id = submit(&service, &format!("{origin}/again")).is(202).json()["id"].clone();
     let (silent, _) = listener.accept().unwrap();
     service.kill();
@@ -319,7 +319,7 @@ fn systemd_hears_that_it_is_ready_and_that_it_stops() {
     let mut command = Service::command(&place);
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
     let service = Service::run(&mut command).unwrap();
-    // While its circuit loads it asks for time; ready is what can serve.
+    // While its circuit loads, the service extends systemd's timeout; it is ready when it can serve.
     let until = Instant::now() + PATIENCE;
     let mut early = heard();
     while early != "READY=1" {

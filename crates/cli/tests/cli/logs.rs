@@ -1,4 +1,4 @@
-//! What the log says, and what it never says.
+//! Contents of the log, and secrets that it must not contain.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::{
     service::{PATIENCE, Reply, Service, place},
 };
 
-/// A number that nothing but a secret has, in decimal and in hexadecimal.
+/// A number that occurs only in secrets, in decimal and in hexadecimal.
 const SECRET: &str = "7730195328190547023316089955021477";
 const SECRET_HEX: &str = "17d20c83aba2a66a85ab1a0bdf2a5";
 
@@ -20,7 +20,7 @@ fn id(reply: Reply) -> String {
 #[test]
 fn a_value_of_a_failing_jobs_input_is_in_no_line_of_the_log() {
     assert_eq!(format!("{:x}", SECRET.parse::<u128>().unwrap()), SECRET_HEX);
-    // A circuit that quotes its input where it fails.
+    // A circuit whose error message quotes its input.
     let place = generator::place(&format!("a is {SECRET}"));
     let origin = "http://127.0.0.1:9";
     let config = place.write("serve.toml", format!("callbacks = [\"{origin}\"]\n"));
@@ -34,11 +34,11 @@ fn a_value_of_a_failing_jobs_input_is_in_no_line_of_the_log() {
     let failing = format!("{{\"a\":\"{SECRET}\"}}");
     let job = id(submit(&failing));
     service.result(&job).problem(422, "invalid-witness");
-    // Its own tenant is told.
+    // The job's tenant gets the message.
     let told = service.get(&format!("/v1/jobs/{job}")).is(200).body;
     assert!(told.contains(SECRET) && told.contains("unsatisfied"), "{told}");
 
-    // The same where an input or a request is refused.
+    // The same for a refused input or request.
     submit(&format!("{{\"a\":\"{SECRET}x\"}}")).is(422);
     let unknown = id(submit(&format!("{{\"a\":\"1\",\"{SECRET}\":\"1\"}}")));
     service.result(&unknown).problem(422, "invalid-witness");
@@ -69,7 +69,7 @@ fn a_value_of_a_failing_jobs_input_is_in_no_line_of_the_log() {
         }
         assert!(line["fields"]["message"].is_string(), "{line}");
     }
-    // The failure itself is there, by its code.
+    // The log has the failure with its code.
     let failed = service.said("\"job failed\"").remove(0);
     let failed: Value = serde_json::from_str(&failed).unwrap();
     assert_eq!(failed["target"], "athanor_server::jobs");
@@ -108,7 +108,7 @@ fn a_jobs_life_is_in_the_log_and_levels_go_by_target() {
     }
     assert!(service.hear("stage took", 1)[0].contains("stage=\"prove\""));
 
-    // A flood of refused requests makes one line a second.
+    // Many refused requests cause one line per second.
     let began = Instant::now();
     let refused = 200;
     for _ in 0..refused {
@@ -116,7 +116,7 @@ fn a_jobs_life_is_in_the_log_and_levels_go_by_target() {
     }
     let lines = service.hear("request refused", 1);
     assert!(lines.len() as u64 <= began.elapsed().as_secs() + 1, "{lines:?}");
-    // The next line after a pause says how many there were.
+    // The next line after a pause has their number.
     std::thread::sleep(Duration::from_millis(1100));
     service.post("/v1/jobs?circuit=none&kind=wtns", &witness).problem(404, "circuit-not-found");
     let lines = service.hear("request refused", lines.len() + 1);

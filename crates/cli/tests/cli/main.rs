@@ -1,4 +1,4 @@
-//! The binary from outside: what scripts rely on.
+//! Tests of the binary: commands, exit codes and output.
 
 mod bad_input;
 mod batch;

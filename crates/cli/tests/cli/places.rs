@@ -1,4 +1,4 @@
-//! Who gets a connection when there are more clients than places.
+//! Limits of connections: which client gets one when there are too many.
 
 use std::{
     io::{Read, Write},
@@ -41,7 +41,7 @@ impl Quiet {
         Self { stream, bytes: Vec::new(), pings: 0, goodbye: false, closed: false }
     }
 
-    /// Reads what is there and answers it.
+    /// Reads the available frames and answers them.
     fn pump(&mut self) {
         let mut bytes = [0; 1024];
         while !self.closed {
@@ -107,7 +107,7 @@ impl Drop for Crowd {
     }
 }
 
-/// Waits until it holds.
+/// Waits until the condition holds.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
@@ -116,7 +116,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A figure of the service.
+/// A metric of the service.
 fn figure(service: &Service, headers: &[(&str, &str)], name: &str) -> u64 {
     let text = service.call("GET", "/metrics", headers, b"").is(200).body;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -142,16 +142,16 @@ fn idle_http2_connections_keep_nobody_out_and_are_closed() {
     until("all places are held", || crowd.count(|quiet| !quiet.closed) == 24);
     service.get("/health/ready").is(200);
     service.submit(&witness, &[]).is(202);
-    assert!(figure(&service, &[], EVICTED) >= 1, "the oldest made room");
+    assert!(figure(&service, &[], EVICTED) >= 1, "the oldest was evicted");
     assert!(figure(&service, &[], RESERVED) >= 1);
-    // They answer pings, and go all the same; each is told by a GOAWAY.
+    // They answer pings and are closed nevertheless; each receives a GOAWAY.
     until("pings are answered", || crowd.count(|quiet| quiet.pings > 0) > 10);
     until("all are closed", || crowd.count(|quiet| quiet.closed) == 24);
     assert_eq!(crowd.count(|quiet| quiet.goodbye), 24);
     assert!(figure(&service, &[], IDLE) >= 15);
 }
 
-/// Two tokens, of which the second's highest class is critical.
+/// Two tokens; the highest class of the second is critical.
 fn tokens(place: &Place) -> (String, [String; 2]) {
     let mut config = String::new();
     let bearers = ["normal", "critical"].map(|class| {
@@ -165,7 +165,7 @@ fn tokens(place: &Place) -> (String, [String; 2]) {
     (config, bearers)
 }
 
-/// A request whose body does not come. Returns when the service waits for the body.
+/// A request without its body. Returns when the service waits for the body.
 fn hold(address: &str, bearer: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -209,12 +209,12 @@ fn while_all_places_are_busy_health_and_critical_tokens_are_served() {
     };
     probes();
     over_grpc(&service.address, normal[0].1);
-    // Nor do silent connections, more than the reserve has, keep them out.
+    // Silent connections, more than the reserve, do not block them either.
     let silent: Vec<TcpStream> =
         (0..20).map(|_| TcpStream::connect(&service.address).unwrap()).collect();
     probes();
     assert!(figure(&service, &normal, EVICTED) >= 10);
-    // What was under way was not closed for them, goes on, and then gives its places back.
+    // Running requests were not closed for them; they continue and then release their connections.
     ask(&normal).problem(503, "busy");
     for stream in &mut held {
         stream.write_all(b"{}").unwrap();
@@ -224,7 +224,7 @@ fn while_all_places_are_busy_health_and_critical_tokens_are_served() {
     drop(silent);
 }
 
-/// Health is answered over gRPC, anything else is not.
+/// Checks that health is answered over gRPC and other calls are not.
 fn over_grpc(address: &str, bearer: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -272,7 +272,7 @@ fn a_client_that_takes_no_answers_is_closed() {
     let service = start(&place, "[limits]\nheader-seconds = 60\nidle-seconds = 1\n");
     let mut stream = TcpStream::connect(&service.address).unwrap();
     stream.set_nonblocking(true).unwrap();
-    // Answers that fill the buffers of both sides.
+    // Responses that fill the buffers of both sides.
     let requests = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(64);
     while stream.write(&requests).is_ok() {}
     until("it is closed", || figure(&service, &[], IDLE) >= 1);
@@ -295,7 +295,7 @@ fn health_has_a_listener_of_its_own() {
         stream.read_to_string(&mut answer).unwrap();
         answer
     };
-    // The port's only place is taken, so that it answers nothing at all.
+    // The port's only connection is in use, so it answers nothing.
     let mut held = Vec::new();
     until("the port is full", || {
         held.push(hold(&service.address, &normal));
@@ -348,7 +348,7 @@ fn without_file_descriptors_the_oldest_silent_connection_is_closed() {
     service.get("/health").is(200);
     let process = Pid::from_raw(service.pid() as i32).unwrap();
     let open = std::fs::read_dir(format!("/proc/{}/fd", service.pid())).unwrap().count() as u64;
-    // It counted on more.
+    // It was configured for more.
     let few = Rlimit { current: Some(open + 10), maximum: Some(open + 10) };
     prlimit(Some(process), Resource::Nofile, few).unwrap();
     let held: Vec<TcpStream> =

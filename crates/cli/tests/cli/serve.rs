@@ -1,4 +1,4 @@
-//! The service from outside: what clients rely on, and what survives a kill.
+//! The service's HTTP interface, and recovery after a kill.
 
 use std::{
     collections::BTreeMap,
@@ -83,7 +83,7 @@ fn requests_that_make_no_sense_get_a_typed_answer() {
     let failed = service.post("/api/prove", br#"{"circuitId":"none","witness":{}}"#);
     assert_eq!((failed.status, &failed.json()["code"]), (404, &json!("CIRCUIT_NOT_FOUND")));
 
-    // A witness that satisfies nothing is proven in vain twice, and never answered with a proof.
+    // A witness that does not satisfy the constraints is tried twice, and never returns a proof.
     let mut spoilt = witness.clone();
     let at = spoilt.len() - 32;
     spoilt[at] ^= 1;
@@ -92,7 +92,7 @@ fn requests_that_make_no_sense_get_a_typed_answer() {
     let job = service.get(&format!("/v1/jobs/{id}")).is(200).json();
     assert_eq!((&job["state"], &job["error"]["code"]), (&json!("failed"), &json!("unsatisfied")));
     assert!(!job.to_string().contains(&format!("{:?}", &spoilt[at..at + 4])));
-    // It can be tried again: its input is still kept.
+    // It can be retried: its input is still stored.
     service.post(&format!("/v1/jobs/{id}/retry"), b"").is(202);
     service.result(&id).problem(422, "invalid-witness");
 }
@@ -161,7 +161,7 @@ fn tenants_do_not_see_each_other_and_roles_bound_what_a_token_may() {
         call(&b, method, &path, b"").problem(404, "job-not-found");
     }
     assert_eq!(call(&b, "GET", "/v1/jobs", b"").json()["jobs"], json!([]));
-    // The same key of another tenant is another key.
+    // Idempotency keys of different tenants are independent.
     let key = [("Authorization", b.as_str()), ("Idempotency-Key", "k")];
     assert_ne!(service.call("POST", submit, &key, &witness).is(202).json()["id"], *id);
     call(&reader, "GET", &format!("/v1/jobs/{id}"), b"").is(200);
@@ -193,7 +193,7 @@ fn no_acknowledged_job_is_lost_when_the_service_is_killed() {
     let mut acknowledged: BTreeMap<String, String> = BTreeMap::new();
     for round in 0..rounds {
         let service = Service::start(&place, None);
-        // At another moment each round: while the circuit loads, while jobs come in, while they run.
+        // Each round at a different time: while the circuit loads, while jobs arrive, while they run.
         let until = Instant::now() + Duration::from_millis(40 + 97 * round % 400);
         for number in 0.. {
             if Instant::now() > until {
@@ -233,12 +233,12 @@ fn no_acknowledged_job_is_lost_when_the_service_is_killed() {
             reply.json(),
         );
         assert_eq!(valid.is(200).json()["valid"], true, "{key}: {result} under {vkey}");
-        // The key still leads to the same job.
+        // The idempotency key still returns the same job.
         let again = service.submit(&witness, &[("Idempotency-Key", key)]).is(202).json();
         assert_eq!(again["id"], **id);
     }
     assert_eq!(service.terminate(), Some(0));
-    // Nothing of a finished job's input is left.
+    // The input of a finished job is deleted.
     let left = fs::read_dir(service_blobs(&place)).unwrap().count();
     assert!(left <= 1, "{left} inputs are kept");
 }

@@ -1,4 +1,4 @@
-//! A running service, and requests as plain bytes: no client library stands between.
+//! A running service, and requests as plain bytes without a client library.
 
 use std::{
     fs,
@@ -14,18 +14,18 @@ use serde_json::Value;
 
 use crate::support::Place;
 
-/// How long anything here may take.
+/// Timeout of every operation here.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running service in a place of its own; killed when dropped.
+/// A running service in its own directory; killed on drop.
 pub(crate) struct Service {
     child: Child,
     pub(crate) address: String,
-    /// What it said, line by line.
+    /// Its log, line by line.
     said: Arc<Mutex<Vec<String>>>,
 }
 
-/// What came back.
+/// A response.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -42,7 +42,7 @@ impl Reply {
         self
     }
 
-    /// A failure's stable name.
+    /// The stable code of an error response.
     pub(crate) fn problem(&self, status: u16, name: &str) {
         assert_eq!(
             (self.status, self.json()["title"].as_str()),
@@ -61,12 +61,12 @@ impl Service {
         Service::run(&mut command).expect("it says where it listens")
     }
 
-    /// What starts it; a test may add to it.
+    /// The command that starts it; a test may add to it.
     pub(crate) fn command(place: &Place) -> Command {
         Service::command_on(place, Path::new("data"))
     }
 
-    /// The same with its journal elsewhere.
+    /// As above, with a different data directory.
     pub(crate) fn command_on(place: &Place, data: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.args(["serve", "--circuits", "circuits", "--threads", "2"]);
@@ -75,7 +75,7 @@ impl Service {
         command
     }
 
-    /// Starts it; nothing if it ends before it listens.
+    /// Starts it; `None` if it ends before it listens.
     pub(crate) fn run(command: &mut Command) -> Option<Service> {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -88,10 +88,10 @@ impl Service {
             let line = line.unwrap();
             said.lock().unwrap().push(line.clone());
             let Some((_, address)) = line.split_once("listening at http") else { continue };
-            // Behind it a JSON line goes on.
+            // A JSON line continues after the address.
             break address.split_once("://").unwrap().1.split('"').next().unwrap().to_owned();
         };
-        // Read to its end: a full pipe would stop it.
+        // Drains the pipe, since a full pipe would block the service.
         let heard = said.clone();
         std::thread::spawn(move || {
             let lines = lines.map_while(Result::ok);
@@ -100,13 +100,13 @@ impl Service {
         Some(Service { child, address, said })
     }
 
-    /// The lines it said that have these words in them.
+    /// The lines of its log that contain this text.
     pub(crate) fn said(&self, words: &str) -> Vec<String> {
         let said = self.said.lock().unwrap();
         said.iter().filter(|line| line.contains(words)).cloned().collect()
     }
 
-    /// The process.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -147,7 +147,7 @@ impl Service {
         self.try_call(method, path, headers, body).expect("it answers")
     }
 
-    /// Nothing if the service goes away meanwhile.
+    /// `None` if the service ends meanwhile.
     pub(crate) fn try_call(
         &self,
         method: &str,
@@ -163,7 +163,7 @@ impl Service {
         );
         headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
         stream.write_all((head + "\r\n").as_bytes()).ok()?;
-        // A body that is refused for its length may not be read to its end.
+        // The service may not read a refused body to its end.
         let _ = stream.write_all(body);
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes);
@@ -201,7 +201,7 @@ impl Service {
         }
     }
 
-    /// Submits the witness that lies here.
+    /// Submits the witness file of the directory.
     pub(crate) fn submit(&self, witness: &[u8], headers: &[(&str, &str)]) -> Reply {
         self.call("POST", "/v1/jobs?circuit=tiny&kind=wtns", headers, witness)
     }
@@ -219,7 +219,7 @@ impl Service {
         }
     }
 
-    /// SIGKILL, while others still talk to it.
+    /// Sends SIGKILL, while clients are connected.
     pub(crate) fn stop(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
@@ -230,7 +230,7 @@ impl Service {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and the exit code.
+    /// Sends SIGTERM and returns the exit code.
     pub(crate) fn terminate(self) -> Option<i32> {
         self.signal("-TERM");
         self.ended()
@@ -242,12 +242,12 @@ impl Service {
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    /// The exit code, when it has ended.
+    /// Waits for its end and returns the exit code.
     pub(crate) fn ended(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 
-    /// Waits until it said that many lines with these words in them.
+    /// Waits until its log has that number of lines with this text.
     pub(crate) fn hear(&self, words: &str, count: usize) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -284,7 +284,7 @@ pub(crate) fn unchunked(mut body: &str) -> String {
     whole
 }
 
-/// A place with a catalog of one circuit, and a witness for it.
+/// A directory with a catalog of one circuit, and a witness for it.
 pub(crate) fn place() -> (Place, Vec<u8>) {
     let place = Place::new("bn128");
     let (zkey, wtns) = (place.given("final.zkey"), place.given("witness.wtns"));

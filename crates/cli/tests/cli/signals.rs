@@ -1,4 +1,4 @@
-//! What signals do: the service drains and ends, and reads its configuration again.
+//! Signals: the service drains and ends, or reloads its configuration.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -15,7 +15,7 @@ use crate::{
     support::Place,
 };
 
-/// Waits until that is so.
+/// Waits until the condition holds.
 fn until(what: &str, holds: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !holds() {
@@ -28,7 +28,7 @@ fn id(reply: crate::service::Reply) -> String {
     reply.is(202).json()["id"].as_str().unwrap().to_owned()
 }
 
-/// A request on a connection that stays open, and the status.
+/// Sends a request on a connection that stays open, and returns the status.
 fn ask(stream: &mut TcpStream, path: &str) -> String {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
     let mut reader = BufReader::new(stream);
@@ -73,7 +73,7 @@ fn a_service_that_drains_answers_reads_takes_no_jobs_and_ends_what_it_took() {
         assert_eq!(service.get(&format!("/v1/jobs/{job}")).is(200).json()["state"], "accepted");
         service.get(&format!("/v1/jobs/{job}/result")).problem(409, "wrong-state");
         assert!(ask(&mut held, "/health/ready").contains("503"));
-        // What is new is refused; what was accepted is told again.
+        // New jobs are refused; a repeated submit returns the accepted job.
         service.post("/v1/jobs", slow.as_bytes()).problem(503, "stopping");
         service.post("/v1/prove", slow.as_bytes()).problem(503, "stopping");
         service.post("/api/prove/async", br#"{"circuitId":"slow","witness":{"a":"1"}}"#).is(503);
@@ -85,7 +85,7 @@ fn a_service_that_drains_answers_reads_takes_no_jobs_and_ends_what_it_took() {
         assert!(watching.join().unwrap().is(200).body.contains("event: complete"));
     });
     assert_eq!(service.ended(), Some(0));
-    // A connection that asks for nothing is closed.
+    // An idle connection is closed.
     assert_eq!(held.read(&mut [0]).unwrap_or(0), 0);
     let service = Service::start(&place, None);
     assert_eq!(service.get(&format!("/v1/jobs/{job}")).is(200).json()["state"], "complete");
@@ -118,7 +118,7 @@ fn a_drain_that_takes_too_long_ends_and_leaves_the_jobs_in_the_journal() {
     thread::scope(|scope| {
         let waiting = scope.spawn(|| service.get(&format!("/v1/jobs/{job}/events")));
         service.signal("-TERM");
-        // Who waits for a job that is left is not kept waiting.
+        // A request that waits for an unfinished job ends.
         let _ = waiting.join().unwrap();
     });
     assert_eq!(service.ended(), Some(0));
@@ -140,7 +140,7 @@ fn sigterm_while_a_circuit_loads_ends_the_service_soon() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
-/// A token, and what a configuration says of it.
+/// A token, and its entry of the configuration.
 fn token(place: &Place) -> (String, String) {
     let made = place.run(["config", "token", "a", "--json"]).ok().json();
     let entry =
@@ -161,7 +161,7 @@ fn sighup_puts_new_tokens_into_force_and_a_broken_file_changes_nothing() {
     until("the circuit is ready", || state(&service)["state"] == "ready");
     let job = id(call(&service, &old, "POST", "/v1/jobs", &generator::submit(1000)));
 
-    // A setting that takes a restart is named, and the rest is in force.
+    // A setting that needs a restart is listed; the others are applied.
     let limits = "[limits]\njobs-per-tenant = 0\njobs = 5\n";
     place.write("serve.toml", format!("keep-inputs = true\n{new_entry}{limits}"));
     service.signal("-HUP");
@@ -172,9 +172,9 @@ fn sighup_puts_new_tokens_into_force_and_a_broken_file_changes_nothing() {
     call(&service, &new, "GET", "/v1/jobs", "").is(200);
     call(&service, &new, "POST", "/v1/jobs", &generator::submit(1)).problem(503, "busy");
     let result = format!("/v1/jobs/{job}/result");
-    until("the job goes on", || call(&service, &new, "GET", &result, "").status == 200);
+    until("the job continues", || call(&service, &new, "GET", &result, "").status == 200);
 
-    // Malformed; no tokens at all, as of a file that is just being written; gone.
+    // Malformed; without tokens, like a file that is being written; missing.
     let broken = [Some("lissten = 1"), Some("[[tokens]]\ntenant = \"a\"\n"), Some(""), None];
     for (count, broken) in broken.into_iter().enumerate() {
         match broken {

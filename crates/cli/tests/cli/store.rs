@@ -1,4 +1,4 @@
-//! The data directory from outside: who may have it, what a start refuses, what a check tells.
+//! The data directory: its lock, refused starts, and `athanor store check`.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use crate::{
     support::{Ended, Place},
 };
 
-/// A configuration whose inputs are sealed with a key of that digit.
+/// A configuration with a seal key of that digit.
 fn sealed(place: &Place, digit: &str) -> PathBuf {
     let key = place.write(&format!("key-{digit}"), digit.repeat(64));
     place.write(&format!("serve-{digit}.toml"), format!("seal-key = {key:?}\n"))
@@ -23,14 +23,14 @@ fn check(place: &Place, more: &[&str]) -> Ended {
     place.run([&["store", "check", "--data", "data", "--json"], more].concat())
 }
 
-/// `athanor serve` that is to end by itself.
+/// Runs an `athanor serve` that ends by itself.
 fn refused(place: &Place, config: &Path) -> Ended {
     let config = config.to_str().unwrap();
     let listen = ["--listen", "127.0.0.1:0", "--data", "data", "--circuits", "circuits"];
     place.run([&["serve", "--config", config], &listen[..]].concat())
 }
 
-/// Kills a service while it has accepted jobs in hand.
+/// Kills a service while it has accepted jobs.
 fn killed_at_work(place: &Place, config: &Path, witness: &[u8]) {
     for _ in 0..50 {
         let service = Service::start(place, Some(config)).ready("tiny");
@@ -56,7 +56,7 @@ fn killed_at_work(place: &Place, config: &Path, witness: &[u8]) {
     panic!("every job had ended before the kill");
 }
 
-/// Waits until no job is accepted any more, and says how all of them ended.
+/// Waits until no job is in the state accepted, and returns the states of all jobs.
 fn all_complete(service: &Service) {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -104,7 +104,7 @@ fn a_second_service_on_one_directory_is_refused_and_told_who_has_it() {
     first.result(&id).is(200);
     let report = check(&place, &[]).ok().json();
     assert!(report["holder"].as_str().unwrap().contains(&first.address), "{report}");
-    // The kernel gives the lock back.
+    // The kernel releases the lock.
     first.kill();
     assert_eq!(check(&place, &[]).ok().json()["holder"], Value::Null);
     Service::start(&place, None).ready("tiny").result(&id).is(200);
@@ -121,7 +121,7 @@ fn a_job_whose_input_cannot_be_read_waits_is_counted_and_goes_on_by_itself() {
         .collect();
     for (number, blob) in blobs.iter().enumerate() {
         fs::rename(blob, place.path(&format!("aside-{number}"))).unwrap();
-        // Opening it fails for any user, and not because it is not there.
+        // Opening it fails for every user, although it exists.
         std::os::unix::fs::symlink(blob, blob).unwrap();
     }
     let report = check(&place, &[]);
@@ -142,7 +142,7 @@ fn a_job_whose_input_cannot_be_read_waits_is_counted_and_goes_on_by_itself() {
     }
     let path = format!("/v1/jobs/{job}");
     assert_eq!(service.get(&path).is(200).json()["state"], "accepted");
-    // It can be cancelled meanwhile, and stays so.
+    // It can be cancelled meanwhile, and stays cancelled.
     service.call("DELETE", &path, &[], b"").is(204);
     service.call("DELETE", &path, &[], b"").is(204);
     for (number, blob) in blobs.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Runs the binary in a directory of its own, with a cache of its own.
+//! Runs the binary in a separate directory with a separate cache.
 
 use std::{
     ffi::OsStr,
@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-/// The curves by snarkjs's names; files that snarkjs made lie under each.
+/// The curves by snarkjs's names, which are also the names of directories with snarkjs's files.
 pub(crate) const CURVES: [&str; 2] = ["bn128", "bls12381"];
 
 /// A directory to work in, with snarkjs's files for one curve.
@@ -18,7 +18,7 @@ pub(crate) struct Place {
     given: PathBuf,
 }
 
-/// How a run ended.
+/// The result of a run.
 pub(crate) struct Ended {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -37,12 +37,12 @@ impl Place {
         self.given.join(name)
     }
 
-    /// A file of this place.
+    /// Path of a file in this directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Writes a file of this place.
+    /// Writes a file in this directory.
     pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, contents).unwrap();
@@ -89,7 +89,7 @@ impl Place {
         self.run([OsStr::new("verify"), v, vkey.as_ref(), q, public.as_ref(), p, proof.as_ref()])
     }
 
-    /// Names of the files here, the cache left out.
+    /// Names of the files here, without the cache.
     pub(crate) fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory.path()).unwrap();
         let mut names: Vec<String> =
@@ -114,7 +114,7 @@ impl Ended {
         self
     }
 
-    /// Asserts a failure's code and part of its words.
+    /// Asserts a failure's exit code and a part of its message.
     pub(crate) fn fails(&self, code: i32, words: &str) {
         let Self { stdout, stderr, .. } = self;
         assert_eq!(self.code, code, "stdout {stdout:?}, stderr {stderr:?}");

@@ -1,4 +1,4 @@
-//! The unit for systemd, by systemd's own judgement.
+//! Checks the systemd unit with systemd-analyze.
 
 use std::{
     fs,
@@ -18,13 +18,13 @@ fn unit() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contrib/athanor.service")
 }
 
-/// Runs systemd-analyze; nothing where it is not installed, unless it must be.
+/// Runs systemd-analyze. `None` if it is not installed, unless it is required.
 fn analyze(arguments: &[&str], unit: &Path) -> Option<Output> {
     let run = Command::new("systemd-analyze").args(arguments).arg(unit).output();
     if run.is_err() {
         let required = std::env::var_os("ATHANOR_REQUIRE_SYSTEMD_ANALYZE").is_some();
         assert!(!required, "systemd-analyze is not installed");
-        // Not `eprintln!`: the test runner hides that of a test that passes.
+        // Not `eprintln!`, whose output the test runner hides if the test passes.
         let _ = writeln!(io::stderr(), "SKIPPED: the unit for systemd: no systemd-analyze");
     }
     run.ok()
@@ -65,7 +65,7 @@ fn the_unit_is_one_that_systemd_takes() {
     let wrong = place.write("wrong.service", file.replace("Type=notify", "Type=notifies"));
     assert!(!text(&analyze(&["verify", "--man=no"], &wrong).unwrap()).is_empty());
 
-    // What it starts is a command line that the program takes.
+    // Its command line is valid for the program.
     let line = file.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
     let mut words = line.split(' ').skip(2).map(str::to_owned).collect::<Vec<_>>();
     let at = words.iter().position(|word| word.ends_with("serve.toml")).unwrap();

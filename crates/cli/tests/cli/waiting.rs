@@ -1,4 +1,4 @@
-//! Jobs of circuits that are not loaded, and circuits on their way in.
+//! Jobs of circuits that are not loaded, and circuits that are loading.
 
 use std::{fs, path::PathBuf, time::Instant};
 
@@ -66,7 +66,7 @@ fn jobs_of_a_circuit_that_is_not_loaded_wait_visibly_and_go_on_when_it_is() {
     }
     let status = service.get("/v1/status").is(200).json();
     assert_eq!(status["jobs"]["yours"], open.len(), "{status}");
-    // They hold up nobody, and their keys still lead to them.
+    // They do not block other jobs, and their idempotency keys still return them.
     let tiny = service.submit(&witness, &[]).is(202).json()["id"].as_str().unwrap().to_owned();
     service.result(&tiny).is(200);
     let last = open.last().unwrap();
@@ -76,7 +76,7 @@ fn jobs_of_a_circuit_that_is_not_loaded_wait_visibly_and_go_on_when_it_is() {
     let key = [("Idempotency-Key", "k3")];
     let again = service.call("POST", "/v1/jobs", &key, generator::submit(2000).as_bytes());
     assert_eq!(again.is(202).json()["id"], **last);
-    // One is cancelled while it waits, for good.
+    // One is cancelled while it waits and stays cancelled.
     let first = &open[0];
     service.call("DELETE", &format!("/v1/jobs/{first}"), &[], b"").is(204);
     assert_eq!(job(&service, first)["state"], "cancelled");
@@ -137,7 +137,7 @@ fn circuits_are_warmed_up_whatever_the_limit_of_jobs_is() {
     for circuit in ["slow", "b", "c", "d"] {
         service = service.ready(circuit);
     }
-    // The limit itself holds, and says which it is.
+    // The limit is enforced, and the error names it.
     let submit = || service.post("/v1/jobs", generator::submit(1000).as_bytes());
     submit().is(202);
     let refused = submit();

@@ -1,4 +1,4 @@
-//! A critical job of another backend, in the middle of a sector.
+//! A critical job of a different backend while a sector is being proven.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ impl NativeGenerator for Bits {
     }
 }
 
-/// A small circuit with a key of its own.
+/// A small circuit with its own key.
 fn small(place: &Place) -> Arc<dyn Circuit> {
     let example = synthetic::bits::<Bn254>(CONSTRAINTS, 1);
     let key = development_setup::<Bn254>(&example.r1cs, Quotient::OddCoset).unwrap();

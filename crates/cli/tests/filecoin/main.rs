@@ -1,4 +1,4 @@
-//! Filecoin's PoRep from outside: parameters, a sealed sector, its proof by command and by service.
+//! Filecoin's PoRep by commands and by the service: parameters, a sealed sector, its proof.
 
 mod critical;
 
@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-/// A directory to work in; converted keys and parameters are kept between runs.
+/// A working directory; converted keys and parameters are cached between runs.
 struct Place {
     directory: tempfile::TempDir,
     kept: PathBuf,
@@ -36,14 +36,14 @@ impl Place {
         command
     }
 
-    /// Runs `athanor` and gives its exit code and what it said.
+    /// Runs `athanor` and returns its exit code and output.
     fn run(&self, arguments: &str) -> (i32, String, String) {
         let output = self.command(arguments).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
-    /// The same, which must succeed; its answer.
+    /// As above, but must succeed; returns the output.
     fn json(&self, arguments: &str) -> Value {
         let (code, stdout, stderr) = self.run(&format!("{arguments} --json"));
         assert_eq!(code, 0, "{arguments}: {stdout} {stderr}");
@@ -54,7 +54,7 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    /// Parameters for partitions of 2 KiB, made by the command if they are not there.
+    /// Parameters for partitions of 2 KiB, made by the command if they do not exist.
     fn parameters(&self) -> PathBuf {
         static MAKING: Mutex<()> = Mutex::new(());
         let _one = MAKING.lock().unwrap();
@@ -73,7 +73,7 @@ impl Place {
         params
     }
 
-    /// What C1 says of a sector of so many partitions, in `c1.json`.
+    /// Writes the C1 output of a sector with that number of partitions to `c1.json`.
     fn sector(&self, partitions: u64) -> Vec<u8> {
         let (code, _, stderr) = self.run(&format!(
             "filecoin c1 --sector 2KiB --partitions {partitions} --miner f01000 --number 7 --output c1.json"
@@ -120,7 +120,7 @@ impl Service {
         self.announce(method, path, body.len(), body)
     }
 
-    /// A request that says how long its body is, and what comes of the body.
+    /// Sends a request with a content length, and returns the response.
     fn announce(&self, method: &str, path: &str, length: usize, body: &[u8]) -> (u16, Value) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let head = format!(

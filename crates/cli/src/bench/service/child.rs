@@ -10,17 +10,17 @@ use std::{
 use super::{Bench, NAME, client::Client};
 use crate::failure::{Failure, Kind};
 
-/// A running service; ended when dropped.
+/// A running service; killed on drop.
 pub(super) struct Child {
     process: process::Child,
     pub(super) address: String,
 }
 
-/// How long it may take to be ready.
+/// Timeout until the circuit is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Child {
-    /// Starts it on data of its own and waits until the circuit is ready.
+    /// Starts it with a new data directory and waits until the circuit is ready.
     pub(super) fn start(bench: &Bench<'_>, data: &str, config: &str) -> Result<Child, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::new(Kind::Service, error);
         let path = bench.place.join(format!("{data}.toml"));
@@ -45,7 +45,7 @@ impl Child {
             Some(address) => Child { process, address },
             None => return Err(failed(&"the service did not start")),
         };
-        // Nobody reads the rest; a full pipe would stop it.
+        // Drains the rest, since a full pipe would block the service.
         std::thread::spawn(move || lines.for_each(drop));
         bench.runtime.block_on(async {
             let until = Instant::now() + PATIENCE;
@@ -66,17 +66,17 @@ impl Child {
         fs::read_to_string(format!("/proc/{}/{file}", self.process.id())).unwrap_or_default()
     }
 
-    /// CPU time that it has used, in steps of ten milliseconds.
+    /// CPU time that it has used, with a resolution of 10 ms.
     pub(super) fn cpu(&self) -> Duration {
         let stat = self.proc("stat");
-        // The name, in parentheses, may hold blanks.
+        // The name, in parentheses, may contain spaces.
         let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
         let ticks = |at: usize| after.split(' ').nth(at).and_then(|word| word.parse::<u64>().ok());
         let ticks = ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0);
         Duration::from_millis(10 * ticks)
     }
 
-    /// The most memory that it held, in bytes.
+    /// Peak resident memory in bytes.
     pub(super) fn peak(&self) -> u64 {
         let status = self.proc("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

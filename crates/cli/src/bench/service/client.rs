@@ -1,4 +1,4 @@
-//! A client that costs little: one connection, requests as plain bytes.
+//! A cheap client: one connection, requests as plain bytes.
 
 use std::{io, time::Duration};
 
@@ -12,19 +12,19 @@ use crate::failure::{Failure, Kind};
 
 pub(super) struct Client(BufReader<TcpStream>);
 
-/// What came back.
+/// A response.
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// The stages' times, as the service tells them.
+    /// The stages' times from the response.
     timing: String,
     pub(super) body: String,
 }
 
-/// Stages of a proof; what else is timed is part of one of them.
+/// Stages of a proof; other times in a response are parts of these.
 const STAGES: [&str; 3] = ["witness", "prove", "check"];
 
 impl Reply {
-    /// The proof's own time: the sum of its stages.
+    /// The proof's time: the sum of its stages.
     pub(super) fn proven(&self) -> Result<Duration, Failure> {
         if self.status != 200 {
             return Err(Failure::new(
@@ -42,7 +42,7 @@ impl Reply {
 }
 
 fn broken(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Kind::Service, format_args!("the service broke off: {error}"))
+    Failure::new(Kind::Service, format_args!("the connection to the service failed: {error}"))
 }
 
 impl Client {
@@ -76,7 +76,8 @@ impl Client {
         self.0.get_mut().write_all(body).await?;
         let mut line = String::new();
         self.0.read_line(&mut line).await?;
-        let malformed = || io::Error::new(io::ErrorKind::InvalidData, "an answer that is no HTTP");
+        let malformed =
+            || io::Error::new(io::ErrorKind::InvalidData, "the response is not valid HTTP");
         let status = line.split(' ').nth(1).and_then(|word| word.parse().ok());
         let mut reply = Reply {
             status: status.ok_or_else(malformed)?,

@@ -1,8 +1,8 @@
-//! `athanor bench service`: what the service costs beside the engine alone, how much it adds to the
-//! latency of one proof, and what it does when it is offered ten times what it can do.
+//! `athanor bench service`: the service's cost against the engine alone, the latency that it adds to one
+//! proof, and its behaviour at ten times its capacity.
 //!
-//! The service runs as a child process, as `athanor serve` would, and is spoken to over loopback.
-//! Clients share its processors, so rates under overload are lower bounds.
+//! The service runs as a child process (`athanor serve`), with clients over loopback. Clients share its
+//! processors, so rates under overload are lower bounds.
 
 mod child;
 mod client;
@@ -35,14 +35,14 @@ use client::{Client, Reply};
 
 /// The circuit's name.
 const NAME: &str = "merkle-20";
-/// Rounds of each comparison, of which the median is told.
+/// Number of rounds of each comparison; the median is reported.
 const ROUNDS: u32 = 5;
-/// Proofs that the latency is read off.
+/// Number of proofs for the latency.
 const LATENCIES: u32 = 100;
-/// Requests in flight while costs are compared.
+/// Number of concurrent requests while costs are compared.
 const IN_FLIGHT: usize = 4;
 
-/// What all parts need.
+/// Setup that all parts share.
 struct Bench<'a> {
     args: &'a BenchService,
     threads: u32,
@@ -51,7 +51,7 @@ struct Bench<'a> {
     runtime: tokio::runtime::Runtime,
 }
 
-/// Measures, and tells.
+/// Measures and prints.
 pub(crate) fn run(args: &BenchService) -> Result<(), Failure> {
     let progress = Progress::new(args.common.json);
     serve::allow_many_files();
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &BenchService) -> Result<(), Failure> {
         runtime,
     };
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    progress.say("cost: the same proofs by the engine and by the service, in turns");
+    progress.say("cost: the same proofs by the engine and by the service, alternately");
     let cost = bench.cost()?;
     progress.say("latency of one proof at a time");
     let latency = bench.latency()?;
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &BenchService) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A catalog with the circuit; its constraints.
+/// Makes a catalog with the circuit; returns its number of constraints.
 fn catalog(args: &BenchService, threads: u32, place: &Path) -> Result<usize, Failure> {
     let r1cs = demo::constraints();
     let (zkey, wtns) = (place.join("merkle.zkey"), place.join("first.wtns"));
@@ -121,11 +121,11 @@ fn catalog(args: &BenchService, threads: u32, place: &Path) -> Result<usize, Fai
     Ok(r1cs.constraints())
 }
 
-/// CPU time of a proof.
+/// CPU time per proof.
 struct Cost {
     engine: Duration,
     service: Duration,
-    /// Proofs a second of the service, all processors its own.
+    /// Proofs per second of the service without competing load.
     rate: f64,
 }
 
@@ -135,21 +135,21 @@ impl Cost {
     }
 }
 
-/// One proof at a time.
+/// Latency with one proof at a time.
 struct Latency {
-    /// Beyond the proof's own time, sorted.
+    /// Latency beyond the proof's stages, sorted.
     beyond: Vec<Duration>,
-    /// The syncs alone, made in the same way on the same disk, sorted.
+    /// Time of the same syncs alone on the same disk, sorted.
     sync: Vec<Duration>,
 }
 
-/// Syncs that a waiting client waits for: the input, its name in the directory, the record that the
-/// job is accepted, and the one of its result.
+/// Number of syncs in a client's latency: the input, its directory entry, the record of acceptance, and
+/// the record of the result.
 const SYNCS: u32 = 4;
-/// Bytes that the journal writes for a record.
+/// Bytes that the journal writes per record.
 const RECORD: usize = 16 << 10;
 
-/// How long a job's syncs take by themselves: a new file of the input's size, its name, two records.
+/// Measures a job's syncs alone: a new file of the input's size, its directory entry, two records.
 fn syncs(place: &Path, input: &[u8], journal: &mut fs::File) -> std::io::Result<Duration> {
     let (new, kept) = (place.join("new"), place.join("kept"));
     let began = Instant::now();
@@ -197,7 +197,7 @@ impl Latency {
 }
 
 impl Bench<'_> {
-    /// CPU time of the same proofs, by the engine in this process and by the service, in turns.
+    /// CPU time of the same proofs, by the engine in this process and by the service, alternately.
     fn cost(&self) -> Result<Cost, Failure> {
         let engine = local::engine(self.threads, None)?;
         let backend = CircomBackend::new(local::settings()?);
@@ -259,7 +259,7 @@ impl Bench<'_> {
         })
     }
 
-    /// What one proof waits for beyond its own stages.
+    /// Measures the latency of one proof beyond its stages.
     fn latency(&self) -> Result<Latency, Failure> {
         let child = Child::start(self, "latency", "")?;
         let mut beyond = self.runtime.block_on(async {

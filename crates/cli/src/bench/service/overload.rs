@@ -1,4 +1,4 @@
-//! Ten times what the service can do, from many clients at once.
+//! Overload: ten times the service's capacity, from many clients at once.
 
 use std::{
     sync::{
@@ -16,29 +16,29 @@ use crate::{
     output::answer,
 };
 
-/// How many times its capacity is offered.
+/// Offered load, in multiples of the capacity.
 const TIMES: f64 = 10.0;
-/// The service's memory.
+/// The service's memory budget in MiB.
 const BUDGET_MIB: u64 = 768;
-/// Jobs that may wait.
+/// Maximum number of waiting jobs.
 const WAITING: usize = 64;
-/// How often somebody comes with a critical job.
+/// Interval between critical jobs.
 const CRITICAL_EVERY: Duration = Duration::from_secs(3);
 
-/// What happened.
+/// The measurements.
 pub(super) struct Overload {
     offered: u64,
     accepted: u64,
     busy: u64,
-    /// Answers that are neither.
+    /// Number of other responses.
     other: u64,
     seconds: f64,
     peak: u64,
-    /// Latencies of critical jobs less what they may take, in milliseconds, sorted.
+    /// Latencies of critical jobs minus their allowed latency, in milliseconds, sorted.
     critical: Vec<f64>,
-    /// The same latencies.
+    /// Latencies of critical jobs.
     critical_latency: Vec<Duration>,
-    /// From the end of the overload until a job is accepted, and until one is proven at once.
+    /// Time from the end of the overload until a job is accepted, and until all jobs are proven.
     accepted_after: Duration,
     idle_after: Duration,
 }
@@ -99,8 +99,8 @@ impl Bench<'_> {
                 let reply = client.prove(&self.witness, "critical").await?;
                 let took = began.elapsed();
                 let own = reply.proven()?;
-                // Its own stages, one slot at each that another job of the same kind holds, and
-                // a quarter of a second.
+                // Its own stages, one other job of the same kind at each stage, and a quarter of
+                // a second.
                 let may = 2 * own + Duration::from_millis(250);
                 critical.push(1e3 * (took.as_secs_f64() - may.as_secs_f64()));
                 latencies.push(took);
@@ -170,7 +170,7 @@ impl Overload {
 
     pub(super) fn tell(&self) {
         answer(&format!(
-            "overload: {} submits in {:.0} s: {} accepted, {} told to come back, {} anything else",
+            "overload: {} submits in {:.0} s: {} accepted, {} busy (retry later), {} other responses",
             self.offered, self.seconds, self.accepted, self.busy, self.other
         ));
         answer(&format!("  memory: {} MiB at most, of {BUDGET_MIB} MiB", self.peak >> 20));

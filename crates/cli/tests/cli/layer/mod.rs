@@ -1,9 +1,9 @@
-//! A layer between the service and its files: what was synced, and a world without the rest.
+//! A layer between the service and its files, which reconstructs the disk state after a power cut.
 //!
-//! A killed process leaves its writes in the page cache, so killing alone says nothing of a power
-//! cut. `layer.c` writes down every change to files in its order; [`Log`] replays it and rebuilds
-//! a directory that holds what a sync had made durable, and of the rest nothing or a random part.
-//! Strictly: a name in a directory is durable when the directory was synced, not before.
+//! The writes of a killed process stay in the page cache, so a kill does not simulate a power cut.
+//! `layer.c` logs every change to files in order. [`Log`] replays the log and rebuilds a directory with
+//! all synced data, and with none or a random part of the other data. The model is strict: a name in a
+//! directory is durable only after the directory was synced.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,17 +33,17 @@ fn library() -> &'static Path {
     path
 }
 
-/// Files whose existence the layer heeds, by its variable.
+/// Environment variables of the layer, each with the path of a file whose existence changes its behaviour.
 pub(crate) const FULL: &str = "LAYER_FULL";
 pub(crate) const CLOCK: &str = "LAYER_CLOCK";
 
-/// Puts the layer between a command and the files below a directory, and has it write a log.
+/// Preloads the layer for a command: it logs changes to the files below a directory.
 pub(crate) fn under(command: &mut Command, place: &Place, root: &Path, log: &Path) {
     command.env("LD_PRELOAD", library()).env("LAYER_ROOT", root).env("LAYER_LOG", log);
     command.env(FULL, place.path("full")).env(CLOCK, place.path("back"));
 }
 
-/// The same, and the process dies before its change of that number.
+/// As above, and kills the process before the change with that number.
 pub(crate) fn killed_at(command: &mut Command, change: u64) {
     command.env("LAYER_KILL", change.to_string());
 }
@@ -52,11 +52,11 @@ type Inode = u64;
 
 #[derive(Clone, Default)]
 struct File {
-    /// As the process sees it.
+    /// State as the process sees it.
     now: Vec<u8>,
-    /// As of its last sync.
+    /// State at the last sync.
     synced: Vec<u8>,
-    /// Writes since.
+    /// Writes since the last sync.
     since: Vec<Change>,
 }
 
@@ -84,18 +84,18 @@ enum Entry {
     File(Inode),
 }
 
-/// What happened to a directory's files.
+/// Changes to the files of a directory.
 #[derive(Default)]
 pub(crate) struct Log {
     files: HashMap<Inode, File>,
     names: BTreeMap<PathBuf, Entry>,
     synced_names: BTreeMap<PathBuf, Entry>,
-    /// How many changes there were.
+    /// Number of changes.
     pub(crate) changes: u64,
 }
 
 impl Log {
-    /// Reads a log. Its last line may be cut short by the kill.
+    /// Reads a log. The kill may have truncated its last line.
     pub(crate) fn read(path: &Path) -> Log {
         let bytes = fs::read(path).unwrap_or_default();
         let (mut log, mut rest) = (Log::default(), &bytes[..]);
@@ -150,10 +150,10 @@ impl Log {
         file.since.push(change);
     }
 
-    /// Writes what survived under another root; of what was not synced, what `survives` says.
+    /// Writes the surviving state below another root; `survives` decides for each unsynced change.
     pub(crate) fn rebuild(&self, from: &Path, to: &Path, mut survives: impl FnMut() -> bool) {
         let mut names = self.synced_names.clone();
-        // A change of a name that was not synced is there or is not.
+        // An unsynced change of a name is either present or absent.
         let all: Vec<&PathBuf> = self.names.keys().chain(self.synced_names.keys()).collect();
         for path in all {
             if self.names.get(path) != self.synced_names.get(path) && survives() {
@@ -166,13 +166,13 @@ impl Log {
         fs::create_dir_all(to).unwrap();
         for (path, entry) in names {
             let target = to.join(path.strip_prefix(from).unwrap());
-            // What lies in a directory that is not there is not there.
+            // Files of an absent directory are absent.
             if !target.parent().unwrap().is_dir() {
                 continue;
             }
             match entry {
                 Entry::Directory => fs::create_dir(&target).unwrap(),
-                // Memory that processes share; it does not outlive the machine.
+                // Shared memory between processes does not survive a power cut.
                 Entry::File(_) if path.to_string_lossy().ends_with("-shm") => {}
                 Entry::File(inode) => {
                     let file = &self.files[&inode];

@@ -1,4 +1,4 @@
-//! The house stands as ARCHITECTURE.md draws it: no crate imports what the table does not allow.
+//! Checks the crates' dependencies: no crate imports a crate that the table of ARCHITECTURE.md does not allow.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +28,7 @@ fn allowed() -> Table {
     .collect()
 }
 
-/// Normal dependencies among our own crates, from cargo itself, without the prefix `athanor-`.
+/// Normal dependencies between the workspace's crates from `cargo metadata`, without the prefix `athanor-`.
 fn found() -> Table {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
