@@ -1,10 +1,10 @@
-//! Proves with a snarkjs key from a program of your own, and verifies one proof and many.
+//! Proves with a snarkjs key from a Rust program, and verifies one proof and a batch.
 //!
 //! ```sh
 //! cargo run --release --example embed -- key.zkey witness.wtns
 //! ```
 //!
-//! Without arguments it takes the small key of this crate's tests.
+//! Without arguments it uses the small key of this crate's tests.
 #![allow(clippy::print_stdout, reason = "it shows what it did")]
 
 use std::{error::Error, fs::File, path::PathBuf};
@@ -21,16 +21,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let zkey = arguments.next().unwrap_or_else(|| tests.join("final.zkey"));
     let wtns = arguments.next().unwrap_or_else(|| tests.join("witness.wtns"));
 
-    // Once for each key: every point is checked and converted. `store` and `open` keep the result
-    // in a file of yours, so that the next start costs a read.
+    // Once per key: every point is checked and converted. `store` and `open` keep the result in a
+    // file, so that the next start only reads it.
     let digest = digest_of(&mut File::open(&zkey)?)?;
     let mut file = ZkeyFile::open(File::open(&zkey)?)?.read_as::<Bn254>()?;
     let native = NativeKey::from_zkey(&Cpu, &mut file, digest)?;
-    // Resident on a device; share it between threads, calls may run at the same time.
+    // Resident on a device. It can be shared between threads; calls may run concurrently.
     let key = ProvingKey::load(Cpu, native)?;
     let verifier = Verifier::new(key.verifying_key())?;
 
-    // Once for each proof. All parallel work runs in the rayon pool that you call from.
+    // Once per proof. All parallel work runs in the caller's rayon pool.
     let mut proofs = Vec::new();
     for _ in 0..4 {
         let witness = Witness::<Bn254>::new(read_wtns(File::open(&wtns)?)?.values)?;
@@ -40,11 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         proofs.push((public, proved.proof));
     }
 
-    // What others take: snarkjs's JSON.
+    // The proof in snarkjs's JSON.
     let (public, proof) = &proofs[0];
     println!("{}\n{}", json::write_proof(proof), json::write_public::<Bn254>(public));
 
-    // One proof, and many at once for a third of the price.
+    // One proof; and a batch, at about a third of the cost per proof.
     verifier.verify(public, proof)?;
     let claims: Vec<_> = proofs.iter().map(|(public, proof)| Claim { public, proof }).collect();
     verifier.verify_batch(&claims)?;

@@ -1,19 +1,19 @@
 //! Verification of many proofs of one key at once, by a random linear combination.
 //!
-//! With a weight `r_i` for each proof, drawn after the proofs are fixed, all equations hold (but for
-//! a chance of 2^-128) if their combination does:
+//! Each proof gets a random weight `r_i`, drawn after the proofs are fixed. If the combined equation
+//! holds, every single equation holds, except with probability 2^-128:
 //!
 //! ```text
 //! Π e(r_i·A_i, B_i) · e(Σ r_i·x_i, -γ) · e(Σ r_i·C_i, -δ) = e(α, β)^(Σ r_i)
 //! ```
 //!
 //! where `x_i` is the statement's point. A proof then costs one Miller loop instead of three, its
-//! signals are added up as numbers instead of multiplied as points, and the final exponentiation is
-//! paid once. Where the combination fails, halves are tried until the bad proofs are named.
+//! signals are combined as scalars instead of as points, and there is one final exponentiation. If
+//! the combination fails, it is split in halves until the bad proofs are found.
 //!
-//! A weight is `a + b·λ` for two words of 64 bits from the operating system, where `λ` is what G1's
-//! endomorphism multiplies by: 128 bits of choice, all different, at half the doublings of a number
-//! of 128 bits.
+//! A weight is `a + b·λ` for two random 64-bit words from the operating system, where `λ` is the
+//! eigenvalue of G1's endomorphism. The 2^128 weights are distinct, and a multiplication takes half
+//! the doublings of a 128-bit scalar.
 
 use std::ops::Range;
 
@@ -29,15 +29,15 @@ use crate::{
     verifier::{PointFault, check_on_curve, check_point},
 };
 
-/// Proofs that share their doublings, and their Miller loop's squarings, on one thread.
+/// Number of proofs per task; they share doublings and the Miller loop's squarings.
 const CHUNK: usize = 16;
-/// From how many proofs down each is verified by itself when one of them is bad.
+/// Largest range with a bad proof whose proofs are verified one by one.
 const ALONE: usize = 2;
 
-/// A proof and the public signals that it is said to prove.
+/// A proof and the public signals that it claims to prove.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a, C: Curve> {
-    /// The public signals, canonical, the constant one left out.
+    /// The public signals, canonical, without the constant one.
     pub public: &'a [Scalar],
     /// The proof.
     pub proof: &'a Proof<C>,
@@ -47,7 +47,7 @@ pub struct Claim<'a, C: Curve> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("proof {index}: {error}")]
 pub struct Refusal {
-    /// Which claim of the batch, from 0.
+    /// Index of the claim in the batch, from 0.
     pub index: usize,
     /// Why it was not accepted.
     pub error: VerifyError,
@@ -57,12 +57,12 @@ pub struct Refusal {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// Some proofs are bad; those that are not named are good.
+    /// Some proofs are not valid; all proofs that are not listed are valid.
     #[error("{} of {of} proofs are not accepted; the first is {}", bad.len(), bad[0])]
     Refused {
-        /// How many proofs the batch has.
+        /// Number of proofs in the batch.
         of: usize,
-        /// Every bad one, by ascending index; at least one.
+        /// The proofs that are not valid, by ascending index; at least one.
         bad: Vec<Refusal>,
     },
     /// The operating system gave no randomness.
@@ -70,7 +70,7 @@ pub enum BatchError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// As many weights.
+/// Draws `count` weights.
 fn weights(count: usize) -> Result<Vec<Factor>, getrandom::Error> {
     let mut bytes = vec![0; 16 * count];
     getrandom::fill(&mut bytes)?;
@@ -80,13 +80,13 @@ fn weights(count: usize) -> Result<Vec<Factor>, getrandom::Error> {
 }
 
 impl<C: Curve> Verifier<C> {
-    /// Accepts all proofs of a batch, or names every bad one. The number of proofs is up to the
-    /// caller; memory grows by about a kilobyte for each. Works in the caller's rayon pool.
+    /// Accepts all proofs of a batch, or returns every bad one. The caller limits the number of
+    /// proofs; memory grows by about 1 KiB per proof. Runs in the caller's rayon pool.
     ///
-    /// One bad proof costs about as much again as the whole batch; were all bad, it would cost
-    /// some three times what verifying them one by one does.
+    /// One bad proof doubles the cost of the batch. If all are bad, the cost is about three times
+    /// that of verifying them one by one.
     pub fn verify_batch(&self, claims: &[Claim<'_, C>]) -> Result<(), BatchError> {
-        // A combination of one costs more than its only proof.
+        // For one proof, the plain equation costs less than a combination.
         if let [claim] = claims {
             return self.verify(claim.public, claim.proof).map_err(|error| BatchError::Refused {
                 of: 1,
@@ -108,7 +108,7 @@ impl<C: Curve> Verifier<C> {
         if bad.is_empty() { Ok(()) } else { Err(BatchError::Refused { of: claims.len(), bad }) }
     }
 
-    /// The claims that no equation is needed to refuse.
+    /// The claims that are refused without an equation, by their points and signals.
     fn malformed(&self, claims: &[Claim<'_, C>]) -> Vec<Refusal> {
         let at_fault = |point| move |fault| VerifyError::BadProofPoint { point, fault };
         let check = |claim: &Claim<'_, C>| {
@@ -120,7 +120,7 @@ impl<C: Curve> Verifier<C> {
         let faults: Vec<Option<VerifyError>> =
             claims.par_iter().map(|claim| check(claim).err()).collect();
         let on_curve: Vec<usize> = (0..claims.len()).filter(|&at| faults[at].is_none()).collect();
-        // Many points of G2 have a cheaper test together; few are tested one by one.
+        // The batched subgroup test is cheaper for many points of G2, single tests for few.
         let strays = on_curve.par_chunks(256).flat_map_iter(|indices| {
             let points: Vec<_> = indices.iter().map(|&at| claims[at].proof.b).collect();
             let mut strays = Vec::new();
@@ -140,11 +140,11 @@ impl<C: Curve> Verifier<C> {
     }
 }
 
-/// What the combination is made of; ranges of it can be tried.
+/// The terms of the combined equation; it can be evaluated on ranges.
 struct Terms<'a, C: Curve> {
     verifier: &'a Verifier<C>,
     claims: &'a [Claim<'a, C>],
-    /// Which claims take part.
+    /// Indices of the claims that take part.
     members: Vec<usize>,
     weights: Vec<Factor>,
     /// `r_i·A_i`.
@@ -207,7 +207,7 @@ impl<'a, C: Curve> Terms<'a, C> {
         product == self.verifier.alpha_beta * total
     }
 
-    /// The sum of the weights, and of the statements' points times them.
+    /// The sum of the weights, and the weighted sum of the statements' points.
     fn statement(&self, range: Range<usize>) -> (C::Fr, C::G1) {
         let mut sums = vec![C::Fr::ZERO; self.verifier.ic.len()];
         for at in range {
@@ -221,7 +221,7 @@ impl<'a, C: Curve> Terms<'a, C> {
         (sums[0], C::G1::msm_unchecked(&self.verifier.ic, &sums))
     }
 
-    /// Names the bad members of a range that has at least one.
+    /// Finds the bad members of a range that has at least one.
     fn name_bad(&self, range: Range<usize>, bad: &mut Vec<Refusal>) {
         if range.len() <= ALONE {
             for at in range {
@@ -238,7 +238,7 @@ impl<'a, C: Curve> Terms<'a, C> {
         if !left_holds {
             self.name_bad(left, bad);
         }
-        // With the left half whole, the fault is in the right one: no need to try it.
+        // If the left half is valid, the bad proof is in the right half, which needs no test.
         if left_holds || !self.hold(right.clone()) {
             self.name_bad(right, bad);
         }
@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    /// The slow twin: every proof by itself.
+    /// The reference: verifies every proof by itself.
     fn one_by_one<C: Curve>(
         verifier: &Verifier<C>,
         made: &[(Vec<Scalar>, Proof<C>)],

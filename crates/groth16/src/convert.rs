@@ -1,4 +1,4 @@
-//! From a `.zkey`, or from bellman's parameters, to a device's layout, in a stream: the file is never held whole.
+//! Converts a `.zkey` or bellman's parameters to a device's layout as a stream; the file is never whole in memory.
 
 use std::io::{Read, Seek};
 
@@ -15,19 +15,19 @@ use crate::{
     },
 };
 
-/// Points that are decoded, checked and encoded at a time.
+/// Number of points per chunk: decoded, checked and encoded.
 const CHUNK: usize = 1 << 14;
 
-/// Why a key was not converted.
+/// Why a key cannot be converted.
 #[derive(Debug, thiserror::Error)]
 pub enum ConvertError {
-    /// The file is at fault.
+    /// The file is malformed.
     #[error(transparent)]
     Zkey(#[from] ZkeyError),
     /// The domain is larger than the field allows.
     #[error(transparent)]
     Domain(#[from] DomainError),
-    /// No memory for the converted key.
+    /// The converted key does not fit into memory.
     #[error(transparent)]
     Memory(#[from] SlabError),
 }
@@ -35,7 +35,7 @@ pub enum ConvertError {
 impl<C: Curve> NativeKey<C> {
     /// Converts a snarkjs key for a device, checking every point on the way.
     ///
-    /// `source` is the digest by which the key will be known; see [`digest_of`](crate::digest_of).
+    /// `source` is the digest of the key's file; see [`digest_of`](crate::digest_of).
     pub fn from_zkey<D: Device<C>, R: Read + Seek>(
         device: &D,
         zkey: &mut ZkeyReader<C, R>,
@@ -97,10 +97,10 @@ fn g2<C: Curve, D: Device<C>, R: Read + Seek>(
 type Fr = <Bls12_381 as Curve>::Fr;
 
 impl NativeKey<Bls12_381> {
-    /// Converts bellman's parameters for a device. They hold no constraints, so those come with
-    /// them: `a`, in which the rows that bind the statement come last, and `b`.
+    /// Converts bellman's parameters for a device. The file holds no constraints, so the matrices are
+    /// parameters: `a`, whose last rows bind the statement, and `b`.
     ///
-    /// `source` is the digest by which the key will be known; see [`digest_of`](crate::digest_of).
+    /// `source` is the digest of the key's file; see [`digest_of`](crate::digest_of).
     pub fn from_bellman<D: Device<Bls12_381>, R: Read + Seek>(
         device: &D,
         parameters: &mut BellmanReader<R>,

@@ -70,7 +70,7 @@ pub(crate) fn read(path: &Path, magic: &[u8; 16]) -> Result<(Slab, Slab), KeyFil
     let header_bytes = usize::try_from(header_bytes).unwrap_or(usize::MAX);
     let known = prefix[..16] == *magic && prefix[24..32] == [0; 8];
     if !known || header_bytes > MAX_HEADER.min(bytes) {
-        return Err(damaged("it has another kind or version"));
+        return Err(damaged("it has a different kind or version"));
     }
     let mut contents = SlabMut::zeroed(bytes)?;
     file.read_exact(contents.bytes()).map_err(io)?;

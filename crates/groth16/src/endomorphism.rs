@@ -1,8 +1,8 @@
-//! Multiples of points in G1 by way of the endomorphism `φ(x, y) = (β·x, y)`, which multiplies a
-//! point of the subgroup by a number `λ` for the price of one product.
+//! Scalar multiplication in G1 by the endomorphism `φ(x, y) = (β·x, y)` (GLV), which multiplies a
+//! point of the subgroup by `λ` at the cost of one field multiplication.
 //!
-//! A factor `a + b·λ` takes half the doublings of a number as long as both together. Since
-//! `1 + λ + λ² = 0`, the point `P + φ(P)` is `-φ²(P)`: the table of both bits costs no addition.
+//! A scalar `a + b·λ` takes half the doublings of a scalar of the combined length. Since
+//! `1 + λ + λ² = 0`, the point `P + φ(P)` is `-φ²(P)`: the table of two bits costs no addition.
 
 use ark_ec::{
     models::short_weierstrass::{Affine, Projective},
@@ -18,7 +18,7 @@ pub(crate) struct Factor {
     b: u128,
     minus_a: bool,
     minus_b: bool,
-    /// Bits of the longer one.
+    /// Number of bits of the longer of the two.
     bits: u32,
 }
 
@@ -28,7 +28,7 @@ impl Factor {
         Self { a: a.into(), b: b.into(), minus_a: false, minus_b: false, bits: 64 }
     }
 
-    /// A scalar in this form, with parts of about half its length.
+    /// Decomposes a scalar into two parts of about half its length.
     pub(crate) fn split<G: GLVConfig>(scalar: G::ScalarField) -> Self
     where
         G::ScalarField: PrimeField<BigInt = BigInt<4>>,
@@ -45,7 +45,7 @@ impl Factor {
         Self { a, b, minus_a: !plus_a, minus_b: !plus_b, bits }
     }
 
-    /// As a number.
+    /// The scalar.
     pub(crate) fn number<G: GLVConfig>(&self) -> G::ScalarField {
         let signed = |value: u128, minus: bool| {
             let value = G::ScalarField::from(value);
@@ -54,7 +54,7 @@ impl Factor {
         signed(self.a, self.minus_a) + G::LAMBDA * signed(self.b, self.minus_b)
     }
 
-    /// `±P`, `±φ(P)` and their sum, with this factor's signs.
+    /// `±P`, `±φ(P)` and their sum, with the signs of this scalar.
     fn table<G: GLVConfig>(&self, point: &Affine<G>) -> [Affine<G>; 3] {
         let beta = G::ENDO_COEFFS[0];
         let x = beta * point.x;
@@ -70,8 +70,8 @@ impl Factor {
     }
 }
 
-/// The sum of the points, each times its factor: doublings are shared. Points are in the subgroup
-/// and not at infinity.
+/// The sum of the points, each times its scalar, with shared doublings. Points must be in the
+/// subgroup and not at infinity.
 pub(crate) fn sum<G: GLVConfig>(points: &[(Affine<G>, Factor)]) -> Projective<G> {
     let tables: Vec<_> =
         points.iter().map(|(point, factor)| (factor.table(point), factor)).collect();

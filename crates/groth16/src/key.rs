@@ -1,4 +1,4 @@
-//! What a proof is, and the key that verifies it.
+//! Proofs and verifying keys.
 
 use athanor_kernels::Curve;
 
@@ -13,7 +13,7 @@ pub struct Proof<C: Curve> {
     pub c: C::G1Affine,
 }
 
-/// The key that verifies proofs of one circuit.
+/// A verifying key: verifies proofs of one circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyingKey<C: Curve> {
     /// `α` in G1.
@@ -24,17 +24,17 @@ pub struct VerifyingKey<C: Curve> {
     pub gamma_g2: C::G2Affine,
     /// `δ` in G2.
     pub delta_g2: C::G2Affine,
-    /// `(β·A_i + α·B_i + C_i) / γ` in G1: for the constant one, then for each public signal.
+    /// `(β·A_i + α·B_i + C_i) / γ` in G1, for the constant one and each public signal.
     pub ic: Vec<C::G1Affine>,
 }
 
 impl<C: Curve> VerifyingKey<C> {
-    /// Number of public signals, the constant one left out.
+    /// Number of public signals, without the constant one.
     pub fn public_signals(&self) -> usize {
         self.ic.len().saturating_sub(1)
     }
 
-    /// What the key's making means for its users, as far as the key itself shows it.
+    /// Whether the key shows that anyone contributed to it.
     pub fn standing(&self) -> Standing {
         if self.delta_g2 == self.gamma_g2 {
             Standing::NoContribution
@@ -44,11 +44,11 @@ impl<C: Curve> VerifyingKey<C> {
     }
 }
 
-/// Whether anybody contributed randomness to a key.
+/// Whether anyone contributed randomness to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// `δ = γ`, as right after `setup new`: nobody contributed, and **anyone can forge proofs**.
+    /// `δ = γ`, as after `setup new`: nobody contributed, and **anyone can forge proofs**.
     NoContribution,
-    /// `δ` differs from `γ`: somebody contributed. Whether the secret is gone is not in the key.
+    /// `δ ≠ γ`: at least one contribution. The key does not show whether its secret was discarded.
     Contributed,
 }

@@ -1,4 +1,4 @@
-//! Converted keys on disk: a key is checked and converted once, then read as it lies in memory.
+//! Converted keys on disk: a key is checked and converted once, then loaded in its memory layout.
 //!
 //! A [digested file](crate::digested) whose header lists the sections. The header also names the digest of the
 //! key that was converted, so a file that belongs to another key is noticed and the key is converted again.
@@ -30,22 +30,22 @@ pub enum KeyFileError {
     /// The file cannot be read or written.
     #[error("cannot {action} {path} in the key cache: {source}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// Not a converted key, one of another version, or a damaged one.
+    /// The file is not a converted key, has a different version, or is damaged.
     #[error("{path} in the key cache is unusable: {fault}")]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         fault: String,
     },
-    /// No memory for it.
+    /// The key does not fit into memory.
     #[error(transparent)]
     Memory(#[from] SlabError),
 }
@@ -56,13 +56,13 @@ struct Header {
     layout: String,
     curve: String,
     origin: Origin,
-    /// BLAKE3 of the key that was converted, whose points were all checked then.
+    /// BLAKE3 of the original key, whose points were all checked by the conversion.
     source: String,
     odd_coset: bool,
     log_size: u32,
     eta: [u64; SCALAR_WORDS],
     wires: usize,
-    /// The scalar of each query's first point, for queries that list none.
+    /// Index of the scalar of each query's first point, for queries without a list of scalars.
     first_scalars: [usize; 5],
     sections: Vec<Section>,
 }
@@ -71,7 +71,7 @@ struct Header {
 #[serde(deny_unknown_fields)]
 struct Section {
     name: String,
-    /// From the end of the header; a multiple of the cache line.
+    /// Offset from the end of the header; a multiple of the cache line.
     start: usize,
     bytes: usize,
 }
@@ -89,7 +89,7 @@ const MATRICES: [[&str; 3]; 2] = [
     ["matrix-b-rows", "matrix-b-entries", "matrix-b-dictionary"],
 ];
 
-/// The digest by which keys are known: BLAKE3 of the whole file, in the caller's pool.
+/// The digest that identifies a key: BLAKE3 of the whole file, computed in the caller's rayon pool.
 pub fn digest_of(reader: &mut impl Read) -> io::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 4 << 20];
@@ -109,7 +109,7 @@ pub fn digest_of(reader: &mut impl Read) -> io::Result<[u8; 32]> {
 }
 
 impl<C: Curve> NativeKey<C> {
-    /// Writes the key, under another name first.
+    /// Writes the key to a temporary file and renames it.
     pub fn store(&self, path: &Path) -> Result<(), KeyFileError> {
         let damaged = |fault: String| KeyFileError::Damaged { path: path.to_owned(), fault };
         let sections = self.sections().map_err(|error| damaged(error.to_string()))?;
@@ -119,7 +119,7 @@ impl<C: Curve> NativeKey<C> {
         digested::write(path, MAGIC, &header, &sections)
     }
 
-    /// Reads a stored key. Its points were checked when it was converted; here the digest is.
+    /// Reads a stored key and checks its digest. The conversion has checked its points.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
         let damaged =
             |fault: &str| KeyFileError::Damaged { path: path.to_owned(), fault: fault.to_owned() };
@@ -127,7 +127,7 @@ impl<C: Curve> NativeKey<C> {
         let header: Header =
             serde_json::from_slice(header.bytes()).map_err(|error| damaged(&error.to_string()))?;
         if header.curve != C::ID.to_string() {
-            return Err(damaged("it is for another curve"));
+            return Err(damaged("it is for a different curve"));
         }
         Self::from_sections(header, &sections).map_err(|fault| damaged(&fault))
     }
@@ -175,7 +175,7 @@ impl<C: Curve> NativeKey<C> {
         Ok(sections)
     }
 
-    /// The points that are not in queries, in the plain stored form.
+    /// The points outside the queries, in the uncompressed stored form.
     fn verifying_words(&self) -> Result<Slab, SlabError> {
         let key = &self.verifying;
         let mut words = Vec::new();
@@ -197,7 +197,8 @@ impl<C: Curve> NativeKey<C> {
             let Some(section) = header.sections.iter().find(|section| section.name == name) else {
                 return Ok(None);
             };
-            let end = section.start.checked_add(section.bytes).ok_or("a section has no end")?;
+            let end =
+                section.start.checked_add(section.bytes).ok_or("a section's end overflows")?;
             let slab = sections.slice(section.start..end);
             slab.map(Some).map_err(|error| error.to_string())
         };
@@ -220,7 +221,7 @@ impl<C: Curve> NativeKey<C> {
         let eta = C::Fr::read_words(&header.eta).ok_or("its root of unity is not in the field")?;
         let domain = Domain::with_root(header.log_size, eta).map_err(|error| error.to_string())?;
         Ok(Self {
-            source: unhex(&header.source).ok_or("its source's digest is none")?,
+            source: unhex(&header.source).ok_or("its source digest is malformed")?,
             origin: header.origin,
             quotient: if header.odd_coset { Quotient::OddCoset } else { Quotient::Coefficients },
             domain,

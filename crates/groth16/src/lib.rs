@@ -1,7 +1,7 @@
 //! Groth16 (eprint 2016/260): keys, prover, verifier and file formats, generic over a compute device.
 //!
-//! Three types carry a proof: a [`ProvingKey`] resident on a device makes one from a [`Witness`],
-//! and a [`Verifier`] accepts it. Here from constraints made on the spot:
+//! Three types matter: a [`ProvingKey`], resident on a device, makes a proof from a [`Witness`], and a
+//! [`Verifier`] verifies it. An example with generated constraints:
 //!
 //! ```
 //! use athanor_groth16::{Claim, ProvingKey, Verifier, Witness, development_setup, synthetic};
@@ -19,27 +19,28 @@
 //!
 //! let verifier = Verifier::new(key.verifying_key())?;
 //! verifier.verify(&public, &proof)?;
-//! // Many proofs of one key cost a third of what they cost one by one.
+//! // A batch of many proofs under one key costs about a third per proof.
 //! verifier.verify_batch(&[Claim { public: &public, proof: &proof }])?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Where things are:
+//! Overview:
 //!
-//! | you have or want | look at |
+//! | you have or need | see |
 //! |---|---|
-//! | a `.zkey` of snarkjs's | [`formats::zkey`], then [`NativeKey::from_zkey`]; `examples/embed.rs` goes the whole way |
-//! | a key that starts fast | [`NativeKey::store`] and [`NativeKey::open`] |
-//! | many circuits that start fast | [`KeyOutline`] |
-//! | parameters of bellman's or bellperson's | [`formats::bellman`], then [`NativeKey::from_bellman`] |
+//! | a `.zkey` of snarkjs | [`formats::zkey`], then [`NativeKey::from_zkey`]; `examples/embed.rs` is a complete example |
+//! | a key that loads fast | [`NativeKey::store`] and [`NativeKey::open`] |
+//! | many circuits, loaded on demand | [`KeyOutline`] |
+//! | parameters of bellman or bellperson | [`formats::bellman`], then [`NativeKey::from_bellman`] |
 //! | a `.wtns`, `.r1cs`, `.sym`, `.ptau`, JSON | [`formats`] |
 //! | a witness from an input | the crate `athanor-circom` |
 //! | a key from a ceremony | [`ceremony`] |
-//! | verification on a chain | [`evm`] |
+//! | verification on Ethereum | [`evm`] |
 //!
-//! No input panics: each way to fail is a variant of a typed error. Witnesses are wiped when
-//! dropped. All parallel work runs in the caller's rayon pool.
+//! No input causes a panic: each failure is a variant of a typed error. Witnesses are wiped when
+//! dropped. All parallel work runs in the caller's rayon pool. Circuits and witness generators are
+//! outside this crate.
 
 mod batch;
 pub mod ceremony;

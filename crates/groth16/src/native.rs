@@ -1,4 +1,4 @@
-//! A proving key in a device's own layout: what is cached on disk and made resident.
+//! A proving key in a device's layout, as it is cached on disk and made resident.
 
 use ark_ec::{AffineRepr, models::short_weierstrass::Affine};
 use athanor_kernels::{
@@ -7,26 +7,26 @@ use athanor_kernels::{
 
 use crate::VerifyingKey;
 
-/// A proving key, converted to one device layout. Points at infinity are left out.
+/// A proving key, converted to one device layout. Points at infinity are omitted.
 #[derive(Clone, Debug)]
 pub struct NativeKey<C: Curve> {
     /// The name of the layout; see [`athanor_kernels::Layout`].
     pub layout: String,
-    /// How the key came to be.
+    /// Origin of the key.
     pub origin: Origin,
-    /// BLAKE3 of the file it was converted from; zeros where there was none.
+    /// BLAKE3 of the file it was converted from; zeros if there was no file.
     pub source: [u8; 32],
-    /// Which quotient its H points expect.
+    /// Form of the quotient that its H points expect.
     pub quotient: Quotient,
-    /// The domain of its constraints.
+    /// Domain of its constraints.
     pub domain: Domain<C::Fr>,
-    /// The key that verifies its proofs.
+    /// The verifying key.
     pub verifying: VerifyingKey<C>,
     /// `β` in G1.
     pub beta_g1: C::G1Affine,
     /// `δ` in G1.
     pub delta_g1: C::G1Affine,
-    /// Left factors, the rows that bind public signals included.
+    /// Left factors, including the rows that bind public signals.
     pub a: Matrix<C::Fr>,
     /// Right factors.
     pub b: Matrix<C::Fr>,
@@ -42,11 +42,11 @@ pub struct NativeKey<C: Curve> {
     pub h_query: Bases,
 }
 
-/// How a key came to be.
+/// Origin of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// Made by one process that threw the trapdoors away: for development only.
+    /// Made by one process that discarded the trapdoors: for development only.
     Development,
     /// Converted from a `.zkey`.
     Zkey,
@@ -60,12 +60,12 @@ impl<C: Curve> NativeKey<C> {
         self.a.columns()
     }
 
-    /// Number of constraints, the rows that bind public signals left out.
+    /// Number of constraints, without the rows that bind public signals.
     pub fn constraints(&self) -> usize {
         self.a.rows().saturating_sub(self.verifying.ic.len())
     }
 
-    /// Bytes of memory it takes.
+    /// Memory that it takes, in bytes.
     pub fn bytes(&self) -> usize {
         let queries =
             [&self.a_query, &self.b_g1_query, &self.b_g2_query, &self.l_query, &self.h_query];
@@ -81,7 +81,7 @@ impl<C: Curve> NativeKey<C> {
     }
 }
 
-/// Converts a query point by point, leaving out infinity.
+/// Converts a query point by point and omits points at infinity.
 pub struct QueryBuilder<P: Group> {
     points: SlabMut,
     words: usize,
@@ -91,7 +91,7 @@ pub struct QueryBuilder<P: Group> {
 }
 
 impl<P: Group> QueryBuilder<P> {
-    /// Room for at most `count` points of `words` words each.
+    /// Allocates capacity for `count` points of `words` words each.
     pub fn new(count: usize, words: usize) -> Result<Self, SlabError> {
         let bytes = count.checked_mul(words * 8).ok_or(SlabError::OutOfMemory { bytes: count })?;
         Ok(Self {
@@ -103,7 +103,7 @@ impl<P: Group> QueryBuilder<P> {
         })
     }
 
-    /// Appends points, at most as many as there is room for, by the device's `encode`.
+    /// Appends points, encoded by the device's `encode`. Their number must not exceed the capacity.
     pub fn push(&mut self, points: &[Affine<P>], encode: impl Fn(&[Affine<P>], &mut [u64])) {
         self.pending.clear();
         for point in points {
@@ -118,7 +118,7 @@ impl<P: Group> QueryBuilder<P> {
         encode(&self.pending, &mut self.points.words()[start..end]);
     }
 
-    /// Ends the query, whose first point goes with scalar `first`.
+    /// Ends the query, whose first point belongs to scalar `first`.
     pub fn finish(mut self, first: usize) -> Result<Bases, SlabError> {
         self.points.truncate(self.listed.len() * self.words * 8);
         let scalars = if self.listed.len() == self.seen {
@@ -131,20 +131,20 @@ impl<P: Group> QueryBuilder<P> {
     }
 }
 
-/// A proving key with every point in the host's memory, as a setup makes it.
+/// A proving key with every point in host memory, as a setup makes it.
 #[derive(Clone, Debug)]
 pub struct RawKey<C: Curve> {
-    /// Which quotient its H points expect.
+    /// Form of the quotient that its H points expect.
     pub quotient: Quotient,
-    /// The domain of its constraints.
+    /// Domain of its constraints.
     pub domain: Domain<C::Fr>,
-    /// The key that verifies its proofs.
+    /// The verifying key.
     pub verifying: VerifyingKey<C>,
     /// `β` in G1.
     pub beta_g1: C::G1Affine,
     /// `δ` in G1.
     pub delta_g1: C::G1Affine,
-    /// Left factors, the rows that bind public signals included.
+    /// Left factors, including the rows that bind public signals.
     pub a: Matrix<C::Fr>,
     /// Right factors.
     pub b: Matrix<C::Fr>,

@@ -1,4 +1,4 @@
-//! What a service needs of a key before the key is in memory, kept beside its conversion in a small file.
+//! The part of a key that a service needs before it loads the key, in a small file beside the converted key.
 
 use std::{
     io::{Read, Seek},
@@ -21,29 +21,29 @@ use crate::{
 
 const MAGIC: &[u8; 16] = b"athanor outline1";
 
-/// The numbers of a `.zkey`, its verifying key, and the prepared pairings of that key.
+/// The header of a `.zkey`, its verifying key, and the prepared pairings of that key.
 ///
 /// Reading an outline from a `.zkey` checks the subgroup of its points and computes a pairing.
 /// [`KeyOutline::store`] keeps the result, so that [`KeyOutline::open`] needs neither.
 #[derive(Clone, Debug)]
 pub struct KeyOutline<C: Curve> {
-    /// The key's numbers.
+    /// The header.
     pub header: Header,
-    /// The key that verifies its proofs.
+    /// The verifying key.
     pub verifying_key: VerifyingKey<C>,
     /// BLAKE3 of the verifying key as snarkjs writes it.
     pub verifying_key_digest: [u8; 32],
-    /// The verifying key, ready for proofs.
+    /// The verifier.
     pub verifier: Verifier<C>,
 }
 
 /// Why a `.zkey` has no outline.
 #[derive(Debug, thiserror::Error)]
 pub enum OutlineError {
-    /// The file is at fault.
+    /// The file is malformed.
     #[error(transparent)]
     Zkey(#[from] ZkeyError),
-    /// Its verifying key is unusable.
+    /// Its verifying key has an invalid point.
     #[error(transparent)]
     VerifyingKey(#[from] VerifyError),
 }
@@ -78,7 +78,7 @@ impl<C: Curve> KeyOutline<C> {
     /// Reads the outline of a `.zkey` and checks its verifying key.
     ///
     /// # Errors
-    /// If the file is not a sound `.zkey`, or its verifying key has a bad point.
+    /// If the file is not a valid `.zkey`, or its verifying key has an invalid point.
     pub fn from_zkey<R: Read + Seek>(zkey: &mut ZkeyReader<C, R>) -> Result<Self, OutlineError> {
         let verifying_key = zkey.verifying_key()?;
         let verifier = Verifier::of_zkey(&verifying_key)?;
@@ -115,8 +115,8 @@ impl<C: Curve> KeyOutline<C> {
         digested::write(path, MAGIC, &header, &[&points])
     }
 
-    /// Reads an outline that was stored for the `.zkey` with digest `source`. Its points were checked when it was
-    /// made; here only the file's digest is.
+    /// Reads an outline that was stored for the `.zkey` with digest `source`, and checks the file's digest. The points
+    /// were checked when the outline was made.
     ///
     /// # Errors
     /// If the file cannot be read, is damaged, or belongs to another key or curve.
@@ -127,10 +127,10 @@ impl<C: Curve> KeyOutline<C> {
         let header: FileHeader =
             serde_json::from_slice(header.bytes()).map_err(|error| damaged(&error.to_string()))?;
         if header.curve != C::ID.to_string() {
-            return Err(damaged("it is for another curve"));
+            return Err(damaged("it is for a different curve"));
         }
         if header.source != hex(source) {
-            return Err(damaged("it belongs to another key"));
+            return Err(damaged("it belongs to a different key"));
         }
         let digest = unhex(&header.verifying_key_digest);
         let digest = digest.ok_or_else(|| damaged("its verifying key has no digest"))?;
@@ -224,7 +224,7 @@ mod tests {
         let path = directory.path().join("outline");
         outline.store(&path, &digest).unwrap();
         let opened = KeyOutline::<Bn254>::open;
-        assert!(opened(&path, &[7; 32]).unwrap_err().to_string().contains("another key"));
+        assert!(opened(&path, &[7; 32]).unwrap_err().to_string().contains("a different key"));
         assert!(KeyOutline::<Bls12_381>::open(&path, &digest).is_err(), "another curve");
         let bytes = std::fs::read(&path).unwrap();
         let refused = |bytes: &[u8]| {

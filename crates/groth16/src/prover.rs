@@ -1,7 +1,7 @@
 //! The prover (eprint 2016/260, section 3.2), on a device that holds the key.
 //!
-//! `A` and the two `B`s need only the witness, and so does `L`; `H` waits for the quotient. The
-//! parts overlap where the caller's pool has threads for it.
+//! `A`, `B` in G1, `B` in G2 and `L` need only the witness; `H` needs the quotient. Independent parts
+//! run in parallel in the caller's rayon pool.
 
 use std::{
     hint::black_box,
@@ -16,53 +16,53 @@ use zeroize::Zeroizing;
 
 use crate::{NativeKey, Proof, Verifier, VerifyError, VerifyingKey, Witness};
 
-/// Why there is no proof.
+/// Why proving failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProveError {
-    /// The witness has another number of wires than the key.
+    /// The witness and the key have different numbers of wires.
     #[error(
-        "the witness has {got} values, the key is for {expected}: they belong to different circuits"
+        "the witness has {got} values, but the key is for {expected}: they belong to different circuits"
     )]
     WrongWitness {
-        /// The key's number of wires.
+        /// Number of wires of the key.
         expected: usize,
-        /// The witness's.
+        /// Number of values of the witness.
         got: usize,
     },
-    /// The proof that came out does not verify.
+    /// The proof does not verify.
     #[error(
-        "the witness does not satisfy the circuit, or the key belongs to another version of it: the proof it gave does not verify, and was dropped"
+        "the proof does not verify and was discarded: the witness does not satisfy the constraints, or the key is for a different version of the circuit"
     )]
     Unsatisfied,
-    /// The key is not in the device's layout.
-    #[error("the key is in layout {key}, the device wants {device}: convert it again")]
+    /// The key is in the layout of a different device.
+    #[error("the key is in layout {key}, but the device needs {device}: convert it again")]
     Layout {
-        /// The key's layout.
+        /// Layout of the key.
         key: String,
-        /// The device's layout.
+        /// Layout of the device.
         device: &'static str,
     },
-    /// The key's verifying part is unusable.
+    /// The verifying key has an invalid point.
     #[error(transparent)]
     Key(#[from] VerifyError),
-    /// The device did not compute.
+    /// A computation on the device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The operating system gave no randomness, and without it there is no zero knowledge.
+    /// The operating system gave no randomness. A proof without it is not zero-knowledge.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
 }
 
-/// A proof that verified before anyone saw it, and what it took.
+/// A proof that passed the self-check, with stage times.
 #[derive(Clone, Debug)]
 pub struct Proved<C: Curve> {
     /// The proof.
     pub proof: Proof<C>,
-    /// Wall time of each stage. Stages overlap, so their sum exceeds the whole.
+    /// Wall time of each stage. Stages overlap, so their sum exceeds the total.
     pub stages: Stages,
 }
 
-/// A proof that nobody may see before it verified, and what it took.
+/// A proof without the self-check, with stage times. Verify it before it is published.
 #[derive(Clone, Debug)]
 pub struct Unverified<C: Curve> {
     /// The proof.
@@ -88,14 +88,14 @@ pub struct Stages {
     pub msm_l: Duration,
     /// MSM over the `H` query.
     pub msm_h: Duration,
-    /// From witness to proof.
+    /// Total, from witness to proof.
     pub prove: Duration,
     /// The self-check.
     pub check: Duration,
 }
 
 impl Stages {
-    /// Names and times, in the order of the data's path.
+    /// Names and times of the stages, in the order of the data flow.
     pub fn named(&self) -> [(&'static str, Duration); 9] {
         [
             ("evaluate", self.evaluate),
@@ -111,7 +111,7 @@ impl Stages {
     }
 }
 
-/// What makes a proof reveal nothing: fresh for each attempt, wiped after it.
+/// The blinding factors that make a proof zero-knowledge: fresh for each proof, wiped after it.
 struct Blinding<F: zeroize::Zeroize> {
     r: Zeroizing<F>,
     s: Zeroizing<F>,
@@ -123,7 +123,7 @@ impl<F: PrimeField> Blinding<F> {
     }
 }
 
-/// A uniform scalar from the operating system; the bias of the reduction is below 2^-256.
+/// A uniform scalar from the operating system's randomness; the bias of the reduction is below 2^-256.
 pub(crate) fn random_scalar<F: PrimeField>() -> Result<Zeroizing<F>, getrandom::Error> {
     let mut bytes = Zeroizing::new([0; 64]);
     getrandom::fill(&mut bytes[..])?;
@@ -141,7 +141,7 @@ pub struct ProvingKey<C: Curve, D: Device<C>> {
     quotient: athanor_kernels::Quotient,
     domain: D::Domain,
     verifying: VerifyingKey<C>,
-    /// Made at the first use: a caller that verifies elsewhere does not pay for its checks and its pairing.
+    /// Made at the first use, so that a caller that verifies elsewhere saves its checks and its pairing.
     verifier: OnceLock<Result<Verifier<C>, VerifyError>>,
     beta_g1: C::G1Affine,
     delta_g1: C::G1Affine,
@@ -163,15 +163,15 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         Self::load_with_tables(device, key, 0)
     }
 
-    /// Makes a converted key resident, and with it multiples of its points in at most `room` bytes, which
-    /// make each proof faster. Making them takes as long as some twenty proofs.
+    /// Makes a converted key resident, with tables of multiples of its points that take at most `table_budget` bytes.
+    /// Tables make each proof faster. Making them takes as long as about twenty proofs.
     ///
     /// # Errors
     /// As [`ProvingKey::load`].
     pub fn load_with_tables(
         device: D,
         key: NativeKey<C>,
-        mut room: usize,
+        mut table_budget: usize,
     ) -> Result<Self, ProveError> {
         let layout = device.layout().name;
         if key.layout != layout {
@@ -179,15 +179,15 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         }
         let (wires, constraints, native_bytes) = (key.wires(), key.constraints(), key.bytes());
         let matrix_bytes = key.a.bytes() + key.b.bytes();
-        // The scalars of H are as good as random in every circuit, and a point of G2 is the dearest; those
-        // of the others are mostly 0 and 1 in circuits over bits.
-        let h_query = device.prepare_g1(key.h_query, room)?;
-        room -= h_query.table_bytes();
-        let b_g2_query = device.prepare_g2(key.b_g2_query, room)?;
-        room -= b_g2_query.table_bytes();
+        // H and G2 come first: the scalars of H are full-width in every circuit, and points of G2 cost most.
+        // The scalars of the other queries are mostly 0 and 1 in circuits over bits.
+        let h_query = device.prepare_g1(key.h_query, table_budget)?;
+        table_budget -= h_query.table_bytes();
+        let b_g2_query = device.prepare_g2(key.b_g2_query, table_budget)?;
+        table_budget -= b_g2_query.table_bytes();
         let mut g1 = |bases| -> Result<D::G1, DeviceError> {
-            let points = device.prepare_g1(bases, room)?;
-            room -= points.table_bytes();
+            let points = device.prepare_g1(bases, table_budget)?;
+            table_budget -= points.table_bytes();
             Ok(points)
         };
         let [a_query, b_g1_query, l_query] =
@@ -226,30 +226,30 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         self.constraints
     }
 
-    /// Bytes the resident key takes, its tables included.
+    /// Memory of the resident key with its tables, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Bytes of its constraint matrices, which an evaluation reads once.
+    /// Size of its constraint matrices in bytes; an evaluation reads them once.
     pub fn matrix_bytes(&self) -> usize {
         self.matrix_bytes
     }
 
-    /// Points of the domain that its constraints are evaluated on.
+    /// Number of points of the domain of its constraints.
     pub fn domain_size(&self) -> usize {
         self.domain_size
     }
 
-    /// The key that verifies this key's proofs.
+    /// The verifying key.
     pub fn verifying_key(&self) -> &VerifyingKey<C> {
         &self.verifying
     }
 
-    /// The verifier of this key's proofs. The first call checks the verifying key.
+    /// The verifier for this key's proofs. The first call checks the verifying key.
     ///
     /// # Errors
-    /// If a point of the verifying key is bad; see [`Verifier::new`].
+    /// If a point of the verifying key is invalid; see [`Verifier::new`].
     pub fn verifier(&self) -> Result<&Verifier<C>, VerifyError> {
         let made = self.verifier.get_or_init(|| Verifier::new(&self.verifying));
         made.as_ref().map_err(Clone::clone)
@@ -267,8 +267,8 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         Ok(Proved { proof, stages })
     }
 
-    /// Proves with fresh randomness and without the self-check, for callers who verify elsewhere,
-    /// on another core or another machine: nobody may see the proof before it verified.
+    /// Proves with fresh randomness and without the self-check, for callers that verify elsewhere, such
+    /// as on another core or machine. Verify the proof before it is published.
     pub fn prove_unverified(&self, witness: Witness<C>) -> Result<Unverified<C>, ProveError> {
         self.check_fits(&witness)?;
         let (proof, stages) = self.prove_blinded(witness, Blinding::fresh()?)?;
@@ -276,7 +276,7 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
     }
 
     /// Proves with the given randomness and without the self-check, so that proofs can be compared
-    /// byte for byte. Randomness used twice reveals the witness: for tests only.
+    /// byte for byte. For tests only: reuse of randomness reveals the witness.
     #[cfg(feature = "deterministic")]
     pub fn prove_with_randomness(
         &self,
@@ -289,11 +289,11 @@ impl<C: Curve, D: Device<C>> ProvingKey<C, D> {
         Ok(self.prove_blinded(witness, blinding)?.0)
     }
 
-    /// Runs the stages of a proof one after the other and drops what they give; calls `after` with the name of
-    /// each, as [`Stages::named`] has it, when it is done. For measurements of a stage alone.
+    /// Runs the stages of a proof one after the other and discards their results. Calls `after` with the name of
+    /// each stage (see [`Stages::named`]) when it is done. For measurements of single stages.
     ///
     /// # Errors
-    /// As [`ProvingKey::prove`], but for the check, which there is none of.
+    /// As [`ProvingKey::prove`], without the self-check.
     pub fn run_stages(
         &self,
         witness: Witness<C>,

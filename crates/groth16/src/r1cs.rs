@@ -12,7 +12,7 @@ use rayon::prelude::*;
 pub struct R1cs<F> {
     /// Number of wires, the constant one included.
     pub wires: usize,
-    /// Number of public signals, the constant one left out.
+    /// Number of public signals, without the constant one.
     pub public: usize,
     /// Left factors.
     pub a: Rows<F>,
@@ -30,9 +30,9 @@ impl<F> R1cs<F> {
 }
 
 impl<F: PrimeField<BigInt = BigInt<SCALAR_WORDS>>> R1cs<F> {
-    /// The first constraint that the values do not satisfy, if there is one.
+    /// The index of the first constraint that the values do not satisfy, if there is one.
     ///
-    /// Takes one canonical value per wire.
+    /// `values`: one canonical value per wire.
     pub fn first_unsatisfied(&self, values: &[Scalar]) -> Option<usize> {
         let value = |wire: u32| F::from_bigint(BigInt(values[wire as usize])).unwrap_or_default();
         let sum =
@@ -43,10 +43,10 @@ impl<F: PrimeField<BigInt = BigInt<SCALAR_WORDS>>> R1cs<F> {
     }
 }
 
-/// Sparse rows: each a list of (wire, coefficient).
+/// Sparse matrix: each row is a list of (wire, coefficient).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows<F> {
-    /// One past each row's last entry.
+    /// End (exclusive) of each row in the entries.
     ends: Vec<usize>,
     entries: Vec<(u32, F)>,
 }
@@ -80,12 +80,12 @@ impl<F> Rows<F> {
         &self.entries[start..self.ends[row]]
     }
 
-    /// The rows in turn.
+    /// Iterates over the rows.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[(u32, F)]> {
         (0..self.len()).map(|row| self.row(row))
     }
 
-    /// An entry by its number among those of all rows.
+    /// An entry by its index among those of all rows.
     pub(crate) fn entry(&self, index: usize) -> (u32, F)
     where
         F: Copy,

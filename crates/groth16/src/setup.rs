@@ -1,7 +1,7 @@
-//! A development setup: random trapdoors, thrown away by the one process that knew them.
+//! A development setup: one process draws random trapdoors and discards them.
 //!
-//! Whoever ran it could have kept them and forge proofs; keys for production come from a
-//! ceremony. Lagrange values at `τ` come in closed form, points from fixed-base tables.
+//! The person who runs it could keep the trapdoors and forge proofs; use a ceremony for production
+//! keys. Lagrange values at `τ` are computed in closed form, points from fixed-base tables.
 
 use ark_ec::{CurveGroup, PrimeGroup, scalar_mul::BatchMulPreprocessing};
 use ark_ff::{AdditiveGroup, Field, PrimeField, batch_inversion};
@@ -11,16 +11,16 @@ use zeroize::Zeroizing;
 
 use crate::{R1cs, RawKey, Rows, VerifyingKey, prover::random_scalar};
 
-/// Why there is no key.
+/// Why a setup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// A constraint system that no key can be made for.
+    /// The constraint system is malformed.
     #[error("the constraint system is malformed: {0}")]
     Malformed(&'static str),
-    /// Too many constraints for the field.
+    /// The circuit has more constraints than the field's largest domain has points.
     #[error(transparent)]
     Domain(#[from] DomainError),
-    /// A wire out of range, or too many entries.
+    /// A wire is out of range, or there are too many entries.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
     /// The operating system gave no randomness.
@@ -28,7 +28,7 @@ pub enum SetupError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// The secrets of a setup. Whoever knows one of them forges proofs; wiped when dropped.
+/// The secrets of a setup (trapdoors). Knowledge of one allows forged proofs; wiped when dropped.
 struct Trapdoors<F: zeroize::Zeroize> {
     tau: Zeroizing<F>,
     alpha: Zeroizing<F>,
@@ -49,7 +49,7 @@ impl<F: PrimeField> Trapdoors<F> {
     }
 }
 
-/// Makes a key for development, in snarkjs's order of the domain.
+/// Makes a development key, in snarkjs's order of the domain.
 ///
 /// As in libsnark and snarkjs, one row per public signal (and one for the constant) is appended
 /// to `A`, so that no two statements share a proof.
@@ -61,8 +61,8 @@ pub fn development_setup<C: Curve>(
     development_setup_on(r1cs, quotient, Domain::snarkjs(rows.next_power_of_two().ilog2())?)
 }
 
-/// The same in another order of the domain: bellman's, say, whose roots are arkworks'
-/// ([`Domain::new`]).
+/// As [`development_setup`], in another order of the domain, such as bellman's, whose roots are
+/// those of arkworks ([`Domain::new`]).
 pub fn development_setup_on<C: Curve>(
     r1cs: &R1cs<C::Fr>,
     quotient: Quotient,
@@ -73,15 +73,15 @@ pub fn development_setup_on<C: Curve>(
         return Err(SetupError::Malformed("A, B and C differ in length"));
     }
     if statement > r1cs.wires {
-        return Err(SetupError::Malformed("more public signals than wires"));
+        return Err(SetupError::Malformed("it has more public signals than wires"));
     }
     if r1cs.constraints() + statement > domain.size() {
-        return Err(SetupError::Malformed("more constraints than the domain has points"));
+        return Err(SetupError::Malformed("it has more constraints than the domain has points"));
     }
     let a = matrix(&r1cs.a, r1cs.wires, statement)?;
     let b = matrix(&r1cs.b, r1cs.wires, 0)?;
     if r1cs.c.iter().flatten().any(|&(wire, _)| wire as usize >= r1cs.wires) {
-        return Err(SetupError::Malformed("C names a wire that does not exist"));
+        return Err(SetupError::Malformed("C refers to a wire that does not exist"));
     }
 
     let secrets = Trapdoors::<C::Fr>::fresh()?;
@@ -142,7 +142,7 @@ pub fn development_setup_on<C: Curve>(
     })
 }
 
-/// The rows as a matrix, followed by `bound` rows that each name one wire: 0, 1, 2, ...
+/// The rows as a matrix, followed by `bound` rows with one entry each, for wires 0, 1, 2, ...
 fn matrix<F: PrimeField<BigInt = ark_ff::BigInt<4>> + athanor_kernels::Words>(
     rows: &Rows<F>,
     wires: usize,
@@ -184,7 +184,7 @@ fn lagrange_over<F: PrimeField>(
     Zeroizing::new(values)
 }
 
-/// What the quotient's values are multiplied with, in the exponent of H.
+/// The scalars of the H points: the factors of the quotient's values.
 fn h_scalars<F: PrimeField>(
     domain: &Domain<F>,
     quotient: Quotient,

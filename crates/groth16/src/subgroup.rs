@@ -1,30 +1,30 @@
-//! Membership of many points in the subgroup of prime order, for less than one check each: sixteen
-//! additions, where a check of its own multiplies the point by a number of 127 bits.
+//! Batched subgroup check: sixteen additions per point, where a single check multiplies the point by
+//! a 127-bit scalar.
 //!
-//! A random linear combination of the points lies in the subgroup if all of them do. If one does
-//! not, its image in the quotient by the subgroup has an order that divides the cofactor, so with
-//! coefficients below the cofactor's least prime factor at most one value of its coefficient, the
-//! others given, hides it. Coefficients are bytes and sums are taken in buckets, one addition for
-//! each point, [`ROUNDS`] times over: a stray point is overlooked with probability at most
-//! `2^(-8·ROUNDS)`, whoever chose the points, since coefficients are drawn afterwards from the
-//! operating system's randomness.
+//! A random linear combination of the points lies in the subgroup if all points do. If one point does
+//! not, its image in the quotient by the subgroup has an order that divides the cofactor. With
+//! coefficients below the cofactor's least prime factor, at most one value of this point's
+//! coefficient, for given other coefficients, puts the combination into the subgroup. Coefficients
+//! are bytes. Sums are taken in buckets, with one addition per point, in [`ROUNDS`] rounds. A point
+//! outside is missed with probability at most `2^(-8·ROUNDS)`, also for adversarial points, since the
+//! coefficients are drawn afterwards from the operating system's randomness.
 //!
-//! It serves the groups whose cofactor has no prime factor below 257, of ours G2 of BN254 (10069
-//! is its least). Those of BLS12-381 have the factors 3 and 13; their points are checked one by one.
+//! It applies to groups whose cofactor has no prime factor below 257: here G2 of BN254 (least factor
+//! 10069). The cofactors of BLS12-381 have the factors 3 and 13, so its points are checked one by one.
 
 use ark_ec::models::short_weierstrass::{Affine, Projective, SWCurveConfig};
 use ark_ff::Zero;
 use athanor_kernels::Group;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 
-/// Bytes of coefficient for each point.
+/// Number of rounds: bytes of coefficient per point.
 const ROUNDS: usize = 16;
-/// Values of one byte.
+/// Number of values of one byte.
 const BUCKETS: usize = 256;
-/// From how many points on the buckets cost less than they save.
+/// Smallest number of points for which the buckets are faster than single checks.
 const LEAST: usize = 256;
 
-/// Index of the first of some points on the curve that is outside the subgroup.
+/// Index of the first point outside the subgroup. All points must be on the curve.
 pub(crate) fn first_outside<G: Group>(points: &[Affine<G>]) -> Option<usize> {
     if G::cofactor_is_one() {
         return None;
@@ -48,7 +48,7 @@ fn combinations<G: Group>(points: &[Affine<G>]) -> [Projective<G>; ROUNDS] {
         for (point, &coefficient) in points.iter().zip(&coefficients) {
             buckets[usize::from(coefficient)] += point;
         }
-        // Bucket k counts k times: once in each of the running sums from the top down to k.
+        // Bucket k is added k times: once in each of the running sums from the top down to k.
         let (mut running, mut sum) = (Projective::zero(), Projective::zero());
         for bucket in buckets[1..].iter().rev() {
             running += bucket;
@@ -58,7 +58,7 @@ fn combinations<G: Group>(points: &[Affine<G>]) -> [Projective<G>; ROUNDS] {
     })
 }
 
-/// Whether a number, least word first, has a divisor of at least 2 and below `bound`.
+/// Whether a little-endian number has a divisor `d` with `2 <= d < bound`.
 fn has_factor_below(number: &[u64], bound: u64) -> bool {
     let remainder = |divisor: u64| {
         let divisor = u128::from(divisor);
@@ -98,7 +98,7 @@ mod tests {
             assert_eq!(first_outside(&points), Some(index));
             points[index] = inside;
         }
-        // Two that cancel in the plain sum, and few points.
+        // Two points that cancel in the plain sum, among few points.
         (points[3], points[4]) = (stray, -stray);
         assert_eq!(first_outside(&points), Some(3));
         assert_eq!(first_outside(&points[..5]), Some(3));
@@ -135,7 +135,7 @@ mod tests {
         assert!(has_factor_below(<Bls12_381 as Curve>::G1Config::COFACTOR, 257));
         assert!(has_factor_below(<Bls12_381 as Curve>::G2Config::COFACTOR, 257));
         assert!(!has_factor_below(&[1], 257));
-        // And the cofactor is the one of this curve: times it and the order, points vanish.
+        // The cofactor is that of this curve: the multiple by cofactor times order is zero.
         type G = <Bn254 as Curve>::G2Config;
         let order = <Bn254 as Curve>::Fr::MODULUS.0;
         let cleared = G::mul_affine(&stray(), G::COFACTOR);

@@ -1,8 +1,8 @@
-//! Constraint systems made to measure with: real keys and proofs, of any size, from nothing.
+//! Generated constraint systems of any size, for benchmarks and tests.
 //!
-//! Two shapes, since they stress different kernels: [`dense`] has full-width values on every wire,
-//! so the sums over G1 and G2 dominate; [`bits`] is 98 % bits, as hashes are, so the quotient's
-//! transforms and its sum dominate.
+//! There are two shapes, which stress different kernels. [`dense`] has full-width values on every
+//! wire, so the MSMs over the witness dominate. [`bits`] has 98 % bits, like hash circuits, so the
+//! quotient's transforms and the MSM over H dominate.
 
 use ark_ff::{AdditiveGroup, BigInt, Field, PrimeField};
 use athanor_kernels::{Curve, SCALAR_WORDS, Scalar, Scalars};
@@ -13,7 +13,7 @@ use crate::{R1cs, Rows};
 pub struct Example<F> {
     /// The constraints.
     pub r1cs: R1cs<F>,
-    /// Values for its wires.
+    /// The witness: a value per wire.
     pub witness: Scalars,
 }
 

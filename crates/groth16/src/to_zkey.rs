@@ -1,4 +1,4 @@
-//! From a key in memory to a `.zkey`, in a stream.
+//! Writes a key in memory as a `.zkey`.
 
 use std::io::Write;
 
@@ -13,16 +13,16 @@ use crate::{
 };
 
 impl<C: Curve> RawKey<C> {
-    /// Writes the key as a `.zkey` without contributions, in a stream; `note` says what the key is.
+    /// Writes the key as a `.zkey` without contributions, as a stream. `note` describes the key.
     ///
     /// # Panics
     ///
-    /// If the key is not for snarkjs's quotient, which is the only one that a `.zkey` can hold.
+    /// If the key is not for the odd-coset quotient, the only one that a `.zkey` can hold.
     pub fn write_zkey(&self, out: impl Write, note: &str) -> Result<(), ZkeyError> {
-        assert_eq!(self.quotient, Quotient::OddCoset, "a .zkey is for snarkjs's quotient");
+        assert_eq!(self.quotient, Quotient::OddCoset, "a .zkey needs the odd-coset quotient");
         let count = |number: usize| {
             u32::try_from(number).map_err(|_| ZkeyError::Header {
-                what: "more wires, rows or entries than 32 bits count",
+                what: "it has more than 2^32 - 1 wires, rows or entries",
                 value: u32::MAX,
             })
         };

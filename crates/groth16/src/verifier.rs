@@ -12,48 +12,48 @@ use athanor_kernels::{Curve, Scalar};
 
 use crate::{Proof, VerifyingKey, witness::is_canonical};
 
-/// Why a proof was not accepted.
+/// Why a proof or a verifying key is refused.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum VerifyError {
     /// The pairing equation does not hold.
     #[error("the proof does not verify: it is not a proof of these public signals under this key")]
     Invalid,
-    /// Too few or too many public signals.
+    /// The number of public signals is wrong.
     #[error("the key is for {expected} public signals, but {got} were given")]
     SignalCount {
-        /// The key's number.
+        /// Number of public signals of the key.
         expected: usize,
-        /// The number given.
+        /// Number of public signals given.
         got: usize,
     },
-    /// A signal with a second reading; accepting it would let one proof pass for two statements.
+    /// A signal is not canonical. If it were accepted, one proof would pass for two statements.
     #[error("public signal {index} is not below the field's modulus")]
     SignalNotCanonical {
-        /// Which signal, from 0.
+        /// Index of the signal, from 0.
         index: usize,
     },
-    /// A point of the proof that no honest prover makes.
+    /// A point of the proof is invalid.
     #[error("point {point} of the proof {fault}")]
     BadProofPoint {
-        /// Which point.
+        /// Name of the point.
         point: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         fault: PointFault,
     },
-    /// A key under which verification means nothing.
+    /// A point of the verifying key is invalid.
     #[error("the verifying key is unusable: {point} {fault}")]
     BadKey {
-        /// Which point.
+        /// Name of the point.
         point: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         fault: PointFault,
     },
 }
 
-/// What is wrong with a point.
+/// Fault of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PointFault {
-    /// The neutral element.
+    /// The point at infinity.
     Infinity,
     /// Not on the curve.
     OffCurve,
@@ -71,7 +71,7 @@ impl fmt::Display for PointFault {
     }
 }
 
-/// A verifying key that was checked once and is ready for many proofs.
+/// A verifying key, checked and prepared for many proofs.
 #[derive(Clone, Debug)]
 pub struct Verifier<C: Curve> {
     pub(crate) ic: Vec<C::G1Affine>,
@@ -87,8 +87,8 @@ impl<C: Curve> Verifier<C> {
         Ok(Self::prepare(key))
     }
 
-    /// Prepares a key that was read from a `.zkey`. Its reader accepts a point of the key only on the curve, in its
-    /// subgroup and not at infinity (in IC it may be there), so that is not checked again.
+    /// Prepares a key that was read from a `.zkey`, without checking its points again: the reader accepts only points
+    /// on the curve and in their subgroup, and none at infinity except in IC.
     pub fn of_zkey(key: &VerifyingKey<C>) -> Result<Self, VerifyError> {
         match key.ic.is_empty() {
             true => Err(VerifyError::BadKey { point: "IC[0]", fault: PointFault::Infinity }),
@@ -104,7 +104,7 @@ impl<C: Curve> Verifier<C> {
         check_point(&key.gamma_g2).map_err(bad("gamma"))?;
         check_point(&key.delta_g2).map_err(bad("delta"))?;
         for point in &key.ic {
-            // A signal in no constraint has its point at infinity in some tools' keys.
+            // Some tools write the point at infinity for a signal that occurs in no constraint.
             match check_point(point) {
                 Ok(()) | Err(PointFault::Infinity) => {}
                 Err(fault) => return Err(VerifyError::BadKey { point: "IC", fault }),
@@ -116,7 +116,7 @@ impl<C: Curve> Verifier<C> {
         Ok(())
     }
 
-    /// Prepares the pairings of a key that was checked.
+    /// Prepares the pairings of a checked key.
     fn prepare(key: &VerifyingKey<C>) -> Self {
         Self {
             ic: key.ic.clone(),
@@ -126,12 +126,12 @@ impl<C: Curve> Verifier<C> {
         }
     }
 
-    /// Number of public signals, the constant one left out.
+    /// Number of public signals, without the constant one.
     pub fn public_signals(&self) -> usize {
         self.ic.len() - 1
     }
 
-    /// Accepts the proof of these public signals, or says why not.
+    /// Verifies the proof of these public signals.
     pub fn verify(&self, public: &[Scalar], proof: &Proof<C>) -> Result<(), VerifyError> {
         self.check_signals(public)?;
         let bad = |point| move |fault| VerifyError::BadProofPoint { point, fault };
@@ -152,7 +152,7 @@ impl<C: Curve> Verifier<C> {
 }
 
 impl<C: Curve> Verifier<C> {
-    /// Refuses signals in the wrong number or with a second reading.
+    /// Refuses signals whose number is wrong or which are not canonical.
     pub(crate) fn check_signals(&self, public: &[Scalar]) -> Result<(), VerifyError> {
         let (expected, got) = (self.public_signals(), public.len());
         if expected != got {
@@ -178,7 +178,7 @@ where
     }
 }
 
-/// Refuses infinity and points off the curve; the subgroup is a check of its own.
+/// Refuses infinity and points off the curve; does not check the subgroup.
 pub(crate) fn check_on_curve<P: SWCurveConfig>(point: &Affine<P>) -> Result<(), PointFault> {
     if point.is_zero() {
         Err(PointFault::Infinity)

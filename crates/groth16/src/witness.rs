@@ -1,31 +1,31 @@
-//! A witness: a value for every wire.
+//! Witnesses: a value for every wire.
 
 use std::marker::PhantomData;
 
 use ark_ff::PrimeField;
 use athanor_kernels::{Curve, Scalar, Scalars};
 
-/// Why scalars are no witness.
+/// Why scalars are not a valid witness.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum WitnessError {
-    /// No wires at all.
+    /// There are no values.
     #[error("the witness is empty")]
     Empty,
-    /// Wire 0 is the constant one in every constraint system.
+    /// The first value is not 1. Wire 0 is the constant one in every constraint system.
     #[error(
         "the witness does not begin with the constant 1: it was not made by a witness generator for this proof system"
     )]
     FirstNotOne,
-    /// A value at or over the modulus has two readings.
+    /// A value is not canonical: it is at or above the modulus.
     #[error("value {index} of the witness is not below the field's modulus")]
     NotCanonical {
-        /// The wire.
+        /// Index of the wire.
         index: usize,
     },
 }
 
-/// A value for every wire, each canonical, the first of them one. Clones share the values;
-/// they are wiped with the last of them.
+/// A canonical value for every wire; the first value is one. Clones share the values, which are
+/// wiped when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Witness<C> {
     scalars: Scalars,
@@ -33,7 +33,7 @@ pub struct Witness<C> {
 }
 
 impl<C: Curve> Witness<C> {
-    /// Checks that the scalars can be a witness: canonical, and beginning with one.
+    /// Checks that the scalars are canonical and that the first is one.
     pub fn new(scalars: Scalars) -> Result<Self, WitnessError> {
         match scalars.first() {
             None => return Err(WitnessError::Empty),
@@ -46,7 +46,7 @@ impl<C: Curve> Witness<C> {
         }
     }
 
-    /// The values of the public signals, for a circuit with so many.
+    /// The values of the public signals, without the constant one. `signals`: their number.
     pub fn public(&self, signals: usize) -> &[Scalar] {
         &self.scalars[1..self.scalars.len().min(signals + 1)]
     }
@@ -56,7 +56,7 @@ impl<C: Curve> Witness<C> {
         &self.scalars
     }
 
-    /// Gives the values away.
+    /// Returns the values.
     pub fn into_scalars(self) -> Scalars {
         self.scalars
     }

@@ -1,5 +1,5 @@
-//! Against ark-groth16: same bytes for the same key, witness and randomness; each verifies the
-//! other's proofs.
+//! Comparison with ark-groth16: the same bytes for the same key, witness and randomness; each verifies
+//! the other's proofs.
 
 use ark_ff::{BigInt, PrimeField, UniformRand};
 use ark_groth16::{Groth16, r1cs_to_qap::R1CSToQAP};
@@ -120,13 +120,13 @@ fn same_bytes_and_mutual_verification<C: Curve, const ODD_COSET: bool>(example: 
     .unwrap();
     let ours = key.prove_with_randomness(witness.clone(), r, s).unwrap();
     assert_eq!(ours, Proof { a: theirs.a, b: theirs.b, c: theirs.c });
-    // Whatever the processor can do, the proof is the same.
+    // The proof is the same on every kernel path.
     for device in Path::ALL.into_iter().filter_map(CpuOn::path) {
         let key = ProvingKey::load(device, raw.to_native(&device).unwrap()).unwrap();
         assert_eq!(key.prove_with_randomness(witness.clone(), r, s).unwrap(), ours, "{device:?}");
     }
 
-    // Fresh randomness: another proof, which each side accepts.
+    // Fresh randomness: a different proof, which both sides accept.
     let proved = key.prove(witness.clone()).unwrap().proof;
     assert_ne!(proved, ours);
     assert_ne!(proved, key.prove(witness.clone()).unwrap().proof);
@@ -142,7 +142,7 @@ fn same_bytes_and_mutual_verification<C: Curve, const ODD_COSET: bool>(example: 
     assert_eq!(verifier.verify(&other, &ours), Err(VerifyError::Invalid));
 }
 
-/// A processor without IFMA makes them on that path all the same.
+/// Emulates IFMA on a processor without it, to test that path.
 #[test]
 fn the_integer_path_makes_the_same_proofs() {
     athanor_testkit::again_on_ifma(&["proofs_equal_arkworks"]);

@@ -1,4 +1,4 @@
-//! bellman's parameter files: what is written is read back and proves, and nothing else is taken.
+//! bellman's parameter files: written files are read back and prove; damaged ones are refused.
 
 use std::io::Cursor;
 

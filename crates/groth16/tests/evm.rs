@@ -1,7 +1,7 @@
 //! The contracts, compiled by solc and run on a real EVM: they accept what our verifier accepts,
 //! and nothing else.
 
-#![allow(clippy::print_stdout)] // Gas, for whoever runs it with --nocapture.
+#![allow(clippy::print_stdout)] // Prints gas, visible with --nocapture.
 
 use std::{
     io::Write,
@@ -26,7 +26,7 @@ use revm::{
 };
 use serde_json::{Value, json};
 
-/// Code from a contract's text; solc must have nothing to say about it.
+/// Compiles a contract; solc must not print warnings.
 fn compiled(test: &str, text: &str) -> Option<Vec<u8>> {
     let solc = athanor_testkit::solc(test)?;
     let input = json!({
@@ -60,7 +60,7 @@ struct Chain {
     nonce: u64,
 }
 
-/// What a call came to.
+/// Result of a call.
 #[derive(Debug, PartialEq)]
 enum Verdict {
     Accepted { gas: u64 },
@@ -123,7 +123,7 @@ impl Chain {
     }
 }
 
-/// The signal's other reading, where 256 bits hold it.
+/// The non-canonical form of a signal, if it fits into 256 bits.
 fn aliased<C: Curve>(signal: &Scalar) -> Scalar {
     let mut number = ark_ff::BigInt(*signal);
     assert!(!number.add_with_carry(&C::Fr::MODULUS), "two words of 256 bits stand for it");
@@ -157,7 +157,7 @@ fn forgeries_are_refused<C: Curve>(chain: &mut Chain, proof: &Proof<C>, signals:
         changed[index] = [u64::MAX; 4];
         refused("a signal of all ones", proof, &changed);
     }
-    // A word of the call changed at a time: a coordinate off the curve or over its modulus.
+    // One word of the call changed at a time: a coordinate off the curve or at or above the modulus.
     let data = Call::new(proof, signals).data();
     let points = data.len() - 4 - 32 * signals.len();
     for word in 0..points / 32 {
@@ -261,7 +261,7 @@ fn a_contract_of_the_most_signals_fits_the_chain() {
         let text = solidity(&key, "Verifier").unwrap();
         let Some(code) = compiled(test, &text) else { return };
         println!("{}: 128 signals, {} bytes of code", C::ID, code.len());
-        // The key's other points count zero times, so the proof still holds.
+        // The key's other points have coefficient zero, so the proof is still valid.
         let signals = [&signals[..], &[[0; 4]; 125]].concat();
         Chain::with(code).accepts(&proof, &signals);
     }

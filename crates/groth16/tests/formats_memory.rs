@@ -1,6 +1,5 @@
-//! How much memory readers ask for, whatever a file says. A binary of its own and without the usual
-//! test harness, since it counts every allocation of the process, and the harness has a thread that
-//! allocates when it likes.
+//! Memory of readers on hostile files. This is a separate binary without the usual test harness, since it
+//! counts every allocation of the process, and the harness has a thread that also allocates.
 
 use std::{
     io::{Cursor, Read, Seek},
@@ -18,7 +17,7 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// What a reader needs besides the contents: its read-ahead (as long as a section at most), small
+/// Memory of a reader besides the contents: its read-ahead (at most the length of a section), small
 /// buffers, an error's text.
 const OVERHEAD: usize = 8 << 10;
 
@@ -70,7 +69,7 @@ fn flip_bits(
     (tried, refused)
 }
 
-/// Writes great numbers at every offset of the given range.
+/// Writes large numbers at every offset of the given range.
 fn great_numbers(name: &str, range: Range<usize>, read: impl Fn(&[u8]) -> bool) {
     let original = data(name);
     for at in range {
@@ -83,7 +82,7 @@ fn great_numbers(name: &str, range: Range<usize>, read: impl Fn(&[u8]) -> bool) 
     }
 }
 
-/// Where a section's contents are.
+/// The range of a section's contents.
 fn section(bytes: &[u8], id: u32) -> Range<usize> {
     let mut at = 12;
     loop {
@@ -100,8 +99,8 @@ fn main() {
 }
 
 fn memory_follows_the_files_size_whatever_its_numbers_say() {
-    // Rayon's threads start once and keep their memory. The first user does not wait for those that it
-    // does not need, so they are waited for here: one that began later took ten kilobytes more.
+    // Rayon's threads start once and keep their memory. The first user does not wait for threads that it
+    // does not need, so this waits for all: a thread that starts later allocates about 10 KiB.
     rayon::broadcast(|_| ());
     read_zkey(Cursor::new(data("final.zkey"))).unwrap();
 
@@ -140,7 +139,7 @@ fn memory_follows_the_files_size_whatever_its_numbers_say() {
     great_numbers("final.zkey", history.start + 64..history.start + 68, zkey);
     great_numbers("final.zkey", after_points..after_points + 32, zkey);
 
-    // A file of sections that nobody knows, as many as are accepted.
+    // A file of unknown sections, of the maximum number.
     let mut bytes = b"zkey\x01\0\0\0\x80\0\0\0".to_vec();
     (0..128u32).for_each(|id| bytes.extend([&(1000 + id).to_le_bytes()[..], &[0; 8]].concat()));
     assert!(!within_bounds("unknown sections", &bytes, zkey));

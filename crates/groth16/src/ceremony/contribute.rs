@@ -1,4 +1,4 @@
-//! A contribution: `δ` times a secret, L and H divided by it.
+//! A contribution: multiplies `δ` by a secret and divides the points of L and H by it.
 
 use std::io::{Read, Seek, Write};
 
@@ -18,26 +18,26 @@ use crate::{
     formats::zkey::{Contribution, Contributions, G1Query, Part, Query, ZkeyReader, ZkeyWriter},
 };
 
-/// Points that are multiplied before they are written.
+/// Number of points per chunk: multiplied, then written.
 const CHUNK: usize = 1 << 14;
 
-/// Who contributes.
+/// The source of a contribution's secret.
 #[derive(Clone, Copy, Debug)]
 pub enum Contributor<'a> {
-    /// A person; the secret comes from the operating system, with the person's own words mixed in.
+    /// A participant: the secret comes from the operating system's randomness and `entropy`.
     Person {
-        /// A name for the history, of at most 64 characters.
+        /// Name for the list of contributions, at most 64 characters.
         name: Option<&'a str>,
-        /// Anything; it can only add to the randomness.
+        /// Additional entropy, of any quality; it cannot weaken the randomness.
         entropy: &'a [u8],
     },
-    /// A public random value, known to nobody beforehand, after all persons.
+    /// A beacon: a public random value that nobody could predict before all participants contributed.
     Beacon {
-        /// A name for the history.
+        /// Name for the list of contributions.
         name: Option<&'a str>,
         /// The value, of 1 to 255 bytes.
         value: &'a [u8],
-        /// Logarithm of how often it is hashed.
+        /// Binary logarithm of the number of hash iterations.
         iterations_log: u8,
     },
 }
@@ -78,8 +78,8 @@ impl<'a> Contributor<'a> {
     }
 }
 
-/// Writes the key with one more contribution, in a stream, and gives the contribution's hash for
-/// its maker to publish. The secret is wiped.
+/// Writes the key with one more contribution, as a stream. Returns the contribution's hash, which
+/// the contributor publishes. The secret is wiped.
 pub fn contribute<C: Curve, R: Read + Seek>(
     zkey: &mut ZkeyReader<C, R>,
     out: impl Write,

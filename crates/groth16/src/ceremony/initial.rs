@@ -1,7 +1,7 @@
 //! The initial key of a circuit: sums of powers of tau in the Lagrange basis, with `γ = δ = 1`.
 //!
-//! Sections are computed, hashed and written one after the other, and only the powers that the
-//! next one needs are held, so that making a key takes little more memory than reading it would.
+//! Sections are computed, hashed and written one after the other. Only the powers for the next
+//! section are in memory, so making a key takes little more memory than reading it.
 
 use std::io::{Read, Seek, Write};
 
@@ -25,16 +25,16 @@ use crate::{
     },
 };
 
-/// Wires whose points are computed before they are written.
+/// Number of wires per chunk: their points are computed, then written.
 const CHUNK: usize = 1 << 14;
-/// Points of H that snarkjs hashes at a time.
+/// Number of points of H that snarkjs hashes per chunk.
 const HASHED: usize = 1 << 14;
 
-/// Writes the initial key, in a stream, and gives its hash. It is the key that snarkjs makes, to
-/// the byte: nobody has contributed, and everyone can forge proofs with it.
+/// Writes the initial key, as a stream, and returns its hash. The file equals snarkjs's byte for
+/// byte. It has no contribution, so anyone can forge proofs for it.
 ///
-/// Where the circuit takes all powers of a file and more than 2^14 of them, snarkjs hashes a point
-/// that the file does not have; take a larger file of powers if it is to verify the key.
+/// If the circuit uses all powers of a file, and more than 2^14, snarkjs hashes a point that the
+/// file does not have. Use a larger file of powers if snarkjs must verify the key.
 pub fn initial_key<C: Curve, R: Read + Seek>(
     r1cs: &R1cs<C::Fr>,
     ptau: &mut PtauReader<C, R>,
@@ -42,17 +42,17 @@ pub fn initial_key<C: Curve, R: Read + Seek>(
 ) -> Result<Hash, CeremonyError> {
     let statement = r1cs.public + 1;
     if statement > r1cs.wires {
-        return Err(CeremonyError::Malformed("more public signals than wires"));
+        return Err(CeremonyError::Malformed("it has more public signals than wires"));
     }
     let rows = r1cs.constraints() + statement;
-    // snarkjs has no domain of one point.
+    // snarkjs's smallest domain has two points.
     let log_size = rows.next_power_of_two().ilog2().max(1);
     Domain::<C::Fr>::snarkjs(log_size)?;
     ptau.reaches(log_size)?;
     let size = 1usize << log_size;
     let count = |number: usize| {
         u32::try_from(number)
-            .map_err(|_| CeremonyError::Malformed("more wires or entries than 32 bits count"))
+            .map_err(|_| CeremonyError::Malformed("it has more than 2^32 - 1 wires or entries"))
     };
     let header = Header {
         curve: C::ID,
@@ -123,12 +123,12 @@ pub fn initial_key<C: Curve, R: Read + Seek>(
     Ok(circuit_hash)
 }
 
-/// The row that binds a public wire, or the constant one.
+/// The row that binds a public wire or the constant wire.
 fn public_row<F>(r1cs: &R1cs<F>, wire: usize) -> Option<usize> {
     (wire <= r1cs.public).then(|| r1cs.constraints() + wire)
 }
 
-/// The entries of A and B, row by row, and of the rows that bind public signals.
+/// The entries of A and B, row by row, then those of the rows that bind public signals.
 fn coefficients<F: PrimeField<BigInt = BigInt<4>>>(
     r1cs: &R1cs<F>,
 ) -> impl Iterator<Item = Coefficient<F>> {
@@ -167,8 +167,8 @@ fn stream<G: Group>(
     Ok(())
 }
 
-/// H: the odd points of the Lagrange basis of twice the size. What is hashed is `τ^(n+i) - τ^i`,
-/// which they are a transform of.
+/// H: the odd points of the Lagrange basis of twice the size. They are a transform of
+/// `τ^(n+i) - τ^i`, which is what snarkjs hashes.
 fn h_points<C: Curve, R: Read + Seek, W: Write>(
     ptau: &mut PtauReader<C, R>,
     log_size: u32,
@@ -182,7 +182,7 @@ fn h_points<C: Curve, R: Read + Seek, W: Write>(
         key.g1(&odd)?;
     }
     hash.count(size - 1);
-    // snarkjs takes whole chunks: from two of them on, one point more than it counts.
+    // snarkjs hashes whole chunks: with two or more chunks, one point beyond the last.
     let mut hashed = if size > HASHED { size } else { size - 1 };
     if size > HASHED && ptau.header().power == log_size {
         hashed -= 1;
@@ -200,9 +200,9 @@ fn h_points<C: Curve, R: Read + Seek, W: Write>(
 
 /// A sparse matrix by columns.
 struct Columns<'a, F> {
-    /// One past each column's last place.
+    /// End (exclusive) of each column in `places`.
     ends: Vec<u32>,
-    /// Row and entry of each place.
+    /// Row and entry, column by column.
     places: Vec<(u32, u32)>,
     rows: &'a Rows<F>,
 }
@@ -212,12 +212,13 @@ impl<'a, F: PrimeField<BigInt = BigInt<4>>> Columns<'a, F> {
         let mut ends = vec![0u32; columns + 1];
         for &(column, _) in rows.iter().flatten() {
             let end = ends.get_mut(column as usize + 1);
-            *end.ok_or(CeremonyError::Malformed("a row names a wire that does not exist"))? += 1;
+            *end.ok_or(CeremonyError::Malformed("a row refers to a wire that does not exist"))? +=
+                1;
         }
         for column in 0..columns {
             ends[column + 1] += ends[column];
         }
-        // Filling moves each column's start to its end.
+        // Filling advances each column's start to its end.
         let mut places = vec![(0, 0); rows.entries()];
         let mut entry = 0;
         for (row, entries) in rows.iter().enumerate() {
@@ -246,7 +247,7 @@ impl<'a, F: PrimeField<BigInt = BigInt<4>>> Columns<'a, F> {
             } else if minus.is_one() {
                 sum -= point;
             } else {
-                // Whichever sign makes the shorter number: coefficients are small, mostly.
+                // The sign that gives the shorter scalar: most coefficients are small.
                 let (number, negative) = (factor.into_bigint(), minus.into_bigint());
                 if number <= negative {
                     sum += multiple(point, number);

@@ -1,7 +1,7 @@
 //! Field elements and points from a seed, as snarkjs draws them.
 //!
-//! ChaCha20 with a counter from zero; 64-bit numbers have their high half first; an element is its
-//! words in Montgomery form, drawn again until they are below the modulus.
+//! ChaCha20 with a counter from zero. A 64-bit number has its high half first. A field element is
+//! drawn as words in Montgomery form, and drawn again until it is below the modulus.
 
 use ark_ec::models::short_weierstrass::{Affine, Projective};
 use ark_ff::{AdditiveGroup, BitIteratorBE, Field, PrimeField};
@@ -11,8 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// The generator for a seed: the first 32 bytes of a hash, read as words with their highest byte
-/// first.
+/// The generator for a seed: the first 32 bytes of a hash, as big-endian words.
 pub(super) fn generator(hash: &[u8]) -> ChaCha20Rng {
     let mut seed = Zeroizing::new([0; 32]);
     seed.copy_from_slice(&hash[..32]);
@@ -20,7 +19,7 @@ pub(super) fn generator(hash: &[u8]) -> ChaCha20Rng {
     ChaCha20Rng::from_seed(*seed)
 }
 
-/// The generator for a beacon: SHA-256, `2^iterations_log` times.
+/// The generator for a beacon: the seed is the value hashed `2^iterations_log` times by SHA-256.
 pub(super) fn beacon(value: &[u8], iterations_log: u8) -> ChaCha20Rng {
     let mut hash: Vec<u8> = value.to_vec();
     for _ in 0..1u64 << iterations_log {
@@ -53,11 +52,11 @@ pub(super) fn point<G: Group>(random: &mut ChaCha20Rng) -> Affine<G> {
         let degree = G::BaseField::extension_degree() as usize;
         let parts: Vec<_> = (0..degree).map(|_| element(random)).collect();
         let x = G::BaseField::from_base_prime_field_elems(parts);
-        let x = x.expect("as many parts as the field has");
+        let x = x.expect("one part per degree of the field");
         let larger = random.next_u32() & 1 == 1;
         let Some(y) = (x.square() * x + G::COEFF_B).sqrt() else { continue };
         let y = if is_larger(&y) == larger { y } else { -y };
-        // Not by the curve's own multiplication, which may assume the subgroup.
+        // The curve's own multiplication may assume that the point is in the subgroup.
         let point = Affine::<G>::new_unchecked(x, y);
         let mut multiple = Projective::<G>::ZERO;
         for bit in BitIteratorBE::without_leading_zeros(G::COFACTOR) {

@@ -1,4 +1,4 @@
-//! What a ceremony hashes: points uncompressed, highest byte first, into BLAKE2b.
+//! The transcript of a ceremony: BLAKE2b over uncompressed big-endian points.
 
 use ark_ec::{AffineRepr, models::short_weierstrass::Affine};
 use ark_ff::{BigInteger, Field, PrimeField};
@@ -10,7 +10,7 @@ use crate::formats::zkey::{Contribution, Contributions};
 /// A BLAKE2b hash.
 pub type Hash = [u8; 64];
 
-/// A hash in the making.
+/// A hash state.
 #[derive(Clone)]
 pub(super) struct Transcript(Blake2b512);
 
@@ -27,7 +27,7 @@ impl Transcript {
         self.0.update((count as u32).to_be_bytes());
     }
 
-    /// Points: `x`, then `y`, each with its highest part and byte first; infinity is all zeros.
+    /// Appends points: `x`, then `y`, each big-endian with its highest part first; infinity is all zeros.
     pub(super) fn points<G: Group>(&mut self, points: &[Affine<G>]) {
         let mut bytes = Vec::with_capacity(points.len() * G::POINT_WORDS * 8);
         for point in points {
@@ -46,7 +46,7 @@ impl Transcript {
         self.0.update(bytes);
     }
 
-    /// A contribution's public part.
+    /// Appends a contribution's public part.
     pub(super) fn contribution<C: Curve>(&mut self, contribution: &Contribution<C>) {
         let Contribution { delta_after, s, sx, spx, transcript, .. } = contribution;
         self.points(&[*delta_after, *s, *sx]);
@@ -58,7 +58,7 @@ impl Transcript {
         self.0.finalize().into()
     }
 
-    /// What the contributions of a history come to.
+    /// The transcript of the circuit's hash and all contributions.
     pub(super) fn of_history<C: Curve>(history: &Contributions<C>) -> Self {
         let mut transcript = Self::new();
         transcript.bytes(&history.circuit_hash);
@@ -67,14 +67,14 @@ impl Transcript {
     }
 }
 
-/// The hash by which a contribution is known: what its contributor publishes.
+/// The hash that identifies a contribution; its contributor publishes it.
 pub fn contribution_hash<C: Curve>(contribution: &Contribution<C>) -> Hash {
     let mut transcript = Transcript::new();
     transcript.contribution(contribution);
     transcript.end()
 }
 
-/// A hash in the sixteen words that snarkjs shows.
+/// A hash as the sixteen words that snarkjs prints.
 pub fn hash_words(hash: &Hash) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     hash.chunks(4).map(hex).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! Verification: `δ` followed through the history, the rest compared with the initial key.
+//! Verification: follows `δ` through the contributions and compares the rest with the initial key.
 
 use std::io::{Read, Seek};
 
@@ -12,21 +12,21 @@ use super::{
 };
 use crate::formats::zkey::{Contribution, Contributions, G1Query, Part, Query, ZkeyReader};
 
-/// Points that are summed at a time.
+/// Number of points per chunk.
 const CHUNK: usize = 1 << 16;
 
-/// A history that holds.
+/// The contributions of a verified key.
 #[derive(Clone, Debug)]
 pub struct Verified<C: Curve> {
     /// The hash of the initial key.
     pub circuit_hash: Hash,
-    /// The contributions, each with the hash by which it is known. Without any, everyone can forge.
+    /// The contributions, each with its hash. If there are none, anyone can forge proofs.
     pub contributions: Vec<(Contribution<C>, Hash)>,
 }
 
-/// Verifies a key against the initial one, made here from the circuit and the powers of tau, which
-/// are trusted to be powers of tau. Points are compared by random combination, with weights of 128
-/// bits.
+/// Verifies a key against the initial key, which is computed from the circuit and the powers of tau.
+/// The powers themselves are not verified. Points are compared by random linear combinations with
+/// 128-bit weights.
 pub fn verify<C: Curve, R: Read + Seek, I: Read + Seek>(
     zkey: &mut ZkeyReader<C, R>,
     initial: &mut ZkeyReader<C, I>,
@@ -40,19 +40,19 @@ pub fn verify<C: Curve, R: Read + Seek, I: Read + Seek>(
     let differ = |differ: bool, what| {
         if differ { Err(CeremonyError::NotFromInitial(what)) } else { Ok(()) }
     };
-    differ(history.circuit_hash != first.circuit_hash, "the circuit's hash is another")?;
+    differ(history.circuit_hash != first.circuit_hash, "the circuit's hash differs")?;
     let delta = follow(&history)?;
     let points = zkey.header_points().clone();
-    differ(points.delta_g1 != delta, "δ is not what the contributions come to")?;
+    differ(points.delta_g1 != delta, "δ is not the product of the contributions")?;
     let generator = (C::G1Affine::generator(), C::G2Affine::generator());
     let same = same_ratio::<C>((generator.0, delta), (generator.1, points.delta_g2));
     differ(!same, "δ in G1 and in G2 differ")?;
     for (query, what) in [
-        (G1Query::C, "the points of L are not the initial ones over δ"),
-        (G1Query::H, "the points of H are not the initial ones over δ"),
+        (G1Query::C, "the points of L are not the initial points divided by δ"),
+        (G1Query::H, "the points of H are not the initial points divided by δ"),
     ] {
         let (before, after) = combined(initial, zkey, query)?;
-        // Both are zero where a query has no points.
+        // Both are zero if a query has no points.
         let holds = (before.is_zero() && after.is_zero())
             || same_ratio::<C>((after, before), (generator.1, points.delta_g2));
         differ(!holds, what)?;
@@ -65,7 +65,7 @@ pub fn verify<C: Curve, R: Read + Seek, I: Read + Seek>(
     Ok(Verified { circuit_hash, contributions: contributions.into_iter().map(hashed).collect() })
 }
 
-/// Everything that no contribution changes.
+/// Compares everything that contributions do not change.
 fn same_outline<C: Curve, R: Read + Seek, I: Read + Seek>(
     zkey: &mut ZkeyReader<C, R>,
     initial: &mut ZkeyReader<C, I>,
@@ -73,17 +73,17 @@ fn same_outline<C: Curve, R: Read + Seek, I: Read + Seek>(
     let differ = |differ: bool, what| {
         if differ { Err(CeremonyError::NotFromInitial(what)) } else { Ok(()) }
     };
-    differ(zkey.header() != initial.header(), "the numbers of wires, signals or rows are others")?;
+    differ(zkey.header() != initial.header(), "the number of wires, signals or rows differs")?;
     let (ours, theirs) = (zkey.header_points(), initial.header_points());
-    differ(ours.alpha_g1 != theirs.alpha_g1, "α is another")?;
-    differ(ours.beta_g1 != theirs.beta_g1 || ours.beta_g2 != theirs.beta_g2, "β is another")?;
-    differ(ours.gamma_g2 != theirs.gamma_g2, "γ is another")?;
+    differ(ours.alpha_g1 != theirs.alpha_g1, "α differs")?;
+    differ(ours.beta_g1 != theirs.beta_g1 || ours.beta_g2 != theirs.beta_g2, "β differs")?;
+    differ(ours.gamma_g2 != theirs.gamma_g2, "γ differs")?;
     for (part, what) in [
-        (Part::Ic, "the points of the public signals are others"),
-        (Part::Coefficients, "the coefficients are others"),
-        (Part::Points(Query::G1(G1Query::A)), "the points of A are others"),
-        (Part::Points(Query::G1(G1Query::B1)), "the points of B in G1 are others"),
-        (Part::Points(Query::B2), "the points of B in G2 are others"),
+        (Part::Ic, "the points of the public signals differ"),
+        (Part::Coefficients, "the coefficients differ"),
+        (Part::Points(Query::G1(G1Query::A)), "the points of A differ"),
+        (Part::Points(Query::G1(G1Query::B1)), "the points of B in G1 differ"),
+        (Part::Points(Query::B2), "the points of B in G2 differ"),
     ] {
         differ(!zkey.same(initial, part)?, what)?;
     }
@@ -102,23 +102,26 @@ fn follow<C: Curve>(history: &Contributions<C>) -> Result<C::G1Affine, CeremonyE
         };
         let mut expected = transcript.clone();
         expected.points(&[made.s, made.sx]);
-        sound(expected.end() == made.transcript, "its transcript is not what came before")?;
+        sound(
+            expected.end() == made.transcript,
+            "its transcript hash does not match the contributions before it",
+        )?;
         let sp = random::point::<C::G2Config>(&mut random::generator(&made.transcript));
         let known = same_ratio::<C>((made.s, made.sx), (sp, made.spx));
-        sound(known, "its maker did not show to know its secret")?;
+        sound(known, "its proof of knowledge of the secret does not verify")?;
         let follows = same_ratio::<C>((delta, made.delta_after), (sp, made.spx));
-        sound(follows, "δ after it is not δ before times its secret")?;
+        sound(follows, "δ after it is not δ before it times its secret")?;
         if made.kind == 1 {
             let (Some(value), Some(log)) = (&made.beacon, made.iterations_log) else {
-                return sound(false, "it is a beacon without its value").map(|()| delta);
+                return sound(false, "it is a beacon without a value").map(|()| delta);
             };
             let in_range = (MIN_BEACON_LOG..=MAX_BEACON_LOG).contains(&log);
-            sound(in_range, "its beacon is not hashed 2^10 to 2^32 times")?;
+            sound(in_range, "its beacon's number of hash iterations is not between 2^10 and 2^32")?;
             let mut random = random::beacon(value, log);
             let secret = random::element::<C::Fr>(&mut random);
             let s = random::point::<C::G1Config>(&mut random);
             let same = s == made.s && (s * secret).into_affine() == made.sx;
-            sound(same, "its secret does not come from its beacon")?;
+            sound(same, "its secret does not follow from its beacon")?;
         }
         transcript.contribution(made);
         delta = made.delta_after;
@@ -126,7 +129,7 @@ fn follow<C: Curve>(history: &Contributions<C>) -> Result<C::G1Affine, CeremonyE
     Ok(delta)
 }
 
-/// Whether both pairs have one ratio: `e(a, d) = e(b, c)` for `(a, b)` and `(c, d)`, none zero.
+/// Whether the pairs `(a, b)` and `(c, d)` have the same ratio: `e(a, d) = e(b, c)`, none zero.
 fn same_ratio<C: Curve>(g1: (C::G1Affine, C::G1Affine), g2: (C::G2Affine, C::G2Affine)) -> bool {
     let zero = g1.0.is_zero() || g1.1.is_zero() || g2.0.is_zero() || g2.1.is_zero();
     let minus = (-g1.1.into_group()).into_affine();
@@ -142,7 +145,7 @@ fn combined<C: Curve, R: Read + Seek, I: Read + Seek>(
     let mut seed = [0; 64];
     getrandom::fill(&mut seed)?;
     let weights = |first: usize, count: usize| -> Vec<C::Fr> {
-        // The weights are those of the place, whichever key is read.
+        // The weights depend only on the position, so they are the same for both keys.
         let mut random = random::generator(&seed);
         random.set_word_pos(first as u128 * 4);
         let mut draw = || u128::from(rand::RngCore::next_u64(&mut random));

@@ -1,4 +1,4 @@
-//! The contracts' text.
+//! Source text of the Solidity contracts.
 
 use std::fmt::Write;
 
@@ -9,29 +9,31 @@ use athanor_kernels::{Curve, CurveId, Group};
 use super::{hex, words};
 use crate::{Verifier, VerifyError, VerifyingKey};
 
-/// Most public signals that a contract is written for: its code must fit the chain's limit.
+/// Maximum number of public signals of a contract, so that its code fits the chain's limit.
 pub const MAX_SIGNALS: usize = 128;
 
-/// Why there is no contract for a key.
+/// Why no contract can be made for a key.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContractError {
-    /// A key under which verification means nothing.
+    /// The verifying key has an invalid point.
     #[error(transparent)]
     Key(#[from] VerifyError),
-    /// Too many signals for one contract.
+    /// The key has too many public signals.
     #[error(
         "the key has {found} public signals, more than a contract of legal size can take ({most}); \
          hash them in the circuit and make the hash the only public signal"
     )]
     TooManySignals {
-        /// The key's number.
+        /// Number of the key's public signals.
         found: usize,
         /// [`MAX_SIGNALS`].
         most: usize,
     },
-    /// A name that Solidity does not take.
-    #[error("{name:?} is no name for a contract: letters, digits and _, and no digit first")]
+    /// The name is not a Solidity identifier.
+    #[error(
+        "{name:?} is not a valid contract name: expected letters, digits and _, not starting with a digit"
+    )]
     Name {
         /// The name.
         name: String,
@@ -57,7 +59,7 @@ pub fn solidity<C: Curve>(key: &VerifyingKey<C>, name: &str) -> Result<String, C
     Ok(text)
 }
 
-/// How a curve's call and memory are laid out, in bytes.
+/// Sizes of a curve's call data and memory, in bytes.
 struct Layout {
     curve: CurveId,
     signals: usize,
@@ -96,7 +98,7 @@ fn header<C: Curve>(text: &mut String, key: &VerifyingKey<C>, name: &str, layout
     let order = word_of(&C::Fr::MODULUS.to_bytes_be());
     let [a, b, c] = types;
     let signals_parameter = match signals {
-        // Solidity has no empty array; the selector is that of none.
+        // Solidity has no empty array type: without signals the function has no fourth parameter.
         0 => String::new(),
         _ => format!(",\n        uint256[{signals}] calldata signals"),
     };
@@ -128,7 +130,7 @@ fn word_of(bytes: &[u8]) -> String {
     hex(bytes.try_into().expect("a scalar's modulus has 32 bytes"))
 }
 
-/// Lines that store constants from an address on.
+/// Writes lines that store constants at consecutive addresses.
 fn store(text: &mut String, at: usize, words: &[[u8; 32]]) {
     for (index, word) in words.iter().enumerate() {
         line(text, &format!("mstore(add(free, {:#05x}), {})", at + 32 * index, hex(word)));
@@ -185,7 +187,7 @@ fn body<C: Curve>(text: &mut String, key: &VerifyingKey<C>, layout: &Layout) {
     text.push_str("        }\n    }\n}\n");
 }
 
-/// `IC_0 + Σ signal·IC_i`, at `at`, by one multiplication and one addition for each signal.
+/// Writes code for `IC_0 + Σ signal·IC_i` at address `at`: one multiplication and one addition per signal.
 fn statement_by_sums<C: Curve>(
     text: &mut String,
     key: &VerifyingKey<C>,
@@ -205,7 +207,7 @@ fn statement_by_sums<C: Curve>(
                 32 * index
             ),
         );
-        // The product lands beside the sum so far, and both are added where the sum is.
+        // The product is written beside the running sum; their sum replaces the running sum.
         line(
             text,
             &format!(
@@ -233,7 +235,7 @@ fn statement_by_sums<C: Curve>(
     }
 }
 
-/// The same by one call that multiplies and adds all points.
+/// The same with one multi-scalar multiplication precompile call.
 fn statement_by_msm<C: Curve>(
     text: &mut String,
     key: &VerifyingKey<C>,

@@ -1,14 +1,14 @@
-//! Verification on a chain: a contract for a verifying key, and the calls it takes.
+//! Verification on Ethereum: a Solidity contract for a verifying key, and the calldata for it.
 //!
-//! BN254 goes by the precompiles of EIP-196 and EIP-197 (6, 7, 8), BLS12-381 by those of EIP-2537
-//! (11, 12, 15). Both contracts have one function, `verifyProof(a, b, c, signals)`, that answers
-//! whether the proof is valid: for BN254 with the types that snarkjs's contracts have, so that
-//! callers stay as they are; for BLS12-381 with coordinates as two words each, high one first.
+//! BN254 uses the precompiles of EIP-196 and EIP-197 (6, 7, 8), BLS12-381 those of EIP-2537 (11, 12,
+//! 15). Both contracts have one function, `verifyProof(a, b, c, signals)`, which returns whether the
+//! proof is valid. For BN254 the parameter types are those of snarkjs's contracts, so callers need no
+//! change; for BLS12-381 each coordinate is two words, the high one first.
 //!
-//! What a precompile does not refuse, the contract does: signals at or over the group order, since
-//! the same proof would pass for two statements; points at infinity, which no honest prover makes.
-//! The keys' points are constants in the code. `α`, `γ` and `δ` stand there negated, so that nothing
-//! is negated when a proof is checked.
+//! The contract refuses what the precompiles accept but a verifier must not: signals at or above the
+//! group order, since one proof would then pass for two statements, and points at infinity, which an
+//! honest prover never makes. The key's points are constants in the code. `α`, `γ` and `δ` are stored
+//! negated, so that verification negates nothing.
 
 mod contract;
 
@@ -31,7 +31,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The call that verifies a proof of these public signals. Signals are taken as they are.
+    /// The call that verifies a proof of these public signals. Signals are not checked.
     pub fn new<C: Curve>(proof: &Proof<C>, signals: &[Scalar]) -> Self {
         let word = |signal: &Scalar| {
             let bytes = ark_ff::BigInt(*signal).to_bytes_be();
@@ -44,12 +44,12 @@ impl Call {
         }
     }
 
-    /// The function's signature, by which the contract knows it.
+    /// The function's signature, from which the selector is computed.
     pub fn signature(&self) -> String {
         signature(self.curve, self.signals.len())
     }
 
-    /// What a transaction carries: the function's selector, then the arguments.
+    /// Transaction data: the function's selector, then the arguments.
     pub fn data(&self) -> Vec<u8> {
         let selector = &Keccak256::digest(self.signature())[..4];
         let words = self.proof.iter().flatten().chain(&self.signals);
@@ -70,7 +70,7 @@ impl Call {
             CurveId::Bn254 => format!("[{},{}]", list(&b[..2]), list(&b[2..])),
             CurveId::Bls12_381 => list(b),
         };
-        // To the byte as snarkjs has it: no space between signals.
+        // As snarkjs prints it, byte for byte: no space between signals.
         format!("{},{b},{},{}", list(a), list(c), listed(&self.signals, ","))
     }
 }
@@ -86,14 +86,14 @@ fn signature(curve: CurveId, signals: usize) -> String {
     }
 }
 
-/// A word in hexadecimal, with its prefix.
+/// A word in hexadecimal with the prefix 0x.
 fn hex(word: &[u8; 32]) -> String {
     let digits: String = word.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("0x{digits}")
 }
 
-/// A point as the precompiles take it; infinity is all zeros. EIP-197 has the imaginary part of a
-/// coordinate first, EIP-2537 the real one, and numbers of 48 bytes padded to two words.
+/// A point in the precompiles' encoding; infinity is all zeros. EIP-197 has the imaginary part of a
+/// coordinate first; EIP-2537 has the real part first and pads 48-byte numbers to two words.
 fn words<G: Group>(point: &Affine<G>) -> Vec<[u8; 32]> {
     let bytes =
         <G::BaseField as Field>::BasePrimeField::MODULUS_BIT_SIZE.div_ceil(256) as usize * 32;

@@ -1,37 +1,36 @@
 //! iden3's binary container: a magic, a version, and sections of (id, length, bytes).
 //!
-//! Sections stand in any order and start where the one before ends, on no alignment. The whole
-//! table is walked when a file is opened: a duplicate, a section past the end, or bytes after the
-//! last one are refused before anything is read from any of them. Ids that a format does not know
-//! are left alone, as all of iden3's tools do.
+//! Sections are in any order and contiguous, without alignment. Opening a file walks the whole table
+//! and refuses a duplicate, a section past the end, or bytes after the last section, before any
+//! section is read. Unknown ids are skipped, as in all of iden3's tools.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use zeroize::Zeroize;
 
-/// Most sections a file may have. The formats in use have at most about twenty.
+/// Maximum number of sections of a file. The known formats have at most about twenty.
 pub const MAX_SECTIONS: u32 = 128;
 
 /// Magic, version and number of sections.
 const HEADER_BYTES: u64 = 12;
 /// Id and length.
 const SECTION_HEADER_BYTES: u64 = 12;
-/// How much is read ahead for small fields. Larger reads go around the buffer.
+/// Size of the read-ahead buffer for small fields. Larger reads bypass it.
 const READ_AHEAD: u64 = 1 << 16;
 
-/// What distinguishes one format from another in this container.
+/// A file format in this container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// The first four bytes.
     pub magic: [u8; 4],
-    /// The newest version that is understood; 1 is the oldest.
+    /// Newest supported version; 1 is the oldest.
     pub newest_version: u32,
-    /// What its sections are called, by id from 1.
+    /// Names of its sections, by id from 1.
     pub sections: &'static [&'static str],
 }
 
 impl Kind {
-    /// A section in words.
+    /// Name of a section.
     fn name(&self, id: u32) -> &'static str {
         let index = (id as usize).wrapping_sub(1);
         self.sections.get(index).copied().unwrap_or("unknown")
@@ -42,40 +41,40 @@ impl Kind {
     }
 }
 
-/// What is wrong with a container, whatever is in it.
+/// Why a container is refused, independent of the format.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BinFileError {
-    /// The system could not read or write.
+    /// Reading or writing failed.
     #[error("cannot read or write at byte {offset}: {source}")]
     Io {
-        /// Where in the file.
+        /// Offset in the file.
         offset: u64,
-        /// The system's word.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another kind of file.
+    /// The file has a different format.
     #[error("not a .{expected} file: it starts with {found:02x?}; give a .{expected} file here")]
     WrongMagic {
-        /// The kind that was wanted.
+        /// The expected format.
         expected: String,
         /// The file's first four bytes.
         found: [u8; 4],
     },
-    /// A version nobody here knows.
-    #[error("a .{kind} file of version {found}; versions up to {newest} are understood")]
+    /// The version is not supported.
+    #[error("a .{kind} file of version {found}; versions up to {newest} are supported")]
     UnknownVersion {
-        /// The kind of file.
+        /// The format.
         kind: String,
         /// Its version.
         found: u32,
-        /// The newest version that is understood.
+        /// Newest supported version.
         newest: u32,
     },
-    /// More sections than any file of these formats has.
-    #[error("the file says it has {found} sections; at most {most} are accepted")]
+    /// The file claims more sections than [`MAX_SECTIONS`].
+    #[error("the file claims {found} sections; at most {most} are accepted")]
     TooManySections {
-        /// How many it says.
+        /// The claimed number.
         found: u32,
         /// [`MAX_SECTIONS`].
         most: u32,
@@ -86,83 +85,83 @@ pub enum BinFileError {
          copy or download it again"
     )]
     Truncated {
-        /// What does not fit.
+        /// The part that does not fit.
         what: &'static str,
-        /// Where it starts.
+        /// Its offset.
         offset: u64,
-        /// How long it says it is.
+        /// Its claimed length in bytes.
         needed: u64,
-        /// How much the file has from there.
+        /// Bytes from there to the end of the file.
         left: u64,
     },
-    /// The file became shorter while it was read.
-    #[error("the file was cut short at byte {offset} while it was read")]
+    /// The file was truncated while it was read.
+    #[error("the file was truncated at byte {offset} while it was read")]
     CutShort {
-        /// Where reading ended.
+        /// Offset at which reading ended.
         offset: u64,
     },
-    /// Bytes after the last section.
+    /// There are bytes after the last section.
     #[error("{bytes} bytes follow the last section, which ends at byte {offset}")]
     TrailingBytes {
-        /// Where the last section ends.
+        /// Offset of the end of the last section.
         offset: u64,
-        /// How many bytes follow.
+        /// Number of bytes after it.
         bytes: u64,
     },
-    /// Two sections with one id.
-    #[error("section {id} ({name}) stands in the file twice, again at byte {offset}")]
+    /// Two sections have the same id.
+    #[error("section {id} ({name}) occurs twice; the second is at byte {offset}")]
     DuplicateSection {
         /// Its id.
         id: u32,
-        /// What it is called.
+        /// Its name.
         name: &'static str,
-        /// Where the second one starts.
+        /// Offset of the second one.
         offset: u64,
     },
-    /// A section that must be there is not.
+    /// A required section is missing.
     #[error("section {id} ({name}) is missing")]
     MissingSection {
         /// Its id.
         id: u32,
-        /// What it is called.
+        /// Its name.
         name: &'static str,
     },
-    /// A section whose length contradicts what the file says elsewhere.
-    #[error("section {id} ({name}) has {found} bytes where its contents need {expected}")]
+    /// A section's length contradicts other fields of the file.
+    #[error("section {id} ({name}) has {found} bytes, but its contents need {expected}")]
     SectionLength {
         /// Its id.
         id: u32,
-        /// What it is called.
+        /// Its name.
         name: &'static str,
-        /// What its contents need.
+        /// Length that its contents need.
         expected: u64,
-        /// What it has.
+        /// Its length.
         found: u64,
     },
-    /// A section that ends in the middle of a field.
+    /// A section ends in the middle of a field.
     #[error("section {id} ({name}) ends at byte {offset}, in the middle of a field")]
     SectionEnds {
         /// Its id.
         id: u32,
-        /// What it is called.
+        /// Its name.
         name: &'static str,
-        /// Where it ends.
+        /// Offset of its end.
         offset: u64,
     },
 }
 
-/// Where a section lies.
+/// Position of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// What it holds, by the format's numbering.
+    /// Its id in the format's numbering.
     pub id: u32,
-    /// Byte of the file at which its contents start.
+    /// Offset of its contents in the file.
     pub offset: u64,
     /// Bytes of its contents.
     pub len: u64,
 }
 
-/// An open container: the table of its sections, every one of which lies within the file.
+/// An open container: the table of its sections. Every section lies within the file.
 #[derive(Debug)]
 pub struct BinFile<R> {
     inner: R,
@@ -173,8 +172,8 @@ pub struct BinFile<R> {
 }
 
 impl<R: Read + Seek> BinFile<R> {
-    /// Walks the table of sections. `inner` is read from its beginning to its end, unbuffered:
-    /// there is no need to wrap a file.
+    /// Walks the table of sections. `inner` is read from its start; it needs no buffering, as the
+    /// reader has its own.
     pub fn open(mut inner: R, kind: Kind) -> Result<Self, BinFileError> {
         let len = inner.seek(SeekFrom::End(0)).map_err(|source| io_error(0, source))?;
         let mut table = Table { inner: &mut inner, offset: 0, len };
@@ -234,13 +233,13 @@ impl<R: Read + Seek> BinFile<R> {
         self.sections.iter().find(|section| section.id == id).copied()
     }
 
-    /// A section that must be there.
+    /// A required section.
     pub fn section(&self, id: u32) -> Result<Section, BinFileError> {
         let name = self.kind.name(id);
         self.find(id).ok_or(BinFileError::MissingSection { id, name })
     }
 
-    /// A section that must be there and have so many bytes.
+    /// A required section of exactly `expected` bytes.
     pub fn section_of(&self, id: u32, expected: u64) -> Result<Section, BinFileError> {
         let section = self.section(id)?;
         if section.len != expected {
@@ -265,7 +264,7 @@ impl<R: Read + Seek> BinFile<R> {
     }
 }
 
-/// Walks the file's outline, comparing each step with the length before taking it.
+/// Walks the file's outline. Compares each read with the file's length first.
 struct Table<'a, R> {
     inner: &'a mut R,
     offset: u64,
@@ -296,7 +295,7 @@ impl<R: Read + Seek> Table<'_, R> {
     }
 }
 
-/// A file whose length was known and that ends early was cut while it was read.
+/// Maps an unexpected end of file: the length was known, so the file was truncated while it was read.
 fn io_error(offset: u64, source: io::Error) -> BinFileError {
     match source.kind() {
         io::ErrorKind::UnexpectedEof => BinFileError::CutShort { offset },
@@ -304,32 +303,32 @@ fn io_error(offset: u64, source: io::Error) -> BinFileError {
     }
 }
 
-/// A section being read; it cannot be read past its end. What it read ahead is wiped, since a
-/// witness passes through here.
+/// A reader of one section; it never reads past the section's end. Its buffer is wiped on drop, since
+/// it may hold parts of a witness.
 #[derive(Debug)]
 pub struct SectionReader<'a, R> {
     inner: &'a mut R,
     section: Section,
     name: &'static str,
-    /// Bytes of the section that were fetched from the file.
+    /// Number of bytes of the section that have been fetched from the file.
     fetched: u64,
-    /// Fetched bytes, of which the first `taken` were given out.
+    /// Fetched bytes; the first `taken` of them are consumed.
     ahead: Vec<u8>,
     taken: usize,
 }
 
 impl<R: Read> SectionReader<'_, R> {
-    /// Bytes not yet given out.
+    /// Number of bytes that are not consumed yet.
     pub fn left(&self) -> u64 {
         self.section.len - self.fetched + (self.ahead.len() - self.taken) as u64
     }
 
-    /// Byte of the file that comes next.
+    /// Offset in the file of the next byte.
     pub fn offset(&self) -> u64 {
         self.section.offset + self.section.len - self.left()
     }
 
-    /// Fails unless so many bytes are left: to be asked before allocating for them.
+    /// Fails unless at least `bytes` bytes are left. Call it before an allocation of that size.
     pub fn needs(&self, bytes: u64) -> Result<(), BinFileError> {
         if bytes > self.left() {
             let Section { id, offset, len } = self.section;
@@ -338,7 +337,7 @@ impl<R: Read> SectionReader<'_, R> {
         Ok(())
     }
 
-    /// Fails unless exactly so many bytes are left.
+    /// Fails unless exactly `bytes` bytes are left.
     pub fn needs_exactly(&self, bytes: u64) -> Result<(), BinFileError> {
         if bytes != self.left() {
             let Section { id, len: found, .. } = self.section;
@@ -348,7 +347,7 @@ impl<R: Read> SectionReader<'_, R> {
         Ok(())
     }
 
-    /// Fails unless everything was read.
+    /// Fails unless the whole section was read.
     pub fn end(self) -> Result<(), BinFileError> {
         self.needs_exactly(0)
     }
@@ -415,19 +414,18 @@ impl<R> Drop for SectionReader<'_, R> {
     }
 }
 
-/// Writes a container. Lengths are said before the contents, so that nothing is gone back to and
-/// any stream will do.
+/// Writes a container. Lengths are given before the contents, so the stream need not be seekable.
 #[derive(Debug)]
 pub struct BinFileWriter<W> {
     inner: W,
     offset: u64,
-    /// Bytes that the section begun last still lacks.
+    /// Number of bytes that are still to be written to the current section.
     lacking: u64,
     sections: u32,
 }
 
 impl<W: Write> BinFileWriter<W> {
-    /// Starts a file of so many sections.
+    /// Starts a file of `sections` sections.
     pub fn new(inner: W, kind: Kind, version: u32, sections: u32) -> Result<Self, BinFileError> {
         let mut file = Self { inner, offset: 0, lacking: HEADER_BYTES, sections };
         file.write(&kind.magic)?;
@@ -436,7 +434,7 @@ impl<W: Write> BinFileWriter<W> {
         Ok(file)
     }
 
-    /// Starts a section of so many bytes; the one before must be complete.
+    /// Starts a section of `len` bytes; the previous section must be complete.
     pub fn begin(&mut self, id: u32, len: u64) -> Result<(), BinFileError> {
         assert_eq!(self.lacking, 0, "the section before this one is not complete");
         self.sections = self.sections.checked_sub(1).expect("more sections than announced");
@@ -447,7 +445,7 @@ impl<W: Write> BinFileWriter<W> {
         Ok(())
     }
 
-    /// Writes into the section begun last.
+    /// Writes into the current section.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), BinFileError> {
         let len = bytes.len() as u64;
         self.lacking = self.lacking.checked_sub(len).expect("more bytes than announced");
@@ -464,7 +462,7 @@ impl<W: Write> BinFileWriter<W> {
         words.iter().try_for_each(|word| self.write(&word.to_le_bytes()))
     }
 
-    /// Ends the file, which must be complete, and gives the stream back, flushed.
+    /// Ends the file, which must be complete. Flushes the stream and returns it.
     pub fn finish(mut self) -> Result<W, BinFileError> {
         assert_eq!((self.lacking, self.sections), (0, 0), "the file is not complete");
         self.inner.flush().map_err(|source| io_error(self.offset, source))?;

@@ -1,4 +1,4 @@
-//! The primes and numbers that files hold: which curve they name, and whether they are canonical.
+//! Primes and field elements in files: the curve of a prime, and checks that numbers are canonical.
 
 use std::io::Read;
 
@@ -8,22 +8,22 @@ use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId, Scalar};
 
 use super::binfile::{BinFileError, SectionReader};
 
-/// Most bytes of a prime that are worth showing in an error.
+/// Maximum number of bytes of a prime in an error message.
 const LONGEST_PRIME: u32 = 96;
 
-/// A file over a field that belongs to neither curve.
+/// The file is over a field of neither curve.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PrimeError {
-    /// Field elements of another size.
-    #[error("numbers of {found} bytes, where BN254 and BLS12-381 have {expected}")]
+    /// Field elements have an unsupported size.
+    #[error("numbers have {found} bytes; those of BN254 and BLS12-381 have {expected}")]
     Width {
-        /// Bytes that the file says a number has.
+        /// Bytes of a number in the file.
         found: u32,
-        /// Bytes that it has on our curves.
+        /// Bytes of a number on the supported curves.
         expected: &'static str,
     },
-    /// Another prime.
+    /// The prime is of neither curve.
     #[error(
         "the prime {prime} belongs to neither BN254 nor BLS12-381; \
          compile the circuit with `--prime bn128` or `--prime bls12381`"
@@ -34,7 +34,7 @@ pub enum PrimeError {
     },
 }
 
-/// Which of a curve's two fields a prime is to name.
+/// Which of a curve's two fields a prime must belong to.
 #[derive(Clone, Copy)]
 pub(super) enum Role {
     /// The scalar field, of order r.
@@ -64,8 +64,8 @@ impl Role {
     }
 }
 
-/// Reads a prime as the formats store it (its length in bytes, then its bytes, least first) and
-/// names the curve it belongs to.
+/// Reads a prime as the formats store it (length in bytes, then little-endian bytes) and returns its
+/// curve.
 pub(super) fn read_prime<R: Read, E>(
     section: &mut SectionReader<'_, R>,
     role: Role,
@@ -120,20 +120,20 @@ pub(super) fn first_not_canonical(curve: CurveId, scalars: &[Scalar]) -> Option<
     scalars.iter().position(|scalar| !scalar.iter().rev().lt(modulus.iter().rev()))
 }
 
-/// Why a text is not the number of a field element.
+/// Why a text does not represent a field element.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecimalError {
-    /// Something else than digits, or needless leading zeros.
+    /// The text has characters other than digits, or leading zeros.
     #[error("is not a decimal number without sign, spaces or leading zeros")]
     NotDecimal,
-    /// A number that is not below the field's order. It is not reduced: two texts for one value
-    /// would be two proofs where there is one.
+    /// The number is not below the field's order. It is not reduced, since two texts for one value
+    /// would make two proofs out of one.
     #[error("is not below the field's order")]
     NotCanonical,
 }
 
-/// A field element from the one decimal text that stands for it.
+/// Parses a field element from its canonical decimal text.
 pub(super) fn parse_decimal<F: PrimeField>(text: &str) -> Result<F, DecimalError> {
     let digits = text.as_bytes();
     let canonical = text == "0" || (!digits.is_empty() && digits[0] != b'0');

@@ -1,13 +1,12 @@
 //! The files of Circom and snarkjs (`.zkey`, `.ptau`, `.wtns`, `.r1cs`, `.sym` and JSON) and the
 //! parameters of bellman.
 //!
-//! Every reader assumes a hostile file. Lengths are compared with the file's size before anything
-//! is allocated by them; values are refused where they are not canonical, never reduced; a point
-//! is a point only if it lies on its curve and in its subgroup. Each way to fail is a variant of
-//! the format's own error, and none is a panic.
+//! Every reader assumes a hostile file. Lengths are compared with the file's size before an
+//! allocation. Values that are not canonical are refused, never reduced. Every point must lie on its
+//! curve and in its subgroup. Each failure is a variant of the format's error type; no input panics.
 //!
-//! The binary formats share one container ([`binfile`]). Sections are read in a stream, in chunks
-//! the caller chooses, so that a key of gigabytes is converted without being held.
+//! The binary formats share one container ([`binfile`]). Sections are read as a stream, in chunks of
+//! the caller's size, so a key of gigabytes is converted without loading it whole.
 
 pub mod bellman;
 pub mod binfile;

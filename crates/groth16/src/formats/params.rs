@@ -36,13 +36,13 @@ impl Params {
                 }
                 Self::ITERATIONS => params.iterations_log = Some(take(&mut bytes, 1)?[0]),
                 Self::BEACON => params.beacon = Some(counted(&mut bytes)?.to_vec()),
-                _ => return Err("it has a parameter that is not known"),
+                _ => return Err("it has an unknown parameter"),
             }
         }
         Ok(params)
     }
 
-    /// As the files have them. Texts and values longer than 255 bytes are cut.
+    /// Encodes the fields. Texts and values longer than 255 bytes are cut.
     pub(super) fn bytes(
         name: Option<&str>,
         iterations_log: Option<u8>,

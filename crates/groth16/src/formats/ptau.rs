@@ -1,17 +1,16 @@
-//! `.ptau`: powers of tau, the part of a ceremony that serves every circuit.
+//! `.ptau`: powers of tau, phase 1 of a ceremony, common to all circuits.
 //!
 //! | section | holds |
 //! |---|---|
-//! | 1 | prime q, the power `p`, and the power of the ceremony that it was cut from |
+//! | 1 | prime q, the power `p`, and the power of the ceremony from which the file was truncated |
 //! | 2, 3 | `τ^i` in G1 for `i < 2^(p+1) - 1`, in G2 for `i < 2^p` |
 //! | 4, 5 | `α·τ^i` and `β·τ^i` in G1, for `i < 2^p` |
 //! | 6 | `β` in G2 |
 //! | 7 | the contributions to this part |
 //! | 12, 13, 14, 15 | 2, 3, 4 and 5 in the bases of Lagrange: for each `k` up to `p` (12: up to `p + 1`) the `2^k` polynomials of the domain of that size at `τ` |
 //!
-//! The last four come from `powersoftau prepare phase2`; they save whoever makes a key as many
-//! transforms over points. Files without them are read as well: see
-//! [`PtauReader::lagrange_g1`].
+//! `powersoftau prepare phase2` adds the last four, which save four transforms over points when a key
+//! is made. Files without them are supported too: see [`PtauReader::lagrange_g1`].
 
 use std::{
     io::{Read, Seek},
@@ -60,39 +59,39 @@ const ALPHA_TAU_G1: u32 = 4;
 const BETA_TAU_G1: u32 = 5;
 const BETA_G2: u32 = 6;
 const CONTRIBUTIONS: u32 = 7;
-/// What the ids of the prepared sections are above those of the plain ones.
+/// Difference between the ids of the prepared and the plain sections.
 const PREPARED: u32 = 10;
-/// The largest power there is a field for.
+/// Largest power: the fields have no larger domain.
 pub const MAX_POWER: u32 = 28;
 
 /// State of a hash function, the challenge after it, kind and length of parameters.
 const FIXED_BYTES: usize = 216 + 64 + 4 + 4;
 
-/// What is wrong with a file of powers of tau.
+/// Why a file of powers of tau is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PtauError {
-    /// The container is at fault.
+    /// The container is malformed.
     #[error("ptau: {0}")]
     Container(#[from] BinFileError),
-    /// The field is none of ours.
+    /// The field is not supported.
     #[error("ptau: {0}")]
     Prime(#[from] PrimeError),
-    /// The powers are of another curve than the one asked for.
-    #[error("ptau: the powers are for {found}, not for {expected}")]
+    /// The powers are for a different curve than the expected one.
+    #[error("ptau: the powers are for {found}, expected {expected}")]
     WrongCurve {
-        /// The curve asked for.
+        /// The expected curve.
         expected: CurveId,
         /// The file's curve.
         found: CurveId,
     },
-    /// A power that no file can have.
-    #[error("ptau: the power is {found}; it lies between 1 and {MAX_POWER}")]
+    /// The power is out of range.
+    #[error("ptau: the power is {found}; expected 1 to {MAX_POWER}")]
     Power {
-        /// What the header says.
+        /// The power in the header.
         found: u32,
     },
-    /// More points wanted than there are.
+    /// The circuit needs more powers than the file has.
     #[error(
         "ptau: the powers reach 2^{power} constraints, the circuit needs 2^{needed}; use a file \
          of power {needed} or more"
@@ -100,52 +99,52 @@ pub enum PtauError {
     TooSmall {
         /// The file's power.
         power: u32,
-        /// The power needed.
+        /// The required power.
         needed: u32,
     },
     /// The field has no domain of that size.
     #[error(transparent)]
     Domain(#[from] DomainError),
-    /// Some of the prepared sections, but not all.
-    #[error("ptau: only some of the Lagrange sections are there; prepare the file again")]
+    /// Only some of the prepared sections are present.
+    #[error("ptau: only some of the Lagrange sections are present; prepare the file again")]
     HalfPrepared,
-    /// A point with a coordinate over the modulus, or off the curve.
+    /// A point has a coordinate at or above the modulus, or is off the curve.
     #[error("ptau: point {index} of {place} is not on the curve; the file is damaged or forged")]
     NotOnCurve {
-        /// Where it stands.
+        /// Series of the point.
         place: &'static str,
-        /// Its number there.
+        /// Its index there, from 0.
         index: usize,
     },
-    /// A point of the curve outside the group of prime order.
+    /// A point is on the curve, but outside the subgroup of prime order.
     #[error("ptau: point {index} of {place} is outside the subgroup; the file is forged")]
     NotInSubgroup {
-        /// Where it stands.
+        /// Series of the point.
         place: &'static str,
-        /// Its number there.
+        /// Its index there, from 0.
         index: usize,
     },
     /// The first powers are not the generators, or a secret is zero.
     #[error("ptau: {0}; the file is damaged or forged")]
     Degenerate(&'static str),
-    /// A contribution that cannot be read.
+    /// A contribution is malformed.
     #[error("ptau: contribution {index}: {what}")]
     Contribution {
-        /// Its number, from 0.
+        /// Its index, from 0.
         index: u32,
-        /// What is wrong with it.
+        /// The fault.
         what: &'static str,
     },
 }
 
-/// The numbers of a file.
+/// The header of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The curve of the points.
     pub curve: CurveId,
-    /// Logarithm of the most constraints that the powers serve.
+    /// Binary logarithm of the largest number of constraints that the powers support.
     pub power: u32,
-    /// The power of the ceremony that the file was cut from.
+    /// The power of the ceremony from which the file was truncated.
     pub ceremony_power: u32,
 }
 
@@ -170,18 +169,18 @@ impl Series {
     }
 }
 
-/// Who contributed to the powers, as far as the file says.
+/// A contributor to the powers, as recorded in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contributor {
-    /// A name. Text from outside: escape it before showing it.
+    /// Name. Untrusted text: escape it before display.
     pub name: Option<String>,
-    /// 0 for a person, 1 for a beacon.
+    /// 0 for a participant, 1 for a beacon.
     pub kind: u32,
-    /// The challenge for whoever comes next: a BLAKE2b hash.
+    /// The challenge for the next contributor: a BLAKE2b hash.
     pub next_challenge: [u8; 64],
 }
 
-/// A file of powers: its sections lie within it and agree with its header.
+/// An open file of powers: its sections lie within it and match its header.
 #[derive(Debug)]
 pub struct PtauFile<R> {
     file: BinFile<R>,
@@ -189,7 +188,7 @@ pub struct PtauFile<R> {
     prepared: bool,
 }
 
-/// Bytes of a stored point of a section on a curve.
+/// Bytes of a stored point of a section.
 fn point_bytes(curve: CurveId, section: u32) -> u64 {
     fn bytes<C: Curve>(g2: bool) -> usize {
         8 * if g2 { C::G2Config::POINT_WORDS } else { C::G1Config::POINT_WORDS }
@@ -203,7 +202,7 @@ fn point_bytes(curve: CurveId, section: u32) -> u64 {
 }
 
 impl<R: Read + Seek> PtauFile<R> {
-    /// Reads the outline and compares every section's length with the power.
+    /// Reads the outline and checks every section's length against the power.
     pub fn open(file: R) -> Result<Self, PtauError> {
         let mut file = BinFile::open(file, KIND)?;
         let mut fields = file.read(file.section(HEADER)?)?;
@@ -235,7 +234,7 @@ impl<R: Read + Seek> PtauFile<R> {
         Ok(Self { file, header, prepared: there != 0 })
     }
 
-    /// The file's numbers.
+    /// The header.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -250,7 +249,7 @@ impl<R: Read + Seek> PtauFile<R> {
         self.file.file_len()
     }
 
-    /// Who contributed. Nothing of it is verified here.
+    /// The contributors. Contributions are not verified.
     pub fn contributors(&mut self) -> Result<Vec<Contributor>, PtauError> {
         let Some(section) = self.file.find(CONTRIBUTIONS) else { return Ok(Vec::new()) };
         let g1 = point_bytes(self.header.curve, TAU_G1) as usize;
@@ -267,7 +266,7 @@ impl<R: Read + Seek> PtauFile<R> {
         Ok(contributors)
     }
 
-    /// Fixes the curve, and checks that the powers begin where they must.
+    /// Fixes the curve, and checks that the first powers are the generators and no secret is zero.
     pub fn read_as<C: Curve>(self) -> Result<PtauReader<C, R>, PtauError> {
         let found = self.header.curve;
         if C::ID != found {
@@ -306,8 +305,8 @@ fn read_contributor<R: Read>(
     Ok(Contributor { name: params.name, kind, next_challenge })
 }
 
-/// Powers being read; their curve is known. Points are checked as they are read: on the curve and
-/// in the subgroup. That they are powers of one secret is for the ceremony's verifier to say.
+/// A reader of powers over a known curve. Each point is checked to lie on the curve and in the
+/// subgroup. It does not check that the points are powers of one secret.
 #[derive(Debug)]
 pub struct PtauReader<C, R> {
     file: PtauFile<R>,
@@ -315,12 +314,12 @@ pub struct PtauReader<C, R> {
 }
 
 impl<C: Curve, R: Read + Seek> PtauReader<C, R> {
-    /// The file's numbers.
+    /// The header.
     pub fn header(&self) -> &Header {
         &self.file.header
     }
 
-    /// Fails unless the powers serve `2^log_size` constraints.
+    /// Fails unless the powers support `2^log_size` constraints.
     pub fn reaches(&self, log_size: u32) -> Result<(), PtauError> {
         let power = self.file.header.power;
         if log_size > power {
@@ -349,10 +348,10 @@ impl<C: Curve, R: Read + Seek> PtauReader<C, R> {
         Ok(self.points::<C::G2Config>(BETA_G2, 0, 1)?[0])
     }
 
-    /// A series in the Lagrange basis of the domain of `2^log_size` points: read, or computed by a
-    /// transform where the file is not prepared. For [`Series::Tau`] the domain may have twice as
-    /// many points as there are constraints; the power that the file lacks then, `τ^(2n - 1)`, is
-    /// taken for zero, as `prepare phase2` does, so that only half of its points are of use.
+    /// A series in the Lagrange basis of the domain of `2^log_size` points: read from a prepared file,
+    /// else computed by a transform. For [`Series::Tau`] the domain may have twice as many points as
+    /// there are constraints; the file then lacks the power `τ^(2n - 1)`, which is set to zero as in
+    /// `prepare phase2`, so only half of the points are meaningful.
     pub fn lagrange_g1(
         &mut self,
         series: Series,
@@ -419,7 +418,7 @@ where
     F: PrimeField,
     G: CurveGroup<ScalarField = F>,
 {
-    // The root of the domain half as large: one more power of two than a domain of a prover has.
+    // The root comes from the domain of half the size: this domain may be larger than a prover's largest.
     let over = match log_size {
         0 => F::ONE,
         log_size => Domain::<F>::snarkjs(log_size - 1)?.eta().inverse().expect("it is not zero"),

@@ -5,10 +5,10 @@
 //! | 1 | prime, numbers of wires, outputs, public and private inputs, labels and constraints |
 //! | 2 | the constraints, three rows each: number of terms, then wire and coefficient of each |
 //! | 3 | for each wire the label by which a `.sym` file names it |
-//! | 4, 5 | custom gates and their uses, which only PLONK has: refused |
+//! | 4, 5 | custom gates and their uses, for PLONK only: refused |
 //!
-//! Coefficients are canonical integers here, not in Montgomery form. A wire that stands twice in
-//! one row counts with the sum of its coefficients, as in snarkjs's setup.
+//! Coefficients are canonical integers, not in Montgomery form. If a wire occurs twice in one row,
+//! its coefficients are added, as in snarkjs's setup.
 
 use std::io::{Read, Seek, Write};
 
@@ -35,65 +35,65 @@ const CUSTOM_GATE_USES: u32 = 5;
 
 /// Wire and coefficient.
 const TERM_BYTES: u64 = 4 + 8 * SCALAR_WORDS as u64;
-/// The three rows' numbers of terms.
+/// Bytes of the three rows' term counts.
 const LEAST_CONSTRAINT_BYTES: u64 = 12;
-/// Longest name of a custom gate that an error shows.
+/// Maximum length of a custom gate's name in an error message.
 const GATE_NAME_BYTES: usize = 64;
 
-/// What is wrong with a constraint system's file.
+/// Why a constraint system's file is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum R1csError {
-    /// The container is at fault.
+    /// The container is malformed.
     #[error("r1cs: {0}")]
     Container(#[from] BinFileError),
-    /// The field is none of ours.
+    /// The field is not supported.
     #[error("r1cs: {0}")]
     Prime(#[from] PrimeError),
-    /// The circuit is over another curve than the one asked for.
-    #[error("r1cs: the circuit is for {found}, not for {expected}")]
+    /// The circuit is for a different curve than the expected one.
+    #[error("r1cs: the circuit is for {found}, expected {expected}")]
     WrongCurve {
-        /// The curve asked for.
+        /// The expected curve.
         expected: CurveId,
         /// The circuit's curve.
         found: CurveId,
     },
-    /// Numbers in the header that no circuit can have.
+    /// The header contradicts itself.
     #[error("r1cs: impossible header: {what}")]
     Header {
-        /// What is impossible.
+        /// The contradiction.
         what: &'static str,
     },
-    /// Gates that a rank-1 constraint system cannot express.
+    /// The circuit has custom gates, which a rank-1 constraint system cannot express.
     #[error(
         "r1cs: the circuit uses custom gates ({name:?}), which Groth16 cannot prove; \
          compile it without them"
     )]
     CustomGates {
-        /// The first gate's name.
+        /// Name of the first gate.
         name: String,
     },
-    /// A term outside the circuit.
-    #[error("r1cs: constraint {constraint} names wire {wire} of {wires}")]
+    /// A term refers to a wire that does not exist.
+    #[error("r1cs: constraint {constraint} refers to wire {wire}, but there are {wires} wires")]
     WireOutOfRange {
-        /// The constraint, from 0.
+        /// Index of the constraint, from 0.
         constraint: u32,
-        /// The wire it names.
+        /// Index of the wire.
         wire: u32,
-        /// How many there are.
+        /// Number of wires.
         wires: u32,
     },
-    /// A coefficient that is not below the group order.
+    /// A coefficient is not below the group order.
     #[error("r1cs: constraint {constraint} has a coefficient that is not below the group order")]
     NotCanonical {
-        /// The constraint, from 0.
+        /// Index of the constraint, from 0.
         constraint: u32,
     },
 }
 
-/// The numbers of a circuit.
+/// The header of a circuit.
 ///
-/// Wires stand in this order: the constant one, outputs, public inputs, private inputs, the rest.
+/// Order of the wires: the constant one, outputs, public inputs, private inputs, the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The curve over whose scalar field the circuit is.
@@ -122,7 +122,7 @@ impl Header {
     }
 }
 
-/// A circuit's file: its sections lie within it and can hold what the header says.
+/// An open circuit file: its sections lie within it and match the header.
 #[derive(Debug)]
 pub struct R1csFile<R> {
     file: BinFile<R>,
@@ -156,12 +156,12 @@ impl<R: Read + Seek> R1csFile<R> {
         Ok(Self { file, header })
     }
 
-    /// The circuit's numbers.
+    /// The header.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// For each wire the label by which the `.sym` file names it.
+    /// The label of each wire in the `.sym` file.
     pub fn labels(&mut self) -> Result<Vec<u64>, R1csError> {
         let section = self.file.section(LABELS)?;
         let mut reader = self.file.read(section)?;
@@ -171,8 +171,8 @@ impl<R: Read + Seek> R1csFile<R> {
         Ok(labels)
     }
 
-    /// The constraints, every wire in range and every coefficient canonical. Takes at most about
-    /// twice the file's length in memory.
+    /// Reads the constraints and checks that every wire is in range and every coefficient canonical.
+    /// Takes at most about twice the file's length in memory.
     pub fn constraints<C: Curve>(&mut self) -> Result<R1cs<C::Fr>, R1csError> {
         let Header { curve: found, wires, constraints, .. } = self.header;
         if C::ID != found {
@@ -219,7 +219,7 @@ where
     Ok(())
 }
 
-/// Sections for custom gates may stand in the file if they are empty.
+/// Refuses custom gates. Their sections may be present if they are empty.
 fn refuse_custom_gates<R: Read + Seek>(file: &mut BinFile<R>) -> Result<(), R1csError> {
     for id in [CUSTOM_GATES, CUSTOM_GATE_USES] {
         let Some(section) = file.find(id) else { continue };
@@ -241,8 +241,8 @@ fn refuse_custom_gates<R: Read + Seek>(file: &mut BinFile<R>) -> Result<(), R1cs
     Ok(())
 }
 
-/// Writes a circuit, sections in circom's order. The header's counts must be those of `r1cs`,
-/// and `labels` must hold one for each wire.
+/// Writes a circuit with the sections in circom's order. The header's counts must match `r1cs`,
+/// and `labels` must have one label per wire.
 pub fn write_r1cs<C: Curve>(
     out: impl Write,
     header: &Header,
@@ -255,7 +255,7 @@ pub fn write_r1cs<C: Curve>(
     let counts = (C::ID, r1cs.wires, r1cs.public, [header.constraints as usize; 3], labels.len());
     let said = (header.curve, header.wires as usize, public, rows.map(Rows::len), r1cs.wires);
     if counts != said {
-        return Err(R1csError::Header { what: "it does not describe the system to be written" });
+        return Err(R1csError::Header { what: "it does not match the constraint system" });
     }
     let prime = field::prime_bytes(C::ID, Role::Scalars);
     let terms: usize = rows.iter().map(|rows| rows.entries()).sum();

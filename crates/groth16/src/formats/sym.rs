@@ -1,35 +1,37 @@
 //! `.sym`: circom's names for signals.
 //!
-//! A text, one line for each signal before simplification: label, wire (-1 if the signal has
-//! none of its own), component, name. Names are only ever shown to people, so a reader that
-//! holds them is made when there is something to say.
+//! A text file with one line for each signal before simplification: label, wire (-1 if the signal
+//! has no wire), component, name. Names are only for messages, so they are read when a message needs
+//! them.
 
 use std::io::{BufRead, Read};
 
 use super::r1cs::Header;
 
-/// Longest line that is accepted, in bytes.
+/// Maximum length of a line in bytes.
 pub const MAX_LINE: u64 = 1 << 16;
 
-/// What is wrong with a file of names.
+/// Why a file of names is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SymError {
-    /// The system could not read.
+    /// Reading failed.
     #[error("sym: cannot read line {line}: {source}")]
     Io {
         /// The line, from 1.
         line: u64,
-        /// The system's word.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A line longer than [`MAX_LINE`].
-    #[error("sym: line {line} is longer than {MAX_LINE} bytes; this is no .sym file of circom's")]
+    /// A line is longer than [`MAX_LINE`].
+    #[error(
+        "sym: line {line} is longer than {MAX_LINE} bytes; this is not a .sym file written by circom"
+    )]
     LineTooLong {
         /// The line, from 1.
         line: u64,
     },
-    /// A line that is not "label,wire,component,name".
+    /// A line is not "label,wire,component,name".
     #[error("sym: line {line} is not \"label,wire,component,name\"")]
     BadLine {
         /// The line, from 1.
@@ -42,9 +44,9 @@ pub enum SymError {
 pub struct Symbol {
     /// The signal's number before simplification.
     pub label: u64,
-    /// The wire that carries it, if it has one of its own.
+    /// The wire of the signal, if it has one.
     pub wire: Option<u32>,
-    /// The component it belongs to.
+    /// Number of its component.
     pub component: u32,
     /// Its name, such as `main.hash.in[2]`.
     pub name: String,
@@ -64,7 +66,7 @@ impl Symbol {
     }
 }
 
-/// Reads the lines in turn. An error ends the iteration.
+/// Iterates over the lines. An error ends the iteration.
 pub fn read_sym(mut text: impl BufRead) -> impl Iterator<Item = Result<Symbol, SymError>> {
     let mut number = 0;
     let mut failed = false;
@@ -99,16 +101,16 @@ fn read_line(text: &mut impl BufRead, number: u64) -> Result<Option<Symbol>, Sym
 /// An input of the main component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Its name without indices, as a JSON of inputs has it.
+    /// Its name without indices, as in the JSON of inputs.
     pub name: String,
-    /// How many field elements it takes.
+    /// Number of its field elements.
     pub size: usize,
 }
 
 /// Names of wires.
 #[derive(Clone, Debug, Default)]
 pub struct WireNames {
-    /// By ascending wire; the first name of each.
+    /// The first name of each wire, by ascending wire.
     names: Vec<(u32, String)>,
 }
 
@@ -118,8 +120,7 @@ impl WireNames {
         Self::keep(text, |_| true)
     }
 
-    /// Reads the file and keeps the names of some wires, so that naming one takes no memory for
-    /// the others.
+    /// Reads the file and keeps only the names of some wires, to save memory.
     pub fn of(text: impl BufRead, wires: &[u32]) -> Result<Self, SymError> {
         Self::keep(text, |wire| wires.contains(&wire))
     }
@@ -130,7 +131,7 @@ impl WireNames {
             let Symbol { wire, name, .. } = symbol?;
             names.extend(wire.filter(|&wire| wanted(wire)).map(|wire| (wire, name)));
         }
-        // Stable: of several names for a wire the outermost comes first in the file and stays.
+        // The sort is stable: if a wire has several names, the first in the file, the outermost, is kept.
         names.sort_by_key(|&(wire, _)| wire);
         names.dedup_by_key(|&mut (wire, _)| wire);
         Ok(Self { names })
@@ -142,7 +143,7 @@ impl WireNames {
         Some(&self.names[index].1)
     }
 
-    /// The main component's inputs, in the order of their wires, as far as they have names.
+    /// The main component's named inputs, in the order of their wires.
     pub fn inputs(&self, header: &Header) -> Vec<Input> {
         let first = 1 + header.outputs;
         let wires = first..first + header.public_inputs + header.private_inputs;

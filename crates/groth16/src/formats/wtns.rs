@@ -1,8 +1,7 @@
-//! `.wtns`: a witness, every wire's value in turn.
+//! `.wtns`: a witness, the value of every wire.
 //!
-//! Section 1 names the field and the number of wires, section 2 holds canonical integers of 32
-//! bytes, least first. Values go from the file into the memory they stay in, which is wiped when
-//! dropped; no other copy is made of them here.
+//! Section 1 holds the field and the number of wires, section 2 canonical little-endian integers of
+//! 32 bytes. Values are read directly into memory that is wiped when dropped; no other copy is made.
 
 use std::io::{Read, Seek, Write};
 
@@ -18,34 +17,34 @@ pub const KIND: Kind = Kind { magic: *b"wtns", newest_version: 2, sections: &["h
 const HEADER: u32 = 1;
 const VALUES: u32 = 2;
 
-/// What is wrong with a witness file.
+/// Why a witness file is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WtnsError {
-    /// The container is at fault.
+    /// The container is malformed.
     #[error("witness: {0}")]
     Container(#[from] BinFileError),
-    /// The field is none of ours.
+    /// The field is not supported.
     #[error("witness: {0}")]
     Prime(#[from] PrimeError),
-    /// A value that is not below the group order.
+    /// A value is not below the group order.
     #[error(
         "witness: the value of wire {wire} is not below the group order of {curve}; \
          the file is damaged or was not made by circom"
     )]
     NotCanonical {
-        /// Which wire.
+        /// Index of the wire.
         wire: usize,
-        /// The curve that the file names.
+        /// Curve of the file.
         curve: CurveId,
     },
-    /// Wire 0 must be the constant one.
+    /// Wire 0 is not the constant one.
     #[error("witness: wire 0 is not 1; the file is damaged or was not made by circom")]
     FirstNotOne,
-    /// Memory was refused.
+    /// A memory allocation failed.
     #[error("witness: no memory for {wires} values of 32 bytes")]
     OutOfMemory {
-        /// How many values there are.
+        /// Number of values.
         wires: u32,
     },
 }
@@ -73,7 +72,7 @@ pub fn read_wtns(file: impl Read + Seek) -> Result<Witness, WtnsError> {
     reserved.map_err(|_| WtnsError::OutOfMemory { wires })?;
     scalars.resize(wires as usize, [0; SCALAR_WORDS]);
     let filled = file.read(values)?.words(scalars.as_flattened_mut());
-    // From here on they are wiped, whatever happens.
+    // From here on the values are wiped on every path.
     let values = Scalars::new(scalars);
     filled?;
     if let Some(wire) = field::first_not_canonical(curve, &values) {
@@ -85,7 +84,7 @@ pub fn read_wtns(file: impl Read + Seek) -> Result<Witness, WtnsError> {
     Ok(Witness { curve, values })
 }
 
-/// Writes a witness as circom's own generators do.
+/// Writes a witness as circom's generators do.
 pub fn write_wtns(out: impl Write, curve: CurveId, values: &[Scalar]) -> Result<(), WtnsError> {
     let prime = field::prime_bytes(curve, Role::Scalars);
     let mut file = BinFileWriter::new(out, KIND, KIND.newest_version, 2)?;

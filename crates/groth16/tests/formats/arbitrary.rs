@@ -1,4 +1,4 @@
-//! Bytes from nowhere, and real files with bytes changed: never a panic.
+//! Random bytes, and real files with changed bytes: never a panic.
 
 use std::io::Cursor;
 

@@ -1,5 +1,5 @@
-//! Ceremonies beside snarkjs: the same initial key to the byte, and each tool goes on where the
-//! other stopped.
+//! Ceremonies with snarkjs: both tools make the same initial key, byte for byte, and each can continue
+//! the other's ceremony.
 
 use std::{fs, io::Cursor, path::Path};
 
@@ -14,7 +14,7 @@ use crate::{
     support::{Parts, Zkey, data},
 };
 
-/// Powers of tau of power 5 that snarkjs made, prepared and not, kept from run to run.
+/// Powers of tau of power 5 by snarkjs, prepared and not, cached between runs.
 struct Powers {
     plain: Vec<u8>,
     prepared: Vec<u8>,
@@ -61,7 +61,7 @@ fn alternate<C: Curve>(test: &str) {
     assert!(ours == theirs, "the initial key is snarkjs's to the byte");
     assert!(initial::<C>(&powers.plain) == ours, "with and without prepared powers");
 
-    // Ours, theirs, ours; and a beacon of each kind on top.
+    // Contributions by us, snarkjs, us; then a beacon by each tool.
     let first = contributed::<C>(&ours, PERSON);
     snarkjs.write("1.zkey", &first);
     snarkjs.must("zkey verify c.r1cs p.ptau 1.zkey");
@@ -83,12 +83,12 @@ fn alternate<C: Curve>(test: &str) {
         verified.contributions.iter().map(|(made, _)| made.name.as_deref()).collect();
     let expected = [Some("ours"), Some("theirs"), Some("ours"), Some("beacon"), None];
     assert_eq!(names, expected);
-    // The hashes are those that snarkjs shows.
+    // The hashes are those that snarkjs prints.
     for (_, hash) in &verified.contributions {
         let words = athanor_groth16::ceremony::hash_words(hash);
         assert!(said.contains(words.split(' ').next().unwrap()), "{said}");
     }
-    // And the key proves.
+    // The key proves.
     snarkjs.write("w.wtns", data::<C>("witness.wtns"));
     snarkjs.must("zkey export verificationkey 5.zkey v.json");
     snarkjs.must("groth16 prove 5.zkey w.wtns proof.json public.json");
@@ -106,7 +106,7 @@ fn a_ceremony_that_alternates_between_both_tools_verifies_in_both_on_bls12_381()
     alternate::<Bls12_381>(test);
 }
 
-/// The key with some bytes of a section turned over.
+/// The key with some bytes of a section inverted.
 fn flipped(key: &[u8], id: u32, at: usize) -> Vec<u8> {
     let mut parts = Parts::of(key);
     let byte = parts.section(id)[at] ^ 1;
@@ -126,7 +126,7 @@ fn a_key_with_any_part_changed_does_not_verify() {
     };
     assert_eq!(verdict(&good), Ok(()));
     let mut parts = Parts::of(&good);
-    // Every point of L and H replaced by another that is on the curve.
+    // Replaces every point of L and H by a different point on the curve.
     for id in [8, 9] {
         let section = parts.section(id).clone();
         let (one, two) = (section[..64].to_vec(), section[64..128].to_vec());
@@ -135,8 +135,8 @@ fn a_key_with_any_part_changed_does_not_verify() {
         let error = verdict(&swapped).unwrap_err();
         assert!(error.contains(if id == 8 { "points of L" } else { "points of H" }), "{error}");
     }
-    // Bytes anywhere: either no point any more, or not the key.
-    // Names are the contributors' own words and bound by nothing: they end each contribution.
+    // Changes bytes anywhere: the result is an invalid point, or a different key.
+    // Names are not authenticated; they are at the end of each contribution.
     let is_name = |id: u32, at: usize| {
         let each = 5 * 64 + 64 + 8 + 6;
         id == 10 && at >= 68 && (at - 68) % each >= each - 6
@@ -146,7 +146,7 @@ fn a_key_with_any_part_changed_does_not_verify() {
             assert!(verdict(&flipped(&good, id, at)).is_err(), "section {id}, byte {at}");
         }
     }
-    // A history cut, or with its contributions in another order.
+    // A truncated history, and one in a different order.
     let history = parts.section(10).clone();
     let mut none = history[..64].to_vec();
     none.extend(0u32.to_le_bytes());

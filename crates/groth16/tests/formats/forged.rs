@@ -1,4 +1,4 @@
-//! Files whose outline is whole and whose contents lie.
+//! Files with a valid outline and forged contents.
 
 use std::io::Cursor;
 
@@ -37,7 +37,7 @@ fn coordinate<C: Curve>() -> usize {
     4 * C::G1Config::POINT_WORDS
 }
 
-/// Where the header's numbers of wires, public signals and points of the domain stand.
+/// Offsets of the header's numbers of wires, public signals and points of the domain.
 fn counts<C: Curve>() -> usize {
     4 + coordinate::<C>() + 4 + 32
 }
@@ -86,7 +86,7 @@ fn unknown_primes_are_shown_and_primes_of_two_curves_refused() {
     parts = Parts::of(&data::<Bn254>("witness.wtns"));
     let error = wtns_error(parts.patched(1, 4, &[0]));
     assert!(matches!(error, WtnsError::Prime(PrimeError::Unknown { .. })), "{error}");
-    // The prime of coordinates is no prime of scalars.
+    // The prime of coordinates is not a prime of scalars.
     let q = modulus::<<Bn254 as Pairing>::BaseField>();
     let error = wtns_error(parts.patched(1, 4, &q));
     assert!(matches!(error, WtnsError::Prime(PrimeError::Unknown { .. })), "{error}");
@@ -103,7 +103,7 @@ fn impossible_counts<C: Curve>() {
         (domain, 7u32, "not a power of two"),
         (domain, 0, "not a power of two"),
         (domain, u32::MAX, "not a power of two"),
-        (domain, 2, "no room"),
+        (domain, 2, "too small"),
         (public, 6, "more public signals"),
         (public, u32::MAX, "more public signals"),
         (wires, 3, "more public signals"),
@@ -147,7 +147,7 @@ fn bad_points_in_keys<C: Curve>() {
     let everywhere_g2 = in_g2.iter().chain(&others_g2);
 
     for &place in everywhere_g1.clone().chain(everywhere_g2.clone()) {
-        // A coordinate over the modulus, then one that is not on the curve.
+        // A coordinate at or above the modulus, then a point that is not on the curve.
         for bytes in [vec![0xff; coordinate::<C>()], vec![1]] {
             let mut bytes = bytes;
             let mut patched = parts.clone();
@@ -227,7 +227,7 @@ fn matrices_are_the_same_for_entries_in_any_order() {
     };
     let in_order = matrices(parts.bytes());
     assert!(!in_order[0][1].is_empty() && !in_order[1][1].is_empty());
-    // Whole rows change places; the entries of a row keep theirs.
+    // Rows are permuted; the entries within a row keep their order.
     let mut entries: Vec<_> = parts.section(4)[4..].chunks(44).map(<[u8]>::to_vec).collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry[4]));
     parts.section(4)[4..].copy_from_slice(&entries.concat());

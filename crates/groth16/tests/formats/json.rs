@@ -1,4 +1,4 @@
-//! JSON that no snarkjs wrote.
+//! JSON that snarkjs does not write.
 
 use std::str::FromStr;
 
@@ -89,7 +89,7 @@ fn points_of_every_kind<C: Curve>() {
     }
     let error = key_error::<C>("/vk_alpha_1", infinity.0.clone());
     assert!(matches!(error, JsonError::Infinity { .. }));
-    // A verifier names such a key; the file's form is not at fault.
+    // The verifier refuses such a key; the file's format is valid.
     let text = with::<C>("verification_key.json", "/IC/1", infinity.0);
     assert!(parse_verifying_key::<C>(&text).unwrap().ic[1].is_zero());
     let error = key_error::<C>("/IC/1", json!(["1", "1", "1"]));
@@ -133,7 +133,7 @@ fn no_public_signals_are_written_as_snarkjs_writes_them() {
 fn other_systems_and_curves_are_named() {
     let error = proof_error::<Bn254>("/protocol", json!("plonk"));
     assert!(matches!(error, JsonError::Protocol { protocol, .. } if protocol == "plonk"));
-    // As snarkjs's key for PLONK begins; nothing in it is where Groth16 has it.
+    // The start of snarkjs's key for PLONK, which has a different structure.
     let plonk = json!({ "protocol": "plonk", "curve": "bn128", "nPublic": 1, "power": 3 });
     let error = parse_verifying_key::<Bn254>(&plonk.to_string()).unwrap_err();
     assert!(matches!(error, JsonError::Protocol { protocol, .. } if protocol == "plonk"));

@@ -7,13 +7,13 @@ pub(crate) struct Snarkjs {
 }
 
 impl Snarkjs {
-    /// snarkjs with a folder of its own to work in, or `None` after saying what is skipped.
+    /// snarkjs with a working directory, or `None` after a message that the test is skipped.
     pub(crate) fn find(test: &str) -> Option<Self> {
         let tool = athanor_testkit::snarkjs(test)?;
         Some(Self { tool, folder: tempfile::tempdir().unwrap() })
     }
 
-    /// Runs it; whether it was content, and what it said.
+    /// Runs it; returns whether it succeeded, and its output.
     pub(crate) fn run(&self, arguments: &str) -> (bool, String) {
         let arguments: Vec<&str> = arguments.split_whitespace().collect();
         let run = self.tool.output(self.folder.path(), &arguments);
@@ -21,7 +21,7 @@ impl Snarkjs {
         (run.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Runs it and fails the test if it is not content.
+    /// Runs it and fails the test if it fails.
     pub(crate) fn must(&self, arguments: &str) -> String {
         let (content, said) = self.run(arguments);
         assert!(content, "snarkjs {arguments}: {said}");

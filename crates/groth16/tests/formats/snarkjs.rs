@@ -1,4 +1,4 @@
-//! What we write, read by snarkjs; and keys of a real ceremony, read here.
+//! snarkjs reads the files that we write, and we read keys of a real ceremony.
 
 use std::io::Cursor;
 

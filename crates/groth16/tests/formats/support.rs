@@ -1,4 +1,4 @@
-//! Real files, taken apart and put together again by code that the readers do not use.
+//! Takes real files apart and reassembles them with code that is independent of the readers.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
@@ -35,7 +35,7 @@ pub(crate) fn zkey<C: Curve>(name: &str) -> Zkey<C> {
     file.read_as::<C>().unwrap()
 }
 
-/// The key that our writer makes of what our reader reads, sections in the same order.
+/// The key that our writer makes from the reader's output, with sections in the same order.
 pub(crate) fn rewritten<C: Curve>(original: &[u8], note: Option<&str>) -> Vec<u8> {
     let mut zkey = ZkeyFile::open(Cursor::new(original)).unwrap().read_as::<C>().unwrap();
     let (header, points) = (*zkey.header(), zkey.header_points().clone());
@@ -108,7 +108,7 @@ impl Parts {
     }
 }
 
-/// Reads everything there is in a proving key.
+/// Reads everything in a proving key.
 pub(crate) fn read_whole_zkey<C: Curve>(file: impl Read + Seek) -> Result<(), ZkeyError> {
     let mut zkey = ZkeyFile::open(file)?.read_as::<C>()?;
     zkey.verifying_key()?;
@@ -136,7 +136,7 @@ pub(crate) fn read_whole_wtns(file: impl Read + Seek) -> Result<(), WtnsError> {
     read_wtns(file).map(drop)
 }
 
-/// Reads the whole of a file of any kind; what is wrong with it in words.
+/// Reads a whole file of any kind; returns the error message, if any.
 pub(crate) type ReadWhole = fn(&mut dyn ReadSeek) -> Result<(), String>;
 
 pub(crate) trait ReadSeek: Read + Seek {}
@@ -158,7 +158,7 @@ pub(crate) fn small_files() -> Vec<(&'static str, Vec<u8>, ReadWhole)> {
     of::<Bn254>().into_iter().chain(of::<Bls12_381>()).collect()
 }
 
-/// A file that says one length and ends at another, as one that is cut while it is read.
+/// A file whose reported length differs from its end, like one that is truncated while it is read.
 pub(crate) struct Shrunk<'a> {
     pub(crate) file: Cursor<&'a [u8]>,
     pub(crate) ends: u64,

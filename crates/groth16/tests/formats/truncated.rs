@@ -1,4 +1,4 @@
-//! Files that end too early, end too late, or shrink while they are read.
+//! Files that end too early or too late, or shrink while they are read.
 
 use std::io::Cursor;
 
@@ -29,7 +29,7 @@ fn files_cut_while_they_are_read_are_told_apart_from_truncated_ones() {
         let step = if bytes.len() < 1000 { 1 } else { 23 };
         for ends in (0..bytes.len() as u64).step_by(step) {
             let error = read(&mut Shrunk { file: Cursor::new(&bytes), ends }).unwrap_err();
-            assert!(error.contains("cut short"), "{name} cut at {ends}: {error}");
+            assert!(error.contains("truncated"), "{name} cut at {ends}: {error}");
         }
     }
 }
@@ -76,10 +76,7 @@ fn missing_and_duplicate_sections_are_refused_by_name() {
         let mut parts = original.clone();
         parts.sections.push(original.sections[index].clone());
         let error = zkey_error::<Bn254>(&parts.bytes());
-        assert!(
-            error.contains(&format!("section {id} ({name}) stands in the file twice")),
-            "{error}"
-        );
+        assert!(error.contains(&format!("section {id} ({name}) occurs twice")), "{error}");
         parts = original.clone();
         parts.sections.remove(index);
         if id == 10 {
@@ -104,7 +101,7 @@ fn sections_may_stand_in_any_order_and_on_any_offset() {
             parts.sections.rotate_left(turn);
             read(&mut Cursor::new(parts.bytes())).unwrap_or_else(|e| panic!("{name}: {e}"));
             parts.sections.reverse();
-            // A section that nobody knows, of odd length, moves all others off any alignment.
+            // An unknown section of odd length shifts all others out of alignment.
             parts.sections.insert(0, (77, vec![0xab; 2 * turn + 1]));
             read(&mut Cursor::new(parts.bytes())).unwrap_or_else(|e| panic!("{name}: {e}"));
         }

@@ -5,12 +5,12 @@
 //! five queries, each a count and its points: h G1 | l G1 | a G1 | b G1 | b G2
 //! ```
 //!
-//! Counts have 32 bits, points are uncompressed, all is big-endian. Points at infinity are left out
-//! of `a` and `b`: which wires they belong to is not in the file, but follows from the constraints
-//! ([`Density`]). The quotient is the classical one, in coefficients.
+//! Counts have 32 bits, points are uncompressed, all is big-endian. `a` and `b` omit points at
+//! infinity; the constraints determine to which wires the other points belong ([`Density`]). The
+//! quotient is in coefficient form.
 //!
-//! Where a query begins follows from the counts by arithmetic. bellperson keeps the byte range of
-//! every point instead, which for a 32 GiB sector's key takes gigabytes.
+//! The offset of a query is computed from the counts. (bellperson stores the byte range of every
+//! point instead, which takes gigabytes for the key of a 32 GiB sector.)
 
 mod points;
 mod reader;
@@ -32,9 +32,9 @@ pub const PROOF_BYTES: usize = 192;
 /// The queries, in the file's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// The quotient's coefficients' basis.
+    /// The basis for the quotient's coefficients.
     H,
-    /// The private wires' combined terms.
+    /// The combined terms of the private wires.
     L,
     /// `A_i(τ)` of the wires that occur in A.
     A,
@@ -45,7 +45,7 @@ pub enum Query {
 }
 
 impl Query {
-    /// All of them, in the file's order.
+    /// All queries, in the file's order.
     pub const ALL: [Self; 5] = [Self::H, Self::L, Self::A, Self::B1, Self::B2];
 
     fn name(self) -> &'static str {
@@ -66,15 +66,15 @@ pub enum BellmanError {
     /// The file cannot be read or written.
     #[error("cannot read or write the parameters: {0}")]
     Io(#[from] io::Error),
-    /// The file ends early, or does not end.
-    #[error("the parameters have {got} bytes where their counts ask for {expected}")]
+    /// The file's length does not match its counts.
+    #[error("the parameters have {got} bytes, but their counts require {expected}")]
     Length {
-        /// What the counts ask for.
+        /// Length that the counts require.
         expected: u64,
-        /// What there is.
+        /// Length of the file.
         got: u64,
     },
-    /// A point that is none.
+    /// A point is invalid.
     #[error("point {index} of {section} {}", match fault {
         Some(fault) => fault.to_string(),
         None => "has a coordinate that is not below the modulus".to_owned(),
@@ -82,42 +82,42 @@ pub enum BellmanError {
     Point {
         /// The part of the file.
         section: &'static str,
-        /// Its number there.
+        /// Its index there, from 0.
         index: usize,
-        /// What is wrong; none for a coordinate out of range.
+        /// The fault; `None` for a coordinate out of range.
         fault: Option<PointFault>,
     },
     /// The domain is larger than the field allows.
     #[error(transparent)]
     Domain(#[from] DomainError),
-    /// No memory for the converted key.
+    /// The converted key does not fit into memory.
     #[error(transparent)]
     Memory(#[from] SlabError),
     /// The parameters are not for these constraints.
     #[error(
-        "the parameters are for another circuit: {what} has {got} points, these constraints ask for {expected}"
+        "the parameters are for a different circuit: {what} has {got} points, but these constraints require {expected}"
     )]
     OtherCircuit {
         /// The query.
         what: &'static str,
-        /// What the constraints ask for.
+        /// Number of points that the constraints require.
         expected: usize,
-        /// What the file has.
+        /// Number of points in the file.
         got: usize,
     },
 }
 
-/// Which wires of a constraint system have points in the queries that leave infinity out.
+/// Which wires of a constraint system have points in the queries that omit infinity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Density {
-    /// The statement's wires (all of them, by rows of their own), then the private ones in A.
+    /// Wires with a point in `a`: all wires of the statement, then the private wires that occur in A.
     pub a: Vec<u32>,
-    /// The wires in B.
+    /// Wires that occur in B.
     pub b: Vec<u32>,
 }
 
 impl Density {
-    /// Of matrices whose `A` includes the rows that bind the statement.
+    /// Computes the density of matrices whose `A` includes the rows that bind the statement.
     pub fn of<F: PrimeField<BigInt = BigInt<SCALAR_WORDS>> + Words>(
         a: &Matrix<F>,
         b: &Matrix<F>,

@@ -1,4 +1,4 @@
-//! Points as Zcash wrote them down: big-endian coordinates, flags in the first three bits.
+//! Points in Zcash's encoding: big-endian coordinates, flags in the first three bits.
 
 use ark_bls12_381::{Fq, Fq2};
 use ark_ec::{
@@ -16,7 +16,7 @@ const LARGER_Y: u8 = 1 << 5;
 pub(super) trait Coordinate: AdditiveGroup + Ord {
     const BYTES: usize;
     fn write(&self, out: &mut [u8]);
-    /// None if a coefficient is not below the modulus.
+    /// `None` if a coefficient is not below the modulus.
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 
@@ -73,14 +73,14 @@ pub(super) fn write<P: SWCurveConfig<BaseField: Coordinate>>(point: &Affine<P>, 
     }
 }
 
-/// Writes the first coordinate, and which of two the second is.
+/// Writes the first coordinate and a flag for the sign of the second.
 pub(super) fn compress<P: SWCurveConfig<BaseField: Coordinate>>(point: &Affine<P>, out: &mut [u8]) {
     out.fill(0);
     match point.xy() {
         None => out[0] = INFINITY,
         Some((x, y)) => {
             x.write(out);
-            // Of a coordinate and its negative, the larger is the one with the larger number.
+            // A coordinate is the larger one if its integer is larger than that of its negative.
             if y > -y {
                 out[0] |= LARGER_Y;
             }
@@ -91,7 +91,7 @@ pub(super) fn compress<P: SWCurveConfig<BaseField: Coordinate>>(point: &Affine<P
 
 /// Reads an uncompressed point that is not at infinity; whether it lies on the curve is not checked.
 pub(super) fn read<P: SWCurveConfig<BaseField: Coordinate>>(bytes: &[u8]) -> Option<Affine<P>> {
-    // Any flag makes the first coefficient larger than the modulus.
+    // A set flag makes the first coefficient larger than the modulus.
     let (x, y) = bytes.split_at_checked(P::BaseField::BYTES)?;
     Some(Affine::new_unchecked(P::BaseField::read(x)?, P::BaseField::read(y)?))
 }
@@ -111,7 +111,7 @@ mod tests {
             let mut bytes = vec![0; bytes_of::<P>()];
             write(&point, &mut bytes);
             assert_eq!(read::<P>(&bytes), Some(point));
-            // The standard's other implementation agrees, in both forms.
+            // An independent implementation of the encoding agrees, in both forms.
             let mut theirs = Vec::new();
             ark_serialize::CanonicalSerialize::serialize_uncompressed(&point, &mut theirs).unwrap();
             assert_eq!(bytes, theirs);

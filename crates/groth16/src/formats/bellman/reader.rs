@@ -1,4 +1,4 @@
-//! Reads parameters in a stream.
+//! Reads parameters as a stream.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -15,17 +15,17 @@ use crate::{
     verifier::{check_on_curve, check_point},
 };
 
-/// How far a file is trusted.
+/// Which checks a file needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Somebody vouches for its digest: points are checked to lie on the curve.
+    /// The file's digest is a trusted one: points are only checked to lie on the curve.
     Vouched,
-    /// Nobody does: each point is checked to lie in the subgroup too, which takes some 50
-    /// microseconds a point.
+    /// The file is untrusted: each point is also checked to lie in the subgroup, which takes about
+    /// 50 microseconds per point.
     Foreign,
 }
 
-/// A parameter file, of which the verifying key and the counts were read.
+/// An open parameter file: its verifying key and counts have been read.
 #[derive(Debug)]
 pub struct BellmanReader<R> {
     file: R,
@@ -33,19 +33,19 @@ pub struct BellmanReader<R> {
     verifying_bytes: Vec<u8>,
     beta_g1: <Bls12_381 as ark_ec::pairing::Pairing>::G1Affine,
     delta_g1: <Bls12_381 as ark_ec::pairing::Pairing>::G1Affine,
-    /// Of each query: where its first point begins, and how many there are.
+    /// Offset and number of points of each query.
     queries: [(u64, usize); 5],
 }
 
 const G1: usize = points::bytes_of::<G1Config>();
 const G2: usize = points::bytes_of::<G2Config>();
-/// Where the count of IC stands.
+/// Offset of the count of IC.
 const IC_COUNT: usize = 3 * G1 + 3 * G2;
-/// Points that are read at a time.
+/// Number of points per chunk.
 const CHUNK: usize = 1 << 14;
 
 impl<R: Read + Seek> BellmanReader<R> {
-    /// Reads the verifying key, each of its points checked, and the counts.
+    /// Reads the verifying key, checks each of its points, and reads the counts.
     pub fn open(mut file: R) -> Result<Self, BellmanError> {
         let length = file.seek(SeekFrom::End(0))?;
         let short = |expected: u64| BellmanError::Length { expected, got: length };
@@ -59,7 +59,7 @@ impl<R: Read + Seek> BellmanReader<R> {
         let count = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().expect("four bytes"));
         let ic = count(&bytes[IC_COUNT..]) as usize;
         let mut at = head + (ic * G1) as u64;
-        // All is read of a file, so what it is said to hold is bounded by what it has.
+        // Counts are compared with the file's length, so they cannot cause large allocations.
         if length < at {
             return Err(short(at));
         }
@@ -97,12 +97,12 @@ impl<R: Read + Seek> BellmanReader<R> {
         Ok(Self { file, verifying, beta_g1, delta_g1, queries, verifying_bytes: bytes })
     }
 
-    /// The key that verifies.
+    /// The verifying key.
     pub fn verifying_key(&self) -> &VerifyingKey<Bls12_381> {
         &self.verifying
     }
 
-    /// The key that verifies, as bellman keeps it in a file of its own.
+    /// The verifying key in the form of bellman's separate file.
     pub fn verifying_key_bytes(&self) -> &[u8] {
         &self.verifying_bytes
     }

@@ -9,16 +9,16 @@ use rayon::prelude::*;
 use super::points::{self, Coordinate};
 use crate::RawKey;
 
-/// Points that are encoded before they are written.
+/// Number of points per chunk: encoded, then written.
 const CHUNK: usize = 1 << 14;
 
 /// Writes a key that bellman and bellperson read.
 ///
 /// # Errors
-/// Where writing fails, or the key's quotient is not the classical one.
+/// If writing fails, or the key's quotient is not in coefficient form.
 pub fn write(key: &RawKey<Bls12_381>, mut out: impl Write) -> io::Result<()> {
     if key.quotient != Quotient::Coefficients {
-        let message = "bellman's parameters want the quotient's coefficients";
+        let message = "bellman's parameters need a key with the quotient in coefficient form";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let verifying = &key.verifying;

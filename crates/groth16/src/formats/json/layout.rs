@@ -1,4 +1,4 @@
-//! How snarkjs's command line lays out JSON.
+//! JSON formatting of snarkjs's command line.
 
 use std::io::{self, Write};
 

@@ -4,11 +4,11 @@
 //! at infinity (`["0", "1", "0"]`). Writing gives the bytes that snarkjs's command line writes:
 //! one space for each level, no newline at the end, an empty list broken in two lines.
 //!
-//! Reading is stricter than snarkjs: a coordinate at or over the modulus is refused, since it would
-//! be a second text for one point; a point is refused off its curve, outside its subgroup, or at
-//! infinity where no sound key or proof has it. `vk_alphabeta_12` is written and, when read,
-//! ignored: it can be computed from the points, and a verifier that believed it would accept
-//! what the key's author likes.
+//! Reading is stricter than snarkjs. A coordinate at or above the modulus is refused, since it would
+//! be a second text for one point. A point is refused off its curve, outside its subgroup, or at
+//! infinity where no sound key or proof has it. `vk_alphabeta_12` is written but ignored when read:
+//! it follows from the points, and a verifier that used it would accept proofs that the key's author
+//! forged.
 
 mod layout;
 mod points;
@@ -25,94 +25,94 @@ use self::{
 use super::field::DecimalError;
 use crate::{Proof, Verifier, VerifyingKey};
 
-/// What is wrong with a JSON file.
+/// Why a JSON file is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
-    /// Not JSON, or not of the shape that snarkjs writes.
+    /// The file is not JSON, or not of the structure that snarkjs writes.
     #[error("{file}: {source}")]
     Shape {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// What was expected, with line and column.
+        /// The expected value, with line and column.
         source: serde_json::Error,
     },
-    /// Of another proof system.
-    #[error("{file}: this belongs to {protocol:?}; only \"groth16\" is understood")]
+    /// The file is for a different proof system.
+    #[error("{file}: the protocol is {protocol:?}; only \"groth16\" is supported")]
     Protocol {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// The proof system's name as the file has it.
+        /// Name of the proof system in the file.
         protocol: String,
     },
-    /// Of a curve nobody here knows.
-    #[error("{file}: the curve {name:?} is unknown; \"bn128\" and \"bls12381\" are understood")]
+    /// The curve is not supported.
+    #[error("{file}: the curve {name:?} is not supported; \"bn128\" and \"bls12381\" are")]
     UnknownCurve {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// The curve's name as the file has it.
+        /// Name of the curve in the file.
         name: String,
     },
-    /// Of another curve than the one asked for.
-    #[error("{file}: this is for {found}, not for {expected}")]
+    /// The file is for a different curve than the expected one.
+    #[error("{file}: the curve is {found}, expected {expected}")]
     WrongCurve {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// The curve asked for.
+        /// The expected curve.
         expected: CurveId,
-        /// The curve that the file names.
+        /// The curve of the file.
         found: CurveId,
     },
-    /// A text that is not the number of a field element.
+    /// A text does not represent a field element.
     #[error("{file}: {place} {source}")]
     Number {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// Where it stands.
+        /// Place of the text.
         place: String,
-        /// What is wrong with it.
+        /// The fault.
         source: DecimalError,
     },
-    /// A third coordinate that is neither one nor zero.
+    /// A third coordinate is neither one nor zero.
     #[error("{file}: {place} is not normalised: its third coordinate is neither 1 nor 0")]
     NotAffine {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// Which point.
+        /// Name of the point.
         place: String,
     },
-    /// A point off its curve.
+    /// A point is off its curve.
     #[error("{file}: {place} is not on the curve")]
     NotOnCurve {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// Which point.
+        /// Name of the point.
         place: String,
     },
-    /// A point of the curve outside the group of prime order.
+    /// A point is on the curve, but outside the subgroup of prime order.
     #[error("{file}: {place} is outside the subgroup")]
     NotInSubgroup {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// Which point.
+        /// Name of the point.
         place: String,
     },
-    /// A point at infinity where every sound key and proof has another.
+    /// A point is at infinity, which no sound key or proof has in this place.
     #[error("{file}: {place} is the point at infinity")]
     Infinity {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// Which point.
+        /// Name of the point.
         place: String,
     },
-    /// A verifying key that contradicts itself.
+    /// `nPublic` and the length of IC contradict each other.
     #[error("{file}: nPublic is {public}, but IC has {points} points instead of {public} + 1")]
     PublicCount {
-        /// Which file.
+        /// Kind of the file.
         file: &'static str,
-        /// What `nPublic` says.
+        /// Value of `nPublic`.
         public: u64,
-        /// How many points IC has.
+        /// Number of points in IC.
         points: usize,
     },
 }
@@ -129,7 +129,7 @@ struct ProofJson {
     pi_b: G2Json,
     pi_c: G1Json,
     protocol: String,
-    /// Older provers leave it out.
+    /// Older provers omit it.
     #[serde(skip_serializing_if = "Option::is_none")]
     curve: Option<String>,
 }
@@ -150,21 +150,21 @@ struct KeyJson {
     ic: Vec<G1Json>,
 }
 
-/// What a file says it is, whatever else is in it.
+/// Protocol and curve that a file declares; other fields are ignored.
 #[derive(Deserialize)]
 struct Named {
     protocol: Option<String>,
     curve: Option<String>,
 }
 
-/// The curve a verifying key or a proof is for, so that the caller can choose the type to parse
-/// it as. `None` for a proof that does not say.
+/// The curve of a verifying key or a proof, which determines the type for parsing. `None` if a
+/// proof has no curve name.
 pub fn curve_of(text: &str) -> Result<Option<CurveId>, JsonError> {
     named_curve("proof or verification key", text)
 }
 
-/// Reads what the file says it is, first, so that a key of another proof system is refused for
-/// what it is and not for its shape.
+/// Reads protocol and curve first, so that a key of another proof system is refused by its protocol
+/// and not by its structure.
 fn named_curve(file: &'static str, text: &str) -> Result<Option<CurveId>, JsonError> {
     let named: Named = parse(file, text)?;
     match named.protocol {
@@ -173,7 +173,7 @@ fn named_curve(file: &'static str, text: &str) -> Result<Option<CurveId>, JsonEr
     }
 }
 
-/// Parses a file of Groth16 on a curve, or on none that it names.
+/// Parses a Groth16 file whose curve is `C` or not named.
 fn parse_for<'a, C: Curve, T: Deserialize<'a>>(
     file: &'static str,
     text: &'a str,
@@ -211,7 +211,7 @@ pub fn write_verifying_key<C: Curve>(key: &VerifyingKey<C>) -> String {
     write_key(key, &C::pairing(key.alpha_g1, key.beta_g2))
 }
 
-/// The same for a key whose verifier is at hand: it has computed the pairing that the file holds.
+/// As [`write_verifying_key`], with the pairing `e(α, β)` from an existing verifier.
 pub fn write_verifying_key_of<C: Curve>(key: &VerifyingKey<C>, verifier: &Verifier<C>) -> String {
     write_key(key, &verifier.alpha_beta)
 }
@@ -273,7 +273,7 @@ fn parse<'a, T: Deserialize<'a>>(file: &'static str, text: &'a str) -> Result<T,
     serde_json::from_str(text).map_err(|source| JsonError::Shape { file, source })
 }
 
-/// What snarkjs's command line would write.
+/// JSON text as snarkjs's command line writes it.
 fn write(value: &impl Serialize) -> String {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Snarkjs::default());
@@ -281,7 +281,7 @@ fn write(value: &impl Serialize) -> String {
     String::from_utf8(bytes).expect("JSON is UTF-8")
 }
 
-/// Names as snarkjs compares them: case and punctuation do not count.
+/// Compares names as snarkjs does: case and punctuation are ignored.
 fn curve_named(file: &'static str, name: &str) -> Result<CurveId, JsonError> {
     let plain = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
     match plain.to_ascii_uppercase().as_str() {
@@ -298,8 +298,7 @@ fn curve_name(curve: CurveId) -> &'static str {
     }
 }
 
-/// `e(α, β)` as snarkjs writes it: the tower's coordinates from the top, `Fq12` over `Fq6` over
-/// `Fq2`.
+/// `e(α, β)` as snarkjs writes it: nested coordinates of the tower `Fq12` over `Fq6` over `Fq2`.
 fn alpha_beta_json<C: Curve>(PairingOutput(value): &PairingOutput<C>) -> [Fq6Json; 2] {
     let mut parts = points::parts(value);
     let mut next = || parts.next().expect("an element of Fq12 has twelve parts");

@@ -17,7 +17,7 @@ pub(super) type G1Json = [String; 3];
 /// A point of G2: likewise, each coordinate in two parts.
 pub(super) type G2Json = [[String; 2]; 3];
 
-/// Where a value stands, for errors.
+/// Place of a value, for error messages.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) file: &'static str,
@@ -55,14 +55,14 @@ impl Place<'_> {
         Ok(point)
     }
 
-    /// A point from the parts of its coordinates, on the curve and in the subgroup.
+    /// Makes a point from the parts of its coordinates; checks curve and subgroup.
     fn point<G: SWCurveConfig>(self, coordinates: [&[String]; 3]) -> Result<Affine<G>, JsonError> {
         let mut values = [G::BaseField::zero(); 3];
         for (value, texts) in values.iter_mut().zip(coordinates) {
             let parts =
                 texts.iter().map(|text| self.number(text)).collect::<Result<Vec<_>, _>>()?;
             *value = G::BaseField::from_base_prime_field_elems(parts)
-                .expect("a coordinate has as many parts as its field's degree");
+                .expect("a coordinate has one part per degree of its field");
         }
         let [x, y, z] = values;
         if (x, y, z) == (Zero::zero(), One::one(), Zero::zero()) {

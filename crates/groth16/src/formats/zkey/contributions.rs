@@ -1,4 +1,4 @@
-//! Section 10: who contributed to the key.
+//! Section 10: the contributions to the key.
 
 use std::io::{Read, Seek};
 
@@ -18,40 +18,40 @@ pub struct Contribution<C: Curve> {
     pub delta_after: C::G1Affine,
     /// A random point of G1.
     pub s: C::G1Affine,
-    /// The random point times the contributor's secret.
+    /// `s` times the contributor's secret.
     pub sx: C::G1Affine,
     /// A point of G2 that the transcript determines, times the contributor's secret.
     pub spx: C::G2Affine,
-    /// Hash of the initial key and the contributions before.
+    /// Hash of the initial key and the earlier contributions.
     pub transcript: [u8; 64],
-    /// 0 for a person's, 1 for a beacon's.
+    /// 0 for a participant, 1 for a beacon.
     pub kind: u32,
-    /// The contributor's name, if there is one. Text from outside: escape it before showing it.
+    /// The contributor's name, if there is one. Untrusted text: escape it before display.
     pub name: Option<String>,
-    /// For a beacon: logarithm of the number of times its hash is iterated.
+    /// For a beacon: binary logarithm of the number of hash iterations.
     pub iterations_log: Option<u8>,
     /// For a beacon: its value.
     pub beacon: Option<Vec<u8>>,
 }
 
 impl<C: Curve> Contribution<C> {
-    /// Its optional fields as the file has them.
+    /// Its optional fields, in the file's encoding.
     pub(super) fn params(&self) -> Vec<u8> {
         Params::bytes(self.name.as_deref(), self.iterations_log, self.beacon.as_deref())
     }
 }
 
-/// A key's history.
+/// The contributions to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contributions<C: Curve> {
     /// BLAKE2b hash of the circuit's initial key.
     pub circuit_hash: [u8; 64],
-    /// All contributions, first to last. Without any, `δ = γ`, and anyone can forge.
+    /// All contributions, in order. If there are none, `δ = γ` and anyone can forge proofs.
     pub contributions: Vec<Contribution<C>>,
 }
 
 impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
-    /// How many contributed, if the file says; nothing else of the history is read.
+    /// The number of contributions, if the file has the section. Reads nothing else of it.
     pub fn contribution_count(&mut self) -> Result<Option<u32>, ZkeyError> {
         let file = &mut self.file.file;
         let Some(section) = file.find(section::CONTRIBUTIONS) else {
@@ -62,8 +62,8 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         Ok(Some(reader.u32()?))
     }
 
-    /// The history, if the file has one. The points are checked; whether the contributions follow
-    /// from each other is for a ceremony's verifier to say.
+    /// The contributions, if the file has the section. Checks the points, but not whether the
+    /// contributions follow from each other; see [`crate::ceremony::verify`].
     pub fn contributions(&mut self) -> Result<Option<Contributions<C>>, ZkeyError> {
         let file = &mut self.file.file;
         let Some(section) = file.find(section::CONTRIBUTIONS) else {

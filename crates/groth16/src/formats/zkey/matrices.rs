@@ -22,11 +22,11 @@ pub enum Factor {
 pub struct Coefficient<F> {
     /// Which matrix.
     pub factor: Factor,
-    /// Its row: a constraint, or one of the rows that stand for public signals.
+    /// Its row: a constraint, or a row that binds a public signal.
     pub row: u32,
     /// Its column.
     pub wire: u32,
-    /// The coefficient itself; the file's scaling is taken off.
+    /// The coefficient, without the file's scaling.
     pub value: F,
 }
 
@@ -35,7 +35,7 @@ pub struct Coefficients<'a, F, R> {
     reader: SectionReader<'a, R>,
     header: Header,
     next: u32,
-    /// `1/R`: the stored words, read as an element, are the coefficient times R.
+    /// `1/R`: the stored words, read as an element, are the coefficient times `R`.
     unscale: F,
 }
 
@@ -51,9 +51,9 @@ impl<F: Words, R: Read> Coefficients<'_, F, R> {
         let wire = self.reader.u32()?;
         let mut words = [0; SCALAR_WORDS];
         self.reader.words(&mut words)?;
-        in_range("there is no such matrix", matrix, 2)?;
+        in_range("the matrix does not exist", matrix, 2)?;
         in_range("the row is outside the domain", row, self.header.domain_size)?;
-        in_range("there is no such wire", wire, self.header.wires)?;
+        in_range("the wire does not exist", wire, self.header.wires)?;
         let factor = if matrix == 0 { Factor::A } else { Factor::B };
         let scaled = F::read_words(&words).ok_or(ZkeyError::CoefficientNotCanonical { index })?;
         Ok(Coefficient { factor, row, wire, value: scaled * self.unscale })
@@ -92,14 +92,14 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         Ok(Coefficients { reader, header, next: 0, unscale: one_over_r() })
     }
 
-    /// The matrices A and B, compiled: rows as in the file, the public ones included.
+    /// The matrices A and B, compiled, with the rows of the file including the public rows.
     pub fn matrices(&mut self) -> Result<Matrices<C::Fr>, ZkeyError> {
         let wires = self.file.header.wires;
         if let Some(matrices) = compile(wires, self.coefficients()?)? {
             return Ok(matrices);
         }
-        // Rows that are not in ascending order, which no known tool writes: all entries are held,
-        // to be sorted.
+        // The rows are not in ascending order (no known tool writes such files): collect all entries
+        // and sort them.
         let mut entries = self.coefficients()?.collect::<Result<Vec<_>, _>>()?;
         entries.sort_by_key(|entry| entry.row);
         let matrices = compile(wires, entries.into_iter().map(Ok))?;
@@ -107,7 +107,7 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
     }
 }
 
-/// Compiles entries that come by ascending rows; `None` if a row was already passed.
+/// Compiles entries in ascending order of rows; `None` if they are in another order.
 fn compile<F: PrimeField + Words>(
     wires: u32,
     entries: impl Iterator<Item = Result<Coefficient<F>, ZkeyError>>,
@@ -126,17 +126,17 @@ fn compile<F: PrimeField + Words>(
     Ok(Some((a.build()?, b.build()?)))
 }
 
-/// `1/R` as an element: what its stored words 1 stand for.
+/// `1/R` as an element: the element whose stored words are 1.
 pub(super) fn one_over_r<F: Words>() -> F {
     let mut words = [0; SCALAR_WORDS];
     words[0] = 1;
     F::read_words_unchecked(&words)
 }
 
-/// One matrix in the making; rows may be missing from what it is given.
+/// A builder of one matrix; rows without entries may be missing from its input.
 struct InOrder<F> {
     builder: MatrixBuilder<F>,
-    /// The entries of the row being collected, which is the builder's next.
+    /// The entries of the current row, which is the builder's next row.
     row: Vec<(u32, F)>,
 }
 
@@ -145,7 +145,7 @@ impl<F: PrimeField + Words> InOrder<F> {
         Self { builder: MatrixBuilder::new(wires as usize), row: Vec::new() }
     }
 
-    /// Takes an entry, or says that its row was already passed.
+    /// Adds an entry; fails if its row is before the current row.
     fn push(&mut self, row: u32, wire: u32, value: F) -> Result<bool, ZkeyError> {
         if (row as usize) < self.builder.rows() {
             return Ok(false);

@@ -10,27 +10,27 @@
 //! | 8 | `(β·A_i(τ) + α·B_i(τ) + C_i(τ)) / δ` in G1, for each private wire |
 //! | 9 | the quotient's bases in G1, one for each point of the domain |
 //! | 10 | hash of the initial key and the contributions to the ceremony |
-//! | "Athn" | a text that says what the key is, in files written here; others pass over it |
+//! | "Athn" | in files written by Athanor, a text that describes the key; other tools skip it |
 //!
-//! Three conventions are not to be guessed from the layout:
+//! Three conventions do not follow from the layout:
 //!
 //! - **Coordinates** are words in Montgomery form (`R = 2^(64W)`), infinity all zeros, G2
 //!   coordinates `c0` then `c1`.
-//! - **Coefficients** are stored times `R²`: `v·R²` as a canonical integer. Multiplying them by a
-//!   canonical witness with one Montgomery product gives Montgomery form, which is why.
-//! - **Public rows.** After the circuit's `m` constraints, rows `m..=m + public` hold a
-//!   coefficient 1 for wires `0..=public` in A alone. They make the A polynomials of public wires
-//!   independent, and are in section 4 like any other row.
+//! - **Coefficients** are stored times `R²`: `v·R²` as a canonical integer. One Montgomery product
+//!   with a canonical witness value then gives Montgomery form.
+//! - **Public rows.** After the circuit's `m` constraints, rows `m..=m + public` have a coefficient
+//!   1 for wires `0..=public` in A only. They make the A polynomials of public wires independent.
+//!   Section 4 stores them like other rows.
 //!
-//! Section 9 is in a basis of snarkjs's own. Let `η` be a primitive root of order `2n` (see
+//! Section 9 is in a basis that only snarkjs uses. Let `η` be a primitive root of order `2n` (see
 //! [`Domain::snarkjs`](athanor_kernels::Domain::snarkjs)) and `L_j` the Lagrange polynomials of the
 //! domain of `2n` points it generates; point `i` is `L_(2i+1)(τ) / δ`. Since `a·b - c` vanishes at
 //! the even powers of `η`, its values at the odd ones times these points are the whole quotient
 //! term: the prover neither divides by `Z` nor leaves the evaluation form.
 //!
-//! Reading goes in two steps, since the curve is known only from the file: [`ZkeyFile::open`]
-//! checks the outline, [`ZkeyFile::read_as`] fixes the curve. Points and coefficients then come
-//! in a stream.
+//! Reading takes two steps, since the curve is known only from the file: [`ZkeyFile::open`] checks
+//! the outline, [`ZkeyFile::read_as`] fixes the curve. Points and coefficients are then read as a
+//! stream.
 
 mod contributions;
 mod matrices;
@@ -53,7 +53,7 @@ use super::{
     field::PrimeError,
 };
 
-/// Most bytes of a key's note.
+/// Maximum length of a key's note in bytes.
 pub const MAX_NOTE: usize = 1024;
 
 /// The container of `.zkey`.
@@ -86,99 +86,101 @@ mod section {
     pub(super) const C: u32 = 8;
     pub(super) const H: u32 = 9;
     pub(super) const CONTRIBUTIONS: u32 = 10;
-    /// Ours: a text that says what the key is. "Athn", so that nobody else's number is taken.
+    /// Athanor's note, a text that describes the key. The id "Athn" avoids the ids of other tools.
     pub(super) const NOTE: u32 = u32::from_le_bytes(*b"Athn");
 }
 
-/// What is wrong with a proving key's file.
+/// Why a proving key's file is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ZkeyError {
-    /// The container is at fault.
+    /// The container is malformed.
     #[error("zkey: {0}")]
     Container(#[from] BinFileError),
-    /// A field is none of ours.
+    /// A field is not supported.
     #[error("zkey: {0}")]
     Prime(#[from] PrimeError),
-    /// A key of another proof system.
-    #[error("zkey: this is a key for {name}; only Groth16 keys are understood")]
+    /// The key is for a different proof system.
+    #[error("zkey: this is a key for {name}; only Groth16 keys are supported")]
     Protocol {
         /// The proof system's name, or its number.
         name: String,
     },
-    /// The primes of two curves.
-    #[error("zkey: coordinates are of {coordinates}, scalars of {scalars}; the file is damaged")]
+    /// The two primes belong to different curves.
+    #[error(
+        "zkey: the coordinates' prime is that of {coordinates}, the scalars' that of {scalars}; the file is damaged"
+    )]
     MixedCurves {
         /// Curve of the field of coordinates.
         coordinates: CurveId,
         /// Curve of the field of scalars.
         scalars: CurveId,
     },
-    /// The key is for another curve than the one asked for.
-    #[error("zkey: the key is for {found}, not for {expected}")]
+    /// The key is for a different curve than the expected one.
+    #[error("zkey: the key is for {found}, expected {expected}")]
     WrongCurve {
-        /// The curve asked for.
+        /// The expected curve.
         expected: CurveId,
         /// The key's curve.
         found: CurveId,
     },
-    /// Numbers in the header that no key can have.
+    /// The header contradicts itself.
     #[error("zkey: impossible header: {what} ({value})")]
     Header {
-        /// What is impossible.
+        /// The contradiction.
         what: &'static str,
         /// The value.
         value: u32,
     },
-    /// A point with a coordinate over the modulus, or off the curve.
+    /// A point has a coordinate at or above the modulus, or is off the curve.
     #[error("zkey: point {index} of {place} is not on the curve; the file is damaged or forged")]
     NotOnCurve {
-        /// Where it stands.
+        /// Section of the point.
         place: &'static str,
-        /// Its number there.
+        /// Its index there, from 0.
         index: usize,
     },
-    /// A point of the curve outside the group of prime order.
+    /// A point is on the curve, but outside the subgroup of prime order.
     #[error("zkey: point {index} of {place} is outside the subgroup; the file is forged")]
     NotInSubgroup {
-        /// Where it stands.
+        /// Section of the point.
         place: &'static str,
-        /// Its number there.
+        /// Its index there, from 0.
         index: usize,
     },
-    /// A point at infinity where every sound key has another.
+    /// A point is at infinity, which no sound key has in this place.
     #[error("zkey: {place} is the point at infinity; anyone could forge proofs with such a key")]
     Infinity {
-        /// Which point.
+        /// Name of the point.
         place: &'static str,
     },
-    /// A coefficient outside the matrices, or a value that is not below the group order.
-    #[error("zkey: coefficient {index}: {what} ({value} of {bound})")]
+    /// A coefficient has a matrix, row or wire out of range.
+    #[error("zkey: coefficient {index}: {what} ({value}, must be below {bound})")]
     Coefficient {
-        /// Its number in the section.
+        /// Its index in the section.
         index: u64,
-        /// What is out of range.
+        /// The part that is out of range.
         what: &'static str,
         /// The value.
         value: u32,
-        /// What it must be below.
+        /// Exclusive upper bound of the value.
         bound: u32,
     },
-    /// A coefficient whose value is not below the group order.
+    /// A coefficient's value is not below the group order.
     #[error("zkey: the value of coefficient {index} is not below the group order")]
     CoefficientNotCanonical {
-        /// Its number in the section.
+        /// Its index in the section.
         index: u64,
     },
-    /// A contribution that cannot be read.
+    /// A contribution is malformed.
     #[error("zkey: contribution {index}: {what}")]
     Contribution {
-        /// Its number, from 0.
+        /// Its index, from 0.
         index: u32,
-        /// What is wrong with it.
+        /// The fault.
         what: &'static str,
     },
-    /// A note that is no text or too long.
+    /// The note is not UTF-8, or too long.
     #[error("zkey: the key's note is not UTF-8 of at most {MAX_NOTE} bytes")]
     Note,
     /// The matrices could not be compiled.

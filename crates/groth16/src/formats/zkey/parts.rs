@@ -1,4 +1,4 @@
-//! Whole sections as bytes: copied, and compared.
+//! Copies and compares whole sections as bytes.
 
 use std::io::{Read, Seek, Write};
 
@@ -6,7 +6,7 @@ use athanor_kernels::Curve;
 
 use super::{Query, ZkeyError, ZkeyReader, ZkeyWriter, section};
 
-/// Bytes that are held at a time.
+/// Size of the copy buffer in bytes.
 const CHUNK: usize = 1 << 20;
 
 /// A section of a key.
@@ -31,7 +31,7 @@ impl Part {
 }
 
 impl<C: Curve, W: Write> ZkeyWriter<C, W> {
-    /// Writes a section as it stands in another key. Nothing in it is checked.
+    /// Copies a section from another key. Its contents are not checked.
     pub fn copy<R: Read + Seek>(
         &mut self,
         from: &mut ZkeyReader<C, R>,
@@ -52,7 +52,7 @@ impl<C: Curve, W: Write> ZkeyWriter<C, W> {
 }
 
 impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
-    /// Whether a section is the same in another key, to the byte.
+    /// Whether a section is the same in another key, byte for byte.
     pub fn same<S: Read + Seek>(
         &mut self,
         other: &mut ZkeyReader<C, S>,

@@ -1,4 +1,4 @@
-//! The sections of points, in chunks: as stored words, or decoded and checked.
+//! Reads the sections of points in chunks, as stored words or decoded and checked.
 
 use std::io::{Read, Seek};
 
@@ -27,12 +27,12 @@ pub enum G1Query {
 pub enum Query {
     /// One in G1.
     G1(G1Query),
-    /// The one in G2: `B_i(τ)`, for each wire.
+    /// The section in G2: `B_i(τ)`, for each wire.
     B2,
 }
 
 impl Query {
-    /// All of them, in the order of their numbers.
+    /// All sections of points, by ascending id.
     pub const ALL: [Self; 5] = [
         Self::G1(G1Query::A),
         Self::G1(G1Query::B1),
@@ -63,8 +63,8 @@ impl Query {
 }
 
 impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
-    /// Streams a section as stored words, unchecked: `each` gets the number of the first point
-    /// and the words of at most `chunk` points, in turn.
+    /// Streams a section as stored words, unchecked. `each` is called for each chunk, with the index
+    /// of its first point and the words of at most `chunk` points.
     pub fn point_words<E: From<ZkeyError>>(
         &mut self,
         query: Query,
@@ -86,9 +86,9 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         Ok(())
     }
 
-    /// Streams a section of G1 points, each on the curve and in the subgroup: `each` gets the
-    /// number of the first point and at most `chunk` points, in turn. Points at infinity are
-    /// among them. Decodes in the caller's rayon pool.
+    /// Streams a section of G1 points and checks that each is on the curve and in the subgroup.
+    /// `each` is called for each chunk, with the index of its first point and at most `chunk` points.
+    /// Points may be at infinity. Decodes in the caller's rayon pool.
     pub fn g1_points<E: From<ZkeyError>>(
         &mut self,
         query: G1Query,
@@ -101,7 +101,7 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         })
     }
 
-    /// Streams the section of G2 points, as [`g1_points`](Self::g1_points) does those of G1.
+    /// Streams the section of G2 points; see [`g1_points`](Self::g1_points).
     pub fn g2_points<E: From<ZkeyError>>(
         &mut self,
         chunk: usize,
@@ -113,20 +113,19 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
     }
 }
 
-/// Points that one task decodes and checks.
+/// Number of points per task.
 const TASK: usize = 1 << 12;
 
-/// What is wrong with a stored point.
+/// Fault of a stored point.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::formats) enum PointFault {
-    /// A coordinate over the modulus, or off the curve.
+    /// A coordinate is at or above the modulus, or the point is off the curve.
     NotOnCurve,
     /// On the curve, outside the group of prime order.
     NotInSubgroup,
 }
 
-/// Decodes stored points and checks each; a fault comes with the number of its point. They may be
-/// at infinity.
+/// Decodes and checks stored points, which may be at infinity. An error has the index of its point.
 pub(in crate::formats) fn decode<G: Group>(
     words: &[u64],
 ) -> Result<Vec<Affine<G>>, (usize, PointFault)> {
@@ -146,7 +145,7 @@ pub(in crate::formats) fn decode<G: Group>(
     Ok(points)
 }
 
-/// As [`decode`]; the first point is number `first` of `place`.
+/// As [`decode`], for errors with a place: the first point has index `first` in `place`.
 pub(super) fn decode_at<G: Group>(
     words: &[u64],
     place: &'static str,
@@ -161,7 +160,7 @@ pub(super) fn decode_at<G: Group>(
     })
 }
 
-/// Decodes a stored point and checks it: it may be at infinity.
+/// Decodes and checks a stored point, which may be at infinity.
 pub(super) fn decode_one<G: Group>(
     words: &[u64],
     place: &'static str,

@@ -20,14 +20,14 @@ use crate::{
 /// Matrix, row and wire, then a coefficient.
 pub(super) const COEFFICIENT_BYTES: u64 = 12 + 8 * SCALAR_WORDS as u64;
 
-/// The numbers of a proving key.
+/// The header of a proving key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The key's curve.
     pub curve: CurveId,
     /// Number of wires, the constant one included.
     pub wires: u32,
-    /// Number of public signals, the constant one left out.
+    /// Number of public signals, without the constant one.
     pub public: u32,
     /// Number of points of the domain: a power of two.
     pub domain_size: u32,
@@ -69,23 +69,23 @@ impl Header {
             return impossible("there are more public signals than wires", self.public);
         }
         if self.public >= self.domain_size {
-            return impossible("the domain has no room for the public signals", self.public);
+            return impossible("the domain is too small for the public signals", self.public);
         }
         Ok(())
     }
 }
 
-/// A proving key's file: its sections lie within it and agree with its header.
+/// An open proving key file: its sections lie within it and match its header.
 #[derive(Debug)]
 pub struct ZkeyFile<R> {
     pub(super) file: BinFile<R>,
     pub(super) header: Header,
-    /// The header's points, still to be read.
+    /// Reader of the header's points, which are not read yet.
     points: Section,
 }
 
 impl<R: Read + Seek> ZkeyFile<R> {
-    /// Reads the outline and compares every section's length with the header's numbers.
+    /// Reads the outline and checks every section's length against the header.
     pub fn open(file: R) -> Result<Self, ZkeyError> {
         let mut file = BinFile::open(file, KIND)?;
         let mut protocol = file.read(file.section(section::PROTOCOL)?)?;
@@ -113,12 +113,12 @@ impl<R: Read + Seek> ZkeyFile<R> {
         Ok(Self { file, header, points })
     }
 
-    /// The key's numbers.
+    /// The header.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The key's curve: what to [read it as](Self::read_as).
+    /// The key's curve, which determines the type for [`read_as`](Self::read_as).
     pub fn curve(&self) -> CurveId {
         self.header.curve
     }
@@ -148,7 +148,7 @@ impl<R: Read + Seek> ZkeyFile<R> {
     }
 }
 
-/// Reads the header up to its points, and says where they lie.
+/// Reads the header up to its points; returns the offset of the points.
 fn read_header<R: Read + Seek>(
     file: &mut BinFile<R>,
     coefficients: u32,
@@ -174,7 +174,7 @@ fn read_header<R: Read + Seek>(
     Ok((header, Section { offset: fields.offset(), len: fields.left(), ..whole }))
 }
 
-/// A point of the header: none may be at infinity.
+/// Reads a point of the header, which must not be at infinity.
 fn read_nonzero<G: Group, R: Read>(
     fields: &mut SectionReader<'_, R>,
     place: &'static str,
@@ -188,7 +188,7 @@ fn read_nonzero<G: Group, R: Read>(
     Ok(point)
 }
 
-/// The points in a proving key's header; none is at infinity, all are in their subgroup.
+/// The points in a proving key's header. None is at infinity, all are in their subgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderPoints<C: Curve> {
     /// `α` in G1.
@@ -212,7 +212,7 @@ impl<C: Curve> HeaderPoints<C> {
     }
 }
 
-/// A proving key being read; its curve is known, and its header's points are checked.
+/// A reader of a proving key over a known curve; the header's points are checked.
 #[derive(Debug)]
 pub struct ZkeyReader<C: Curve, R> {
     pub(super) file: ZkeyFile<R>,
@@ -221,7 +221,7 @@ pub struct ZkeyReader<C: Curve, R> {
 }
 
 impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
-    /// The key's numbers.
+    /// The header.
     pub fn header(&self) -> &Header {
         &self.file.header
     }
@@ -231,8 +231,8 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         &self.points
     }
 
-    /// The verifying key, every point of it checked. A point of IC may be at infinity here; a
-    /// verifier that refuses such keys does so by name.
+    /// Reads the verifying key and checks every point. A point of IC may be at infinity;
+    /// [`Verifier`](crate::Verifier) decides whether to accept it.
     pub fn verifying_key(&mut self) -> Result<VerifyingKey<C>, ZkeyError> {
         let count = self.file.header.public as usize + 1;
         let section = self.file.file.section(section::IC)?;
@@ -244,8 +244,7 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
         Ok(VerifyingKey { alpha_g1, beta_g2, gamma_g2, delta_g2, ic })
     }
 
-    /// What the key says it is, if it was written here. Text from outside: escape it before
-    /// showing it.
+    /// The key's note, if Athanor wrote the key. Untrusted text: escape it before display.
     pub fn note(&mut self) -> Result<Option<String>, ZkeyError> {
         let file = &mut self.file.file;
         let Some(section) = file.find(section::NOTE) else {

@@ -1,4 +1,4 @@
-//! Writes a proving key, in a stream.
+//! Writes a proving key as a stream.
 
 use std::{io::Write, marker::PhantomData};
 
@@ -15,19 +15,19 @@ use crate::formats::{
     field::{self, Role},
 };
 
-/// Points that are encoded before they are written.
+/// Number of points per chunk: encoded, then written.
 const CHUNK: usize = 1 << 14;
 
 /// Writes a proving key that snarkjs reads.
 ///
 /// The caller writes every section once, in any order: [`ic`](Self::ic),
 /// [`coefficients`](Self::coefficients), for each [`Query`] [`begin`](Self::begin) and then its
-/// points, and [`contributions`](Self::contributions). Nothing is gone back to.
+/// points, and [`contributions`](Self::contributions). The stream need not be seekable.
 ///
 /// # Panics
 ///
-/// A section that is written twice, left out, or not filled with as many items as the header
-/// says is a mistake of the caller's and panics.
+/// If a section is written twice, omitted, or has a different number of items than the header
+/// requires.
 #[derive(Debug)]
 pub struct ZkeyWriter<C: Curve, W: Write> {
     pub(super) file: BinFileWriter<W>,
@@ -37,8 +37,8 @@ pub struct ZkeyWriter<C: Curve, W: Write> {
 }
 
 impl<C: Curve, W: Write> ZkeyWriter<C, W> {
-    /// Starts a key. A `note`, at most [`MAX_NOTE`](super::MAX_NOTE) bytes of it, says what the
-    /// key is, in a section of ours that other tools pass over.
+    /// Starts a key. `note`, cut to [`MAX_NOTE`](super::MAX_NOTE) bytes, describes the key; it is
+    /// written to a section that other tools skip.
     pub fn new(
         out: W,
         header: &Header,
@@ -83,15 +83,15 @@ impl<C: Curve, W: Write> ZkeyWriter<C, W> {
         8 * words as u64
     }
 
-    /// Writes IC: for the constant one, then for each public signal.
+    /// Writes IC: the point of the constant one, then of each public signal.
     pub fn ic(&mut self, points: &[C::G1Affine]) -> Result<(), ZkeyError> {
         let bytes = (u64::from(self.header.public) + 1) * Self::bytes(Query::G1(G1Query::A));
         self.file.begin(section::IC, bytes)?;
         self.g1(points)
     }
 
-    /// Writes the matrices' entries. They must come by ascending row for some readers (not ours),
-    /// and include the rows of public signals, see the [module](super).
+    /// Writes the matrices' entries. They must include the rows of public signals (see the
+    /// [module](super)). Some other readers require ascending rows.
     pub fn coefficients(
         &mut self,
         entries: impl IntoIterator<Item = Coefficient<C::Fr>>,
@@ -115,18 +115,18 @@ impl<C: Curve, W: Write> ZkeyWriter<C, W> {
         Ok(())
     }
 
-    /// Begins a section of points, to be filled by [`g1`](Self::g1) or [`g2`](Self::g2).
+    /// Begins a section of points; [`g1`](Self::g1) or [`g2`](Self::g2) then writes its points.
     pub fn begin(&mut self, query: Query) -> Result<(), ZkeyError> {
         let bytes = self.header.points(query) as u64 * Self::bytes(query);
         Ok(self.file.begin(query.section(), bytes)?)
     }
 
-    /// Writes points of G1 into the section begun last; may be called again for more.
+    /// Writes points of G1 into the current section; may be called repeatedly.
     pub fn g1(&mut self, points: &[C::G1Affine]) -> Result<(), ZkeyError> {
         self.points::<C::G1Config>(points)
     }
 
-    /// Writes points of G2 into the section begun last; may be called again for more.
+    /// Writes points of G2 into the current section; may be called repeatedly.
     pub fn g2(&mut self, points: &[C::G2Affine]) -> Result<(), ZkeyError> {
         self.points::<C::G2Config>(points)
     }
@@ -147,9 +147,8 @@ impl<C: Curve, W: Write> ZkeyWriter<C, W> {
         Ok(())
     }
 
-    /// Writes the history. For a key of our own: no contributions, and a hash of the caller's
-    /// choice, which only a ceremony's verifier looks at (snarkjs computes it from a file of powers
-    /// of tau).
+    /// Writes the contributions. For a development key: no contributions and an arbitrary hash, which
+    /// only a ceremony's verifier reads (snarkjs computes it from a file of powers of tau).
     pub fn contributions(&mut self, history: &Contributions<C>) -> Result<(), ZkeyError> {
         let params: Vec<_> = history.contributions.iter().map(Contribution::params).collect();
         let fixed = 3 * Self::bytes(Query::G1(G1Query::A)) + Self::bytes(Query::B2) + 64 + 8;
@@ -169,7 +168,7 @@ impl<C: Curve, W: Write> ZkeyWriter<C, W> {
         Ok(())
     }
 
-    /// Ends the file, and gives the stream back, flushed.
+    /// Ends the file. Flushes the stream and returns it.
     pub fn finish(self) -> Result<W, ZkeyError> {
         Ok(self.file.finish()?)
     }
