@@ -1,5 +1,5 @@
-//! What a job costs more through the engine than by calling the prover: CPU time of both ways,
-//! interleaved, over the same key and witness.
+//! Overhead of the engine over direct calls of the prover: CPU time of both, interleaved, with the same
+//! key and witness.
 //!
 //! ```sh
 //! cargo bench -p athanor-circom

@@ -1,5 +1,5 @@
-//! Writes the generated part of the demo's circuit and compiles it: run after a change to
-//! `circuits/*.circom`, with Node at hand.
+//! Writes the generated part of the demo's circuit and compiles it. Run it after a change to
+//! `circuits/*.circom`; it needs Node.
 
 use std::{error::Error, fs, path::Path};
 

@@ -15,7 +15,7 @@ pub struct CircomBackend {
 pub const BACKEND: &str = "circom";
 
 impl CircomBackend {
-    /// With these places and limits.
+    /// Creates the backend with these caches and limits.
     pub fn new(settings: Settings) -> CircomBackend {
         CircomBackend { settings }
     }

@@ -1,12 +1,12 @@
-//! Compiled modules kept between runs, in a directory that is this user's alone.
+//! Cache of compiled modules between runs, in a directory that only this user can access.
 //!
-//! **What trust this takes.** A compiled module is machine code: whoever can change an entry runs
-//! code as this user at the next proof. The cache therefore takes an entry only if the open file
-//! belongs to this user and nobody else may write to it, in a directory that belongs to this user
-//! and is closed to others. The digest in each entry guards against damage (a torn write, a bad
-//! disk), not against malice: whoever can write as this user can also write a digest, but then
-//! needs no cache to run code as this user. A key kept beside the entries would be as readable as
-//! they are, so there is none. The superuser is trusted, as everywhere.
+//! **Trust.** A compiled module is machine code: a process that can change an entry runs code as this
+//! user at the next proof. The cache therefore accepts an entry only if the open file belongs to this
+//! user, no other user may write to it, and its directory belongs to this user and is closed to
+//! others. The digest in each entry detects damage (a torn write, a bad disk), not attacks: a process
+//! that can write as this user can also write a digest, but it already runs code as this user. A
+//! secret key stored beside the entries would be as readable as they are, so there is none. The
+//! superuser is trusted.
 
 use std::{
     fs::File,
@@ -17,7 +17,7 @@ use std::{
 
 use wasmtime::{Engine, Module};
 
-/// First bytes of an entry: what it is, and the version of this layout.
+/// First bytes of an entry: its kind and the version of its layout.
 const MAGIC: &[u8; 16] = b"athanor module 1";
 /// Magic, key, digest of the artefact.
 const HEADER: usize = MAGIC.len() + 32 + 32;
@@ -32,10 +32,10 @@ pub struct ModuleCache {
     limit: u64,
 }
 
-/// Why the cache was not used. None of these needs to stop a proof: the module is compiled instead.
+/// Why the cache was not used. No proof needs to fail for it: the module is compiled instead.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// The directory is open to others, or another's.
+    /// The file or directory is accessible to other users, or belongs to one.
     #[error(
         "{} is not private: {why}; it holds machine code that will be run, so make it yours with \
          mode 0700 or choose another directory",
@@ -44,36 +44,36 @@ pub enum CacheError {
     NotPrivate {
         /// The directory or the entry.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         why: &'static str,
     },
-    /// An entry that is damaged or not what its name says.
+    /// An entry is damaged, or stored under the wrong name.
     #[error("{} is damaged ({why}); it will be replaced", path.display())]
     Damaged {
         /// The entry.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         why: &'static str,
     },
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The directory or the entry.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
-    /// The module could not be turned into bytes or back.
+    /// The module cannot be serialized or deserialized.
     #[error("{}: {why}", path.display())]
     Module {
         /// The entry.
         path: PathBuf,
-        /// wasmtime's reason.
+        /// wasmtime's error.
         why: String,
     },
 }
 
-/// What a module is stored under: its bytes, and everything that its compilation depended on
+/// The key of a module: a digest of its bytes and of everything that its compilation depends on
 /// (wasmtime's version, its settings, the processor's features).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key(blake3::Hash);
@@ -96,8 +96,8 @@ impl Key {
     }
 }
 
-/// A compiled module as this program stored it. Making one is what [`crate::trusted`] relies on:
-/// [`ModuleCache::read`] is the only place that does.
+/// A compiled module that this program stored. Only [`ModuleCache::read`] creates one;
+/// [`crate::trusted`] relies on that.
 pub(crate) struct OwnEntry {
     bytes: Vec<u8>,
 }
@@ -112,7 +112,7 @@ impl ModuleCache {
     /// The default for [`ModuleCache::with_limit`], in bytes.
     pub const DEFAULT_LIMIT: u64 = 1 << 30;
 
-    /// Opens a directory, which is made (mode 0700) if it does not exist.
+    /// Opens a directory; creates it with mode 0700 if it does not exist.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, CacheError> {
         let dir = dir.into();
         private::create_dir(&dir).map_err(|source| CacheError::Io { path: dir.clone(), source })?;
@@ -125,7 +125,7 @@ impl ModuleCache {
         }
     }
 
-    /// Sets how many bytes the entries may take together; the least recently used go first.
+    /// Sets the size limit of all entries together in bytes. The least recently used are removed first.
     pub fn with_limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
         self
@@ -142,7 +142,7 @@ impl ModuleCache {
         Ok(Some(module))
     }
 
-    /// Reads an entry and checks whose it is, from one open file, so that nothing can change in
+    /// Reads an entry and checks its owner, through one open file, so that it cannot change in
     /// between.
     fn read(&self, path: &Path, key: Key) -> Result<Option<OwnEntry>, CacheError> {
         let io = |source| CacheError::Io { path: path.to_owned(), source };
@@ -171,24 +171,24 @@ impl ModuleCache {
             return Err(damaged("not a compiled module of this version"));
         }
         if stored_key != key.0.as_bytes() {
-            return Err(damaged("stored under another module's name"));
+            return Err(damaged("stored under the name of a different module"));
         }
         if digest != blake3::hash(artefact).as_bytes() {
             return Err(damaged("its digest does not match"));
         }
-        // What was used last is evicted last; a cache on a read-only disk still serves.
+        // Marks the entry as just used. On a read-only disk this fails, and the cache still works.
         let _ = file.set_modified(std::time::SystemTime::now());
         Ok(Some(OwnEntry { bytes }))
     }
 
-    /// Stores a module, whole or not at all.
+    /// Stores a module atomically.
     pub(crate) fn store(&self, key: Key, module: &Module) -> Result<(), CacheError> {
         let path = self.path(key);
         let artefact = module
             .serialize()
             .map_err(|error| CacheError::Module { path: path.clone(), why: error.to_string() })?;
         let io = |source| CacheError::Io { path: path.clone(), source };
-        // Temporary files are made with mode 0600.
+        // Temporary files are created with mode 0600.
         let mut file = tempfile::Builder::new().tempfile_in(&self.dir).map_err(io)?;
         for part in [&MAGIC[..], key.0.as_bytes(), blake3::hash(&artefact).as_bytes(), &artefact] {
             file.write_all(part).map_err(io)?;
@@ -197,7 +197,7 @@ impl ModuleCache {
         self.evict(&path).map_err(io)
     }
 
-    /// Removes the entries used longest ago until the rest fits, but never `keep`.
+    /// Removes the least recently used entries until the rest fits; never removes `keep`.
     fn evict(&self, keep: &Path) -> io::Result<()> {
         let mut entries = Vec::new();
         for entry in self.dir.read_dir()? {
@@ -261,14 +261,14 @@ mod private {
         if owner != rustix::process::geteuid().as_raw() {
             Some("it belongs to another user")
         } else if open_to_others {
-            Some("its mode lets other users in")
+            Some("its mode allows access by other users")
         } else {
             None
         }
     }
 }
 
-/// Elsewhere nothing here can tell whose a file is, so nothing is kept.
+/// On other systems the owner of a file cannot be checked, so nothing is cached.
 #[cfg(not(unix))]
 mod private {
     use std::fs::Metadata;
@@ -276,7 +276,10 @@ mod private {
     use super::{File, Path, io};
 
     pub(super) fn create_dir(_: &Path) -> io::Result<()> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "no check of ownership on this system"))
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "file ownership cannot be checked on this system",
+        ))
     }
 
     pub(super) fn open(_: &Path) -> io::Result<File> {

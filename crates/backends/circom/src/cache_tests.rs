@@ -67,7 +67,7 @@ fn a_directory_open_to_others_is_refused() {
     open().unwrap();
     let link = fixture.dir.path().join("link");
     symlink(&cache.dir, &link).unwrap();
-    assert!(ModuleCache::open(&link).is_err(), "a link may lead anywhere");
+    assert!(ModuleCache::open(&link).is_err(), "a symbolic link is refused");
     let file = fixture.dir.path().join("file");
     fs::write(&file, "").unwrap();
     assert!(ModuleCache::open(&file).is_err());
@@ -82,7 +82,7 @@ fn an_entry_that_others_may_write_is_refused() {
         assert!(matches!(fixture.load(&cache), Err(CacheError::NotPrivate { .. })), "{bad:o}");
     }
     mode(&path, 0o644);
-    assert!(fixture.load(&cache).unwrap(), "reading it harms nobody");
+    assert!(fixture.load(&cache).unwrap(), "read access by others is allowed");
 
     let elsewhere = fixture.dir.path().join("elsewhere");
     fs::rename(&path, &elsewhere).unwrap();
@@ -96,7 +96,7 @@ fn an_entry_that_others_may_write_is_refused() {
 #[test]
 fn an_entry_of_another_user_is_refused() {
     if !rustix::process::geteuid().is_root() {
-        return; // Only the superuser can give a file away.
+        return; // Only the superuser can change a file's owner.
     }
     let (fixture, cache) = Fixture::new();
     std::os::unix::fs::chown(cache.path(fixture.key), Some(12345), None).unwrap();
@@ -139,7 +139,7 @@ fn the_entries_used_longest_ago_make_room() {
     age(&cache.path(fixture.key), 300);
     cache.store(keys[0], &module).unwrap();
     age(&cache.path(keys[0]), 200);
-    assert!(fixture.load(&cache).unwrap(), "use makes it young again");
+    assert!(fixture.load(&cache).unwrap(), "use makes it the most recent");
     cache.store(keys[1], &module).unwrap();
     assert!(!cache.path(keys[0]).exists());
     assert!(cache.path(fixture.key).exists() && cache.path(keys[1]).exists());

@@ -1,4 +1,4 @@
-//! Witnesses from the wasm that Circom 2 compiles a circuit to.
+//! Witness computation with the wasm that Circom 2 compiles from a circuit.
 
 use std::collections::HashSet;
 
@@ -14,8 +14,8 @@ use crate::{
     signal::{input_key, shown, signal_hash},
 };
 
-/// A circuit's wasm, compiled and ready; each witness is computed in an instance of its own, so
-/// that calls may overlap.
+/// A circuit's compiled wasm. Each witness is computed in a separate instance, so calls may run
+/// concurrently.
 pub struct WitnessCalculator {
     sandbox: Sandbox,
     curve: CurveId,
@@ -26,19 +26,19 @@ pub struct WitnessCalculator {
     cache_error: Option<CacheError>,
 }
 
-/// Where the compiled module came from.
+/// Origin of the compiled module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was compiled now.
+    /// It was compiled by this call.
     Compiled,
-    /// It was compiled earlier and kept.
+    /// It was read from the cache.
     Cached,
 }
 
-/// Values of a witness that are read together: a page of them.
+/// Number of witness values per bulk read: one page.
 const READ_AT_ONCE: usize = 2048;
 
-/// What a module must export, with the number of `i32` it takes and gives.
+/// Required exports of a module, with the numbers of `i32` parameters and results.
 const EXPORTS: [(&str, usize, usize); 9] = [
     ("getVersion", 0, 1),
     ("getFieldNumLen32", 0, 1),
@@ -52,9 +52,8 @@ const EXPORTS: [(&str, usize, usize); 9] = [
 ];
 
 impl WitnessCalculator {
-    /// Compiles a module, or takes it from the cache, and asks it what circuit it is. Routines of
-    /// its field are replaced by faster ones where that can be done; see
-    /// [`field_code`](Self::field_code).
+    /// Compiles a module or reads it from the cache, and reads the circuit's field and sizes from it.
+    /// Replaces the field routines by faster ones if possible; see [`field_code`](Self::field_code).
     pub fn new(
         wasm: &[u8],
         cache: Option<&ModuleCache>,
@@ -63,7 +62,7 @@ impl WitnessCalculator {
         Self::open(wasm, cache, limits, true)
     }
 
-    /// The same, with the module's own routines: to compare with.
+    /// As [`new`](Self::new), with the module's own field routines, for comparison.
     pub fn as_written(
         wasm: &[u8],
         cache: Option<&ModuleCache>,
@@ -98,38 +97,38 @@ impl WitnessCalculator {
         self.curve
     }
 
-    /// How many values the circuit takes, over all its input signals.
+    /// Number of input values over all input signals.
     pub fn input_values(&self) -> u32 {
         self.inputs
     }
 
-    /// How many values a witness has, the leading one included.
+    /// Number of values of a witness, including the leading one.
     pub fn witness_values(&self) -> u32 {
         self.values
     }
 
-    /// Where the compiled module came from.
+    /// Origin of the compiled module.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// Whether the field's routines are ours, or why not.
+    /// Whether the field routines are replaced, or why not.
     pub fn field_code(&self) -> FieldCode {
         self.field_code
     }
 
-    /// Why the cache did not serve or did not keep the module, if it was asked to and failed.
+    /// The error of the cache when the module was read or stored, if any.
     pub fn cache_error(&self) -> Option<&CacheError> {
         self.cache_error.as_ref()
     }
 
     /// Computes the witness, one canonical value for each wire, the first of them 1.
     ///
-    /// `names` are the signal names of the circuit's `.sym` (`main.path[0]` and so on), if at hand:
-    /// they let an error name what is missing.
+    /// `names`: the signal names of the circuit's `.sym` (`main.path[0]` and so on), if available, so
+    /// that an error can list missing signals.
     ///
-    /// The wasm decides what the values are. That they satisfy the constraints is for the prover to
-    /// check.
+    /// The wasm determines the values. This function does not check that they satisfy the
+    /// constraints; the prover does.
     pub fn calculate(
         &self,
         inputs: &Inputs,
@@ -140,7 +139,7 @@ impl WitnessCalculator {
         }
         self.field_code.count();
         self.sandbox.run(|run| {
-            // A circuit without inputs computes here, others when the last input is set.
+            // A circuit without inputs computes here; others compute when the last input is set.
             run.call::<_, ()>("init", 0i32).map_err(computing)?;
             self.check_sizes(run, inputs, names.unwrap_or_default())?;
             set_inputs(run, inputs).map_err(computing)?;
@@ -148,8 +147,8 @@ impl WitnessCalculator {
         })
     }
 
-    /// All sizes are right before the first value is set: the module starts to compute by itself
-    /// with the last one.
+    /// Checks all sizes before it sets the first value: the module starts its computation when the
+    /// last value is set.
     fn check_sizes(
         &self,
         run: &mut Run,
@@ -161,7 +160,7 @@ impl WitnessCalculator {
             let count = signal.values.len();
             let expected = signal_size(run, &signal.name)?;
             if expected < 0 || (expected == 0 && count > 0) {
-                // Modules of some versions answer 0 for a name that they do not know.
+                // Modules of some versions return 0 for an unknown name.
                 let hash = signal_hash(&signal.name);
                 return Err(WitnessError::UnknownSignal { signal: shown(&signal.name), hash });
             }
@@ -193,7 +192,7 @@ impl WitnessCalculator {
             witness.0.push(value);
             Ok(())
         };
-        // Many at once where the module was given a function for that and has room.
+        // Reads in bulk if the module has the added function and its memory can grow.
         let room = match self.field_code {
             FieldCode::Native { .. } => run.grow(READ_AT_ONCE * size_of::<Scalar>()),
             FieldCode::AsWritten(_) => None,
@@ -232,7 +231,7 @@ impl std::fmt::Debug for WitnessCalculator {
     }
 }
 
-/// A module ready to run.
+/// A compiled module.
 struct Compiled {
     module: Module,
     origin: Origin,
@@ -240,8 +239,8 @@ struct Compiled {
     cache_error: Option<CacheError>,
 }
 
-/// Takes the module from the cache, or compiles it and keeps it there. A cache that fails does not
-/// stop the work, but the failure is kept for whoever asks.
+/// Reads the module from the cache, or compiles and stores it. An error of the cache is recorded
+/// and does not fail the call.
 fn compile(
     wasm: &[u8],
     cache: Option<&ModuleCache>,
@@ -256,18 +255,18 @@ fn compile(
             let engine = &sandbox::engine(Dialect::Native)?;
             let entry = cache.map(|cache| Entry::of(cache, engine, rewritten.wasm()));
             let field_code = rewritten.field_code();
-            // What is in the cache was compared before it was put there.
+            // Modules in the cache were compared before they were stored.
             if let Some(module) = entry.as_ref().and_then(|entry| entry.load(&mut cache_error)) {
                 return Ok(Compiled { module, origin: Origin::Cached, field_code, cache_error });
             }
-            // What circom does not emit is refused, whatever the rest needs.
+            // Checks the original against what circom emits; the replaced routines need more features.
             match Module::validate(&circom, wasm)
                 .map_err(|_| AsWritten::Untried)
                 .and_then(|()| rewritten.check(engine, limits))
             {
                 Err(why) => why,
                 Ok(()) => match Module::from_binary(engine, rewritten.wasm()) {
-                    // The module's own text says best what is wrong with it.
+                    // The error for the original module is more specific.
                     Err(_) => AsWritten::Untried,
                     Ok(module) => {
                         let origin = Origin::Compiled;
@@ -290,7 +289,7 @@ fn compile(
     Ok(Compiled { module, origin: Origin::Compiled, field_code, cache_error })
 }
 
-/// A module's place in a cache.
+/// A cache with the key of a module.
 struct Entry<'a> {
     cache: &'a ModuleCache,
     engine: &'a wasmtime::Engine,
@@ -317,7 +316,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Checks names and types, so that nothing can be missing later.
+/// Checks names and types of imports and exports, so that later look-ups cannot fail.
 fn check_interface(module: &Module) -> Result<(), ModuleError> {
     let all_i32 = |mut types: Box<dyn Iterator<Item = ValType> + '_>| {
         types.all(|kind| matches!(kind, ValType::I32))
@@ -358,7 +357,7 @@ fn check_interface(module: &Module) -> Result<(), ModuleError> {
     }
 }
 
-/// Why the circuit's own computation failed.
+/// The error for a failure of the circuit's computation.
 fn computing(error: RunError) -> WitnessError {
     match error {
         RunError::Exception { code: 4, trace, .. } => WitnessError::Unsatisfied { trace },
@@ -366,7 +365,7 @@ fn computing(error: RunError) -> WitnessError {
     }
 }
 
-/// What a module says about its circuit.
+/// Properties of the circuit that the module reports.
 struct About {
     curve: CurveId,
     inputs: u32,
@@ -395,8 +394,8 @@ fn about(run: &mut Run) -> Result<About, ModuleError> {
     let inputs: i32 = run.call("getInputSize", ())?;
     let values: i32 = run.call("getWitnessSize", ())?;
     let (inputs, values) = (inputs as u32, values as u32);
-    // A module holds each of its signals as a field element, so that a witness can never be larger
-    // than its memory, which is bounded.
+    // A module stores each signal as a field element, so a witness cannot be larger than its
+    // memory, which is bounded.
     let memory = run.memory_size();
     let most = memory / 32;
     for (what, claimed, least) in [("inputs", inputs, 0), ("witness values", values, 1)] {
@@ -411,12 +410,12 @@ fn hex(words: &Scalar) -> String {
     words.iter().rev().fold("0x".to_owned(), |text, word| text + &format!("{word:016x}"))
 }
 
-/// The halves of a hash, as the module takes them.
+/// The halves of a hash, as parameters of the module's functions.
 fn halves(hash: u64) -> (i32, i32) {
     ((hash >> 32) as i32, hash as i32)
 }
 
-/// How many values the input of this name takes; not positive if there is none.
+/// Number of values of the input with this name; not positive if there is no such input.
 fn signal_size(run: &mut Run, name: &str) -> Result<i32, RunError> {
     run.call("getInputSignalSize", halves(signal_hash(name)))
 }
@@ -433,14 +432,14 @@ fn set_inputs(run: &mut Run, inputs: &Inputs) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Those of the names that the module knows as inputs and the input does not give.
+/// The names that are inputs of the module and missing from `inputs`.
 fn missing_inputs(
     run: &mut Run,
     inputs: &Inputs,
     names: &[String],
 ) -> Result<Vec<String>, RunError> {
     let given: HashSet<&str> = inputs.names().map(|(name, _)| name).collect();
-    // A bus may be given whole, as `p` for `p.x` and `p.y`.
+    // A bus may be given as a whole, as `p` for `p.x` and `p.y`.
     let is_given = |key: &str| {
         let parts = key.match_indices(['.', '[']).map(|(end, _)| &key[..end]);
         parts.chain([key]).any(|part| given.contains(part))
@@ -455,7 +454,7 @@ fn missing_inputs(
     Ok(missing)
 }
 
-/// A witness being read: wiped if it is never finished, and never moved while it grows.
+/// A witness that is being read. It is wiped if it is not finished, and never reallocated.
 struct Witness(Vec<Scalar>);
 
 impl Witness {

@@ -1,13 +1,13 @@
-//! What can go wrong between a `.wasm`, an input and a witness, and what to do about it.
+//! Errors of witness generators, inputs and witness computation.
 
 use std::time::Duration;
 
 use crate::NumberError;
 
-/// Why a `.wasm` is not a circuit that can be run.
+/// Why a `.wasm` is refused as a witness generator.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
-    /// Larger than the limit.
+    /// The size is over the limit.
     #[error("the wasm has {bytes} bytes, over the limit of {limit} (`wasm_bytes`)")]
     TooLarge {
         /// Its size.
@@ -15,16 +15,16 @@ pub enum ModuleError {
         /// The limit.
         limit: usize,
     },
-    /// The file does not begin as a wasm module does.
+    /// The file does not have the header of a wasm module.
     #[error("not a wasm module: give the .wasm that `circom --wasm` wrote into the `_js` folder")]
     NotWasm,
-    /// Cut short, corrupt, or outside the part of wasm that circom uses.
-    #[error("the wasm is not valid, compile or copy it again: {why}")]
+    /// The module is truncated, corrupt, or uses wasm features that circom does not emit.
+    #[error("the wasm is not valid: {why}; compile or copy it again")]
     Invalid {
-        /// The validator's words.
+        /// The validator's message.
         why: String,
     },
-    /// The module asks for something other than circom's runtime.
+    /// The module imports something that is not in circom's runtime.
     #[error(
         "the wasm imports `{module}.{name}`, which Circom 2's runtime does not have; a circuit \
          compiled by Circom 1 must be compiled again with Circom 2"
@@ -35,51 +35,51 @@ pub enum ModuleError {
         /// Name of the import.
         name: String,
     },
-    /// The module lacks a part of circom's interface, or has it with another type.
+    /// The module lacks an export of circom's interface, or the export has a different type.
     #[error(
         "the wasm does not export `{name}` as Circom 2 (2.0.4 or later) does; compile the circuit again"
     )]
     Export {
-        /// What is missing.
+        /// Name of the export.
         name: &'static str,
     },
-    /// Not a module of Circom 2.
-    #[error("the wasm says it was made by Circom {version}; only Circom 2 is supported")]
+    /// The module is not from Circom 2.
+    #[error("the wasm was made by Circom {version}; only Circom 2 is supported")]
     Version {
-        /// Major version that it names.
+        /// Major version that the module reports.
         version: i32,
     },
-    /// A field that no supported curve has as its scalar field.
+    /// The field is not the scalar field of a supported curve.
     #[error(
         "the circuit is over another field (prime {prime}); compile it with `--prime bn128` or \
          `--prime bls12381`"
     )]
     Field {
-        /// The prime in hexadecimal, or how many words it has.
+        /// The prime in hexadecimal, or its number of words.
         prime: String,
     },
-    /// Sizes that contradict the module's own memory.
+    /// The module reports sizes that exceed its memory.
     #[error("the wasm claims {claimed} {what}, more than its memory of {memory} bytes can hold")]
     Size {
-        /// Of what.
+        /// Name of the items.
         what: &'static str,
-        /// How many.
+        /// Reported number.
         claimed: u32,
-        /// Bytes of linear memory it has.
+        /// Size of its linear memory in bytes.
         memory: usize,
     },
-    /// It failed before any input was given to it.
-    #[error("the wasm does not start: {0}")]
+    /// It failed at its start, before any input.
+    #[error("the wasm fails at its start: {0}")]
     Start(#[source] RunError),
-    /// The runtime itself could not be set up.
+    /// The wasm runtime cannot be set up.
     #[error("the wasm runtime cannot be set up on this machine: {0}")]
     Runtime(String),
 }
 
-/// Why an input is not what snarkjs would take as one.
+/// Why an input is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
-    /// Larger than the limit.
+    /// The size is over the limit.
     #[error("the input has {bytes} bytes, over the limit of {limit} (`input_bytes`)")]
     TooLarge {
         /// Its size.
@@ -87,32 +87,32 @@ pub enum InputError {
         /// The limit.
         limit: usize,
     },
-    /// Not UTF-8.
+    /// The input is not UTF-8.
     #[error("the input is not UTF-8 text (first bad byte at {at}); save it as JSON in UTF-8")]
     NotUtf8 {
         /// Offset of the first bad byte.
         at: usize,
     },
-    /// Not JSON. The text itself is not repeated: it may be secret.
-    #[error("the input is not valid JSON at line {line}, column {column}{}", if *.cut_short { ": it ends too early" } else { "" })]
+    /// The input is not JSON. The message does not quote the text, which may be secret.
+    #[error("the input is not valid JSON at line {line}, column {column}{}", if *.cut_short { ": the text ends too early" } else { "" })]
     Syntax {
         /// Line, from 1.
         line: usize,
         /// Column, from 1.
         column: usize,
-        /// Whether the text ended in the middle.
+        /// Whether the text ends too early.
         cut_short: bool,
     },
-    /// JSON, but not an object.
+    /// The input is not a JSON object.
     #[error("the input must be a JSON object with one entry per input signal")]
     NotAnObject,
-    /// A signal that is given twice, perhaps once as `a.b` and once as `b` inside `a`.
+    /// A signal is given twice, possibly once as `a.b` and once as `b` inside `a`.
     #[error("the input gives signal `{signal}` twice")]
     Duplicate {
         /// Its name.
         signal: String,
     },
-    /// Nested too deeply.
+    /// A signal is nested too deeply.
     #[error("signal `{signal}` is nested deeper than {limit} levels (`input_depth`)")]
     TooDeep {
         /// Its name.
@@ -120,158 +120,163 @@ pub enum InputError {
         /// The limit.
         limit: usize,
     },
-    /// More values than the limit.
-    #[error("the input has more than {limit} values (`input_values`), passed at signal `{signal}`")]
+    /// The number of values is over the limit.
+    #[error(
+        "the input has more than {limit} values (`input_values`), exceeded at signal `{signal}`"
+    )]
     TooManyValues {
-        /// Where the limit was passed.
+        /// Signal at which the limit was exceeded.
         signal: String,
         /// The limit.
         limit: usize,
     },
-    /// An array of both numbers and objects.
+    /// An array has both numbers and objects.
     #[error("signal `{signal}` mixes numbers and objects in one array")]
     Mixed {
         /// Its name.
         signal: String,
     },
-    /// A value that is not an integer.
+    /// A value is not an integer.
     #[error("value {index} of signal `{signal}` {why}")]
     Number {
         /// Its name.
         signal: String,
-        /// Which of its values, counted from 0 over the flattened array.
+        /// Index of the value in the flattened array, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// The fault.
         why: NumberError,
     },
 }
 
-/// Why a module stopped before its work was done.
+/// Why a module's run failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// It ran too long: a loop that does not end, or a limit too low.
+    /// It exceeded the time limit: an endless loop, or a limit that is too low.
     #[error("it ran longer than {limit:?} (`time`)")]
     Deadline {
         /// The limit.
         limit: Duration,
     },
-    /// It wanted more memory than allowed.
-    #[error("it wants {wanted} bytes of memory, over the limit of {limit} (`memory_bytes`)")]
+    /// It requested more memory than the limit.
+    #[error("it requests {wanted} bytes of memory, over the limit of {limit} (`memory_bytes`)")]
     Memory {
-        /// What it asked for.
+        /// Requested size.
         wanted: usize,
         /// The limit.
         limit: usize,
     },
-    /// It wanted a larger function table than allowed.
-    #[error("it wants a table of {wanted} functions, over the limit of {limit}")]
+    /// It requested a larger function table than the limit.
+    #[error("it requests a table of {wanted} functions, over the limit of {limit}")]
     Table {
-        /// What it asked for.
+        /// Requested size.
         wanted: usize,
         /// The limit.
         limit: usize,
     },
-    /// Calls nested too deeply.
-    #[error("its calls nest too deeply; a recursive function of the circuit may not end")]
+    /// Its calls are nested too deeply.
+    #[error(
+        "its calls are nested too deeply; a recursive function of the circuit may not terminate"
+    )]
     Stack,
-    /// It stopped itself with an error code of circom's runtime.
-    #[error("it stopped with circom's error {code} ({meaning}){}", told(.trace))]
+    /// It stopped with an error code of circom's runtime.
+    #[error("it stopped with circom's error {code} ({meaning}){}", trace_suffix(.trace))]
     Exception {
         /// circom's code.
         code: i32,
-        /// What the code means.
+        /// Meaning of the code.
         meaning: &'static str,
-        /// Templates and lines, as the module told them; empty if it told none.
+        /// Trace of templates and lines from the module; may be empty.
         trace: String,
     },
     /// A trap: division by zero, access outside memory, an unreachable instruction.
     #[error("it trapped: {what}")]
     Trap {
-        /// Which trap.
+        /// Name of the trap.
         what: String,
     },
-    /// The thread for it could not be started.
-    #[error("no thread could be started for it: {why}")]
+    /// No thread could be started for the run.
+    #[error("no thread could be started for the run: {why}")]
     Thread {
-        /// The system's reason.
+        /// The system's error.
         why: String,
     },
 }
 
-/// Why there is no witness.
+/// Why no witness was computed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WitnessError {
-    /// The input was read for another curve.
-    #[error("the input was read for {input}, the circuit is over {circuit}")]
+    /// The input was parsed for a different curve.
+    #[error("the input was parsed for {input}, but the circuit is over {circuit}")]
     Curve {
         /// The input's curve.
         input: athanor_kernels::CurveId,
         /// The circuit's curve.
         circuit: athanor_kernels::CurveId,
     },
-    /// A signal that the circuit does not have as an input.
+    /// The circuit has no such input signal.
     #[error("the circuit has no input signal `{signal}` (hash {hash:016x}); check its spelling")]
     UnknownSignal {
-        /// The name given.
+        /// Name of the signal in the input.
         signal: String,
-        /// What the module was asked for.
+        /// Hash of the name, as used by the module.
         hash: u64,
     },
-    /// Too few or too many values for a signal.
-    #[error("signal `{signal}` takes {expected} values, the input gives {given}")]
+    /// The number of values of a signal is wrong.
+    #[error("signal `{signal}` needs {expected} values, but the input has {given}")]
     Count {
         /// Its name.
         signal: String,
-        /// What the circuit takes.
+        /// Number of values that the circuit needs.
         expected: u32,
-        /// What the input gives.
+        /// Number of values in the input.
         given: usize,
     },
-    /// Signals without values.
-    #[error("the input gives {given} of {expected} values; missing: {}", listed(.missing))]
+    /// Signals are missing.
+    #[error("the input has {given} of {expected} values; missing: {}", listed(.missing))]
     Missing {
-        /// Values given.
+        /// Number of values in the input.
         given: usize,
-        /// Values that the circuit takes.
+        /// Number of values that the circuit needs.
         expected: u32,
-        /// Names of the missing signals, where names were at hand.
+        /// Names of the missing signals, if names were given.
         missing: Vec<String>,
     },
-    /// The circuit's own assertion or constraint does not hold for this input.
-    #[error("the input does not satisfy the circuit: an assertion failed{}", told(.trace))]
+    /// An assertion or constraint of the circuit does not hold for this input.
+    #[error("the input does not satisfy the circuit: an assertion failed{}", trace_suffix(.trace))]
     Unsatisfied {
-        /// Templates and lines, as the module told them; empty if it told none.
+        /// Trace of templates and lines from the module; may be empty.
         trace: String,
     },
-    /// The module failed.
+    /// The module's run failed.
     #[error("the circuit's wasm failed: {0}")]
     Run(#[from] RunError),
-    /// The module handed out something that is no witness.
+    /// The module returned an invalid witness value.
     #[error("the circuit's wasm is broken: witness value {index} is {what}")]
     Value {
-        /// Which value.
+        /// Index of the value.
         index: usize,
-        /// What is wrong with it.
+        /// The fault.
         what: &'static str,
     },
-    /// The witness does not fit in memory.
+    /// The witness does not fit into memory.
     #[error("no memory for a witness of {values} values")]
     OutOfMemory {
-        /// How many values.
+        /// Number of values.
         values: usize,
     },
 }
 
-fn told(trace: &str) -> String {
+fn trace_suffix(trace: &str) -> String {
     if trace.is_empty() { String::new() } else { format!(": {trace}") }
 }
 
-/// Most missing names that an error lists.
+/// Maximum number of missing names that an error lists.
 const LISTED: usize = 16;
 
 fn listed(names: &[String]) -> String {
     if names.is_empty() {
-        return "their names are not in the wasm; give the circuit's .sym to see them".to_owned();
+        return "the wasm does not have their names; give the circuit's .sym to see them"
+            .to_owned();
     }
     let mut text = names[..names.len().min(LISTED)].join(", ");
     if names.len() > LISTED {

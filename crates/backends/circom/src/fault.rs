@@ -1,16 +1,16 @@
-//! What is wrong with a file or an input, by kind: the kinds are what programs act on.
+//! Faults of files and inputs: a kind for programs and a message for people.
 
 use std::{fmt, path::Path};
 
 use athanor_engine::{Failure, InputError, OpenError, TaskError};
 use athanor_groth16::{KeyFileError, ProveError, VerifyError, WitnessError};
 
-/// A fault with its kind and words.
+/// A fault: a kind and a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What kind of fault.
+    /// The kind.
     pub kind: FaultKind,
-    /// What happened and what to do.
+    /// The message: what is wrong and what to do.
     pub message: String,
 }
 
@@ -18,33 +18,33 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// A bug or an exhausted machine: nothing the caller did.
+    /// A bug, or a failure of the machine that the caller did not cause.
     Internal,
     /// A proving key that is malformed.
     BadKey,
     /// A key with points off the curve or outside the subgroup.
     BadKeyPoint,
-    /// A file of a curve, protocol or version that is not supported, or of another curve.
+    /// A file with an unsupported curve, protocol or version, or with a different curve than expected.
     Unsupported,
     /// A witness file that is malformed.
     BadWitnessFile,
-    /// Witness values that are not canonical, or do not begin with one.
+    /// A witness value that is not canonical, or a first witness value that is not 1.
     BadWitnessValue,
-    /// A witness of another circuit than the key.
+    /// A witness for a different circuit than the key's.
     WrongWitness,
     /// A witness that does not satisfy the constraints.
     Unsatisfied,
-    /// An input that the circuit does not take.
+    /// An input that does not match the circuit's input signals.
     BadInput,
-    /// A witness generator that is malformed, trapped, or ran over its limits.
+    /// A witness generator that is malformed, trapped or exceeded a limit.
     WitnessGenerator,
     /// A constraint file or symbol file that is malformed.
     BadConstraints,
-    /// A file that cannot be read, or ended while it was read.
+    /// A file that cannot be read or is shorter than expected.
     Unreadable,
-    /// An output that cannot be written.
+    /// An output file that cannot be written.
     Unwritable,
-    /// The system refused memory.
+    /// A memory allocation failed.
     OutOfMemory,
 }
 
@@ -69,7 +69,7 @@ impl FaultKind {
         }
     }
 
-    /// What it means for whoever may try again.
+    /// The engine's class of failure, which decides whether a retry can help.
     fn failure(self) -> Failure {
         match self {
             FaultKind::OutOfMemory | FaultKind::Unreadable => Failure::Transient,
@@ -79,12 +79,12 @@ impl FaultKind {
 }
 
 impl Fault {
-    /// A fault with its words.
+    /// A fault with a message.
     pub fn new(kind: FaultKind, message: impl fmt::Display) -> Self {
         Self { kind, message: message.to_string() }
     }
 
-    /// A fault of a file.
+    /// A fault whose message begins with a file's path.
     pub fn at(kind: FaultKind, path: &Path, message: impl fmt::Display) -> Self {
         Self::new(kind, format_args!("{}: {message}", path.display()))
     }

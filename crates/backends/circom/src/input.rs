@@ -1,8 +1,8 @@
-//! A circuit's input as snarkjs takes it: a JSON object from signal names to numbers.
+//! A circuit's input in snarkjs's format: a JSON object from signal names to numbers.
 //!
-//! The text is walked in place, without a tree of owned values between it and the field elements:
-//! numbers keep every digit, a repeated key cannot overwrite the first, and no copy of a secret is
-//! left in memory that nobody wipes. (`serde_json::Value` would fail all three.)
+//! The text is parsed in place into field elements, without a tree of owned values. Numbers keep every
+//! digit, a repeated key cannot overwrite the first, and no unwiped copy of a secret stays in memory.
+//! (`serde_json::Value` would violate all three.)
 
 use std::{cell::Cell, collections::HashSet};
 
@@ -29,7 +29,7 @@ pub(crate) struct Signal {
 }
 
 impl Inputs {
-    /// Reads an input for a circuit over `curve`. The caller owns the text, and wipes it if it is
+    /// Parses an input for a circuit over `curve`. The caller owns the text and must wipe it if it is
     /// secret.
     pub fn parse(json: &[u8], curve: CurveId, limits: &Limits) -> Result<Self, InputError> {
         if json.len() > limits.input_bytes {
@@ -54,12 +54,12 @@ impl Inputs {
         }
     }
 
-    /// The curve in whose scalar field the values are.
+    /// The curve whose scalar field the values are in.
     pub fn curve(&self) -> CurveId {
         self.curve
     }
 
-    /// Each signal's name and how many values it has, in the order of the text.
+    /// Each signal's name and number of values, in the order of the text.
     pub fn names(&self) -> impl ExactSizeIterator<Item = (&str, usize)> {
         self.signals.iter().map(|signal| (signal.name.as_str(), signal.values.len()))
     }
@@ -76,7 +76,7 @@ impl std::fmt::Debug for Inputs {
 }
 
 impl Signal {
-    /// Grows by hand: `Vec` would leave the old values behind in freed memory.
+    /// Appends a value. Growth copies and wipes explicitly: `Vec` would leave old values in freed memory.
     fn push(&mut self, value: Scalar) {
         if self.values.len() == self.values.capacity() {
             let mut larger = Vec::with_capacity((2 * self.values.len()).max(4));
@@ -94,7 +94,7 @@ impl Drop for Signal {
     }
 }
 
-/// What the leaves of an array are; all of one array's must be alike.
+/// Kind of an array's leaves; all leaves of one array must have the same kind.
 #[derive(Clone, Copy, PartialEq)]
 enum Leaves {
     Numbers,
@@ -153,7 +153,7 @@ impl Walk<'_> {
         for_each_element(raw, &mut |value| {
             let first = value.get().as_bytes()[0];
             if first == b'[' {
-                // The path matters to objects only; numbers, the common case, do without.
+                // Only objects need the path; numbers, the common case, do not.
                 let path = if leaves.get() == Some(Leaves::Numbers) {
                     String::new()
                 } else {
@@ -212,7 +212,7 @@ fn parse_number(curve: CurveId, raw: &str) -> Result<Scalar, NumberError> {
     }
 }
 
-/// serde_json's own message can quote the text, which may be secret; its position cannot.
+/// Keeps only the position of serde_json's error: its message can quote the text, which may be secret.
 fn syntax(error: serde_json::Error) -> InputError {
     InputError::Syntax { line: error.line(), column: error.column(), cut_short: error.is_eof() }
 }
@@ -220,7 +220,7 @@ fn syntax(error: serde_json::Error) -> InputError {
 type EachEntry<'f, 'de> = &'f mut dyn FnMut(String, &'de RawValue) -> Result<(), InputError>;
 type EachElement<'f, 'de> = &'f mut dyn FnMut(&'de RawValue) -> Result<(), InputError>;
 
-/// Calls `each` for the entries of an object, duplicates included, as they stand in the text.
+/// Calls `each` for the entries of an object in the order of the text, including duplicates.
 fn for_each_entry<'de>(raw: &'de RawValue, each: EachEntry<'_, 'de>) -> Result<(), InputError> {
     struct Entries<'f, 'de>(EachEntry<'f, 'de>, &'f mut Option<InputError>);
 
@@ -248,7 +248,7 @@ fn for_each_entry<'de>(raw: &'de RawValue, each: EachEntry<'_, 'de>) -> Result<(
         .map_err(|error| refused.unwrap_or_else(|| syntax(error)))
 }
 
-/// Calls `each` for the elements of an array, as they stand in the text.
+/// Calls `each` for the elements of an array in the order of the text.
 fn for_each_element<'de>(raw: &'de RawValue, each: EachElement<'_, 'de>) -> Result<(), InputError> {
     struct Elements<'f, 'de>(EachElement<'f, 'de>, &'f mut Option<InputError>);
 

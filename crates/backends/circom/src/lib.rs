@@ -1,8 +1,7 @@
-//! Circom circuits: the witness from an input, by way of the wasm that Circom 2 makes.
+//! Circom circuits: computes witnesses with the wasm that Circom 2 compiles, and proves them.
 //!
-//! [`WitnessCalculator`] runs a circuit's `.wasm`; [`Inputs`] is what it runs on, read as snarkjs
-//! reads it. The result is a list of canonical field elements, the same that
-//! `snarkjs wtns calculate` writes.
+//! [`WitnessCalculator`] runs a circuit's `.wasm` on [`Inputs`], which are parsed as snarkjs does. The
+//! result is a list of canonical field elements, the same that `snarkjs wtns calculate` writes.
 //!
 //! ```no_run
 //! use athanor_circom::{Inputs, Limits, ModuleCache, WitnessCalculator};
@@ -17,19 +16,18 @@
 //! # }
 //! ```
 //!
-//! The wasm is taken for hostile: it runs without files, network or clock, under bounds on memory,
-//! stack and time, and what it hands back is checked. It sees the input, though, and chooses the
-//! witness, so it can put a secret into a public signal: run no circuit that you would not tell
-//! the secret. Inputs, the module's memory and the witness are wiped after use; registers, thread
-//! stacks and numbers on their way between them are not.
+//! The wasm is assumed to be hostile: it runs without files, network or clock, with limits on memory,
+//! stack and time, and its results are checked. But it reads the input and computes the witness, so it
+//! can put a secret into a public signal: run only circuits that you trust with the input. Inputs, the
+//! module's memory and the witness are wiped after use; registers and thread stacks are not.
 //!
-//! The arithmetic of circom's modules is slow as it is written; where a module still has its names,
-//! its field routines are replaced by faster ones that were compared with them first, and
-//! [`WitnessCalculator::field_code`] says so.
+//! The field arithmetic of circom's modules is slow. If a module has function names, its field routines
+//! are replaced by faster ones after a comparison of both; [`WitnessCalculator::field_code`] returns
+//! which are in use.
 //!
-//! wasmtime with Cranelift does the running. An interpreter would need no compilation and no
-//! machine code on disk, but large circuits compute for seconds even when compiled; circom's C++
-//! is faster still and wants a C++ toolchain for each circuit.
+//! Modules run in wasmtime with Cranelift. An interpreter would need no compilation and no machine
+//! code on disk, but large circuits take seconds even when compiled. Circom's C++ generators are faster
+//! but need a C++ toolchain for each circuit.
 
 mod backend;
 mod cache;

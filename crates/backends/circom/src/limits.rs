@@ -1,11 +1,11 @@
-//! What a module and its input may use.
+//! Limits of a witness generator and its input.
 
 use std::time::Duration;
 
-/// Bounds on a circuit's wasm and on its input. Errors name the field to raise.
+/// Limits of a circuit's wasm and of its input. An error names the field of the exceeded limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest `.wasm`, in bytes. Compilation has no other bound, so this one also limits its cost.
+    /// Largest `.wasm`, in bytes. It also limits the cost of compilation, which has no other limit.
     pub wasm_bytes: usize,
     /// Largest linear memory of the module, in bytes; a wasm32 module cannot use more than 4 GiB.
     pub memory_bytes: usize,
@@ -13,7 +13,7 @@ pub struct Limits {
     pub time: Duration,
     /// Largest input text, in bytes.
     pub input_bytes: usize,
-    /// Most values in one input, over all its signals.
+    /// Maximum number of values in one input, over all its signals.
     pub input_values: usize,
     /// Deepest nesting of arrays and objects in an input.
     pub input_depth: usize,

@@ -1,26 +1,26 @@
-//! Numbers as an input writes them, reduced to field elements.
+//! Parses the numbers of an input into field elements.
 
 use ark_ff::{BigInt, PrimeField};
 use athanor_kernels::{Bls12_381, Bn254, Curve, CurveId, SCALAR_WORDS, Scalar};
 
-/// Why a value is not a number that a signal can take.
+/// Why a value is not a valid number for a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
-    /// Nothing between the quotes.
+    /// The string is empty.
     #[error("is empty; write 0 for zero")]
     Empty,
-    /// A decimal point or an exponent.
-    #[error("has a decimal point or an exponent; write the integer out")]
+    /// The number has a decimal point or an exponent.
+    #[error("has a decimal point or an exponent; write all digits of the integer")]
     NotAnInteger,
-    /// A character that is no digit of the number's base.
+    /// The text has a character that is not a digit of the number's base.
     #[error("is not a number; write a decimal, or a string like \"123\", \"-5\" or \"0x7b\"")]
     BadDigit,
-    /// `null`.
+    /// The value is `null`.
     #[error("is null; every value of an input signal must be given")]
     Null,
 }
 
-/// The order of a curve's scalar field, four 64-bit words, least first.
+/// The order of a curve's scalar field, four little-endian 64-bit words.
 pub(crate) fn modulus(curve: CurveId) -> Scalar {
     match curve {
         CurveId::Bn254 => <Bn254 as Curve>::Fr::MODULUS.0,
@@ -33,15 +33,15 @@ pub(crate) fn curve_of(prime: &Scalar) -> Option<CurveId> {
     [CurveId::Bn254, CurveId::Bls12_381].into_iter().find(|&curve| modulus(curve) == *prime)
 }
 
-/// Whether a value is below the order: compares from the most significant word.
+/// Whether a value is below the order; compares from the most significant word.
 pub(crate) fn is_canonical(value: &Scalar, modulus: &Scalar) -> bool {
     value.iter().rev().lt(modulus.iter().rev())
 }
 
-/// A number literal of JSON: an integer of any length.
+/// Parses a JSON number or boolean: an integer of any length.
 pub(crate) fn from_literal(curve: CurveId, text: &str) -> Result<Scalar, NumberError> {
     match text {
-        // JavaScript's BigInt, and so snarkjs, takes the truth values as numbers.
+        // JavaScript's BigInt, and so snarkjs, accepts booleans as numbers.
         "true" => return Ok([1, 0, 0, 0]),
         "false" => return Ok([0; SCALAR_WORDS]),
         "null" => return Err(NumberError::Null),
@@ -53,9 +53,9 @@ pub(crate) fn from_literal(curve: CurveId, text: &str) -> Result<Scalar, NumberE
     signed(curve, text)
 }
 
-/// The inside of a string: an integer as JavaScript's `BigInt` reads it (decimal with an optional
-/// sign; `0x`, `0o`, `0b` without one; white space around it), except that the empty string is
-/// refused where `BigInt` makes it zero.
+/// Parses the contents of a string: an integer as in JavaScript's `BigInt` (decimal with an optional
+/// sign; `0x`, `0o`, `0b` without a sign; surrounding white space). The empty string is refused,
+/// although `BigInt` reads it as zero.
 pub(crate) fn from_string(curve: CurveId, text: &str) -> Result<Scalar, NumberError> {
     let text = text.trim();
     if text.is_empty() {
@@ -86,8 +86,8 @@ fn unsigned(curve: CurveId, digits: &str, radix: u32, negate: bool) -> Result<Sc
     }
 }
 
-/// Horner's rule over as many digits at once as a 64-bit word holds, in the field: linear in the
-/// length, whatever the length, and nothing is allocated.
+/// Horner's rule in the field, with as many digits per step as fit into a 64-bit word. Takes time
+/// linear in the length and allocates nothing.
 fn reduce<F: PrimeField<BigInt = BigInt<SCALAR_WORDS>>>(
     digits: &str,
     radix: u32,

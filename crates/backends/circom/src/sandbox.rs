@@ -1,8 +1,8 @@
-//! Where a circuit's wasm runs: without files, clock or network, with bounds on memory and time.
+//! The sandbox for a circuit's wasm: no files, clock or network; limits on memory and time.
 //!
-//! A module gets circom's five callbacks and nothing else. Each run has an instance of its own on
-//! a thread of its own, whose stack is larger than what wasm may use of it; the thread that asked
-//! waits and keeps the time, and moves the engine's epoch when it is up.
+//! A module can import circom's five callbacks and nothing else. Each run has a separate instance and
+//! a separate thread, whose stack is larger than the part that wasm may use. The calling thread waits
+//! with a timeout and increments the engine's epoch when the time is over.
 
 use std::{
     sync::mpsc::{self, RecvTimeoutError},
@@ -18,33 +18,34 @@ use zeroize::Zeroize;
 
 use crate::{Limits, ModuleError, RunError};
 
-/// Stack that wasm may use, in bytes; what JavaScript engines give it, about.
+/// Stack limit of wasm in bytes, about that of JavaScript engines.
 const WASM_STACK: usize = 1 << 20;
-/// Stack of a run's thread: room for the host's part below the module's.
+/// Stack of a run's thread in bytes: the module's part and the host's part.
 const THREAD_STACK: usize = WASM_STACK + (1 << 20);
-/// Entries of a function table; circom makes one for each template, ten thousand in a large circuit.
+/// Maximum number of entries of a function table. Circom makes one per template; large circuits have
+/// about ten thousand.
 const TABLE_LIMIT: usize = 1 << 20;
-/// Bytes kept of what the module says about an error.
+/// Maximum length of an error trace from the module, in bytes.
 const TRACE_LIMIT: usize = 2048;
-/// A run without a bound on its time gets this one.
+/// Time limit of a run without another limit.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What a module may use of wasm.
+/// Set of wasm features that a module may use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// What circom emits.
+    /// The features that circom emits.
     Circom,
-    /// What stands in a module with routines of ours too.
+    /// Also the features of the replaced routines.
     Native,
 }
 
-/// An engine that compiles and runs a dialect, and refuses the rest of wasm.
+/// An engine that compiles and runs a dialect and refuses other wasm features.
 pub(crate) fn engine(dialect: Dialect) -> Result<Engine, ModuleError> {
     let mut config = Config::new();
     let native = WasmFeatures::WIDE_ARITHMETIC | WasmFeatures::SIMD;
     config
         .wasm_features(WasmFeatures::all(), false)
-        // Integers and memory; what optimisers of wasm use by default with them.
+        // Integers and memory, and the extensions that wasm optimisers use by default.
         .wasm_features(
             WasmFeatures::MUTABLE_GLOBAL
                 | WasmFeatures::SIGN_EXTENSION
@@ -77,13 +78,13 @@ pub(crate) struct Sandbox {
     time_limit: Duration,
 }
 
-/// What the host keeps for a running module.
+/// Host state of a running module.
 struct Host {
     memory_limit: usize,
     trace: String,
 }
 
-/// Why the host stopped a module; travels through wasmtime's own error type.
+/// Why the host stopped a module; passed through wasmtime's error type.
 #[derive(Clone, Debug)]
 struct Stop(RunError);
 
@@ -135,14 +136,14 @@ impl ResourceLimiter for Host {
 }
 
 impl Sandbox {
-    /// Makes the callbacks of `module` ready. What it imports was checked to be among [`IMPORTS`].
+    /// Links the callbacks of `module`. Its imports have been checked to be in [`IMPORTS`].
     pub(crate) fn new(module: Module, limits: &Limits) -> Result<Self, ModuleError> {
         let mut linker = Linker::new(module.engine());
         define_imports(&mut linker).map_err(|error| ModuleError::Runtime(error.to_string()))?;
         Ok(Self { linker, module, memory_limit: limits.memory_bytes, time_limit: limits.time })
     }
 
-    /// Runs `work` on a fresh instance, under the bounds, on a thread of its own.
+    /// Runs `work` on a fresh instance, within the limits, on a separate thread.
     pub(crate) fn run<R: Send, E: From<RunError> + Send>(
         &self,
         work: impl FnOnce(&mut Run) -> Result<R, E> + Send,
@@ -153,14 +154,14 @@ impl Sandbox {
         })
     }
 
-    /// The same for a module that has not circom's interface, but a memory and functions only.
+    /// As [`run`](Self::run), for a module without circom's interface, with only a memory and functions.
     pub(crate) fn run_bare<R: Send, E: From<RunError> + Send>(
         &self,
         work: impl FnOnce(&mut Run) -> Result<R, E> + Send,
     ) -> Result<R, E> {
         let start = Instant::now();
         let deadline = start.checked_add(self.time_limit).unwrap_or(start + LONGEST);
-        // The deadline is in place before the clock runs: an epoch moved earlier would be missed.
+        // Set the deadline before the timeout starts: an earlier increment of the epoch would be missed.
         let store = self.store(deadline);
         thread::scope(|scope| {
             let (running, ended) = mpsc::channel::<()>();
@@ -185,7 +186,7 @@ impl Sandbox {
         let mut store = Store::new(self.linker.engine(), host);
         store.limiter(|host| host);
         store.set_epoch_deadline(1);
-        // Runs share the engine's epoch: one whose time is not up goes on.
+        // Runs share the engine's epoch: a run whose time is not over continues.
         let limit = self.time_limit;
         store.epoch_deadline_callback(move |_| {
             if Instant::now() < deadline {
@@ -198,11 +199,11 @@ impl Sandbox {
     }
 }
 
-/// Words of 32 bits in a field element of the supported curves.
+/// Number of 32-bit words in a field element of the supported curves.
 pub(crate) const FIELD_WORDS: u32 = 8;
 const FIELD_BYTES: usize = 4 * FIELD_WORDS as usize;
 
-/// One run: an instance, its memory and its functions. The memory is wiped when it is dropped.
+/// One run: an instance, its memory and its functions. The memory is wiped on drop.
 pub(crate) struct Run {
     store: Store<Host>,
     memory: Memory,
@@ -223,7 +224,7 @@ impl Run {
         Ok(Self { store, memory, instance, exchange: 0 })
     }
 
-    /// Asks where values are exchanged.
+    /// Reads the address of the exchange area for values.
     fn find_exchange(&mut self) -> Result<(), RunError> {
         let exchange: i32 = self.call("getSharedRWMemoryStart", ())?;
         self.exchange = exchange as u32 as usize;
@@ -240,7 +241,7 @@ impl Run {
             .map_err(|error| RunError::Trap { what: error.to_string() })
     }
 
-    /// Calls a function that was looked up.
+    /// Calls a function from a look-up.
     pub(crate) fn invoke<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
         &mut self,
         function: &TypedFunc<P, R>,
@@ -261,13 +262,13 @@ impl Run {
         self.invoke(&function, parameters)
     }
 
-    /// Looks up a function whatever its type.
+    /// Looks up a function of any type.
     pub(crate) fn any_function(&mut self, name: &str) -> Result<Func, RunError> {
         let missing = || RunError::Trap { what: format!("it has no function `{name}`") };
         self.instance.get_func(&mut self.store, name).ok_or_else(missing)
     }
 
-    /// Calls a function of integers that gives at most one back.
+    /// Calls a function with integer parameters and at most one result.
     pub(crate) fn invoke_any(
         &mut self,
         function: &Func,
@@ -291,7 +292,7 @@ impl Run {
         self.memory.write(&mut self.store, at, bytes).map_err(|_| outside())
     }
 
-    /// Makes room behind the module's own memory, and tells where; none if its limits forbid.
+    /// Grows the module's memory and returns the address of the new part; `None` if the limits forbid it.
     pub(crate) fn grow(&mut self, bytes: usize) -> Option<usize> {
         let at = self.memory.data_size(&self.store);
         let pages = bytes.div_ceil(self.memory.page_size(&self.store) as usize) as u64;
@@ -300,13 +301,12 @@ impl Run {
         (fits && self.memory.grow(&mut self.store, pages).is_ok()).then_some(at)
     }
 
-    /// Bytes of linear memory that the module has now.
+    /// Current size of the module's linear memory in bytes.
     pub(crate) fn memory_size(&self) -> usize {
         self.memory.data_size(&self.store)
     }
 
-    /// The field element in the area that module and host exchange values through; what
-    /// `readSharedRWMemory` gives word by word.
+    /// The field element in the exchange area; `readSharedRWMemory` returns it word by word.
     pub(crate) fn read_element(&self) -> Result<[u64; 4], RunError> {
         self.element(self.exchange)
     }
@@ -326,7 +326,7 @@ impl Run {
         Ok(words)
     }
 
-    /// Puts a field element there; what `writeSharedRWMemory` does word by word.
+    /// Writes a field element to the exchange area; `writeSharedRWMemory` writes it word by word.
     pub(crate) fn write_element(&mut self, words: &[u64; 4]) -> Result<(), RunError> {
         let bytes = self
             .memory
@@ -344,7 +344,7 @@ impl Run {
 impl Run {
     /// Zeroes the module's memory.
     fn wipe(&mut self) {
-        // Pages that were never written are not written now either: that would only make them real.
+        // Pages that are zero are not written, so that untouched pages are not allocated.
         for page in self.memory.data_mut(&mut self.store).chunks_mut(4096) {
             if page.iter().any(|&byte| byte != 0) {
                 page.zeroize();
@@ -367,7 +367,7 @@ fn outside() -> RunError {
     RunError::Trap { what: "its exchange area lies outside its memory".to_owned() }
 }
 
-/// What a wasmtime error means for a run.
+/// Converts a wasmtime error into the error of a run.
 fn classify(error: &wasmtime::Error, host: &Host) -> RunError {
     if let Some(Stop(mut why)) = error.downcast_ref::<Stop>().cloned() {
         if let RunError::Exception { trace, .. } = &mut why {
@@ -396,14 +396,14 @@ fn define_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         Err(Stop(RunError::Exception { code, meaning, trace: String::new() }).into())
     })?;
     linker.func_wrap("runtime", "printErrorMessage", collect_message)?;
-    // What `log()` prints may be secret, so it goes nowhere.
+    // The output of `log()` may be secret, so it is discarded.
     linker.func_wrap("runtime", "writeBufferMessage", || {})?;
     linker.func_wrap("runtime", "showSharedRWMemory", || {})?;
     linker.func_wrap("runtime", "printDebug", |_: i32| {})?;
     Ok(())
 }
 
-/// Takes one line of an error's trace from the module, character by character.
+/// Reads one line of an error's trace from the module, character by character.
 fn collect_message(mut caller: Caller<'_, Host>) -> wasmtime::Result<()> {
     let Some(next) = caller.get_export("getMessageChar").and_then(|export| export.into_func())
     else {
@@ -418,7 +418,7 @@ fn collect_message(mut caller: Caller<'_, Host>) -> wasmtime::Result<()> {
         match u8::try_from(code) {
             Ok(0 | b'\n') => break,
             Ok(byte @ b' '..=b'~') => caller.data_mut().trace.push(byte.into()),
-            // The text comes from outside and may end on a terminal.
+            // The text is untrusted and may be printed on a terminal.
             _ => caller.data_mut().trace.push('?'),
         }
     }

@@ -1,17 +1,17 @@
-//! Signal names: how a module finds them, and how an error shows them.
+//! Signal names: their hashes in a module, and their form in errors.
 
-/// The key under which a Circom 2 module knows an input signal: FNV-1a, 64 bits, of the name
-/// without `main.` and without indices (`pathElements`, `order.items[2].price`).
+/// The hash by which a Circom 2 module identifies an input signal: 64-bit FNV-1a of the name
+/// without `main.` and without trailing indices (`pathElements`, `order.items[2].price`).
 pub fn signal_hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })
 }
 
-/// Longest name that an error repeats, in characters.
+/// Maximum length of a name in an error, in characters.
 const SHOWN: usize = 96;
 
-/// A name from outside as an error may show it: printable, and of bounded length.
+/// An untrusted name for an error message: escaped, and of bounded length.
 pub(crate) fn shown(name: &str) -> String {
     let mut text: String = name.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     if name.chars().nth(SHOWN).is_some() {
@@ -23,8 +23,8 @@ pub(crate) fn shown(name: &str) -> String {
 /// The key of the input that a `.sym` name belongs to, if it is one of `main`'s own signals or a
 /// field of a bus of it: `main.path[3]` gives `path`, `main.order[1].price[0]` gives `order[1].price`.
 ///
-/// Signals of subcomponents come out too (`.sym` does not tell them apart); a module knows none
-/// under their hash.
+/// Also returns names for signals of subcomponents, which `.sym` does not distinguish; a module has
+/// no input with their hash.
 pub(crate) fn input_key(sym: &str) -> Option<&str> {
     let mut name = sym.strip_prefix("main.")?;
     while let Some(open) = name.strip_suffix(']').and_then(|head| head.rfind('[')) {

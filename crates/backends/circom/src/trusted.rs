@@ -1,14 +1,13 @@
 //! The one step of the cache that the compiler cannot check.
 
-// Machine code that was written to disk comes back as a module: nothing but its origin vouches
-// for it.
+// Machine code from disk becomes a module. Only its origin shows that it is valid.
 #![allow(unsafe_code)]
 
 use wasmtime::{Engine, Module};
 
 use crate::cache::OwnEntry;
 
-/// Makes a module of what this program compiled and stored earlier.
+/// Loads a module that this program compiled and stored earlier.
 pub(crate) fn module_of(engine: &Engine, entry: &OwnEntry) -> wasmtime::Result<Module> {
     // SAFETY: wasmtime asks that the bytes are the unmodified output of `Module::serialize`, of any
     // version. An `OwnEntry` is only made from a file that this user alone can write (owner and

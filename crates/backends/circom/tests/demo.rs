@@ -1,4 +1,4 @@
-//! The demo's circuit: what ships is what its source compiles to, and its witness is the circuit's.
+//! The demo's circuit: the distributed constraints match its source, and its witness matches circom's.
 
 use std::{fs, path::Path};
 
@@ -17,7 +17,7 @@ fn fr(value: u64) -> Fr {
     Fr::from(value)
 }
 
-/// The fourth of five members signals.
+/// A signal by the fourth of five members.
 fn signal() -> Signal {
     let member = |i: u64| Member { identity: fr(1000 + i), trapdoor: fr(2000 + i) };
     let tree = MerkleTree::new(DEPTH, (0..5).map(|i| member(i).leaf()).collect());
@@ -30,7 +30,7 @@ fn signal() -> Signal {
     }
 }
 
-/// The circuit's input as circom's own calculator takes it.
+/// The circuit's input for circom's calculator.
 fn json_of(signal: &Signal) -> String {
     let list = |values: Vec<Fr>| {
         let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();

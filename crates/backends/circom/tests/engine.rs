@@ -1,4 +1,4 @@
-//! Real circuits, real keys and real proofs under the faults that an engine must survive.
+//! Real circuits, keys and proofs with faults that the engine must handle.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ use athanor_kernels::{Bn254, CurveId, Quotient, Scalars};
 const CONSTRAINTS: usize = 500;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Computes witnesses of the synthetic circuit; the first few are spoilt.
+/// Computes witnesses of the synthetic circuit; the first ones are wrong.
 #[derive(Default)]
 struct Generator {
     wrong: AtomicU32,
@@ -66,12 +66,12 @@ fn config() -> Config {
 }
 
 impl Place {
-    /// With a circuit whose witnesses are computed here.
+    /// Sets up a circuit whose witnesses are computed here.
     fn new() -> Place {
         Place::with_tables(0)
     }
 
-    /// The same, and tables of its key in at most so many bytes.
+    /// As above, with tables of its key of at most that number of bytes.
     fn with_tables(tables: u64) -> Place {
         let directory = tempfile::tempdir().unwrap();
         make_key(&directory.path().join("key.zkey"));
@@ -99,7 +99,7 @@ impl Place {
         self.directory.path().join("key.zkey")
     }
 
-    /// The next job succeeds, its proof verifies, and the ledger holds the key alone.
+    /// Checks that the next job succeeds, its proof verifies, and only the key's memory stays reserved.
     fn is_clean(&self) {
         verifies(&self.zkey(), &self.prove(99).unwrap());
         let until = Instant::now() + PATIENCE;
@@ -211,7 +211,7 @@ fn a_key_file_that_is_missing_or_damaged_fails_its_jobs_until_it_is_mended() {
     failed_with(place.prove(3), "bad-key");
     fs::write(place.zkey(), &kept).unwrap();
     place.is_clean();
-    // A key that is in memory needs its file no more.
+    // A key in memory does not need its file.
     fs::write(place.zkey(), &damaged).unwrap();
     place.prove(4).unwrap();
     fs::write(place.zkey(), &kept).unwrap();
@@ -241,7 +241,7 @@ fn a_job_is_cancelled_and_an_engine_stops_while_it_proves() {
     for seed in 0..6 {
         let input = Input::new(NATIVE, vec![seed]);
         let handle = place.engine.submit(Submission::new("dense", input)).unwrap();
-        // At another moment each time.
+        // At a different time in each round.
         std::thread::sleep(Duration::from_millis(u64::from(seed)));
         handle.cancel();
     }
@@ -252,7 +252,7 @@ fn a_job_is_cancelled_and_an_engine_stops_while_it_proves() {
     assert_eq!(handle.wait().unwrap_err(), JobError::Stopping);
 }
 
-/// A catalog with one circuit, whose warm-up input is a ready witness.
+/// A catalog with one circuit, whose warm-up input is a computed witness.
 fn catalog(directory: &Path) -> Catalog {
     let place = directory.join("circuits/dense");
     fs::create_dir_all(&place).unwrap();
@@ -303,7 +303,7 @@ fn a_circuit_of_a_catalog_is_ready_after_its_warm_up_proof_and_not_if_a_file_cha
     verifies(&zkey, &proven.unwrap().wait().unwrap().bytes);
     engine.unload("dense").unwrap();
 
-    // Another key of the same length: its digest tells.
+    // A different key of the same length has a different digest.
     make_key(&zkey);
     match engine.open(&catalog, "dense", &[backend()]) {
         Err(LoadError::WarmUp { error: JobError::Failed { code, message, .. }, .. }) => {

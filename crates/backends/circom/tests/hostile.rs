@@ -1,4 +1,4 @@
-//! Modules that lie, loop, grow, trap or are no modules: each ends in an error that names why.
+//! Modules that are malformed or report false sizes, loop, grow or trap: each ends in a specific error.
 
 mod common;
 
@@ -30,10 +30,10 @@ fn what_is_not_wasm_is_refused() {
 #[test]
 fn a_module_cut_short_anywhere_is_refused() {
     let wasm = Text::new().wasm();
-    // The names at the end are for debuggers: without them a module is whole.
+    // The names at the end are for debuggers: without them a module is still valid.
     let names = wasm.windows(5).position(|window| window == b"\x04name").unwrap() - 3;
     for length in 4..names {
-        // At the end of a section it is still a module, though not a whole one.
+        // Truncated at the end of a section it is still a module, but an incomplete one.
         let error = load(&wasm[..length]);
         assert!(
             matches!(
@@ -164,7 +164,7 @@ fn a_loop_ends_at_the_deadline_wherever_it_is() {
 
 #[test]
 fn a_run_whose_time_is_not_up_survives_the_deadline_of_another() {
-    // Counts the input down to zero: from zero that takes longer than there is time.
+    // Counts the input down to zero; from zero this takes longer than the time limit.
     let count_down = "(memory.copy (i32.const 128) (i32.const 64) (i32.const 32))
         (loop $again
             (i64.store (i32.const 128) (i64.sub (i64.load (i32.const 128)) (i64.const 1)))

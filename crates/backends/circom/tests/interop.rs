@@ -1,12 +1,12 @@
-//! Witnesses equal, byte for byte, those of snarkjs and of circom's own calculator, on circuits
-//! that nobody here wrote and on one that uses the corners of the language.
+//! Witnesses are byte-for-byte equal to those of snarkjs and of circom's calculator, on third-party
+//! circuits and on one that uses rare features of the language.
 
 use std::{fs, path::Path};
 
 use athanor_circom::{Inputs, Limits, ModuleCache, Origin, WitnessCalculator, WitnessError};
 use athanor_kernels::{CurveId, Scalars};
 
-/// The values of a `.wtns` file as the bytes they are stored as: section 2 of the container.
+/// The stored bytes of the values of a `.wtns` file: section 2 of the container.
 fn values_of_wtns(path: &Path) -> Vec<u8> {
     let file = fs::read(path).unwrap();
     assert_eq!(&file[..4], b"wtns");
@@ -118,7 +118,7 @@ const CORNERS: &str = r#"
     component main {public [b]} = Corners(3);
 "#;
 
-/// Strings only: circom's own calculator wants one type in an array.
+/// Strings only: circom's calculator needs one type in an array.
 fn corners_input(b: &str) -> String {
     format!(
         r#"{{
@@ -157,7 +157,7 @@ fn circuits_over_both_curves_and_with_buses_have_the_witness_of_circoms_own_calc
         let witness = calculate(&circuit, &json).unwrap();
         assert!(bytes_of(&witness) == values_of_wtns(&at("circom.wtns")), "{curve}");
 
-        // snarkjs takes a bus as a flat list only.
+        // snarkjs accepts a bus only as a flat list.
         let flat = json.replace("\"x\":", "").replace("\"y\":", "").replace('{', "[");
         let flat = flat.replace('}', "]").replacen('[', "{", 1);
         let flat = flat.strip_suffix(']').unwrap().to_owned() + "}";

@@ -1,5 +1,5 @@
-//! Field routines of ours in circom's modules: the same witness, signal by signal; and modules that
-//! lie about their routines run as they were written.
+//! Replaced field routines in circom's modules compute the same witness, signal by signal; modules whose
+//! routines do not match their names run unmodified.
 
 #[allow(dead_code, reason = "the tests of hostile modules use the rest")]
 mod common;
@@ -12,10 +12,10 @@ use athanor_circom::{
 use common::Text;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// Routines that circom's modules have.
+/// Number of replaced routines in circom's modules.
 const ALL: FieldCode = FieldCode::Native { routines: 16 };
 
-/// Both ways to compute the witness of an input, compared.
+/// Computes the witness of an input in both ways and compares.
 fn compare(wasm: &Path, input: &str) {
     let limits = Limits::default();
     let module = fs::read(wasm).unwrap();
@@ -36,7 +36,7 @@ fn compare(wasm: &Path, input: &str) {
 #[test]
 fn semaphore_has_the_same_witness_by_either_code() {
     const TEST: &str = "semaphore_has_the_same_witness_by_either_code";
-    // Compilation takes seconds for each.
+    // Each compilation takes seconds.
     let all = std::env::var_os("ATHANOR_LONG_TESTS").is_some();
     for depth in athanor_testkit::SEMAPHORE_DEPTHS {
         if !all && ![1, 20].contains(&depth) {
@@ -95,7 +95,7 @@ const OPERATORS: &str = r"
                 o[i][12 * round + 9] <-- (x == y) + 2 * (x != y);
                 o[i][12 * round + 10] <-- (x && y) + 2 * (x || y) + 4 * !x;
                 o[i][12 * round + 11] <-- -x * 3 + x * 2147483647 - y * 46341 * 46341;
-                // The same again with values in Montgomery form, or small ones.
+                // The same with values in Montgomery form, or small ones.
                 x = x * y * y;
                 y = (y & 7) - 3;
             }
@@ -141,7 +141,7 @@ fn a_module_is_kept_with_its_routines_and_counted_by_them() {
         let circuit = WitnessCalculator::new(&module, Some(&cache), &limits).unwrap();
         assert_eq!((circuit.origin(), circuit.field_code()), (origin, ALL));
         let inputs = Inputs::parse(json, circuit.curve(), &limits).unwrap();
-        // Tests run beside each other in this process.
+        // Tests run concurrently in this process.
         let before = witness_counts();
         circuit.calculate(&inputs, None).unwrap();
         assert!(witness_counts().native > before.native);
@@ -176,7 +176,7 @@ fn written(text: Text) -> AsWritten {
 #[test]
 fn routines_that_lie_are_left_alone() {
     assert_eq!(written(Text::new()), AsWritten::NoRoutines);
-    // A name with another type is no routine.
+    // A function with the name but a different type is not a routine.
     for text in [
         "(func $Fr_mul (param i64 i32 i32))",
         "(func $Fr_mul (param i32 i32) (result i32) (i32.const 0))",
@@ -185,7 +185,7 @@ fn routines_that_lie_are_left_alone() {
     ] {
         assert_eq!(written(Text::new().extra(text)), AsWritten::NoRoutines, "{text}");
     }
-    // The right type, and another meaning.
+    // The right type, but a different function.
     for (routine, text) in [
         ("Fr_F1m_mul", "(func $Fr_F1m_mul (param i32 i32 i32))"),
         ("Fr_F1m_mul", "(func $Fr_F1m_mul (param i32 i32 i32) unreachable)"),
@@ -203,7 +203,7 @@ fn routines_that_lie_are_left_alone() {
     ] {
         assert_eq!(written(Text::new().extra(text)), AsWritten::Differs { routine }, "{text}");
     }
-    // One that is as it should be, so that the others do not pass for another reason.
+    // A correct one, so that the others do not pass for a different reason.
     let right = "(func $Fr_copy (param i32 i32)
         (memory.copy (local.get 0) (local.get 1) (i32.const 40)))";
     let circuit = Text::new().extra(right).load().unwrap();
@@ -249,7 +249,7 @@ fn a_witness_without_room_to_be_read_at_once_is_read_one_by_one() {
     assert_eq!(*text.calculate().unwrap(), [[1, 0, 0, 0], [7, 0, 0, 0]]);
 }
 
-/// What takes modules apart does so before the compiler has looked at them.
+/// The parser of modules must not rely on the compiler's validation, which runs later.
 #[test]
 fn a_damaged_module_is_refused_or_loads() {
     let rounds = if std::env::var_os("ATHANOR_LONG_TESTS").is_some() { 200_000 } else { 300 };

@@ -1,4 +1,4 @@
-//! Proving keys: found in a directory of conversions, or converted and put there.
+//! Proving keys: read from a cache of converted keys, or converted and stored there.
 
 use std::{
     fs::File,
@@ -15,28 +15,28 @@ use athanor_kernels::{Curve, CurveId, Device, cpu::Cpu};
 
 use crate::{Fault, FaultKind};
 
-/// A resident key and how it came to be.
+/// A resident key and its origin.
 pub struct LoadedKey<C: Curve>
 where
     Cpu: Device<C>,
 {
     /// The key.
     pub key: ProvingKey<C, Cpu>,
-    /// How it was made ready.
+    /// Origin of the key.
     pub source: KeySource,
 }
 
-/// How a key was made ready.
+/// Origin of a resident key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// A cached conversion was read.
+    /// Read from the cache.
     Cached,
-    /// It was converted just now, and the conversion kept.
+    /// Converted by this call and stored in the cache.
     Converted,
 }
 
 impl KeySource {
-    /// For people and JSON.
+    /// Name for messages and JSON.
     pub fn name(self) -> &'static str {
         match self {
             KeySource::Cached => "cached",
@@ -45,30 +45,30 @@ impl KeySource {
     }
 }
 
-/// The curve a proving key is for.
+/// The curve of a proving key.
 pub fn curve_of(path: &Path) -> Result<CurveId, Fault> {
     let file = ZkeyFile::open(open(path)?).map_err(|error| bad_zkey(path, error))?;
     Ok(file.curve())
 }
 
-/// Where converted keys are kept.
+/// The cache of converted keys.
 #[derive(Clone)]
 pub struct KeyCache {
     /// The directory.
     pub directory: PathBuf,
-    /// Gets what a person should know and nothing fails for.
+    /// Receives warnings.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Told of every conversion that was used or made.
+    /// Called for every converted key that was used or stored.
     pub kept: OnKept,
 }
 
 impl KeyCache {
-    /// Where the outline of the key with this digest lies.
+    /// Path of the outline of the key with this digest.
     fn outline(&self, digest: &[u8; 32]) -> PathBuf {
         self.directory.join(format!("{}.outline", hex(digest)))
     }
 
-    /// Keeps the outline of the key with this digest. A cache that cannot be written costs only time.
+    /// Stores the outline of the key with this digest. Errors are ignored: without the cache, only time is lost.
     pub(crate) fn keep_outline<C: Curve>(&self, outline: &KeyOutline<C>, digest: &[u8; 32]) {
         if let Err(error) = outline.store(&self.outline(digest), digest) {
             (self.warn)(&error.to_string());
@@ -80,11 +80,11 @@ fn hex(digest: &[u8; 32]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is told of a conversion's file, and whether it was there or was made.
+/// Callback with a converted key's path and whether it was read or made.
 pub type OnKept = Arc<dyn Fn(&Path, KeySource) + Send + Sync>;
 
-/// Makes a `.zkey` resident, converting it if the cache holds no conversion of it, with tables in at most
-/// so many bytes. A key whose digest `expected` does not take is not read.
+/// Makes a `.zkey` resident; converts it if the cache does not have it. Tables take at most `tables` bytes.
+/// Refuses a key whose digest `expected` does not accept.
 pub fn load<C: Curve>(
     path: &Path,
     cache: &KeyCache,
@@ -110,7 +110,7 @@ where
                 source: KeySource::Cached,
             });
         }
-        Ok(_) => warn(&format!("{}: holds another key; converting again", cached.display())),
+        Ok(_) => warn(&format!("{}: contains a different key; converting again", cached.display())),
         Err(KeyFileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
         Err(error @ KeyFileError::Memory(_)) => return Err(error.into()),
         Err(error) => warn(&format!("{error}; converting again")),
@@ -140,9 +140,9 @@ where
     })
 }
 
-/// The outline of a key: from the cache, if `digest` says which file was added, or else from the file.
+/// The outline of a key: from the cache if the key's `digest` is given, else from the file.
 ///
-/// Returns with it whether it came from the cache.
+/// Also returns whether it is from the cache.
 pub(crate) fn outline<C: Curve>(
     path: &Path,
     cache: &KeyCache,
@@ -156,7 +156,7 @@ pub(crate) fn outline<C: Curve>(
             Ok(outline) if outline.header == *zkey.header() => {
                 return Ok((outline, KeySource::Cached));
             }
-            // The file was replaced since; loading the key says so.
+            // The file has been replaced since; loading the key reports that.
             Ok(_) => {}
             Err(KeyFileError::Io { source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound => {}
@@ -171,7 +171,7 @@ pub(crate) fn outline<C: Curve>(
     Ok((outline, KeySource::Converted))
 }
 
-/// A proving key that is not what it should be.
+/// The fault for a malformed proving key.
 pub fn bad_zkey(path: &Path, error: ZkeyError) -> Fault {
     let kind = match &error {
         ZkeyError::Container(BinFileError::Io { .. }) => FaultKind::Unreadable,

@@ -1,7 +1,7 @@
-//! A Circom circuit as the engine runs it: witness, proof, check.
+//! A Circom circuit as a task of the engine, with the stages witness, prove and check.
 //!
-//! Two shapes: an input goes through the witness generator on a CPU lane and then to a device; a
-//! ready witness goes to the device at once.
+//! There are two kinds of input. Input signals first go through the witness generator on the CPU, then to
+//! a device; a computed witness goes directly to a device.
 
 mod claims;
 pub mod keys;
@@ -33,88 +33,88 @@ use athanor_kernels::{
 use crate::{Fault, FaultKind, Inputs, Limits, ModuleCache, WitnessCalculator};
 use keys::{KeyCache, KeySource};
 
-/// Input kind: signals in JSON, for the witness generator.
+/// Input kind: input signals in JSON, for the witness generator.
 pub const JSON: &str = "json";
-/// Input kind: a ready witness, as a `.wtns`.
+/// Input kind: a computed witness (`.wtns`).
 pub const WTNS: &str = "wtns";
 
 /// Input kind: bytes that a [`NativeGenerator`] understands.
 pub const NATIVE: &str = "native";
 
-/// Computes witnesses in this process, for circuits that programs bring with them.
+/// Computes witnesses in this process, for circuits that are built into a program.
 pub trait NativeGenerator: Send + Sync {
-    /// A value for each wire; or what is wrong with the input, without its values.
+    /// Returns a value for each wire, or an error message that does not contain values of the input.
     fn witness(&self, input: &[u8]) -> Result<Scalars, String>;
 }
 
-/// Where a circuit's files lie.
+/// Paths of a circuit's files.
 #[derive(Clone, Default)]
 pub struct Files {
     /// The proving key.
     pub zkey: PathBuf,
-    /// The witness generator; without one only ready witnesses are taken.
+    /// The witness generator; without one, only computed witnesses are accepted.
     pub wasm: Option<PathBuf>,
-    /// The witness generator of a circuit that a program brings with it.
+    /// The witness generator of a circuit that is built into a program.
     pub native: Option<Arc<dyn NativeGenerator>>,
-    /// Constraints, to name the one that a witness breaks.
+    /// Constraints, to name a violated constraint in errors.
     pub r1cs: Option<PathBuf>,
-    /// Signal names, for errors.
+    /// Signal names for errors.
     pub sym: Option<PathBuf>,
-    /// What an input is called in errors.
+    /// Name of the input in errors.
     pub input: PathBuf,
 }
 
-/// What circuits share.
+/// Settings that circuits share.
 #[derive(Clone)]
 pub struct Settings {
-    /// Where converted keys are kept.
+    /// The cache of converted keys.
     pub keys: KeyCache,
-    /// Where compiled witness generators are kept.
+    /// The cache of compiled witness generators.
     pub modules: Option<ModuleCache>,
-    /// Bounds on witness generators and inputs.
+    /// Limits of witness generators and inputs.
     pub limits: Limits,
-    /// Bytes that tables of each key may take beside it.
+    /// Memory limit of the tables of each key, in bytes.
     pub tables: u64,
 }
 
-/// What is known of a circuit.
+/// Properties of a circuit.
 #[derive(Debug)]
 pub struct Facts {
     /// Its curve.
     pub curve: CurveId,
-    /// Its numbers.
+    /// Its header.
     pub header: Header,
-    /// What its stages claim.
+    /// Resource claims of its stages.
     pub claims: Claims,
-    /// How its key was made.
+    /// Whether anyone contributed to its key.
     pub standing: Standing,
-    /// Once its key was in memory.
+    /// Set when its key has been loaded.
     pub key: OnceLock<KeyFacts>,
 }
 
-/// What is known of a key that was read.
+/// Properties of a loaded key.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyFacts {
-    /// How it was made ready.
+    /// Its origin.
     pub source: KeySource,
-    /// Bytes that it takes.
+    /// Its memory in bytes.
     pub bytes: usize,
-    /// Its constraints.
+    /// Its number of constraints.
     pub constraints: usize,
-    /// How long reading took.
+    /// Duration of loading.
     pub took: Duration,
 }
 
-/// A circuit and what is known of it.
+/// A circuit and its properties.
 #[derive(Clone)]
 pub struct Opened {
-    /// For an engine.
+    /// The task for an engine.
     pub circuit: Arc<dyn Circuit>,
-    /// For people.
+    /// The properties for display.
     pub facts: Arc<Facts>,
 }
 
-/// Opens a circuit: reads the outline of its key, and nothing else yet.
+/// Opens a circuit: reads only the outline of its key.
 pub fn open(
     files: Files,
     origin: Option<(PathBuf, Manifest)>,
@@ -162,30 +162,30 @@ where
     Cpu: Device<C>,
 {
     files: Files,
-    /// Its directory and manifest, if it is of a catalog.
+    /// Its directory and manifest, if it is from a catalog.
     origin: Option<(PathBuf, Manifest)>,
     settings: Settings,
     claims: Claims,
     outline: KeyOutline<C>,
-    /// The digest of the key, if its outline is not in the cache and is to be kept there.
+    /// The digest of the key, if its outline must still be stored in the cache.
     unkept: Option<[u8; 32]>,
     generator: OnceLock<Result<WitnessCalculator, Fault>>,
-    /// A small key and a witness, for lanes that must prove themselves.
+    /// A small key and a witness, for the self-test of a device.
     known_answer: OnceLock<Result<KnownAnswer<C>, Fault>>,
     facts: Arc<Facts>,
 }
 
-/// A small circuit's key and a witness for it.
+/// The key of a small circuit and a witness for it.
 type KnownAnswer<C> = (ProvingKey<C, Cpu>, Witness<C>);
 
-/// What a plan makes of an input.
+/// A parsed input.
 enum Parsed<C> {
     Signals(Inputs),
     Native,
     Witness(Witness<C>),
 }
 
-/// What the proof leaves for the check.
+/// The output of the proving stage, for the check.
 struct Proven<C: Curve> {
     witness: Witness<C>,
     proof: Proof<C>,
@@ -205,7 +205,7 @@ where
         made.as_ref().map_err(Clone::clone)
     }
 
-    /// Whether a file of a catalog is the one that was added.
+    /// Checks that a file of a catalog is the one that was added.
     fn is_unchanged(&self, name: &str, digest: &[u8; 32]) -> Result<(), Fault> {
         let Some((directory, manifest)) = &self.origin else { return Ok(()) };
         let checked = manifest.check_digest(directory, name, digest);
@@ -220,7 +220,7 @@ where
                 let values = native.witness(call.raw.bytes()).map_err(bad)?;
                 return Ok(Witness::new(values).map_err(Fault::from)?);
             }
-            _ => return Err(TaskError::internal("a ready witness needs no generator")),
+            _ => return Err(TaskError::internal("a computed witness has no generator stage")),
         };
         let generator = self.generator()?;
         let wasm = self.files.wasm.as_deref().unwrap_or(Path::new(""));
@@ -233,21 +233,21 @@ where
             (Some(_), _) => call.from::<Witness<C>>()?.clone(),
             (None, Parsed::Witness(witness)) => witness.clone(),
             (None, _) => {
-                return Err(TaskError::internal("a proof without a witness"));
+                return Err(TaskError::internal("the proving stage has no witness"));
             }
         };
         let key = call.key::<ProvingKey<C, Cpu>>()?;
         let (values, fault) = (witness.clone(), |error| TaskError::from(Fault::from(error)));
         let proven = call.lane.install(|| key.prove_unverified(values))?;
         let Unverified { proof, stages } = proven.map_err(fault)?;
-        // The check is the engine's next step and times itself.
+        // The check is a separate stage of the engine with its own time.
         let marks =
             stages.named().into_iter().filter(|(name, _)| !["prove", "check"].contains(name));
         Ok(Done { marks: marks.collect(), ..Done::new(Proven { witness, proof }) })
     }
 
-    /// A proof that does not verify: the device erred, or the witness is wrong. Constraints tell; and
-    /// without them a second wrong proof does.
+    /// Handles a proof that does not verify: the device or the witness is wrong. The constraints decide; without
+    /// them, a second invalid proof shows that the witness is wrong.
     fn refuse(&self, call: &Call, witness: &Witness<C>) -> TaskError {
         let unsatisfied = match &self.files.r1cs {
             Some(r1cs) if call.again == 0 => match witness::is_satisfied(witness, r1cs) {
@@ -262,13 +262,15 @@ where
         };
         match unsatisfied {
             Some(fault) => fault.into(),
-            None => TaskError::new(Failure::BadResult, "invalid-proof", "a proof does not verify"),
+            None => {
+                TaskError::new(Failure::BadResult, "invalid-proof", "the proof does not verify")
+            }
         }
     }
 }
 
 fn no_generator(zkey: &Path) -> Fault {
-    let message = "this circuit has no witness generator: give it a ready witness (.wtns)";
+    let message = "this circuit has no witness generator: give it a computed witness (.wtns; over HTTP with kind=wtns)";
     Fault::at(FaultKind::BadInput, zkey, message)
 }
 
@@ -303,7 +305,7 @@ where
             claim: claim(witness),
             key: None,
             estimate: seconds(witness.seconds),
-            // The sandbox has a limit of its own; this one is for what is around it.
+            // The sandbox enforces its own limit; this one covers the rest of the stage.
             limit: Some(self.settings.limits.time + Duration::from_secs(60)),
         };
         let mut prove_claim = claim(prove);
@@ -345,13 +347,15 @@ where
             }
             NATIVE if self.files.native.is_some() => (Parsed::Native, 0),
             other => {
-                let message = format_args!("input of kind {other:?}: use {JSON:?} or {WTNS:?}");
+                let message = format_args!(
+                    "the input kind {other:?} is not supported: use {JSON:?} or {WTNS:?}"
+                );
                 return Err(Fault::new(FaultKind::BadInput, message).into());
             }
         };
         Ok(Plan {
             input: Arc::new(parsed),
-            // The bytes as they came, and what was made of them.
+            // The input's bytes and the parsed input.
             holds: Memory::host(3 * input.bytes().len() as u64 + 1024),
             partitions: vec![PlannedPartition { shape, after: Vec::new() }],
         })
@@ -364,7 +368,7 @@ where
             let Settings { keys, tables, .. } = &self.settings;
             keys::load::<C>(&self.files.zkey, keys, *tables, expected)
         })??;
-        // The key's file has the digest that was expected. Its outline was read earlier, from what the file was then.
+        // The key's file has the expected digest, but its outline was read earlier and may be of an older file.
         if let Some(digest) = self.unkept
             && *loaded.key.verifying_key() == self.outline.verifying_key
         {

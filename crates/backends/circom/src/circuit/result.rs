@@ -1,5 +1,5 @@
-//! Results, which are the two JSON texts that snarkjs writes in one object: a verified proof on its
-//! way out, and claims of clients on their way in.
+//! Results: one JSON object with the two JSON texts of snarkjs (proof and public signals). Used for verified
+//! proofs of the engine and for claims of clients.
 
 use athanor_engine::{Failure, TaskError};
 use athanor_groth16::{BatchError, Claim, Proof, Verifier, formats::json};
@@ -7,7 +7,7 @@ use athanor_kernels::{Curve, Scalar};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// A proof and its public signals, each in snarkjs's own form.
+/// A proof and its public signals, each in snarkjs's format.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ProofBundle {
     proof: Box<RawValue>,
@@ -16,31 +16,31 @@ pub struct ProofBundle {
 }
 
 impl ProofBundle {
-    /// Of a proof that verified.
+    /// Makes the result of a verified proof.
     pub(super) fn new<C: Curve>(proof: &Proof<C>, public: &[Scalar]) -> ProofBundle {
-        let raw = |text: String| RawValue::from_string(text).expect("we write valid JSON");
+        let raw = |text: String| RawValue::from_string(text).expect("our writer writes valid JSON");
         ProofBundle {
             proof: raw(json::write_proof::<C>(proof)),
             public: raw(json::write_public::<C>(public)),
         }
     }
 
-    /// As bytes.
+    /// Serializes the result.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("texts can be written")
     }
 
-    /// From a job's result.
+    /// Parses a job's result.
     pub fn from_bytes(bytes: &[u8]) -> Result<ProofBundle, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 
-    /// The proof, as `proof.json` holds it.
+    /// The proof, as in `proof.json`.
     pub fn proof(&self) -> &str {
         self.proof.get()
     }
 
-    /// The public signals, as `public.json` holds them.
+    /// The public signals, as in `public.json`.
     pub fn public(&self) -> &str {
         self.public.get()
     }
@@ -57,13 +57,13 @@ fn parse<C: Curve>(result: &[u8]) -> Result<(Proof<C>, Vec<Scalar>), TaskError> 
     Ok((proof, public))
 }
 
-/// Whether a result is valid, whoever made it.
+/// Verifies a result from any source.
 pub(super) fn verify<C: Curve>(verifier: &Verifier<C>, result: &[u8]) -> Result<(), TaskError> {
     let (proof, public) = parse::<C>(result)?;
     verifier.verify(&public, &proof).map_err(|error| refused(&error))
 }
 
-/// The same of many, by one random linear combination.
+/// Verifies many results by one random linear combination.
 pub(super) fn verify_many<C: Curve>(
     verifier: &Verifier<C>,
     results: &[&[u8]],

@@ -1,4 +1,4 @@
-//! Witnesses: read ready, or computed from an input; and what a bad one breaks.
+//! Witnesses: read from a `.wtns` or computed from an input; finds the constraint that a bad one violates.
 
 use std::{
     fs,
@@ -18,13 +18,13 @@ use crate::{
     WitnessCalculator, WitnessError as CalculatorError,
 };
 
-/// Reads a `.wtns`; `path` is for errors.
+/// Reads a `.wtns`; `path` is for error messages.
 pub fn read<C: Curve>(path: &Path, file: impl Read + Seek) -> Result<Witness<C>, Fault> {
     let witness = read_wtns(file).map_err(|error| bad_wtns(path, error))?;
     checked(path, witness.curve, witness.values)
 }
 
-/// A circuit's witness generator, compiled or taken from the cache.
+/// A circuit's witness generator, compiled or read from the cache.
 pub(crate) fn generator(
     wasm: &Path,
     cache: Option<&ModuleCache>,
@@ -40,12 +40,14 @@ pub(crate) fn generator(
         warn(&format!("the compiled module is not cached: {error}"));
     }
     if let FieldCode::AsWritten(why) = calculator.field_code() {
-        warn(&format!("the witness generator computes as circom wrote it, {why}: it is slower"));
+        warn(&format!(
+            "the witness generator uses circom's own field routines, {why}: it is slower"
+        ));
     }
     Ok(calculator)
 }
 
-/// Runs a witness generator on an input; names in errors come from `sym`, if given.
+/// Runs a witness generator on an input. Signal names in errors are from `sym`, if given.
 pub(crate) fn compute<C: Curve>(
     calculator: &WitnessCalculator,
     (wasm, input): (&Path, &Path),
@@ -53,7 +55,7 @@ pub(crate) fn compute<C: Curve>(
     sym: Option<&Path>,
 ) -> Result<Witness<C>, Fault> {
     let values = match (calculator.calculate(inputs, None), sym) {
-        // Names are read only when there is something to say with them.
+        // Names are read only for an error message.
         (Err(CalculatorError::Missing { .. }), Some(sym)) => {
             let names = input_names(sym)?;
             calculator.calculate(inputs, Some(&names))
@@ -77,7 +79,7 @@ pub(crate) fn is_satisfied<C: Curve>(witness: &Witness<C>, r1cs: &Path) -> Resul
     Ok(fits && constraints.first_unsatisfied(witness.scalars()).is_none())
 }
 
-/// Says which constraint a witness breaks, after its proof turned out invalid.
+/// Finds the constraint that a witness violates, after its proof did not verify.
 pub fn name_the_constraint<C: Curve>(
     witness: &Witness<C>,
     r1cs: &Path,
@@ -87,7 +89,9 @@ pub fn name_the_constraint<C: Curve>(
         let constraints = read_constraints::<C>(r1cs)?;
         if constraints.wires != witness.scalars().len() {
             let (wires, values) = (constraints.wires, witness.scalars().len());
-            let message = format!("has {wires} wires, the witness {values}: not the same circuit");
+            let message = format!(
+                "has {wires} wires, but the witness has {values} values: they belong to different circuits"
+            );
             return Err(Fault::at(FaultKind::BadConstraints, r1cs, message));
         }
         let Some(index) = constraints.first_unsatisfied(witness.scalars()) else {
@@ -96,13 +100,13 @@ pub fn name_the_constraint<C: Curve>(
             return Ok(Fault::new(FaultKind::Unsatisfied, message));
         };
         let signals = signals_of(&constraints, index, sym)?;
-        let message = format!("the witness breaks constraint {index}, over {signals}");
+        let message = format!("the witness violates constraint {index}, over {signals}");
         Ok(Fault::new(FaultKind::Unsatisfied, message))
     })();
     found.unwrap_or_else(|fault| fault)
 }
 
-/// Most signals that an error lists.
+/// Maximum number of signals that an error lists.
 const LISTED: usize = 12;
 
 fn signals_of<F>(constraints: &R1cs<F>, index: usize, sym: Option<&Path>) -> Result<String, Fault> {
@@ -137,7 +141,7 @@ pub fn read_constraints<C: Curve>(path: &Path) -> Result<R1cs<C::Fr>, Fault> {
     read.map_err(|error| bad_r1cs(path, error))
 }
 
-/// The curve over whose scalar field a `.r1cs` is.
+/// The curve whose scalar field a `.r1cs` is over.
 pub fn curve_of_constraints(path: &Path) -> Result<CurveId, Fault> {
     let file = R1csFile::open(keys::open(path)?).map_err(|error| bad_r1cs(path, error))?;
     Ok(file.header().curve)
@@ -151,7 +155,7 @@ fn bad_r1cs(path: &Path, error: R1csError) -> Fault {
     Fault::at(kind, path, error)
 }
 
-/// The names in the main component, which its inputs are among.
+/// The names of the main component's signals, which include its inputs.
 fn input_names(path: &Path) -> Result<Vec<String>, Fault> {
     sym::read_sym(BufReader::new(keys::open(path)?))
         .map(|symbol| symbol.map(|symbol| symbol.name))
@@ -167,7 +171,7 @@ fn checked<C: Curve>(path: &Path, curve: CurveId, values: Scalars) -> Result<Wit
     Witness::new(values).map_err(|error| Fault::at(FaultKind::BadWitnessValue, path, error))
 }
 
-/// Reads a whole file, of at most so many bytes.
+/// Reads a whole file of at most `limit` bytes.
 pub fn read_bytes(path: &Path, limit: usize, too_large: FaultKind) -> Result<Vec<u8>, Fault> {
     let file = keys::open(path)?;
     let size = fs::File::metadata(&file).map_or(0, |metadata| metadata.len());
@@ -176,12 +180,16 @@ pub fn read_bytes(path: &Path, limit: usize, too_large: FaultKind) -> Result<Vec
         .read_to_end(&mut bytes)
         .map_err(|error| Fault::at(FaultKind::Unreadable, path, error))?;
     if bytes.len() > limit {
-        return Err(Fault::at(too_large, path, format_args!("is larger than {limit} bytes")));
+        return Err(Fault::at(
+            too_large,
+            path,
+            format_args!("is larger than the limit of {limit} bytes"),
+        ));
     }
     Ok(bytes)
 }
 
-/// A witness file that is not what it should be.
+/// The fault for a malformed witness file.
 pub fn bad_wtns(path: &Path, error: WtnsError) -> Fault {
     let kind = match &error {
         WtnsError::Container(BinFileError::Io { .. }) => FaultKind::Unreadable,

@@ -1,9 +1,9 @@
-//! The circuit that ships with Athanor: a member of a Merkle tree signals a message, once per
-//! scope, without telling which member it is.
+//! The built-in example circuit: a member of a Merkle tree signals a message, once per scope, without
+//! revealing which member it is.
 //!
-//! `circuits/merkle.circom` is the source, [`R1CS`] what circom makes of it. Its witness is
-//! computed here, in Rust: circom's wasm carries parts of the compiler, which is under the GPL, and
-//! so does not ship; the constraints are facts about our own source and do.
+//! `circuits/merkle.circom` is the source, [`R1CS`] the constraints that circom compiles from it. The
+//! witness is computed here, in Rust: circom's wasm contains parts of the compiler, which is under the
+//! GPL, so it is not distributed. The constraints derive from our own source, so they are.
 
 mod poseidon;
 mod solve;
@@ -18,27 +18,27 @@ pub use poseidon::{Fr, Poseidon};
 pub use solve::{SolveError, check, solve};
 pub use tree::{MerkleTree, Step};
 
-/// Depth of the circuit's tree: room for a million members.
+/// Depth of the circuit's tree, which has 2^20 leaves.
 pub const DEPTH: usize = 20;
 
-/// Public signals: the root, the nullifier, the message, the scope.
+/// Number of public signals: the root, the nullifier, the message, the scope.
 pub const PUBLIC: usize = 4;
 
-/// The circuit's constraints, as circom's `.r1cs`.
+/// The circuit's constraints, as a `.r1cs` file.
 pub const R1CS: &[u8] = include_bytes!("../../../../../circuits/merkle.r1cs");
 
-/// The circuit's constraints, read.
+/// The circuit's constraints, parsed.
 pub fn constraints() -> R1cs<Fr> {
     let file = R1csFile::open(std::io::Cursor::new(R1CS));
-    file.and_then(|mut file| file.constraints::<Bn254>()).expect("a file that ships is valid")
+    file.and_then(|mut file| file.constraints::<Bn254>()).expect("the built-in file is valid")
 }
 
 /// The secrets of a member.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Member {
-    /// What nullifiers are derived from.
+    /// Secret from which nullifiers are derived.
     pub identity: Fr,
-    /// What keeps the leaf from being guessed by who knows the identity of an old signal.
+    /// Random value that hides the leaf from anyone who knows the member's nullifier secret.
     pub trapdoor: Fr,
 }
 
@@ -48,12 +48,12 @@ impl Member {
         Self { identity: random(), trapdoor: random() }
     }
 
-    /// The leaf that stands for the member in the tree.
+    /// The member's leaf in the tree.
     pub fn leaf(&self) -> Fr {
         Poseidon::get().hash(self.identity, self.trapdoor)
     }
 
-    /// What two signals of the member in one scope have in common.
+    /// The nullifier: equal for all signals of the member in one scope.
     pub fn nullifier(&self, scope: Fr) -> Fr {
         Poseidon::get().hash(scope, self.identity)
     }
@@ -72,27 +72,27 @@ impl std::fmt::Debug for Member {
     }
 }
 
-/// Everything that one proof is about.
+/// The statement and the private inputs of one proof.
 #[derive(Clone, Debug)]
 pub struct Signal {
     /// Root of the tree.
     pub root: Fr,
-    /// What is signalled.
+    /// The message.
     pub message: Fr,
-    /// Where each member may signal once.
+    /// The scope, in which each member may signal once.
     pub scope: Fr,
-    /// Who signals.
+    /// The member that signals.
     pub member: Member,
     /// The path from the member's leaf to the root: [`DEPTH`] steps.
     pub path: Vec<Step>,
 }
 
 impl Signal {
-    /// A signal by one of `members` new members, who are alone in the tree; all of it random.
+    /// A random signal by one of `members` random members, which are all members of the tree.
     ///
     /// # Panics
     ///
-    /// If there are none, or more than the tree has room for.
+    /// If `members` is zero or more than the number of leaves.
     pub fn example(members: usize) -> Self {
         let mut leaves: Vec<Fr> = (1..members).map(|_| random()).collect();
         let member = Member::random();
@@ -108,12 +108,12 @@ impl Signal {
         [self.root, self.member.nullifier(self.scope), self.message, self.scope]
     }
 
-    /// The witness of the circuit with these constraints, which are those of [`R1CS`].
+    /// The witness. `r1cs`: the constraints of [`R1CS`].
     pub fn witness(&self, r1cs: &R1cs<Fr>) -> Result<Scalars, SolveError> {
         let siblings = self.path.iter().map(|step| step.sibling);
         let sides = self.path.iter().map(|step| Fr::from(step.is_right));
         let private = [self.member.identity, self.member.trapdoor];
-        // Wires are numbered as the circuit declares its signals: outputs, inputs, the rest.
+        // Wires are in the circuit's order of signals: outputs, inputs, the rest.
         let given = self.public().into_iter().chain(private).chain(siblings).chain(sides);
         let values = solve(r1cs, (1..).zip(given))?;
         Ok(Scalars::new(values.iter().map(|value| value.into_bigint().0).collect()))

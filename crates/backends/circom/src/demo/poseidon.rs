@@ -1,8 +1,8 @@
-//! Poseidon over BN254's scalar field, width 3 (eprint 2019/458), with the paper's own parameters.
+//! Poseidon over BN254's scalar field, width 3 (eprint 2019/458), with the paper's parameters.
 //!
-//! The round constants and the matrix are not a table but what the paper's generator gives
-//! (appendix E: a Grain LFSR in self-shrinking mode), so that nobody has to trust numbers. The same
-//! generator writes the constants of `circuits/poseidon_constants.circom`.
+//! The round constants and the matrix are computed by the paper's generator (appendix E: a Grain LFSR
+//! in self-shrinking mode), so no table of numbers has to be trusted. The same generator writes the
+//! constants of `circuits/poseidon_constants.circom`.
 
 use std::{fmt::Write, sync::LazyLock};
 
@@ -12,7 +12,7 @@ use athanor_kernels::{Bn254, Curve};
 /// BN254's scalar field.
 pub type Fr = <Bn254 as Curve>::Fr;
 
-/// State elements: one of capacity, two of input.
+/// Number of state elements: one of capacity, two of input.
 const WIDTH: usize = 3;
 const FULL_ROUNDS: usize = 8;
 const PARTIAL_ROUNDS: usize = 57;
@@ -38,12 +38,11 @@ impl Poseidon {
         for constant in constants.as_flattened_mut() {
             *constant = grain.below_order();
         }
-        // A Cauchy matrix: invertible, as is each of its square parts.
+        // A Cauchy matrix: it and each square submatrix are invertible.
         let x: [Fr; WIDTH] = std::array::from_fn(|_| grain.reduced());
         let y: [Fr; WIDTH] = std::array::from_fn(|_| grain.reduced());
-        let mix = x.map(|x| {
-            y.map(|y| (x + y).inverse().expect("the generator gives sums that are not zero"))
-        });
+        let mix =
+            x.map(|x| y.map(|y| (x + y).inverse().expect("the generator's sums are not zero")));
         Self { constants, mix }
     }
 
@@ -85,9 +84,9 @@ impl Poseidon {
     }
 }
 
-/// The paper's source of constants.
+/// The paper's generator of constants.
 struct Grain {
-    /// The last 80 bits, the oldest lowest.
+    /// The last 80 bits; the oldest is the lowest.
     state: u128,
 }
 
@@ -125,7 +124,7 @@ impl Grain {
         bit == 1
     }
 
-    /// Of each pair of bits whose first is 1, the second.
+    /// The next output bit: of pairs of bits, the second bit of the first pair whose first bit is 1.
     fn bit(&mut self) -> bool {
         loop {
             let keep = self.step();
@@ -136,7 +135,7 @@ impl Grain {
         }
     }
 
-    /// An integer of as many bits as the order has, most significant first.
+    /// The next integer with the bit length of the order, most significant bit first.
     fn integer(&mut self) -> BigInt<4> {
         let bits: Vec<bool> = (0..Fr::MODULUS_BIT_SIZE).map(|_| self.bit()).collect();
         BigInt::from_bits_be(&bits)

@@ -1,9 +1,8 @@
-//! A witness from the constraints themselves.
+//! Computes a witness from the constraints.
 //!
-//! In a circuit that only adds, multiplies and hashes, each constraint has one wire that those
-//! before it leave open, and it stands there linearly. Following that from the inputs finds every
-//! wire, in whatever order the compiler numbered them, with no table from names to wires that could
-//! fall out of step with the constraints. It is no replacement for a witness calculator: a bit
+//! In a circuit that only adds, multiplies and hashes, each constraint determines one new wire, which
+//! occurs linearly. Propagation from the inputs therefore finds every wire, for any numbering of the
+//! wires, without a table from names to wires. This does not replace a witness calculator: a bit
 //! decomposition or a division has wires that no single constraint determines.
 
 use ark_ff::{Field, Zero};
@@ -12,32 +11,32 @@ use zeroize::Zeroizing;
 
 use super::poseidon::Fr;
 
-/// Why constraints and inputs do not give a witness.
+/// Why constraints and inputs do not determine a witness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SolveError {
-    /// A constraint that does not hold.
+    /// A constraint does not hold.
     #[error("constraint {constraint} does not hold: the inputs contradict the circuit")]
     Unsatisfied {
-        /// Which one, from 0.
+        /// Index of the constraint, from 0.
         constraint: usize,
     },
-    /// A wire that no constraint determines.
+    /// No constraint determines a wire.
     #[error("wire {wire} is not determined by the inputs, one constraint at a time")]
     Open {
         /// The first such wire.
         wire: usize,
     },
-    /// An input for a wire that the system does not have.
-    #[error("the constraint system has {wires} wires, no wire {wire}")]
+    /// An input is for a wire that does not exist.
+    #[error("the input is for wire {wire}, but the constraint system has {wires} wires")]
     NoSuchWire {
-        /// The wire given.
+        /// Index of the wire.
         wire: usize,
-        /// Wires of the system.
+        /// Number of wires.
         wires: usize,
     },
 }
 
-/// Finds every wire from those that are given. Wire 0 is 1 and need not be.
+/// Computes the value of every wire from the given ones. Wire 0 is 1 and need not be given.
 pub fn solve(
     r1cs: &R1cs<Fr>,
     given: impl IntoIterator<Item = (usize, Fr)>,
@@ -76,11 +75,11 @@ struct Search<'a> {
     r1cs: &'a R1cs<Fr>,
     values: Zeroizing<Vec<Fr>>,
     known: Vec<bool>,
-    /// The constraints that each wire stands in.
+    /// The constraints in which each wire occurs.
     uses: Vec<Vec<usize>>,
-    /// How many wires of each constraint are not known.
+    /// Number of unknown wires of each constraint.
     open: Vec<usize>,
-    /// Constraints with one such wire.
+    /// Constraints with one unknown wire.
     ready: Vec<usize>,
 }
 
@@ -106,7 +105,7 @@ impl<'a> Search<'a> {
 
     fn set(&mut self, wire: usize, value: Fr) {
         if std::mem::replace(&mut self.known[wire], true) {
-            return; // Found twice; the check at the end compares.
+            return; // Already known; the check at the end compares the values.
         }
         self.values[wire] = value;
         for &constraint in &self.uses[wire] {
@@ -117,7 +116,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The open wire of a constraint and its value, if it stands there linearly:
+    /// The unknown wire of a constraint and its value, if it occurs linearly:
     /// `(a + a'x)(b + b'x) = c + c'x` with `a'b' = 0`.
     fn determine(&self, constraint: usize) -> Option<(usize, Fr)> {
         let mut open = None;
@@ -173,7 +172,7 @@ mod tests {
 
     #[test]
     fn wires_are_found_in_any_order_and_on_any_side() {
-        // w2 = w1², 2·w3·w2 = 36 (a division), w4 = w3 + 1 stands first.
+        // w2 = w1², 2·w3·w2 = 36 (a division); w4 = w3 + 1 is the first constraint.
         let r1cs = system(
             5,
             &[

@@ -1,37 +1,37 @@
-//! A Merkle tree over Poseidon, mostly empty.
+//! A sparse Merkle tree over Poseidon.
 
 use ark_ff::Zero;
 
 use super::poseidon::{Fr, Poseidon};
 
-/// A binary tree of fixed depth whose leaves are given from the left; the others are zero.
+/// A binary tree of fixed depth. The first leaves are given, the others are zero.
 #[derive(Clone, Debug)]
 pub struct MerkleTree {
-    /// The nodes of each level that are above a given leaf, leaves first, root last.
+    /// The nodes of each level that are above a given leaf, from the leaves to the root.
     levels: Vec<Vec<Fr>>,
-    /// At each level the root of a tree of empty leaves.
+    /// For each level the root of a subtree of empty leaves.
     empty: Vec<Fr>,
 }
 
 /// One step of a path from a leaf to the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The node beside.
+    /// The sibling node.
     pub sibling: Fr,
-    /// Whether the path's own node is the right one of the two.
+    /// Whether the path's node is the right one of the two.
     pub is_right: bool,
 }
 
 impl MerkleTree {
-    /// The tree with these leaves.
+    /// Makes the tree with these leaves.
     ///
     /// # Panics
     ///
-    /// If there are more than `2^depth`.
+    /// If there are more than `2^depth` leaves.
     pub fn new(depth: usize, leaves: Vec<Fr>) -> Self {
         assert!(
             leaves.len().checked_next_power_of_two().is_some_and(|n| n.ilog2() as usize <= depth),
-            "a tree of depth {depth} has no room for {} leaves",
+            "a tree of depth {depth} cannot hold {} leaves",
             leaves.len()
         );
         let poseidon = Poseidon::get();
@@ -49,7 +49,7 @@ impl MerkleTree {
         Self { levels, empty }
     }
 
-    /// How many levels are above the leaves.
+    /// Number of levels above the leaves.
     pub fn depth(&self) -> usize {
         self.levels.len() - 1
     }
@@ -59,7 +59,7 @@ impl MerkleTree {
         self.node(self.depth(), 0)
     }
 
-    /// The path of a leaf, from the bottom up.
+    /// The path of a leaf, from the leaf to the root.
     ///
     /// # Panics
     ///
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "no room for 5 leaves")]
+    #[should_panic(expected = "cannot hold 5 leaves")]
     fn more_leaves_than_fit_are_refused() {
         MerkleTree::new(2, leaves(5));
     }

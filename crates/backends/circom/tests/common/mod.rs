@@ -1,11 +1,11 @@
-//! A circuit written by hand as wasm text, of which tests replace one function at a time.
+//! A handwritten circuit as wasm text; tests replace one function at a time.
 
 use std::time::Duration;
 
 use athanor_circom::{Inputs, Limits, ModuleError, WitnessCalculator, WitnessError, signal_hash};
 use athanor_kernels::{CurveId, Scalars};
 
-/// The order of BN254's scalar field, as 32 bytes, least first.
+/// The order of BN254's scalar field, as 32 little-endian bytes.
 pub(crate) const BN254_ORDER: &str = "\\01\\00\\00\\f0\\93\\f5\\e1\\43\\91\\70\\b9\\79\\48\\e8\\33\\28\\5d\\58\\81\\81\\b6\\45\\50\\b8\\29\\a0\\31\\e1\\72\\4e\\64\\30";
 
 /// A module with one input signal, `a`, of one value. Its witness is `[1, a]`.
@@ -17,7 +17,7 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// One that works. The order of the field lies at 0, the exchange area at 64, `a` at 128.
+    /// A working circuit. Addresses: 0 the order of the field, 64 the exchange area, 128 `a`.
     pub(crate) fn new() -> Self {
         let copy =
             |to, from| format!("(memory.copy (i32.const {to}) (i32.const {from}) (i32.const 32))");
@@ -49,7 +49,7 @@ impl Text {
                     copy(64, 128)
                 ),
             ),
-            // The message that error traces are taken from: a counter at 200, text at 208.
+            // The text of error traces: a counter at 200, text at 208.
             (
                 "getMessageChar",
                 "(result i32)",
@@ -73,7 +73,7 @@ impl Text {
         self
     }
 
-    /// Leaves a function out.
+    /// Omits a function.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.functions.retain(|function| function.0 != name);
         self
@@ -120,17 +120,17 @@ impl Text {
         wat::parse_str(text + &self.extra + ")").expect("the text is wasm")
     }
 
-    /// Loads it with bounds that suit a test.
+    /// Loads it with limits for tests.
     pub(crate) fn load(&self) -> Result<WitnessCalculator, ModuleError> {
         WitnessCalculator::new(&self.wasm(), None, &limits())
     }
 
-    /// Loads it to run for a moment only.
+    /// Loads it with a short time limit.
     pub(crate) fn load_for(&self, time: Duration) -> Result<WitnessCalculator, ModuleError> {
         WitnessCalculator::new(&self.wasm(), None, &Limits { time, ..limits() })
     }
 
-    /// Why it does not load.
+    /// The error when it is loaded.
     pub(crate) fn refused(&self) -> ModuleError {
         self.load().expect_err("the module is bad")
     }
@@ -142,7 +142,7 @@ impl Text {
     }
 }
 
-/// Bounds that a hostile module reaches soon, but on time, which a busy machine may need.
+/// Limits that a hostile module reaches soon, except the time, which a busy machine may need.
 pub(crate) fn limits() -> Limits {
     Limits { memory_bytes: 4 << 20, ..Limits::default() }
 }
