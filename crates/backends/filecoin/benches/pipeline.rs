@@ -1,4 +1,4 @@
-//! Sectors of ten partitions (2 KiB) through the engine, under a budget.
+//! Sectors of ten partitions (2 KiB) through the engine, under a memory budget.
 //!
 //! `cargo bench -p athanor-filecoin --features stock --bench pipeline -- [--jobs N] [--partitions N]
 //! [--mib BUDGET] [--beyond-key-mib M] [--svg OUT]`. Reports memory beside the budget, throughput beside the
@@ -57,7 +57,7 @@ fn main() {
         let submission = Submission { share: false, ..Submission::new("porep", input) };
         engine.submit(submission).unwrap()
     };
-    // The first sector brings the key, and tells what the stages cost.
+    // The first sector loads the key, and its stage times are the costs for the simulator.
     let warm = submit().wait().unwrap();
     let counted = recorded.lock().unwrap().len();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -94,7 +94,7 @@ fn main() {
     }
 }
 
-/// How long the device stood idle while a proof was ready to start on it.
+/// Time in which the device was idle while a proof was ready to start on it.
 fn idle(all: &[Trace], counted: usize, stages: &[String]) {
     let prove = stages.iter().position(|stage| stage == "prove").unwrap_or(0);
     let (mut busy, mut ready, mut since) = (false, 0, None);
@@ -125,7 +125,7 @@ fn idle(all: &[Trace], counted: usize, stages: &[String]) {
     );
 }
 
-/// What the simulator says of as many sectors, with the stages' times of the first.
+/// The simulator's prediction for the same number of sectors, with the first sector's stage times.
 fn predict(
     circuit: &dyn Circuit,
     marks: &[(String, Duration)],

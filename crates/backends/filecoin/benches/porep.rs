@@ -1,4 +1,4 @@
-//! One partition of ten (2 KiB, a domain of 2^21) beside bellperson's prover, in processor seconds.
+//! One of ten partitions (2 KiB, a domain of 2^21), against bellperson's prover, in CPU seconds.
 //!
 //! `cargo bench -p athanor-filecoin --features stock --bench porep -- [ROUNDS]`. Parameters are made
 //! on the first run. Every proof is compared byte for byte with bellperson's.
@@ -19,7 +19,7 @@ use athanor_groth16::{
 use athanor_kernels::{Bls12_381, Path, counters::counters, cpu::CpuOn};
 use common::cpu_seconds;
 
-/// Work and what it cost.
+/// Runs work and returns its result and CPU time.
 fn cost<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let began = cpu_seconds();
     (work(), cpu_seconds() - began)
@@ -83,7 +83,7 @@ fn main() {
             assert_eq!(after.evaluations - before.evaluations, 2, "{path} served");
         }
     }
-    // What the first round read and built for the first time is not counted either.
+    // Reads and one-time work of the first round are not counted either.
     for costs in [&mut stock, &mut witnesses, &mut checks] {
         costs.remove(0);
     }
@@ -95,7 +95,7 @@ fn main() {
         let prove = median(costs.iter().map(|(cpu, _)| *cpu).collect());
         let whole = check + witness + prove;
         println!("  {path:<10} prove {prove:7.2}   whole {whole:7.2}   (1/{:.2})", stock / whole);
-        // One thread did the stages in turn, so their shares of its time are their shares of the cost.
+        // One thread ran the stages one after the other, so shares of time are shares of cost.
         let all = |stages: &athanor_groth16::Stages| {
             let named = stages.named();
             named

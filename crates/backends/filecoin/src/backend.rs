@@ -9,11 +9,11 @@ use crate::{Fault, MinerId, Porep, Sector, Settings, circuit};
 /// The backend's name in manifests.
 pub const BACKEND: &str = "filecoin";
 
-/// Names of what a manifest says of a PoRep circuit.
+/// Names of files and options in the manifest of a PoRep circuit.
 pub mod names {
     /// The file of parameters.
     pub const PARAMS: &str = "params";
-    /// The file that says what the parameters are worth.
+    /// The file that marks local parameters as not for production.
     pub const STANDING: &str = "standing";
     /// An input for the first proof.
     pub const INPUT: &str = "input";
@@ -29,13 +29,13 @@ pub struct FilecoinBackend {
 }
 
 impl FilecoinBackend {
-    /// With these places and ways.
+    /// Creates the backend with these settings.
     pub fn new(settings: Settings) -> FilecoinBackend {
         FilecoinBackend { settings }
     }
 }
 
-/// What a manifest says: which PoRep, and whose.
+/// The sector size and the miner that a manifest names.
 pub fn porep_of(manifest: &Manifest) -> Result<(Porep, Option<MinerId>), Fault> {
     let bad = |what: &dyn std::fmt::Display| {
         Fault::new("bad-circuit", format_args!("circuit {:?}: {what}", manifest.name))

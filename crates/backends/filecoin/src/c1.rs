@@ -1,5 +1,5 @@
-//! A real sector, sealed by the stock stack up to the point where the proof is due: for tests, demos
-//! and benches.
+//! Makes C1 outputs: seals a sector with the stock stack up to phase C1, for tests, demos and
+//! benchmarks.
 
 use std::{fs, io::Write, path::Path};
 
@@ -14,9 +14,9 @@ use rand::{RngCore, SeedableRng, rngs::StdRng};
 
 use crate::{Fault, MinerId, Sector, verify::set_partitions};
 
-/// Seals random data and gives the output of C1, with as many partitions as the sector says. The
-/// process's stock stack has that number of partitions from then on, so one process makes C1 of one
-/// kind. Large sectors take the time and space that sealing takes.
+/// Seals random data and returns the C1 output, with the sector's number of partitions. This sets the
+/// number of partitions for the whole process, so use one process per kind of sector. Large sectors
+/// take the time and disk space of a real sealing.
 pub fn seal(
     sector: Sector,
     miner: MinerId,
@@ -44,7 +44,7 @@ pub fn seal(
     let (staged, sealed) = (scratch.join("staged"), scratch.join("sealed"));
     let cache = scratch.join("cache");
     fs::create_dir_all(&cache).map_err(io)?;
-    // Of every 256 bits of a sector two are not the data's.
+    // Two of every 256 bits of a sector are padding.
     let room = UnpaddedBytesAmount(sector.bytes / 128 * 127);
     let piece = scratch.join("piece");
     let mut file = fs::File::create(&piece).map_err(io)?;

@@ -1,13 +1,13 @@
-//! Recorded constraints on disk: made once for each kind of sector, then mapped and shared.
+//! Recorded constraints on disk: made once for each kind of sector, then memory-mapped and shared.
 //!
 //! ```text
-//! prefix, one cache line: magic (16 bytes) | header length (8, least first) | zeros (8) | digest (32)
+//! prefix, one cache line: magic (16 bytes) | header length (u64, little-endian) | zeros (8) | digest (32)
 //! header (JSON), then the parts of A, B and C as it lists them, each padded to a cache line
 //! ```
 //!
-//! The digest is BLAKE3 of all that follows the prefix. Proving keys hold A and B; this file is where
-//! they come from, and holds C, which only a faulty proof asks for. So it is mapped, not read: what
-//! nobody touches takes no memory.
+//! The digest is BLAKE3 of everything after the prefix. Proving keys are made with A and B from this
+//! file; C is needed only to explain a proof that does not verify. The file is therefore mapped, not
+//! read: unused pages take no memory.
 
 use std::{
     fs::File,
@@ -31,19 +31,19 @@ struct Header {
     /// The stock stack's name for the circuit.
     identifier: String,
     sizes: Sizes,
-    /// Bytes of row ends, entries and dictionary of A, B and C.
+    /// Lengths in bytes of row ends, entries and dictionary of A, B and C.
     parts: [[usize; 3]; 3],
 }
 
-/// Where the constraints of a kind of sector are kept.
+/// Path of the constraints of a kind of sector.
 pub fn path_in(directory: &Path, porep: &Porep) -> Result<PathBuf, Fault> {
     let name = blake3::hash(porep.identifier()?.as_bytes()).to_hex();
     Ok(directory.join(format!("{name}.constraints")))
 }
 
 impl Constraints {
-    /// The constraints kept in the directory, or recorded now and kept there. What is wrong with a
-    /// file that is there is said to `warn`.
+    /// Reads the constraints from the directory, or records and stores them. Faults of an existing file
+    /// are reported to `warn`.
     pub fn kept(
         directory: &Path,
         porep: &Porep,
@@ -57,12 +57,12 @@ impl Constraints {
         }
         let constraints = porep.record()?;
         constraints.store(&path, &identifier)?;
-        // The mapped ones, not those that were recorded: the system may take their pages back.
+        // Uses the mapped constraints instead of the recorded ones, since the system can reclaim their pages.
         let again = Constraints::open(&path, &identifier)?;
-        again.ok_or_else(|| Fault::at("unreadable", &path, "is gone after it was written"))
+        again.ok_or_else(|| Fault::at("unreadable", &path, "has disappeared after it was written"))
     }
 
-    /// Writes them, under another name first.
+    /// Writes the constraints to a temporary file and renames it.
     pub fn store(&self, path: &Path, identifier: &str) -> Result<(), Fault> {
         let parts = [&self.a, &self.b, &self.c].map(|matrix| matrix.parts().map_err(Fault::memory));
         let [a, b, c] = parts;
@@ -102,7 +102,7 @@ impl Constraints {
         write().map_err(|error| Fault::at("unwritable", path, error))
     }
 
-    /// Maps stored constraints; none if there is no such file.
+    /// Maps stored constraints; `None` if the file does not exist.
     pub fn open(path: &Path, identifier: &str) -> Result<Option<Constraints>, Fault> {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -114,7 +114,7 @@ impl Constraints {
         read.map(Some).map_err(|fault| Fault::at("bad-constraints", path, fault))
     }
 
-    /// Bytes of memory, if all of them were touched.
+    /// Memory in bytes if all pages are in use.
     pub fn bytes(&self) -> usize {
         self.a.bytes() + self.b.bytes() + self.c.bytes()
     }
@@ -124,7 +124,7 @@ fn read(slab: &Slab, identifier: &str) -> Result<Constraints, String> {
     let bytes = slab.bytes();
     let prefix = bytes.get(..LINE).ok_or("it is too short")?;
     if prefix[..16] != *MAGIC || prefix[24..32] != [0; 8] {
-        return Err("it is none of this version".into());
+        return Err("it has a different kind or version".into());
     }
     let digest = blake3::Hasher::new().update_rayon(&bytes[LINE..]).finalize();
     if digest.as_bytes()[..] != prefix[32..] {
@@ -137,11 +137,11 @@ fn read(slab: &Slab, identifier: &str) -> Result<Constraints, String> {
     let mut at = (LINE + header.len()).next_multiple_of(LINE);
     let header: Header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
     if header.identifier != identifier {
-        return Err(format!("it is of the circuit {}", header.identifier));
+        return Err(format!("it is for the circuit {}", header.identifier));
     }
     let mut matrix = |[row_ends, entries, dictionary]: [usize; 3]| -> Result<Matrix<Fr>, String> {
         let mut part = |length: usize| {
-            let end = at.checked_add(length).ok_or("a part has no end")?;
+            let end = at.checked_add(length).ok_or("a part's end overflows")?;
             let part = slab.slice(at..end).map_err(|error| error.to_string())?;
             at = end.next_multiple_of(LINE);
             Ok::<_, String>(part)
@@ -155,14 +155,14 @@ fn read(slab: &Slab, identifier: &str) -> Result<Constraints, String> {
             .map_err(|error| error.to_string())?;
         match matrix.rows() == header.sizes.rows() {
             true => Ok(matrix),
-            false => Err("a matrix has another number of rows than its header".into()),
+            false => Err("a matrix has a different number of rows than the header".into()),
         }
     };
     let [a, b, c] = header.parts;
     Ok(Constraints { a: matrix(a)?, b: matrix(b)?, c: matrix(c)?, sizes: header.sizes })
 }
 
-/// What brings so many bytes to a cache line.
+/// Number of padding bytes up to the next cache line.
 fn padding(bytes: usize) -> &'static [u8] {
     &[0; LINE][..bytes.next_multiple_of(LINE) - bytes]
 }

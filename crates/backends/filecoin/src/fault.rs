@@ -1,4 +1,4 @@
-//! What is wrong, in the words of the engine's codes.
+//! Faults, with the engine's error codes.
 
 use std::{fmt, path::Path};
 
@@ -6,50 +6,50 @@ use athanor_engine::{Failure, InputError, ManifestError, OpenError, TaskError};
 use athanor_groth16::{KeyFileError, ProveError, formats::BellmanError};
 use athanor_kernels::DeviceError;
 
-/// A fault with its code and words.
+/// A fault: a code and a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
-    /// A stable name that a program can act on.
+    /// A stable name for programs.
     pub code: &'static str,
-    /// What happened and what to do; never a secret.
+    /// The message: what is wrong and what to do. Contains no secret.
     pub message: String,
 }
 
-/// The input is not what the circuit takes.
+/// The input does not match the circuit.
 pub(crate) const BAD_INPUT: &str = "bad-input";
-/// A proving key is malformed, or of another circuit.
+/// A proving key is malformed, or for a different circuit.
 pub(crate) const BAD_KEY: &str = "bad-key";
-/// A kind of proof that is not served.
+/// The kind of proof is not supported.
 pub(crate) const UNSUPPORTED: &str = "unsupported";
 
 impl Fault {
-    /// With its code and words.
+    /// A fault with a code and a message.
     pub fn new(code: &'static str, message: impl fmt::Display) -> Self {
         Self { code, message: message.to_string() }
     }
 
-    /// Of a file.
+    /// A fault whose message begins with a file's path.
     pub fn at(code: &'static str, path: &Path, message: impl fmt::Display) -> Self {
         Self::new(code, format_args!("{}: {message}", path.display()))
     }
 
-    /// The caller's input.
+    /// A fault of the input.
     pub fn bad_input(message: impl fmt::Display) -> Self {
         Self::new(BAD_INPUT, message)
     }
 
-    /// A bug of ours or of the stack's.
+    /// A bug in Athanor or in the stock stack.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::new("internal", message)
     }
 
-    /// Memory was refused.
+    /// A memory allocation failed.
     pub fn memory(message: impl fmt::Display) -> Self {
         Self::new("out-of-memory", message)
     }
 
-    /// Of one partition.
+    /// Adds the partition to the message.
     #[must_use]
     pub fn in_partition(self, partition: u32) -> Self {
         Self { message: format!("partition {partition}: {}", self.message), ..self }

@@ -1,4 +1,4 @@
-//! Between the stock stack's numbers (blst's) and ours (arkworks').
+//! Conversion between the stock stack's scalars (blst) and ours (arkworks).
 
 use ark_bls12_381::Fr;
 use ark_ff::{BigInt, PrimeField};
@@ -13,7 +13,7 @@ pub(crate) fn words(value: &StockScalar) -> Scalar {
     })
 }
 
-/// A scalar in our form.
+/// A scalar in arkworks' form.
 pub(crate) fn element(value: &StockScalar) -> Fr {
     Fr::from_bigint(BigInt(words(value))).expect("stock scalars are below the modulus")
 }

@@ -1,7 +1,7 @@
-//! What is proven, as it comes: the output of C1, or the envelope in which Lotus and Curio send it.
+//! Inputs: a C1 output, or the envelope in which Lotus and Curio send it.
 //!
-//! The envelope is `{"SectorNum", "Phase1Out": base64 of the C1 output, "SectorSize"}`. It names no
-//! miner; a field `"Miner"` of ours may.
+//! The envelope is `{"SectorNum", "Phase1Out": base64 of the C1 output, "SectorSize"}`. It does not
+//! contain the miner; Athanor also reads an optional field `"Miner"`.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -11,18 +11,18 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{Fault, MinerId, Porep, Statement, Vanilla, fault::BAD_INPUT};
 
-/// Largest input, in bytes. A 32 GiB sector's C1 output has some 51 MB, a third more in its envelope.
+/// Largest input, in bytes. A 32 GiB sector's C1 output has about 51 MB, a third more in its envelope.
 pub const LARGEST: usize = 128 << 20;
 
 /// An input, parsed and checked.
 pub struct Parsed {
-    /// What will be proven.
+    /// The statement.
     pub statement: Statement,
-    /// What it will be proven with.
+    /// The vanilla proofs.
     pub vanilla: Arc<dyn Vanilla>,
 }
 
-/// What an input says before its C1 output is read.
+/// The fields of the envelope, before the C1 output is parsed.
 #[derive(Deserialize)]
 struct Outline<'a> {
     #[serde(rename = "Phase1Out", borrow)]
@@ -42,14 +42,14 @@ struct Outline<'a> {
 pub fn parse(porep: &Porep, bytes: &[u8], miner: Option<MinerId>) -> Result<Parsed, Fault> {
     if bytes.len() > LARGEST {
         return Err(Fault::bad_input(format_args!(
-            "the input has {} bytes, at most {LARGEST} are taken",
+            "the input has {} bytes, over the limit of {LARGEST}",
             bytes.len()
         )));
     }
     let outline: Outline<'_> = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
     if let Some(size) = outline.size.filter(|size| *size != porep.sector().bytes) {
         return Err(Fault::bad_input(format_args!(
-            "the envelope is of a sector of {size} bytes, this circuit is for {}",
+            "the envelope is for a sector of {size} bytes, but this circuit is for {}",
             porep.sector().size_name()
         )));
     }
@@ -83,34 +83,35 @@ pub fn parse(porep: &Porep, bytes: &[u8], miner: Option<MinerId>) -> Result<Pars
     Ok(Parsed { statement, vanilla })
 }
 
-/// An output of C1 in its envelope, with the miner in it. One that is in no envelope stays as it is
-/// but for the miner, and without its sector's number the replica's owner cannot be checked.
+/// Adds the miner to a C1 output, with or without an envelope. Without an envelope the sector's number
+/// is missing, so the owner of the replica cannot be checked.
 pub fn with_miner(bytes: &[u8], miner: MinerId) -> Result<Vec<u8>, Fault> {
     let mut input: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
     let miner = serde_json::to_value(miner).map_err(Fault::internal)?;
     if let Some(named) = input.get("Miner").filter(|named| **named != miner) {
-        let message = format_args!("the input names miner {named}, the command line {miner}");
+        let message =
+            format_args!("the input names miner {named}, but the command line names {miner}");
         return Err(Fault::bad_input(message));
     }
     input.insert("Miner".to_owned(), miner);
     serde_json::to_vec(&input).map_err(Fault::internal)
 }
 
-/// Bytes as envelopes hold them.
+/// Bytes in the envelope's encoding (base64).
 pub fn base64_of(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Where the text breaks off is said, and names that are missing or not known; values are not.
+/// The message contains the position of the fault and missing or unknown names, but no values.
 fn malformed(error: &serde_json::Error) -> Fault {
     let text = error.to_string();
     let harmless = ["missing field", "unknown variant"].iter().any(|words| text.starts_with(words));
     let what = match error.classify() {
-        serde_json::error::Category::Eof => "ends early".to_owned(),
-        serde_json::error::Category::Data if harmless => format!("is not what C1 writes: {text}"),
+        serde_json::error::Category::Eof => "is truncated".to_owned(),
+        serde_json::error::Category::Data if harmless => format!("is not a C1 output: {text}"),
         serde_json::error::Category::Data => {
-            format!("is not what C1 writes (line {}, column {})", error.line(), error.column())
+            format!("is not a C1 output (line {}, column {})", error.line(), error.column())
         }
         _ => format!("is not JSON (line {}, column {})", error.line(), error.column()),
     };

@@ -1,11 +1,11 @@
-//! Filecoin's proof of replication (PoRep): the outputs of C1 in, verified seal proofs out, one
-//! partition at a time.
+//! Filecoin's proof of replication (PoRep): makes verified seal proofs from C1 outputs, one partition at
+//! a time.
 //!
-//! A sector's proof is ten Groth16 proofs of one circuit (two, or one, for small sectors). The stock
-//! prover synthesises all of them first, then proves them in phases, all in memory at once. Here each
-//! partition is a job of its own to the engine: its vanilla proofs are checked, its witness computed
-//! ([`synthesis`]), proven by `groth16` on a device, verified; and the assembled bytes pass the stock
-//! stack's own verifier before anyone sees them.
+//! A sector's proof is ten Groth16 proofs of one circuit (one or two for small sectors). The stock
+//! prover synthesises all of them first and proves them in phases, all in memory at once. Here the
+//! engine schedules each partition separately: it checks the vanilla proofs, computes the witness
+//! ([`synthesis`]), proves it with `groth16` on a device and verifies the proof. The stock stack's
+//! verifier checks the assembled bytes before they are returned.
 //!
 //! ```text
 //!  C1 ─► input ─► porep (stock circuits) ─► synthesis ─► witness ─┐
@@ -13,17 +13,17 @@
 //!                  └─► constraints (A, B, C on disk) ─► params ─► key ┘
 //! ```
 //!
-//! [`FilecoinBackend`] opens circuits of a catalog; [`open`] opens one of a parameter file.
+//! [`FilecoinBackend`] opens circuits of a catalog; [`open`] opens a circuit from a parameter file.
 //!
-//! **The stock stack is 194 packages**, so all of this stands behind the feature `stock`, and without
-//! it the crate is empty: a workspace's own commands compile nothing of the stack, yet one lock file
-//! pins it, and `--features stock` builds and tests it. The road not taken, a workspace of its own,
-//! would have a second lock file to keep in step.
+//! **The stock stack is 194 packages**, so this code is behind the feature `stock`; without it the crate
+//! is empty. Commands of the workspace do not compile the stack, one lock file pins it, and
+//! `--features stock` builds and tests it. The alternative, a separate workspace, would need a second
+//! lock file.
 //!
-//! **What is process-wide in the stack** (the number of partitions of each size, and verifying keys
-//! cached by size alone) is not used: both travel with the circuit ([`Sector`]). Only sealing and
-//! `verify_seal` want them, and run in processes of their own ([`SealVerifier`]).
-// An empty crate keeps this page, but has nothing for its links to name.
+//! **Process-wide state of the stack** (the number of partitions of each sector size, and verifying keys
+//! cached by sector size) is not used: both are part of the circuit ([`Sector`]). Only sealing and
+//! `verify_seal` need this state; they run in separate processes ([`SealVerifier`]).
+// Without the feature the crate is empty, and the links of this page have no targets.
 #![cfg_attr(not(feature = "stock"), allow(rustdoc::broken_intra_doc_links))]
 #![cfg(feature = "stock")]
 

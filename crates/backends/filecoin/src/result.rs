@@ -1,44 +1,45 @@
-//! A verified proof on its way out, as JSON.
+//! The result: a verified proof as JSON.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Fault, Statement};
 
-/// Who had the last word on a proof.
+/// The last check that a proof passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckedBy {
     /// The stock stack's `verify_seal`, for the miner's sector.
     VerifySeal,
-    /// The stock compound verifier, for the replica that C1 names: whose it is, was not checked.
+    /// The stock compound verifier, for the replica of the C1 output. The replica's owner was not checked.
     Compound,
 }
 
-/// A sector's proof, what it states, and who checked it.
+/// A sector's proof, its statement, and the check that it passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealProof {
-    /// 192 bytes for each partition, in order; in base64.
+    /// 192 bytes per partition, in order, in base64.
     #[serde(with = "base64_text")]
     pub proof: Vec<u8>,
     /// The statement.
     #[serde(rename = "publicSignals")]
     pub statement: Statement,
-    /// Who checked it.
+    /// The last check that it passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked: Option<CheckedBy>,
 }
 
 impl SealProof {
-    /// As bytes.
+    /// Serializes the result.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Fault> {
         serde_json::to_vec(self).map_err(Fault::internal)
     }
 
-    /// From a job's result.
+    /// Parses a job's result.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| Fault::new("bad-proof-file", format_args!("no seal proof: {error}")))
+        serde_json::from_slice(bytes).map_err(|error| {
+            Fault::new("bad-proof-file", format_args!("not a seal proof: {error}"))
+        })
     }
 }
 

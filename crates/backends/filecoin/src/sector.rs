@@ -1,4 +1,4 @@
-//! Which sectors: their size, and how many partitions their proofs have.
+//! Kinds of sectors: their size, and the number of partitions of their proofs.
 
 use std::{fmt, str::FromStr};
 
@@ -9,10 +9,9 @@ use crate::{Fault, fault::UNSUPPORTED};
 
 /// A sector's size, and the partitions of its proof.
 ///
-/// The stock stack keeps the number of partitions of each size in a map of the whole process. Here it
-/// travels with the circuit, so that circuits with different numbers stand side by side; only what
-/// the stock stack does alone (sealing, and its own last check) needs the map, and a process of its
-/// own for each setting.
+/// The stock stack keeps the number of partitions of each size in a process-wide map. Here the number is
+/// part of the circuit, so circuits with different numbers can be used in one process. Only sealing and
+/// the stock `verify_seal` need the map; they run in a separate process for each setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sector {
     /// Bytes of the sector.
@@ -31,15 +30,13 @@ const SIZES: [(&str, u64, RegisteredSealProof); 5] = [
 ];
 
 impl Sector {
-    /// Checks that there are such proofs. A partition takes at most 18 challenges, so sizes that ask
-    /// for many want at least so many partitions; 0 stands for the network's own number.
+    /// Checks that such proofs exist. A partition has at most 18 challenges, so a size with many challenges
+    /// has a minimum number of partitions. `partitions`: 0 means the network's number.
     pub fn new(bytes: u64, partitions: u8) -> Result<Self, Fault> {
         if !SIZES.iter().any(|(_, size, _)| *size == bytes) {
             let names: Vec<&str> = SIZES.iter().map(|(name, _, _)| *name).collect();
-            let message = format_args!(
-                "there are no sectors of {bytes} bytes: the sizes are {}",
-                names.join(", ")
-            );
+            let message =
+                format_args!("{bytes} bytes is not a sector size: expected {}", names.join(", "));
             return Err(Fault::new(UNSUPPORTED, message));
         }
         let large = bytes >= 32 << 30;
@@ -71,18 +68,18 @@ impl Sector {
         row.expect("only sizes of the list are made")
     }
 
-    /// What the stock stack wants to know of a registered proof, with these partitions.
+    /// The stock stack's configuration of a registered proof, with this number of partitions.
     pub(crate) fn config(&self, proof: RegisteredSealProof) -> Result<PoRepConfig, Fault> {
         let config = proof.as_v1_config();
         let bytes = u64::from(config.sector_size);
         if bytes != self.bytes {
             return Err(Fault::bad_input(format_args!(
-                "the proof is {proof:?}, of a sector of {bytes} bytes; this circuit is for {}",
+                "the proof is {proof:?}, for a sector of {bytes} bytes, but this circuit is for {}",
                 self.size_name()
             )));
         }
         if config.api_features.contains(&ApiFeature::NonInteractivePoRep) {
-            let message = "non-interactive PoRep is not served: its proof is an aggregate";
+            let message = "non-interactive PoRep is not supported: its proof is an aggregate";
             return Err(Fault::new(UNSUPPORTED, message));
         }
         Ok(PoRepConfig { partitions: PoRepProofPartitions(self.partitions), ..config })
@@ -92,7 +89,7 @@ impl Sector {
 impl FromStr for Sector {
     type Err = Fault;
 
-    /// A size by its name, in any case; with the network's partitions.
+    /// Parses a size's name, ignoring case; the number of partitions is the network's.
     fn from_str(name: &str) -> Result<Self, Fault> {
         let row = SIZES.iter().find(|(known, _, _)| known.eq_ignore_ascii_case(name));
         let bytes = row.map(|(_, bytes, _)| *bytes).or_else(|| name.parse().ok());

@@ -1,4 +1,4 @@
-//! What circuits share.
+//! Settings that circuits share.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,25 +7,25 @@ use std::{
 
 use crate::{SealVerifier, params::KeySource};
 
-/// Places and ways that circuits share.
+/// Settings that circuits share.
 #[derive(Clone)]
 pub struct Settings {
-    /// Where converted keys and recorded constraints are kept.
+    /// Directory of converted keys and recorded constraints.
     pub keys: PathBuf,
-    /// Gets what a person should know and nothing fails for.
+    /// Receives warnings.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Told of every converted key that was used or made.
+    /// Called for every converted key that was used or stored.
     pub kept: OnKept,
-    /// The stock `verify_seal`, in a process of its own; without it assembled proofs are checked by
-    /// the stock compound verifier in this process, and say so.
+    /// The stock `verify_seal` in a separate process. If `None`, assembled proofs are checked by the
+    /// stock compound verifier in this process, and the result records that.
     pub verifier: Option<SealVerifier>,
 }
 
-/// What is told of a conversion's file, and whether it was there or was made.
+/// Callback with a converted key's path and whether it was read or made.
 pub type OnKept = Arc<dyn Fn(&Path, KeySource) + Send + Sync>;
 
 impl Settings {
-    /// With that directory, and nobody to tell.
+    /// Settings with that directory, and without callbacks and verifier process.
     pub fn new(keys: impl Into<PathBuf>) -> Self {
         let (warn, kept) = (Arc::new(|_: &str| {}), Arc::new(|_: &Path, _| {}));
         Self { keys: keys.into(), warn, kept, verifier: None }

@@ -1,9 +1,8 @@
-//! The stock stack's own last word, `verify_seal`, in a process of its own.
+//! Runs the stock stack's `verify_seal` in a separate process.
 //!
-//! It takes the number of partitions from a map of the whole process, and the verifying key from a
-//! directory named by the environment, kept afterwards in a cache whose name has only the sector's
-//! size. So two circuits of one size cannot both be verified in one process. A process for each proof
-//! costs a hundredth of a second.
+//! `verify_seal` takes the number of partitions from a process-wide map and the verifying key from a
+//! directory in an environment variable, and caches the key by sector size. So one process cannot verify
+//! two circuits of the same sector size. A process per proof costs about 10 ms.
 
 use std::{
     ffi::OsString,
@@ -20,10 +19,10 @@ use storage_proofs_core::parameter_cache::verifying_key_id;
 
 use crate::{Fault, Porep, Sector, Statement};
 
-/// Where the stock stack looks for parameters.
+/// Environment variable for the stock stack's parameter directory.
 const PARAMETERS: &str = "FIL_PROOFS_PARAMETER_CACHE";
 
-/// A program whose standard input and output [`serve_verifier`] has.
+/// A program that runs [`serve_verifier`] on its standard input and output.
 #[derive(Clone, Debug)]
 pub struct SealVerifier {
     /// The program.
@@ -32,7 +31,7 @@ pub struct SealVerifier {
     pub arguments: Vec<OsString>,
 }
 
-/// One question.
+/// A verification request.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Question {
@@ -41,14 +40,14 @@ struct Question {
     proof: String,
 }
 
-/// What an answer begins with: the stack may say things of its own.
+/// Prefix of the response, since the stack may print other lines.
 const ANSWER: &str = "athanor verify_seal: ";
 
-/// Longest question: a proof has 192 bytes for each of at most 255 partitions.
+/// Largest request in bytes: a proof has 192 bytes for each of at most 255 partitions.
 const LONGEST: u64 = 1 << 20;
 
 impl SealVerifier {
-    /// Asks `verify_seal` whether the proof is the one that miner and sector need. The verifying key
+    /// Verifies with `verify_seal` that the proof is valid for the miner and sector. The verifying key
     /// is written below `directory`, under its stock name.
     pub fn verify(
         &self,
@@ -59,7 +58,7 @@ impl SealVerifier {
         proof: &[u8],
     ) -> Result<bool, Fault> {
         let broken = |error: &dyn std::fmt::Display| {
-            Fault::new("verifier", format_args!("the stock verifier cannot be asked: {error}"))
+            Fault::new("verifier", format_args!("the stock verifier process failed: {error}"))
         };
         let place = directory.join(blake3::hash(verifying_key).to_hex().as_str());
         let key = place.join(verifying_key_id(&porep.identifier()?));
@@ -88,12 +87,12 @@ impl SealVerifier {
             Some("true") => Ok(true),
             Some("false") => Ok(false),
             Some(other) => Err(Fault::new("invalid-proof", format_args!("verify_seal: {other}"))),
-            None => Err(broken(&format_args!("it gave no answer ({})", output.status))),
+            None => Err(broken(&format_args!("it gave no response ({})", output.status))),
         }
     }
 }
 
-/// Writes what is not there yet, whole or not at all.
+/// Writes a file atomically, if it does not exist.
 fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if std::fs::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());
@@ -106,8 +105,8 @@ fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The child's end: one question on standard input, its answer on standard output. To be called once,
-/// first thing, by a process that does nothing else.
+/// The child's side: reads one request from standard input and writes the response to standard output.
+/// Call it once, at the start of a process that does nothing else.
 pub fn serve_verifier(from: impl Read, mut to: impl Write) -> io::Result<()> {
     let mut text = Vec::new();
     from.take(LONGEST).read_to_end(&mut text)?;
@@ -139,8 +138,8 @@ fn answer(text: &[u8]) -> Result<bool, Fault> {
     verified.map_err(|error| Fault::bad_input(format_args!("{error:#}")))
 }
 
-/// Makes the whole process's stock stack work with these partitions. Only for processes that do one
-/// thing: what was cached before under the same size stays.
+/// Sets the process-wide number of partitions. Only for processes with one kind of sector: earlier
+/// cache entries for the same size stay.
 pub fn set_partitions(sector: Sector) {
     let mut all = POREP_PARTITIONS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     all.insert(sector.bytes, sector.partitions);

@@ -1,4 +1,4 @@
-//! One partition of 2 KiB, the network's number: another circuit, with parameters of its own.
+//! One partition of 2 KiB, the network's number: a different circuit, with its own parameters.
 
 mod common;
 
@@ -11,7 +11,7 @@ fn verifier_child() {
     common::be_the_verifier();
 }
 
-/// Twice the domain of the others, and a key of a gigabyte to make: minutes.
+/// Twice the domain of the other settings, and a key of a gigabyte: takes minutes.
 #[test]
 fn one_partition_is_proven() {
     if std::env::var_os("ATHANOR_LONG_TESTS").is_none() {

@@ -25,7 +25,7 @@ fn verifier_child() {
     common::be_the_verifier();
 }
 
-/// What is made once for all tests of this setting.
+/// Made once for all tests of this setting.
 struct Ten {
     porep: Porep,
     c1: SealCommitPhase1Output,
@@ -56,7 +56,7 @@ fn a_sealed_sector_is_proven_and_verify_seal_takes_that_proof_and_no_other() {
     let engine = common::engine(porep);
     let before = Path::ALL.map(|path| counters(path).evaluations);
     let proven = timed("ten partitions", || prove(&engine, &common::envelope(c1)).unwrap());
-    // The compiled constraints served: A and B once for each partition.
+    // The compiled constraints were used: A and B once per partition.
     let path = Path::chosen() as usize;
     let after = Path::ALL.map(|path| counters(path).evaluations);
     assert!(after[path] - before[path] >= 20, "{before:?} {after:?}");
@@ -153,7 +153,7 @@ fn a_corrupted_vanilla_proof_fails_its_job_alone_and_names_the_partition() {
         }
         other => panic!("{other}"),
     }
-    // A step that was running is let run out; then nothing of the job is held, at most the key.
+    // A running step finishes; then the job holds no memory, and at most the key stays.
     assert_eq!(engine.drain(Duration::from_secs(300)), 0);
     let standing = engine.standing().unwrap();
     let circuit = open(porep.clone(), params, None, None, common::settings()).unwrap();
@@ -176,7 +176,7 @@ fn what_is_no_c1_of_this_circuit_is_refused_before_anything_runs() {
         refused(&text.as_bytes()[..length]);
     }
     assert!(refused(b"{}").contains("Phase1Out"));
-    assert!(refused(&vec![b'['; 1 << 20]).contains("not what C1 writes"));
+    assert!(refused(&vec![b'['; 1 << 20]).contains("is not a C1 output"));
     assert!(refused(b"{\"registered_proof\" 3}").contains("not JSON (line 1"));
     assert!(refused(&vec![b' '; 200_000_000]).contains("200000000"));
     let swap = |from: &str, to: &str| {

@@ -1,4 +1,4 @@
-//! Two partitions of 2 KiB: the same circuit and parameters as ten, another setting of the stack.
+//! Two partitions of 2 KiB: the same circuit and parameters as ten, a different setting of the stack.
 
 mod common;
 
@@ -27,10 +27,10 @@ fn two_partitions_are_proven_with_and_without_a_known_miner() {
     let input = Input::new("json", corrupted.to_string().into_bytes());
     let failed = engine.submit(Submission::new("porep", input)).unwrap().wait().unwrap_err();
     assert!(failed.to_string().starts_with("partition 1: "), "{failed}");
-    // The next job is unharmed.
+    // The next job succeeds.
     let proven = prove(common::envelope(&c1).to_string());
     assert_eq!((proven.proof.len(), proven.checked), (384, Some(CheckedBy::VerifySeal)));
-    // Nobody's: the answer says that whose replica it is, was not checked.
+    // Without a miner: the result records that the owner of the replica was not checked.
     let proven = prove(serde_json::to_string(&c1).unwrap());
     assert_eq!((proven.proof.len(), proven.checked), (384, Some(CheckedBy::Compound)));
     engine.verify("porep", &proven.to_bytes().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What a circuit's stages claim: as measured when it was added, or by its sizes.
+//! Resource claims of a circuit's stages: measured when it was added, or estimated from its sizes.
 
 use std::path::Path;
 
@@ -9,30 +9,30 @@ use crate::synthesis::Wires;
 /// Claims and times of the stages, and the key's size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Claims {
-    /// Bytes of the resident key.
+    /// Memory of the resident key in bytes.
     pub(super) key: u64,
-    /// Computing a partition's witness.
+    /// The witness stage of a partition.
     pub(super) witness: StageEntry,
-    /// Proving it.
+    /// The proving stage of a partition.
     pub(super) prove: StageEntry,
-    /// Checking it.
+    /// The check stage of a partition.
     pub(super) check: StageEntry,
-    /// Checking the whole.
+    /// The check of the assembled proof.
     pub(super) whole: StageEntry,
 }
 
-/// The name of the key in manifests.
+/// Name of the key in manifests.
 pub(crate) const KEY: &str = "proving";
 
-/// A field element.
+/// Bytes of a field element.
 const ELEMENT: u64 = 32;
-/// A field element in limbs, as the widest path holds it.
+/// Bytes of a field element in the limb form of the widest kernel path.
 const LIMBS: u64 = 40;
-/// What every step may take besides what its circuit's size asks for.
+/// Memory of a stage in bytes that does not depend on the circuit's size.
 const SMALL: u64 = 8 << 20;
 
 impl Claims {
-    /// The manifest's, and where it has none: estimates.
+    /// The claims of the manifest; estimates for those that it does not have.
     pub(super) fn of(
         params: &Path,
         wires: Wires,
@@ -45,7 +45,7 @@ impl Claims {
             claims.key = manifest.keys.get(KEY).copied().unwrap_or(claims.key);
             claims.witness = stage("witness").unwrap_or(claims.witness);
             claims.prove = stage("prove").unwrap_or(claims.prove);
-            // A stage holds at least what the one before it left.
+            // A stage holds at least what the previous stage left.
             claims.prove.peak = claims.prove.peak.max(claims.witness.keeps);
             claims.check.peak = claims.check.peak.max(claims.prove.keeps);
         }
@@ -57,11 +57,11 @@ impl Claims {
         let file = params.metadata().map_or(0, |metadata| metadata.len());
         let stage = |peak, keeps, seconds| StageEntry { peak, keeps, seconds };
         Claims {
-            // The points as they are, and the constraints: some 6 entries of 8 bytes for each wire.
+            // The points, and the constraints: about 6 entries of 8 bytes per wire.
             key: file + 48 * wires.all() as u64,
-            // The stock stack's numbers, and ours.
+            // The values in the stock stack's form and in ours.
             witness: stage(2 * witness + SMALL, witness + 4096, 2e-7 * wires.all() as f64),
-            // Three vectors of evaluations and the quotient; sums work in pieces of bounded size.
+            // Three vectors of evaluations and the quotient; MSMs work in chunks of bounded size.
             prove: stage(
                 witness + (3 * LIMBS + ELEMENT) * domain + 16 * SMALL,
                 witness + 4096,

@@ -1,4 +1,5 @@
-//! PoRep as the engine runs it: each partition a witness, a proof and a check; then all together.
+//! PoRep as a task of the engine: stages witness, prove and check for each partition, then one check of
+//! the assembled proof.
 
 mod claims;
 
@@ -38,10 +39,10 @@ use crate::{
 };
 use claims::Claims;
 
-/// The kind of input: C1 in JSON, in its envelope or without.
+/// Input kind: a C1 output in JSON, with or without its envelope.
 pub const JSON: &str = "json";
 
-/// Opens a circuit: reads the verifying key and the counts of its parameters, nothing else yet.
+/// Opens a circuit: reads only the verifying key and the counts of its parameters.
 pub fn open(
     porep: Porep,
     params: &Path,
@@ -77,7 +78,7 @@ pub fn open(
 struct PorepCircuit {
     porep: Porep,
     params: PathBuf,
-    /// Its directory and manifest, if it is of a catalog.
+    /// Its directory and manifest, if it is from a catalog.
     origin: Option<(PathBuf, Manifest)>,
     miner: Option<MinerId>,
     settings: Settings,
@@ -85,22 +86,22 @@ struct PorepCircuit {
     claims: Claims,
     verifier: Verifier<Bls12_381>,
     stock: PreparedVerifyingKey<Bls12>,
-    /// In bellman's form.
+    /// The verifying key in bellman's form.
     verifying_key: Vec<u8>,
-    /// A small key and a witness, for lanes that must prove themselves.
+    /// A small key and a witness, for the self-test of a device.
     known_answer: OnceLock<Result<KnownAnswer, Fault>>,
 }
 
 type Key = ProvingKey<Bls12_381, Cpu>;
 type KnownAnswer = (Key, Witness<Bls12_381>);
 
-/// What a proof leaves for the check.
+/// The output of the proving stage, for the check.
 struct Proven {
     witness: Witness<Bls12_381>,
     proof: Proof<Bls12_381>,
 }
 
-/// The kinds of partitions.
+/// The partitions, by kind.
 const PARTITION: usize = 0;
 const WHOLE: usize = 1;
 
@@ -109,7 +110,7 @@ impl PorepCircuit {
         self.porep.sector().partitions.into()
     }
 
-    /// The vanilla proofs are checked first: hashing some paths is nothing beside a proof of them.
+    /// The vanilla proofs are checked first: this hashes some paths, which is cheap compared with a proof.
     fn witness(&self, call: &Call) -> Result<Done, TaskError> {
         let Parsed { vanilla, .. } = call.input()?;
         let made = call.lane.install(|| {
@@ -133,7 +134,7 @@ impl PorepCircuit {
         Ok(Done { marks: marks.collect(), ..Done::new(Proven { witness, proof }) })
     }
 
-    /// A partition's proof, against public inputs that do not come from its witness.
+    /// Checks a partition's proof against public inputs that are computed independently of its witness.
     fn check_partition(&self, call: &Call) -> Result<Vec<u8>, TaskError> {
         let Parsed { vanilla, .. } = call.input()?;
         let Proven { witness, proof } = call.from()?;
@@ -144,8 +145,7 @@ impl PorepCircuit {
         Err(self.refuse(call, witness))
     }
 
-    /// A proof that does not verify: the device erred, or the witness is wrong, and the constraints
-    /// tell.
+    /// Handles a proof that does not verify: the device or the witness is wrong. The constraints decide.
     fn refuse(&self, call: &Call, witness: &Witness<Bls12_381>) -> TaskError {
         let Settings { keys, warn, .. } = &self.settings;
         let unsatisfied = Constraints::kept(keys, &self.porep, &**warn).and_then(|constraints| {
@@ -155,7 +155,7 @@ impl PorepCircuit {
         });
         match unsatisfied {
             Ok(Some(row)) => {
-                let message = format_args!("its witness breaks constraint {row}");
+                let message = format_args!("its witness violates constraint {row}");
                 Fault::new("unsatisfied", message).in_partition(call.partition).into()
             }
             Err(fault) => fault.into(),
@@ -167,7 +167,7 @@ impl PorepCircuit {
         }
     }
 
-    /// All partitions together, before the stock stack.
+    /// Checks the assembled proof of all partitions with the stock stack.
     fn check_whole(&self, call: &Call) -> Result<Vec<u8>, TaskError> {
         let Parsed { statement, .. } = call.input()?;
         let proof: Vec<u8> = call.left.iter().flat_map(|left| left.iter().copied()).collect();
@@ -238,7 +238,7 @@ impl Circuit for PorepCircuit {
             check_peak: Memory::host(check.peak),
             check_estimate: seconds(check.seconds),
         };
-        // It has nothing to make: its check assembles what the others left.
+        // It has no stage of its own: its check assembles the proofs of the partitions.
         let whole = Shape {
             steps: Vec::new(),
             check_peak: Memory::host(whole.peak),
@@ -249,14 +249,15 @@ impl Circuit for PorepCircuit {
 
     fn plan(&self, input: &Input) -> Result<Plan, InputError> {
         if &*input.kind != JSON {
-            let message = format_args!("input of kind {:?}: use {JSON:?}", input.kind);
+            let message =
+                format_args!("the input kind {:?} is not supported: use {JSON:?}", input.kind);
             return Err(Fault::new(UNSUPPORTED, message).into());
         }
         let parsed = input::parse(&self.porep, input.bytes(), self.miner)?;
         let partition = |_| PlannedPartition { shape: PARTITION, after: Vec::new() };
         let mut partitions: Vec<_> = (0..self.partitions()).map(partition).collect();
         partitions.push(PlannedPartition { shape: WHOLE, after: (0..self.partitions()).collect() });
-        // The bytes as they came, and what was made of them: numbers take more room as text.
+        // The input's bytes and the parsed input, which is smaller, as numbers are longer as text.
         let holds = Memory::host(2 * input.bytes().len() as u64 + (64 << 10));
         Ok(Plan { input: Arc::new(parsed), holds, partitions })
     }
@@ -280,7 +281,7 @@ impl Circuit for PorepCircuit {
         match (call.shape, call.step) {
             (PARTITION, 0) => self.witness(call),
             (PARTITION, 1) => self.prove(call),
-            _ => Err(TaskError::internal("there is no such step")),
+            _ => Err(TaskError::internal("the step does not exist")),
         }
     }
 

@@ -1,7 +1,7 @@
-//! Local parameters for tests and demos: real ones, with trapdoors that this process knew.
+//! Makes local parameters for tests and demos: complete ones, whose trapdoors this process knew.
 //!
-//! The stock setup takes ten times as long: it multiplies each point on its own, and brings each to
-//! affine form by an inversion of its own.
+//! The stock setup takes ten times as long: it multiplies each point separately and inverts once per
+//! point for the affine form.
 
 use std::{
     fs::File,
@@ -20,14 +20,14 @@ use storage_proofs_core::parameter_cache::verifying_key_id;
 use super::{Standing, file_name};
 use crate::{Constraints, Fault, Porep};
 
-/// Parameters that were made.
+/// Files of the new parameters.
 #[derive(Clone, Debug)]
 pub struct Generated {
     /// The parameter file, in the stock layout under its stock name.
     pub params: PathBuf,
-    /// The verifying key, likewise.
+    /// The verifying key, in the stock layout under its stock name.
     pub verifying_key: PathBuf,
-    /// What says that they are not for production.
+    /// The file that marks them as not for production.
     pub standing: PathBuf,
     /// BLAKE3 of the parameter file.
     pub digest: [u8; 32],
@@ -35,7 +35,7 @@ pub struct Generated {
     pub bytes: u64,
 }
 
-/// Makes parameters and writes them where the stock stack looks for them.
+/// Makes parameters and writes them under the names of the stock stack.
 pub fn generate(
     porep: &Porep,
     constraints: &Constraints,
@@ -56,7 +56,7 @@ pub fn generate(
     let mut file = File::open(staged.path()).map_err(unwritable)?;
     let digest = digest_of(&mut file).map_err(unwritable)?;
     let bytes = file.metadata().map_err(unwritable)?.len();
-    // The warning is there before what it warns of.
+    // The warning file is written before the parameters.
     let standing = Standing::path_for(&params);
     let text = serde_json::to_vec_pretty(&Standing::local(porep, &digest));
     std::fs::write(&standing, text.map_err(Fault::internal)?).map_err(unwritable)?;

@@ -1,4 +1,4 @@
-//! From a parameter file to a resident key: converted once, by digest, then read as it lies.
+//! Loads a parameter file as a resident key: converts it once and caches it by digest.
 
 use std::{
     fs::File,
@@ -14,25 +14,25 @@ use athanor_kernels::{Bls12_381, Device, cpu::Cpu};
 use super::{hex, trust};
 use crate::{Constraints, Fault, Porep, Settings, fault::BAD_KEY};
 
-/// How a key was made ready.
+/// Origin of a resident key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// A kept conversion was read; the parameter file was not touched.
+    /// Read from the cache; the parameter file was not read.
     Cached,
-    /// It was converted just now, and the conversion kept.
+    /// Converted by this call and stored in the cache.
     Converted,
 }
 
-/// A resident key and how it came to be.
+/// A resident key and its origin.
 pub struct LoadedKey {
     /// The key.
     pub key: ProvingKey<Bls12_381, Cpu>,
-    /// How it was made ready.
+    /// Origin of the key.
     pub source: KeySource,
 }
 
-/// Makes parameters resident. With a digest, which a catalog has, the parameter file is read only
-/// where no conversion of it is kept; without one it is digested first.
+/// Makes parameters resident. With a digest (from a catalog), the parameter file is read only if the
+/// cache does not have its key. Without a digest, the file is digested first.
 pub fn load(
     porep: &Porep,
     params: &Path,
@@ -53,7 +53,10 @@ pub fn load(
             (settings.kept)(&cached, KeySource::Cached);
             return resident(native, KeySource::Cached);
         }
-        Ok(_) => (settings.warn)(&format!("{}: holds another key", cached.display())),
+        Ok(_) => (settings.warn)(&format!(
+            "{}: contains a different key; converting again",
+            cached.display()
+        )),
         Err(KeyFileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
         Err(error @ KeyFileError::Memory(_)) => return Err(error.into()),
         Err(error) => (settings.warn)(&format!("{error}; converting again")),

@@ -1,4 +1,4 @@
-//! Parameters: where they lie, how far they are trusted, and local ones for tests.
+//! Parameters: their files, their trust, and local parameters for tests.
 
 mod generate;
 mod load;
@@ -15,18 +15,18 @@ pub use load::{KeySource, LoadedKey, load};
 
 use crate::{Fault, Porep};
 
-/// The stock stack's name of a parameter file.
+/// The stock stack's name for a parameter file.
 pub fn file_name(porep: &Porep) -> Result<String, Fault> {
     Ok(parameter_id(&porep.identifier()?))
 }
 
-/// What is written beside parameters that were made here.
+/// The file that is written beside local parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Standing {
-    /// Whether proofs under them are worth anything to others: never.
+    /// Whether they may be used in production: always false.
     pub production: bool,
-    /// Why.
+    /// The reason.
     pub note: String,
     /// The sector and its partitions.
     pub sector: String,
@@ -47,21 +47,21 @@ impl Standing {
         }
     }
 
-    /// Where it stands for a parameter file.
+    /// Path of the note for a parameter file.
     pub fn path_for(params: &Path) -> PathBuf {
         let mut path = params.as_os_str().to_owned();
         path.push(".json");
         path.into()
     }
 
-    /// What is written beside a parameter file, if anything is.
+    /// Reads the note beside a parameter file, if there is one.
     pub fn beside(params: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(Self::path_for(params)).ok()?).ok()
     }
 }
 
-/// How far a parameter file of that digest is to be trusted: the network publishes digests, and local
-/// parameters were made by this program.
+/// Trust in a parameter file with that digest: the network publishes the digests of its parameters, and
+/// this program made local parameters.
 fn trust(porep: &Porep, params: &Path, digest: &[u8; 32]) -> Result<Trust, Fault> {
     if Standing::beside(params).is_some_and(|standing| standing.blake3 == hex(digest)) {
         return Ok(Trust::Vouched);
@@ -81,7 +81,7 @@ fn trust(porep: &Porep, params: &Path, digest: &[u8; 32]) -> Result<Trust, Fault
         }
     }
     let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    // What is published is the digest's first half.
+    // The network publishes the first half of the digest.
     let same = !published.digest.is_empty() && digest.starts_with(&published.digest);
     Ok(if same { Trust::Vouched } else { Trust::Foreign })
 }

@@ -1,7 +1,7 @@
-//! PoRep as the stock stack defines it, for every shape of tree, behind one face.
+//! PoRep of the stock stack, for every shape of tree, behind one trait.
 //!
 //! The stack is generic over the shape of a sector's trees, and each shape's circuits take seconds to
-//! compile; so they are named here and nowhere else.
+//! compile, so only this module names them.
 
 mod stacked;
 mod statement;
@@ -32,7 +32,7 @@ pub struct Porep {
 }
 
 impl Porep {
-    /// Of that kind of sector.
+    /// PoRep for that kind of sector.
     pub fn new(sector: Sector) -> Self {
         let shape: Arc<dyn Shape> = if is_sector_shape_base(sector.bytes) {
             Arc::new(Stacked::<SectorShapeBase>::default())
@@ -44,12 +44,12 @@ impl Porep {
         Self { sector, shape }
     }
 
-    /// Which sectors.
+    /// The kind of sector.
     pub fn sector(&self) -> Sector {
         self.sector
     }
 
-    /// The stock stack's name for the circuit, under which its parameter files go.
+    /// The stock stack's name for the circuit, which is part of the parameter files' names.
     pub fn identifier(&self) -> Result<String, Fault> {
         let config = self.sector.config(self.sector.registered_proof())?;
         guarded(|| self.shape.identifier(&config))
@@ -61,13 +61,13 @@ impl Porep {
         guarded(|| self.shape.record(&config))
     }
 
-    /// Takes a sector's vanilla proofs, checked for their number.
+    /// Accepts a sector's vanilla proofs and checks their number.
     pub fn vanilla(&self, c1: SealCommitPhase1Output) -> Result<Arc<dyn Vanilla>, Fault> {
         let config = self.sector.config(c1.registered_proof)?;
         guarded(|| self.shape.vanilla(&config, c1))
     }
 
-    /// The stock compound verifier's word on an assembled proof.
+    /// Verifies an assembled proof with the stock compound verifier.
     pub fn verify(
         &self,
         statement: &Statement,
@@ -78,7 +78,7 @@ impl Porep {
         guarded(|| self.shape.verify(&config, statement, key, proof))
     }
 
-    /// The replica's name that a miner's sector must have.
+    /// The replica id that a miner's sector must have.
     pub(crate) fn replica_id(
         &self,
         statement: &Statement,
@@ -102,10 +102,10 @@ pub trait Vanilla: Send + Sync {
     fn witness(&self, partition: u32, wires: Wires) -> Result<Witness<Bls12_381>, Fault>;
 }
 
-/// The stack asserts here and there what a hostile input can break.
+/// Catches panics of the stack: it asserts conditions that a hostile input can violate.
 fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(Fault::bad_input("the vanilla proofs break an assumption of the proof stack"))
+        Err(Fault::bad_input("the vanilla proofs violate an assumption of the stock stack"))
     })
 }
 

@@ -1,4 +1,4 @@
-//! The stock circuits of one shape of tree.
+//! The stock circuits for one shape of tree.
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -30,7 +30,7 @@ use crate::{
     synthesis::{self, Wires},
 };
 
-/// What can be asked of a shape of tree.
+/// Operations for a shape of tree.
 pub(super) trait Shape: Send + Sync {
     fn identifier(&self, config: &PoRepConfig) -> Result<String, Fault>;
     fn record(&self, config: &PoRepConfig) -> Result<Constraints, Fault>;
@@ -55,7 +55,7 @@ pub(super) trait Shape: Send + Sync {
     ) -> Result<[u8; 32], Fault>;
 }
 
-/// A tree over the hash that all sectors have.
+/// A tree over the hash that all sectors use.
 pub(super) trait Tree: 'static + MerkleTreeTrait<Hasher = DefaultTreeHasher> {}
 impl<T: 'static + MerkleTreeTrait<Hasher = DefaultTreeHasher>> Tree for T {}
 
@@ -95,7 +95,7 @@ fn inputs(statement: &Statement) -> Result<Inputs, Fault> {
     })
 }
 
-/// The stack's errors name what is wrong with the proof.
+/// Converts an error of the stack, which describes the fault of the proof.
 fn bad(error: impl std::fmt::Debug) -> Fault {
     let text = format!("{error:?}");
     Fault::bad_input(text.lines().next().unwrap_or_default())
@@ -124,19 +124,19 @@ impl<T: Tree> Shape for Stacked<T> {
         let params = params::<T>(config)?;
         let name = super::proof_name(c1.registered_proof);
         let proofs = raw::<T>(c1.vanilla_proofs).ok_or_else(|| {
-            Fault::bad_input(format_args!("its vanilla proofs are not of {name}"))
+            Fault::bad_input(format_args!("its vanilla proofs are not for {name}"))
         })?;
         let (expected, got) = (usize::from(config.partitions), proofs.len());
         if expected != got {
             return Err(Fault::bad_input(format_args!(
-                "C1 has {got} partitions, this circuit {expected}"
+                "the C1 output has {got} partitions, but this circuit has {expected}"
             )));
         }
         let expected = params.challenges.num_challenges_per_partition();
         if let Some(at) = proofs.iter().position(|partition| partition.len() != expected) {
             let got = proofs[at].len();
             return Err(Fault::bad_input(format_args!(
-                "partition {at} of C1 has {got} challenges, this circuit {expected}"
+                "partition {at} of the C1 output has {got} challenges, but this circuit has {expected}"
             )));
         }
         Ok(Arc::new(Sector::<T> { inputs, params, proofs }))
@@ -181,7 +181,7 @@ impl<T: Tree> Shape for Stacked<T> {
     }
 }
 
-/// The proofs of a shape, moved out of the stock's enumeration: its own conversion copies them.
+/// The proofs of a shape, moved out of the stock stack's enum, whose own conversion copies them.
 fn raw<T: Tree>(proofs: Proofs) -> Option<Vec<Vec<VanillaSealProof<T>>>> {
     use std::any::Any;
     let any: Box<dyn Any> = match proofs {
@@ -204,7 +204,7 @@ struct Sector<T: Tree> {
 impl<T: Tree> Sector<T> {
     fn proofs(&self, partition: u32) -> Result<&Vec<VanillaSealProof<T>>, Fault> {
         let proofs = self.proofs.get(partition as usize);
-        proofs.ok_or_else(|| Fault::internal(format_args!("there is no partition {partition}")))
+        proofs.ok_or_else(|| Fault::internal(format_args!("partition {partition} does not exist")))
     }
 }
 
@@ -217,7 +217,7 @@ impl<T: Tree> Vanilla for Sector<T> {
             let (c, r_last) = (proofs[0].comm_c(), proofs[0].comm_r_last());
             let comm_r = <DefaultTreeHasher as Hasher>::Function::hash2(&c, &r_last);
             if self.inputs.tau.as_ref().is_none_or(|tau| tau.comm_r != comm_r) {
-                return wrong("is not of this replica");
+                return wrong("is not for this replica");
             }
             let graph = &self.params.graph;
             let nodes = storage_proofs_core::drgraph::Graph::size(graph);

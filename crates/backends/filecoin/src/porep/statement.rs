@@ -1,4 +1,4 @@
-//! What a seal proof states.
+//! The statement of a seal proof.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Fault;
 
-/// The statement of a sector's proof: all that its verifier needs.
+/// The statement of a sector's proof: everything that its verifier needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Statement {
@@ -17,13 +17,13 @@ pub struct Statement {
     pub miner: Option<MinerId>,
     /// The sector's number, if it is known.
     pub sector_number: Option<u64>,
-    /// The replica.
+    /// Commitment to the replica.
     #[serde(with = "hex32")]
     pub comm_r: [u8; 32],
-    /// The data.
+    /// Commitment to the data.
     #[serde(with = "hex32")]
     pub comm_d: [u8; 32],
-    /// The replica's name, made of miner, sector, ticket and data.
+    /// The replica id, derived from miner, sector, ticket and data.
     #[serde(with = "hex32")]
     pub replica_id: [u8; 32],
     /// The challenges' randomness.
@@ -35,7 +35,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// Of a C1 output, nobody's yet.
+    /// The statement of a C1 output, without miner and sector number.
     pub(crate) fn of(c1: &SealCommitPhase1Output) -> Result<Self, Fault> {
         let named = [("comm_r", &c1.comm_r), ("comm_d", &c1.comm_d), ("seed", &c1.seed)];
         if let Some((name, _)) = named.iter().find(|(_, bytes)| **bytes == [0; 32]) {
@@ -60,7 +60,7 @@ impl Statement {
 pub struct MinerId(pub u64);
 
 impl MinerId {
-    /// As proofs are made for it: the number in unsigned LEB128, zeros after it.
+    /// The prover id of the stack: the number in unsigned LEB128, padded with zeros.
     pub fn prover_id(self) -> [u8; 32] {
         let (mut id, mut rest) = ([0; 32], self.0);
         for byte in &mut id {
@@ -83,7 +83,9 @@ impl FromStr for MinerId {
         let number = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
         let number = number.and_then(|digits| digits.parse().ok());
         number.map(MinerId).ok_or_else(|| {
-            Fault::bad_input(format_args!("{text:?} is no miner: give its number, such as f01000"))
+            Fault::bad_input(format_args!(
+                "{text:?} is not a valid miner: give its actor number, such as f01000"
+            ))
         })
     }
 }

@@ -1,8 +1,8 @@
-//! What a circuit of the stock stack is turned into: constraints once, a witness for each partition.
+//! Synthesis of a stock circuit: the constraints once, a witness for each partition.
 //!
-//! The stock prover does both at once, for each partition again. But the constraints of a circuit do
-//! not depend on what is proven, so they are recorded once, from the blank circuit, and evaluated by
-//! the kernels; of a concrete circuit only the values are computed.
+//! The stock prover computes both together, again for each partition. But the constraints of a circuit do
+//! not depend on the statement. They are recorded once, from the blank circuit, and evaluated by the
+//! kernels; a concrete circuit only computes values.
 
 mod record;
 mod witness;
@@ -10,7 +10,7 @@ mod witness;
 pub use record::{Constraints, Sizes, record};
 pub use witness::{Wires, WitnessSystem, witness};
 
-/// The parts of a constraint system that name things, which none of ours does.
+/// The methods of a constraint system for names, which are unused here.
 macro_rules! nameless {
     () => {
         fn push_namespace<NR, N>(&mut self, _: N)

@@ -1,8 +1,8 @@
-//! The constraints of a circuit, as matrices.
+//! Records the constraints of a circuit as matrices.
 //!
-//! A circuit is synthesised twice: first its variables are counted, then its rows recorded. A column's
-//! number depends on how many inputs there are, which is known only at the end; numbering columns
-//! while inputs are still growing is a mistake that others made.
+//! A circuit is synthesised twice: the first pass counts variables, the second records rows. A column's
+//! number depends on the number of inputs, which is known only at the end of a pass, so columns cannot
+//! be numbered in the first pass.
 
 use ark_bls12_381::Fr;
 use ark_ff::{AdditiveGroup, Field};
@@ -16,30 +16,30 @@ use ff::Field as _;
 use super::{Wires, nameless};
 use crate::{Fault, field};
 
-/// How large a constraint system is.
+/// Sizes of a constraint system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sizes {
-    /// Public wires, the constant one first among them.
+    /// Number of public wires, including the constant one, which is the first.
     pub inputs: usize,
-    /// Private wires.
+    /// Number of private wires.
     pub aux: usize,
-    /// Constraints, without those that bind the public wires.
+    /// Number of constraints, without those that bind the public wires.
     pub constraints: usize,
 }
 
 impl Sizes {
-    /// Rows of the matrices: the constraints, and one row for each public wire.
+    /// Number of rows of the matrices: the constraints, and one row per public wire.
     pub fn rows(&self) -> usize {
         self.constraints + self.inputs
     }
 
-    /// Its wires.
+    /// Number of wires.
     pub fn wires(&self) -> Wires {
         Wires { inputs: self.inputs, aux: self.aux }
     }
 
-    /// Logarithm of the domain's size.
+    /// Binary logarithm of the domain's size.
     pub fn log_domain(&self) -> u32 {
         self.rows().next_power_of_two().ilog2()
     }
@@ -59,7 +59,7 @@ pub struct Constraints {
     pub c: Matrix<Fr>,
 }
 
-/// Records a circuit's constraints. `circuit` is asked for it twice, and must give the same one.
+/// Records a circuit's constraints. `circuit` is called twice and must return the same circuit.
 pub fn record<C: Circuit<Scalar>>(circuit: impl Fn() -> C) -> Result<Constraints, Fault> {
     let failed = |error: SynthesisError| {
         Fault::internal(format_args!("the circuit cannot be synthesised without values: {error}"))
@@ -71,11 +71,11 @@ pub fn record<C: Circuit<Scalar>>(circuit: impl Fn() -> C) -> Result<Constraints
     recorder.finish()
 }
 
-/// Both passes; one type, for each instance of a circuit over a constraint system takes seconds to
-/// compile.
+/// The constraint system of both passes. It is one type, since each instance of a circuit over a
+/// constraint system takes seconds to compile.
 struct Recorder {
     seen: Sizes,
-    /// In the second pass: what the first one counted, and rows.
+    /// In the second pass: the counts of the first pass, and the rows.
     rows: Option<(Sizes, [MatrixBuilder<Fr>; 3])>,
     error: Option<MatrixError>,
 }
@@ -95,7 +95,7 @@ impl Recorder {
         for (builder, row) in builders.iter_mut().zip(rows) {
             let private = row.iter_aux().map(|(at, factor)| (*inputs + at, factor));
             let all = row.iter_inputs().map(|(at, factor)| (*at, factor)).chain(private);
-            // A builder leaves zeros out, as bellman's density does.
+            // A builder omits zeros, as bellman's density does.
             let pushed = builder.push_row(all.map(|(at, factor)| (at as u32, element(factor))));
             if let Err(error) = pushed {
                 self.error.get_or_insert(error);
@@ -129,7 +129,7 @@ impl Recorder {
     }
 }
 
-/// Half of all factors are one.
+/// Fast path: half of all coefficients are one.
 fn element(factor: &Scalar) -> Fr {
     if *factor == Scalar::ONE {
         Fr::ONE

@@ -1,9 +1,9 @@
-//! The values of a circuit's wires, and nothing else.
+//! Computes the values of a circuit's wires, without constraints.
 //!
-//! The stock stack has such a constraint system (`WitnessCS`), and it has a trap: its `new()` holds
-//! the constant one already, while circuits that synthesise in parallel allocate a one of their own in
-//! every fresh part, of which `extend` drops only one. A window PoSt then has a public input too many for every
-//! part. Here `new()` is empty, as the stock prover's is.
+//! The stock stack has such a constraint system (`WitnessCS`), but it has a fault: its `new()` already has
+//! the constant one, and circuits that synthesise in parallel allocate another one in every new part.
+//! `extend` drops only one of the two, so a window PoSt gets one additional public input per part. Here
+//! `new()` is empty, as in the stock prover.
 
 use athanor_groth16::Witness;
 use athanor_kernels::{Bls12_381, Scalars};
@@ -17,17 +17,17 @@ use rayon::prelude::*;
 use super::nameless;
 use crate::{Fault, field};
 
-/// How many wires a circuit has.
+/// Numbers of wires of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wires {
-    /// Public ones, the constant one first among them.
+    /// Number of public wires, including the constant one, which is the first.
     pub inputs: usize,
-    /// Private ones.
+    /// Number of private wires.
     pub aux: usize,
 }
 
 impl Wires {
-    /// All of them.
+    /// Number of all wires.
     pub fn all(self) -> usize {
         self.inputs + self.aux
     }
@@ -44,22 +44,22 @@ impl Drop for WitnessSystem {
     fn drop(&mut self) {
         for values in [&mut self.inputs, &mut self.aux] {
             values.fill(Scalar::ZERO);
-            // What was written is looked at, so it is written.
+            // The values are read below, so the writes are not optimised away.
             std::hint::black_box(values);
         }
     }
 }
 
-/// Computes the witness of a circuit with those wires.
+/// Computes the witness of a circuit with those numbers of wires.
 pub fn witness(circuit: impl Circuit<Scalar>, wires: Wires) -> Result<Witness<Bls12_381>, Fault> {
     let mut system = WitnessSystem {
         inputs: Vec::with_capacity(wires.inputs),
         aux: Vec::with_capacity(wires.aux),
     };
     system.inputs.push(Scalar::ONE);
-    circuit
-        .synthesize(&mut system)
-        .map_err(|error| Fault::bad_input(format_args!("no witness: {error}")))?;
+    circuit.synthesize(&mut system).map_err(|error| {
+        Fault::bad_input(format_args!("the witness cannot be computed: {error}"))
+    })?;
     if (system.inputs.len(), system.aux.len()) != (wires.inputs, wires.aux) {
         return Err(Fault::bad_input(format_args!(
             "the circuit has {} public and {} private wires, the constraints {} and {}: the proof \
@@ -118,13 +118,13 @@ impl ConstraintSystem<Scalar> for WitnessSystem {
         true
     }
 
-    /// Appends a part, without the one that it began with.
+    /// Appends a part, without the constant one at its start.
     fn extend(&mut self, part: &Self) {
         self.inputs.extend_from_slice(&part.inputs[1..]);
         self.aux.extend_from_slice(&part.aux);
     }
 
-    /// Hashes have a way of their own to compute values alone.
+    /// Tells hash gadgets to compute values only.
     fn is_witness_generator(&self) -> bool {
         true
     }
@@ -165,7 +165,7 @@ impl ConstraintSystem<Scalar> for WitnessSystem {
 mod tests {
     use super::*;
 
-    /// A circuit that does as the PoSt circuits do with a system that can be extended.
+    /// A circuit that extends its constraint system in parts, as the PoSt circuits do.
     struct InParts(usize);
 
     impl Circuit<Scalar> for InParts {

@@ -1,6 +1,6 @@
-//! What the tests of every setting share: parameters, a real sector, and an engine.
+//! Shared by the tests of all settings: parameters, a real sector, and an engine.
 //!
-//! Parameters are made once and kept among the build's temporary files.
+//! Parameters are made once and cached in the build's temporary directory.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(unreachable_pub, reason = "shared by several binaries")]
@@ -29,7 +29,7 @@ pub fn cpu_seconds() -> f64 {
     ticks as f64 / 100.0
 }
 
-/// Does something and says what it took.
+/// Runs work and prints its cost.
 pub fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let (began, cpu) = (Instant::now(), cpu_seconds());
     let made = work();
@@ -38,7 +38,7 @@ pub fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
     made
 }
 
-/// Where made things are kept between runs.
+/// Directory of files that are cached between runs.
 pub fn kept() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("filecoin")
 }
@@ -70,7 +70,7 @@ pub fn constraints(porep: &Porep) -> Constraints {
     Constraints::kept(&kept().join("keys"), porep, quiet).unwrap()
 }
 
-/// Local parameters, made if they are not there.
+/// Local parameters, made if they do not exist.
 pub fn parameters(porep: &Porep) -> PathBuf {
     let directory = kept().join("params");
     let path = directory.join(params::file_name(porep).unwrap());

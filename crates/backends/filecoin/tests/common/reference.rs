@@ -1,4 +1,4 @@
-//! The stock stack's own circuits and prover, straight from its interfaces: nothing of ours is between.
+//! The stock stack's circuits and prover, called directly without our code.
 
 #![allow(unreachable_pub, reason = "shared by several binaries")]
 
@@ -50,7 +50,7 @@ pub fn circuit(c1: &SealCommitPhase1Output, partitions: u8, partition: usize) ->
     .unwrap()
 }
 
-/// Parameters as the stock prover has them: mapped, decoded at every proof.
+/// Parameters of the stock prover: memory-mapped and decoded at every proof.
 pub fn mapped(params: &Path) -> MappedParameters<Bls12> {
     Parameters::<Bls12>::build_mapped_parameters(params.to_owned(), false).unwrap()
 }
