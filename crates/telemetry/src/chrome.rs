@@ -1,4 +1,4 @@
-//! A timeline as a Chrome trace: what `chrome://tracing` and Perfetto open.
+//! Renders a timeline as a Chrome trace, for `chrome://tracing` and Perfetto.
 //!
 //! The format is the JSON object form of the Trace Event Format: complete events (`ph: "X"`) with
 //! microseconds, one process for lanes and one for jobs, and a counter for memory.
@@ -8,12 +8,12 @@ use crate::timeline::{Segment, SegmentKind, Timeline};
 use athanor_scheduler::{Time, WorkerKind};
 use std::fmt::Write;
 
-/// Lanes are rows of this process.
+/// Process id of the lanes' rows.
 const LANES: u32 = 1;
-/// Partitions are rows of this one.
+/// Process id of the partitions' rows.
 const JOBS: u32 = 2;
 
-/// The timeline as JSON.
+/// Renders the timeline as JSON.
 pub fn render(timeline: &Timeline, labels: &Labels) -> String {
     let mut events = Events(String::from("{\"displayTimeUnit\":\"ms\",\"traceEvents\":["));
     events.name("process_name", LANES, 0, "lanes");
@@ -97,7 +97,7 @@ fn micros(time: Time) -> f64 {
     time.0 as f64 / 1e3
 }
 
-/// A JSON string; circuits' names come from outside.
+/// A JSON string; the names of circuits are untrusted.
 fn quoted(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars() {

@@ -1,10 +1,10 @@
-//! A log-linear histogram: percentiles that can see a tail, in bounded memory.
+//! A log-linear histogram: quantiles with bounded relative error, in bounded memory.
 //!
-//! Values below `2^BITS` have a bucket each; above that, every power of two is cut into `2^BITS`
-//! equal buckets (the layout of Tene's HdrHistogram). So a quantile is known to within
-//! `2^-BITS` of itself, wherever it lies, without choosing bucket bounds beforehand.
+//! Values below `2^BITS` have a bucket each. Above that, every power of two is divided into `2^BITS`
+//! equal buckets (the layout of Tene's HdrHistogram). The relative error of a quantile is at most
+//! `2^-BITS` at every magnitude, without bucket bounds chosen beforehand.
 
-/// Each power of two is cut into this many bits' worth of buckets.
+/// Binary logarithm of the number of buckets per power of two.
 const BITS: u32 = 7;
 const CUT: u64 = 1 << BITS;
 
@@ -41,7 +41,7 @@ impl Histogram {
         self.sum += u128::from(value);
     }
 
-    /// Adds all that another one has.
+    /// Adds all values of another histogram.
     pub fn merge(&mut self, other: &Histogram) {
         if other.count == 0 {
             return;
@@ -58,7 +58,7 @@ impl Histogram {
         self.sum += other.sum;
     }
 
-    /// How many values there are.
+    /// Number of values.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -78,9 +78,9 @@ impl Histogram {
         self.max
     }
 
-    /// The smallest recorded value that at least the fraction `q` of all values do not exceed, too
-    /// large by at most [`Histogram::ERROR`] of itself, and never above the maximum. `None` if
-    /// empty.
+    /// The `q`-quantile: the smallest recorded value that at least the fraction `q` of all values do not
+    /// exceed. The result is at most [`Histogram::ERROR`] (relative) too large, and never above the
+    /// maximum. `None` if empty.
     pub fn quantile(&self, q: f64) -> Option<u64> {
         if self.count == 0 {
             return None;
@@ -120,7 +120,7 @@ fn upper(at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    /// Values that walk over every power of two and both its edges.
+    /// Values around every power of two.
     fn edges() -> impl Iterator<Item = u64> {
         (0..64).flat_map(|bit| {
             let v = 1u64 << bit;

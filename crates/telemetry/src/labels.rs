@@ -1,8 +1,8 @@
-//! Names for the numbers that the scheduler works with.
+//! Names for the scheduler's ids.
 
 use athanor_scheduler::{CircuitId, DeviceClass, KeyId, StageId};
 
-/// The names of stages, circuits, device classes and keys, by id. What has no name is shown by its
+/// The names of stages, circuits, device classes and keys, by id. An id without a name is shown as its
 /// number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels {

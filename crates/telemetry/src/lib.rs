@@ -1,17 +1,27 @@
-//! What the scheduler did, for people: pictures and numbers.
+//! Statistics and charts of a run of the scheduler.
 //!
-//! There is one stream, [`athanor_scheduler::Trace`], and everything here is a plain consumer of it,
-//! whoever drove the scheduler: the engine in production or the simulator in virtual time. So a
-//! simulated waterfall and a real one can be laid side by side.
+//! Everything here consumes one stream of events, [`athanor_scheduler::Trace`]. The stream is the same
+//! from the engine in production and from the simulator in virtual time, so a simulated and a real
+//! waterfall chart can be compared.
 //!
 //! - [`Timeline`] keeps the records as rows of segments (a row per partition, a row per lane, memory
 //!   over time). [`svg::render`] draws it. It is bounded: rows beyond its limit are counted, not
-//!   kept. [`chrome::render`] gives it to trace viewers.
-//! - [`Stats`] keeps sums and [`Histogram`]s, never records, so a million tasks cost what ten do. It
-//!   separates the steady part of a run from its fill and drain by events, not by guessed times.
-//! - [`Labels`] gives the names that ids stand for.
+//!   kept. [`chrome::render`] writes it for trace viewers.
+//! - [`Stats`] keeps sums and [`Histogram`]s, not records, so its memory does not grow with the number
+//!   of tasks. It separates the steady part of a run from its fill and drain by events, not by times.
+//! - [`Labels`] has the names of ids.
 //!
-//! Sampled averages were the road not taken: every figure is an exact integral over the trace.
+//! ```
+//! use athanor_telemetry::Histogram;
+//!
+//! let mut latencies = Histogram::new();
+//! (1..=100).for_each(|value| latencies.record(value));
+//! assert_eq!((latencies.count(), latencies.max()), (100, 100));
+//! assert_eq!(latencies.quantile(0.5), Some(50));
+//! ```
+//!
+//! Figures are exact integrals over the trace, not sampled averages. The crate has no metrics
+//! endpoint and stores nothing.
 
 pub mod chrome;
 mod histogram;

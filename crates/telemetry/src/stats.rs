@@ -1,14 +1,13 @@
-//! Sums and percentiles of a run, exact and in bounded memory.
+//! Sums and quantiles of a run, in bounded memory.
 //!
-//! A run has three parts. **Fill**: from the first record until every job that was under way when
-//! the first job ended has ended too (those jobs found an empty machine). **Drain**: from the last
-//! job end before the last fresh partition start; from then on the machine runs dry. **Steady** is
-//! what lies between. Both borders follow from the trace alone; a run too short for a steady part
-//! has none, rather than one that means nothing.
+//! A run has three parts. **Fill**: from the first record until every job that was running when the
+//! first job ended has ended too (those jobs started on an empty machine). **Drain**: from the last job
+//! end before the last fresh partition start; from then on the load decreases. **Steady**: the time
+//! between. Both borders follow from the trace. A run that is too short has no steady part.
 //!
-//! Throughput counts partitions as parts of their job, not jobs as they end: a job that is half
-//! done at a border counts half on either side, and the order in which a few jobs happen to end
-//! there changes nothing. What a job did that was not completed in the end is taken off again.
+//! Throughput counts partitions as fractions of their job, not ends of jobs. A job that is half done at
+//! a border counts half on either side, so the order in which jobs end there has no effect. Partitions
+//! of a job that is not completed in the end are subtracted again.
 
 mod level;
 mod sums;
@@ -22,7 +21,7 @@ use athanor_scheduler::{
 use level::Level;
 use std::collections::{HashMap, HashSet};
 
-/// What a value in a histogram is about.
+/// Key of a histogram.
 #[derive(Debug, Clone, Copy)]
 enum Of {
     Job,
@@ -64,11 +63,11 @@ struct OpenJob {
     since: Time,
     started: bool,
     partitions: u32,
-    /// The part of it that is done.
+    /// The fraction of the job that is done.
     done: f64,
 }
 
-/// Feed it the trace in order with [`Stats::push`]; ask when the run is over.
+/// Call [`Stats::push`] with each record in order; read the results after the run.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
     counts: Counts,
@@ -81,20 +80,20 @@ pub struct Stats {
     peak_bytes: u64,
     running: HashMap<RunId, Open>,
     waiting: HashMap<TaskId, (StageId, Time)>,
-    /// Accepted and not answered.
+    /// Jobs that are accepted and not answered.
     jobs: HashMap<JobId, OpenJob>,
     latency: u128,
     work: f64,
 
     first: Option<Time>,
     last: Time,
-    /// Jobs that were under way when the first one ended; `None` before that.
+    /// Jobs that were running when the first job ended; `None` before that.
     filling: Option<HashSet<JobId>>,
     opened: Option<Sums>,
     candidate: Option<Sums>,
     confirmed: Option<Sums>,
     pending: Vec<(Of, u64)>,
-    /// How many of `pending` belong to the candidate.
+    /// Number of entries of `pending` that belong to the candidate.
     of_candidate: usize,
     job_times: Histogram,
     all_job_times: Histogram,
@@ -102,12 +101,12 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Nothing seen yet.
+    /// Statistics without records.
     pub fn new() -> Stats {
         Stats::default()
     }
 
-    /// Takes in one record.
+    /// Adds one record.
     pub fn push(&mut self, trace: &Trace) {
         let at = trace.at;
         self.first.get_or_insert(at);
@@ -128,7 +127,7 @@ impl Stats {
             TraceEvent::PartitionDone { job, .. } => {
                 if let Some(open) = self.jobs.get_mut(job) {
                     let part = 1.0 / f64::from(open.partitions.max(1));
-                    // What a growing job is short of, its end makes up.
+                    // The end of a growing job adds the missing fraction.
                     let part = part.min(1.0 - open.done);
                     open.done += part;
                     self.work += part;
@@ -184,17 +183,17 @@ impl Stats {
         }
     }
 
-    /// What happened how often, over the whole run.
+    /// Numbers of events over the whole run.
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// The most that the ledger held at once, in both shared pools together.
+    /// Peak of the reserved memory, in both shared pools together.
     pub fn peak_bytes(&self) -> u64 {
         self.peak_bytes
     }
 
-    /// The most that the ledger held, pool by pool.
+    /// Peak of the reserved memory of each pool.
     pub fn peak(&self) -> Memory {
         self.peak
     }
@@ -204,13 +203,13 @@ impl Stats {
         Part::between(&self.origin(), &self.sums(self.last))
     }
 
-    /// Until the machine was full.
+    /// The fill: until the machine was full.
     pub fn fill(&self) -> Part {
         let to = self.opened.clone().unwrap_or_else(|| self.sums(self.last));
         Part::between(&self.origin(), &to)
     }
 
-    /// While the machine was full; `None` if it never was for the length of a job.
+    /// The steady part: while the machine was full; `None` if it was not for the length of a job.
     pub fn steady(&self) -> Option<Part> {
         match (&self.opened, &self.confirmed) {
             (Some(from), Some(to)) if to.at > from.at && to.jobs > from.jobs => {
@@ -220,18 +219,18 @@ impl Stats {
         }
     }
 
-    /// While the machine ran dry; `None` if there was no steady part.
+    /// The drain: after the steady part; `None` if there was no steady part.
     pub fn drain(&self) -> Option<Part> {
         self.steady()?;
         Some(Part::between(self.confirmed.as_ref()?, &self.sums(self.last)))
     }
 
-    /// From acceptance to answer of the jobs completed in the steady part, in nanoseconds.
+    /// Times from acceptance to answer of the jobs that were completed in the steady part, in nanoseconds.
     pub fn job_times(&self) -> &Histogram {
         &self.job_times
     }
 
-    /// The same of all jobs completed in the whole run.
+    /// As [`job_times`](Self::job_times), for all jobs that were completed in the whole run.
     pub fn all_job_times(&self) -> &Histogram {
         &self.all_job_times
     }
@@ -327,7 +326,7 @@ impl Stats {
         }
     }
 
-    /// The machine had work after the last job end: that end is inside the steady part.
+    /// Called when the machine has work after the last job end: that end is in the steady part.
     fn confirm(&mut self) {
         let Some(candidate) = self.candidate.take() else { return };
         self.confirmed = Some(candidate);

@@ -1,7 +1,7 @@
-//! The waterfall as a picture: a row per partition, a row per lane, memory below, one time axis.
+//! Renders the waterfall chart: a row per partition, a row per lane, memory below, one time axis.
 //!
-//! Plain SVG without scripts or outside fonts, transparent, in greys and a palette (Okabe and Ito)
-//! that read on light and dark pages and for colour-blind eyes. Hovering a bar tells its numbers.
+//! The output is SVG without scripts or external fonts, transparent, in greys and the colour-blind-safe
+//! palette of Okabe and Ito, readable on light and dark pages. The tooltip of a bar shows its figures.
 
 mod axis;
 mod paper;
@@ -13,14 +13,14 @@ use axis::{byte_unit, number, seconds, step, time_unit};
 use paper::Paper;
 use std::collections::BTreeSet;
 
-/// What the timeline does not know itself.
+/// Settings that are not in the timeline.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The first line.
     pub title: String,
-    /// The second line, smaller: the figures to remember.
+    /// The second line, smaller: the main figures.
     pub subtitle: String,
-    /// Bytes of memory there are; drawn as a line.
+    /// The memory budget in bytes, drawn as a line.
     pub budget: Option<u64>,
 }
 
@@ -28,12 +28,12 @@ const WIDTH: f64 = 1240.0;
 const LEFT: f64 = 118.0;
 const RIGHT: f64 = 22.0;
 const PLOT: f64 = WIDTH - LEFT - RIGHT;
-/// Lanes drawn; the rest is counted.
+/// Maximum number of lanes drawn; the number of other lanes is shown.
 const LANES: usize = 48;
 const COLOURS: [&str; 8] =
     ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8f7a00", "#7a6fbe"];
 
-/// The timeline as an SVG file.
+/// Renders the timeline as an SVG file.
 pub fn render(timeline: &Timeline, labels: &Labels, options: &Options) -> String {
     let mut rows: Vec<&Row> = timeline.rows().iter().collect();
     rows.sort_by_key(|r| (r.job, r.partition));

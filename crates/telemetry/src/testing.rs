@@ -1,4 +1,4 @@
-//! A small story for the tests: one job of two partitions on one CPU lane and one device.
+//! A small trace for tests: one job of two partitions on one CPU lane and one device.
 
 use athanor_scheduler::{
     BudgetPart, CircuitId, Class, DeviceClass, Failure, JobId, Memory, Outcome, RunId, Span,
@@ -77,7 +77,7 @@ pub(crate) fn lanes() -> [Trace; 2] {
     ]
 }
 
-/// Partition 0 goes through; partition 1 fails once on the device and is proven again.
+/// Partition 0 succeeds; partition 1 fails once on the device and is proven again.
 pub(crate) fn story() -> Vec<Trace> {
     let (a0, a1) = (task(1, 0, 0), task(1, 0, 1));
     let (b0, b1) = (task(1, 1, 0), task(1, 1, 1));

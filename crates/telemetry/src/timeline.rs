@@ -1,4 +1,4 @@
-//! The trace as rows of segments: what a waterfall shows.
+//! The trace as rows of segments, for a waterfall chart.
 
 use athanor_scheduler::{
     JobId, KeyId, KeyLocation, Memory, RunId, StageId, TaskId, Time, Trace, TraceEvent, WorkerId,
@@ -6,43 +6,43 @@ use athanor_scheduler::{
 };
 use std::collections::{BTreeMap, HashMap};
 
-/// What a partition or a lane did for a while.
+/// Activity of a partition or a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SegmentKind {
     /// The partition waits for a lane, memory, a key or a credit before this stage.
     Wait {
-        /// The stage that is next.
+        /// The next stage.
         stage: StageId,
     },
-    /// A stage runs to its end.
+    /// A stage runs and succeeds.
     Run {
         /// The stage.
         stage: StageId,
-        /// Where.
+        /// The worker.
         lane: WorkerId,
     },
-    /// A run that failed, or that was told to stop.
+    /// A run that failed or was stopped.
     Lost {
         /// The stage.
         stage: StageId,
-        /// Where.
+        /// The worker.
         lane: WorkerId,
     },
-    /// A key is brought to a device or into memory.
+    /// A key is loaded into memory or onto a device.
     Load {
         /// The key.
         key: KeyId,
     },
 }
 
-/// A while, and what was done in it.
+/// A time span with its activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
     /// Its beginning.
     pub from: Time,
     /// Its end; the end of the timeline if it is not over.
     pub to: Time,
-    /// What was done.
+    /// The activity.
     pub kind: SegmentKind,
 }
 
@@ -53,19 +53,19 @@ pub struct Row {
     pub job: JobId,
     /// The partition of the job.
     pub partition: u32,
-    /// What it did, in order of time; gaps are times in which it could not even wait (backoff, or
-    /// partitions it comes after).
+    /// Its segments in order of time. In gaps it was not ready (backoff, or unfinished earlier
+    /// partitions).
     pub segments: Vec<Segment>,
-    /// When it was done; `None` if it is not, or was dropped.
+    /// Time at which it was done; `None` if it is not done, or was dropped.
     pub done: Option<Time>,
 }
 
 /// One lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneRow {
-    /// What it is.
+    /// The kind of the worker.
     pub kind: WorkerKind,
-    /// What it did, in order of time.
+    /// Its segments in order of time.
     pub segments: Vec<Segment>,
 }
 
@@ -80,17 +80,17 @@ pub struct Timeline {
     loading: HashMap<RunId, (KeyId, KeyLocation, Time)>,
     /// The lanes.
     pub lanes: BTreeMap<WorkerId, LaneRow>,
-    /// What the ledger held, at each change.
+    /// The reserved memory at each change.
     pub memory: Vec<(Time, Memory)>,
-    /// When each job was answered.
+    /// The time at which each job was answered.
     pub answers: Vec<(Time, JobId)>,
     left_out: u64,
     end: Time,
 }
 
 impl Timeline {
-    /// Keeps the first `limit` partitions that become ready, and what lanes and memory did until
-    /// the last of those was done.
+    /// A timeline that keeps the first `limit` partitions that become ready, and lanes and memory until
+    /// the last of them is done.
     pub fn new(limit: usize) -> Timeline {
         Timeline {
             limit,
@@ -122,12 +122,12 @@ impl Timeline {
         self.end
     }
 
-    /// Whether further records can change nothing that is kept.
+    /// Whether the recording is complete: further records change nothing.
     pub fn is_full(&self) -> bool {
         self.left_out > 0 && self.by_partition.is_empty()
     }
 
-    /// Takes in one record.
+    /// Adds one record.
     pub fn push(&mut self, trace: &Trace) {
         let at = trace.at;
         if self.is_full() {

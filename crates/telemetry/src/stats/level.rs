@@ -1,8 +1,8 @@
-//! A number that changes in steps, and its integral over time.
+//! A step function of time and its integral.
 
 use athanor_scheduler::Time;
 
-/// How many there are now, and the integral of that since the beginning.
+/// The current value, and its integral since the beginning.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Level {
     now: u64,
@@ -21,7 +21,7 @@ impl Level {
         self.set(at, self.now.saturating_add_signed(by));
     }
 
-    /// Up to `at`, in units times nanoseconds.
+    /// The integral up to `at`, in units times nanoseconds.
     pub(super) fn integral(&self, at: Time) -> u128 {
         self.integral + u128::from(self.now) * u128::from((at - self.since).0)
     }

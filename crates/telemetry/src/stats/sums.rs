@@ -1,8 +1,8 @@
-//! Running totals, and the difference of two of them: a part of a run.
+//! Running totals; the difference of two totals describes a part of a run.
 
 use athanor_scheduler::{DeviceClass, Time};
 
-/// What happened how often.
+/// Numbers of events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Submits refused.
@@ -19,15 +19,15 @@ pub struct Counts {
     pub late: u64,
     /// Runs that failed.
     pub failures: u64,
-    /// Failed runs that were to be tried again.
+    /// Failed runs that were scheduled again.
     pub retries: u64,
-    /// Keys brought somewhere.
+    /// Keys loaded.
     pub key_loads: u64,
     /// Keys evicted.
     pub evictions: u64,
 }
 
-/// Lanes that can stand in for each other, as far as busy time goes.
+/// A group of interchangeable lanes, for busy times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LaneGroup {
     /// All CPU lanes.
@@ -39,51 +39,51 @@ pub enum LaneGroup {
 /// Totals of one stage; times in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StageSums {
-    /// Integral of the runs under way.
+    /// Integral of the number of running runs.
     pub running: u128,
-    /// Integral of the steps that wait.
+    /// Integral of the number of waiting steps.
     pub waiting: u128,
     /// Waits that ended.
     pub starts: u64,
-    /// Their lengths together.
+    /// Sum of their durations.
     pub waited: u128,
-    /// Runs that went well.
+    /// Successful runs.
     pub finished: u64,
-    /// Their lengths together.
+    /// Sum of their durations.
     pub served: u128,
     /// Runs that failed or were stopped.
     pub lost: u64,
-    /// Bytes held by each ended run times its length.
+    /// Sum over ended runs of held bytes times duration.
     pub byte_time: u128,
 }
 
 /// Totals of a group of lanes, in lane-nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupSums {
-    /// Which.
+    /// The group.
     pub group: LaneGroup,
-    /// With a run on it.
+    /// Integral of the busy lanes.
     pub busy: u128,
-    /// There at all.
+    /// Integral of the present lanes.
     pub present: u128,
 }
 
-/// Totals from the beginning until a moment.
+/// Totals from the beginning until `at`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sums {
-    /// The moment.
+    /// End of the totals.
     pub at: Time,
     /// Jobs completed.
     pub jobs: u64,
-    /// The same with every partition counted as its part of its job when it is done.
+    /// Jobs completed, with every finished partition counted as a fraction of its job.
     pub work: f64,
-    /// Times of completed jobs from acceptance to answer together, in nanoseconds.
+    /// Sum of the times of completed jobs from acceptance to answer, in nanoseconds.
     pub latency: u128,
-    /// By stage number.
+    /// Totals of the stages, by stage id.
     pub stages: Vec<StageSums>,
-    /// In the order in which the first lane of each joined.
+    /// Totals of the groups, in the order in which the first lane of each joined.
     pub groups: Vec<GroupSums>,
-    /// Integral of all bytes the ledger held, in byte-nanoseconds.
+    /// Integral of the reserved memory, in byte-nanoseconds.
     pub held: u128,
 }
 
@@ -93,7 +93,7 @@ impl Sums {
     }
 }
 
-/// What happened between two moments.
+/// Totals of a part of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
     /// Its beginning.
@@ -162,7 +162,7 @@ impl Part {
         (present > 0).then(|| busy as f64 / present as f64)
     }
 
-    /// Mean number of runs of a stage under way.
+    /// Mean number of running runs of a stage.
     pub fn concurrency(&self, stage: usize) -> f64 {
         self.mean_level(self.sums.stages.get(stage).map_or(0, |s| s.running))
     }
@@ -172,7 +172,7 @@ impl Part {
         self.mean_level(self.sums.stages.get(stage).map_or(0, |s| s.waiting))
     }
 
-    /// Mean bytes the ledger held.
+    /// Mean reserved memory in bytes.
     pub fn mean_held(&self) -> f64 {
         self.mean_level(self.sums.held)
     }
@@ -184,7 +184,7 @@ impl Part {
 }
 
 impl StageSums {
-    /// Mean length of a run that went well, in seconds; `None` without one.
+    /// Mean duration of a successful run in seconds; `None` without one.
     pub fn latency(&self) -> Option<f64> {
         (self.finished > 0).then(|| self.served as f64 / 1e9 / self.finished as f64)
     }

@@ -1,6 +1,6 @@
-//! Round numbers for axes, and words for times and bytes.
+//! Round numbers for axes, and units for times and bytes.
 
-/// A distance between ticks that is round and gives about `wanted` of them up to `end`.
+/// A round distance between ticks, for about `wanted` ticks up to `end`.
 pub(super) fn step(end: f64, wanted: usize, round: &[f64]) -> f64 {
     let raw = end / wanted.max(1) as f64;
     if !raw.is_finite() || raw <= 0.0 {
@@ -13,7 +13,7 @@ pub(super) fn step(end: f64, wanted: usize, round: &[f64]) -> f64 {
     [1.0, 2.0, 5.0, 10.0].iter().map(|m| m * power).find(|&s| s >= raw * 0.999).unwrap_or(raw)
 }
 
-/// The unit in which times up to `end` seconds read best: its name and its length in seconds.
+/// The best unit for times up to `end` seconds: its name and its length in seconds.
 pub(super) fn time_unit(end: f64) -> (&'static str, f64) {
     match end {
         e if e < 1e-3 => ("µs", 1e-6),
@@ -24,7 +24,7 @@ pub(super) fn time_unit(end: f64) -> (&'static str, f64) {
     }
 }
 
-/// At most three digits after the point, and none that say nothing.
+/// At most three digits after the point, without trailing zeros.
 pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -38,10 +38,10 @@ pub(super) fn seconds(value: f64) -> String {
 
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
-/// The binary unit in which that many bytes read best: its name and its size.
+/// The best binary unit for that number of bytes: its name and its size.
 pub(super) fn byte_unit(bytes: u64) -> (&'static str, f64) {
     let power = bytes.max(1).ilog2() / 10;
-    // Up to 2,047 of a unit: an axis of 754 GiB and one of 1,500 GiB read alike.
+    // Up to 2,047 of a unit, so that axes of 754 GiB and 1,500 GiB have the same unit.
     let power = if bytes >> (10 * power) < 2 { power.saturating_sub(1) } else { power };
     (UNITS[power as usize], 1024f64.powi(power as i32))
 }

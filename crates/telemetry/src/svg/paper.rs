@@ -1,8 +1,8 @@
-//! The few SVG elements that a waterfall is made of.
+//! The SVG elements of a waterfall chart.
 
 use std::fmt::{Display, Write};
 
-/// A picture in the making. Coordinates are in pixels, from the top left.
+/// An SVG image under construction. Coordinates are in pixels, from the top left.
 pub(super) struct Paper {
     body: String,
 }
@@ -66,7 +66,7 @@ impl Paper {
         );
     }
 
-    /// Puts all of another picture on top of this one.
+    /// Draws another image on top of this one.
     pub(super) fn join(&mut self, above: Paper) {
         self.body.push_str(&above.body);
     }
@@ -87,7 +87,7 @@ fn put(body: &mut String, element: std::fmt::Arguments<'_>) {
     let _ = writeln!(body, "{element}");
 }
 
-/// Text from outside (names in a scenario) made harmless in XML; control characters are dropped.
+/// Escapes untrusted text (names in a scenario) for XML; control characters are dropped.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
