@@ -1,4 +1,4 @@
-//! Circuits compiled once, with circomlib, and kept.
+//! Circuits with circomlib, compiled once and cached.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ pub struct Compiled {
     pub wasm: PathBuf,
 }
 
-/// SHA-256 of a message of that many bytes, from circomlib (GPL-3.0) over BN254: 98 % bits. The
+/// SHA-256 of a message of `message_bytes` bytes, from circomlib (GPL-3.0) over BN254: 98 % bits. The
 /// private input `in` is the message's bits, most significant first; the public output `out` is
 /// the digest's.
 pub fn sha256(test: &str, message_bytes: usize) -> Option<Compiled> {
@@ -28,10 +28,9 @@ pub fn sha256(test: &str, message_bytes: usize) -> Option<Compiled> {
     compiled(test, &format!("sha256-{message_bytes}"), &source, "bn128")
 }
 
-/// So many Poseidon hashes of two inputs, each of the hash before and a counter, from circomlib
-/// (GPL-3.0), over the field that circom calls `prime` (the constants are BN254's in any field: the
-/// arithmetic is what matters here, not the hash). The private input is `in`, the public output
-/// `out`.
+/// A chain of Poseidon hashes, each of the previous hash and a counter, from circomlib (GPL-3.0), over
+/// the field with circom's name `prime`. The constants are those of BN254 in any field, since only the
+/// arithmetic matters here. The private input is `in`, the public output `out`.
 pub fn poseidon_chain(test: &str, hashes: usize, prime: &str) -> Option<Compiled> {
     let source = format!(
         "pragma circom 2.0.0;\ninclude \"circomlib/circuits/poseidon.circom\";\n\
@@ -44,13 +43,13 @@ pub fn poseidon_chain(test: &str, hashes: usize, prime: &str) -> Option<Compiled
     compiled(test, &format!("poseidon-chain-{hashes}-{prime}"), &source, prime)
 }
 
-/// A circuit of the given name and source, which may include circomlib, over the field that circom
-/// calls `prime`.
+/// A circuit of the given name and source, which may include circomlib, over the field with circom's
+/// name `prime`.
 pub fn compiled(test: &str, name: &str, source: &str, prime: &str) -> Option<Compiled> {
     let circom = circom2(test)?;
     let circomlib = npm::installed(test, "circomlib", "2.0.5")?.join("node_modules/circomlib");
     let dir = npm::kept(test, &format!("compiled {name}"), name, |dir| {
-        // The compiler sees only what lies below the directory that it runs in.
+        // The compiler can read only files below its working directory.
         copy(&circomlib.join("circuits"), &dir.join("circomlib/circuits"))
             .and_then(|()| fs::write(dir.join("main.circom"), source))
             .map_err(|error| error.to_string())?;

@@ -1,10 +1,9 @@
-//! Programs and files that tests compare Athanor with, from npm: snarkjs, circom2, solc,
-//! semaphore, circomlib; and a processor that this one is not ([`again_on_ifma`]).
+//! Reference programs and files for tests, from npm: snarkjs, circom2, solc, semaphore, circomlib; and
+//! emulation of newer processors ([`again_on_ifma`]).
 //!
-//! The programs are fetched once, in pinned versions, into `.cache/npm` of the repository, which git
-//! ignores; nothing of them is part of Athanor. Where Node is absent, or npm cannot fetch, a test
-//! is skipped with a line on standard error that names it; with `ATHANOR_REQUIRE_NODE=1`, which CI
-//! sets, it fails instead.
+//! The programs are downloaded once, in pinned versions, into `.cache/npm` of the repository, which git
+//! ignores; they are not part of Athanor. If Node is absent or the download fails, a test is skipped
+//! with a line on standard error. With `ATHANOR_REQUIRE_NODE=1`, as in CI, it fails instead.
 //!
 //! ```no_run
 //! # fn test() {
@@ -30,14 +29,14 @@ pub fn snarkjs(test: &str) -> Option<Tool> {
     Some(Tool::new(dir.join("node_modules/snarkjs/build/cli.cjs")))
 }
 
-/// `circom2` (GPL-3.0): the Circom 2 compiler as wasm. It reads and writes below the directory it
-/// runs in only.
+/// `circom2` (GPL-3.0): the Circom 2 compiler as wasm. It reads and writes only below its working
+/// directory.
 pub fn circom2(test: &str) -> Option<Tool> {
     let dir = npm::installed(test, "circom2", "0.2.23")?;
     Some(Tool::new(dir.join("node_modules/circom2/cli.js")))
 }
 
-/// Powers of tau of a small power, of a curve by snarkjs's name, that snarkjs made: a directory
+/// Small powers of tau made by snarkjs, for a curve by snarkjs's name: a directory
 /// with `plain.ptau` (one contribution) and `prepared.ptau` (the same, with Lagrange sections).
 pub fn powers_of_tau(test: &str, curve: &str, power: u32) -> Option<PathBuf> {
     let snarkjs = snarkjs(test)?;
@@ -58,8 +57,8 @@ pub fn powers_of_tau(test: &str, curve: &str, power: u32) -> Option<PathBuf> {
     })
 }
 
-/// `solc` (GPL-3.0) as JavaScript: the Solidity compiler's standard JSON on standard input, its
-/// answer on standard output.
+/// `solc` (GPL-3.0) as JavaScript: reads the Solidity compiler's standard JSON from standard input and
+/// writes the result to standard output.
 pub fn solc(test: &str) -> Option<Tool> {
     let dir = npm::kept(test, "solc", "solc-0.8.30-wrapped", |dir| {
         npm::install(dir, "solc", "0.8.30")?;
@@ -68,14 +67,14 @@ pub fn solc(test: &str) -> Option<Tool> {
     Some(Tool::new(dir.join("run.js")))
 }
 
-/// Its own command line insists on files; its library does not.
+/// A wrapper of its library, since its command line requires files.
 const SOLC: &str = "const solc = require('solc');
 const input = require('fs').readFileSync(0, 'utf8');
 process.stdout.write(solc.compile(input));
 ";
 
-/// Files of one depth of `@zk-kit/semaphore-artifacts` (MIT): a circuit that nobody here wrote,
-/// with the key of its public ceremony.
+/// Files of one depth of `@zk-kit/semaphore-artifacts` (MIT): a third-party circuit with the key of its
+/// public ceremony.
 #[derive(Clone, Debug)]
 pub struct Semaphore {
     /// Depth of the Merkle tree.
@@ -88,12 +87,12 @@ pub struct Semaphore {
     pub vkey: PathBuf,
 }
 
-/// Depths that [`semaphore`] has; the package holds all from 1 to 32, which would be 109 MB.
+/// Depths that [`semaphore`] supports; the package has all from 1 to 32, which take 109 MB.
 pub const SEMAPHORE_DEPTHS: [usize; 4] = [1, 10, 20, 32];
 
-/// The semaphore circuit of a depth of [`SEMAPHORE_DEPTHS`].
+/// The semaphore circuit of a depth in [`SEMAPHORE_DEPTHS`].
 pub fn semaphore(test: &str, depth: usize) -> Option<Semaphore> {
-    assert!(SEMAPHORE_DEPTHS.contains(&depth), "depth {depth} is not kept");
+    assert!(SEMAPHORE_DEPTHS.contains(&depth), "depth {depth} is not in SEMAPHORE_DEPTHS");
     let wanted: Vec<String> = SEMAPHORE_DEPTHS
         .iter()
         .flat_map(|depth| ["wasm", "zkey", "json"].map(|ext| format!("semaphore-{depth}.{ext}")))

@@ -1,4 +1,4 @@
-//! Packages, and what is made from them, fetched once and kept.
+//! npm packages and files made from them, downloaded once and cached.
 
 use std::{
     fs::{self, File},
@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// A package installed with what it depends on; the directory that holds its `node_modules`.
+/// Installs a package with its dependencies; returns the directory that has its `node_modules`.
 pub(crate) fn installed(test: &str, package: &str, version: &str) -> Option<PathBuf> {
     kept(test, &format!("{package}@{version}"), &directory(package, version), |dir| {
         install(dir, package, version)
@@ -21,7 +21,7 @@ pub(crate) fn install(dir: &Path, package: &str, version: &str) -> Result<(), St
     run(Command::new("npm").arg("install").args(flags).arg(dir).arg(spec))
 }
 
-/// Some files of a package, and nothing else of it; the directory that holds its `package`.
+/// Extracts only some files of a package; returns the directory that has its `package`.
 pub(crate) fn extracted(
     test: &str,
     package: &str,
@@ -46,8 +46,8 @@ fn directory(package: &str, version: &str) -> String {
     format!("{}-{version}", package.trim_start_matches('@').replace('/', "-"))
 }
 
-/// A directory of the cache, made by `fetch` if it is not there yet: whole, or not at all.
-/// `what` is how errors call what it holds.
+/// A directory of the cache. If it does not exist, `fetch` creates it, completely or not at all. `what`
+/// describes its contents in error messages.
 pub(crate) fn kept(
     test: &str,
     what: &str,
@@ -57,10 +57,10 @@ pub(crate) fn kept(
     match try_kept(what, name, fetch) {
         Ok(dir) => Some(dir),
         Err(why) if std::env::var("ATHANOR_REQUIRE_NODE").is_ok_and(|value| value == "1") => {
-            panic!("{test}: {why}, and ATHANOR_REQUIRE_NODE=1 forbids to skip it")
+            panic!("{test}: {why}, and with ATHANOR_REQUIRE_NODE=1 the test must not be skipped")
         }
         Err(why) => {
-            // Not `eprintln!`: the test runner hides that of a test that passes.
+            // Not `eprintln!`, whose output the test runner hides if the test passes.
             let _ = writeln!(io::stderr(), "SKIPPED: {test}: {why}");
             None
         }
@@ -80,7 +80,7 @@ fn try_kept(
     let dir = cache.join(name);
     let fetched = || -> io::Result<Result<(), String>> {
         fs::create_dir_all(&cache)?;
-        // Other tests, in this process and in others, wait here for the first.
+        // Other tests, in this and other processes, wait here for the first one.
         let lock = File::create(cache.join(format!("{name}.lock")))?;
         lock.lock()?;
         if dir.exists() {
@@ -91,7 +91,7 @@ fn try_kept(
             return Ok(Err(format!("could not get {what}: {why}")));
         }
         fs::rename(staging.path(), &dir)?;
-        // It is no longer where the guard would remove it.
+        // The directory has been renamed, so the guard must not remove it.
         let _ = staging.keep();
         Ok(Ok(()))
     };
@@ -99,7 +99,7 @@ fn try_kept(
     dir.canonicalize().map_err(|error| error.to_string())
 }
 
-/// Runs a program to its end; its last words if it fails.
+/// Runs a program to its end. If it fails, returns the last line of its output.
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     if output.status.success() {

@@ -16,7 +16,7 @@ impl Tool {
         Self { script }
     }
 
-    /// The command without arguments, for callers that want more than [`Tool::run`].
+    /// The command without arguments, for callers that need more than [`Tool::run`].
     pub fn command(&self) -> Command {
         let mut command = Command::new("node");
         command.arg(&self.script);
@@ -27,7 +27,7 @@ impl Tool {
     ///
     /// # Panics
     ///
-    /// If it cannot be run or fails; the message has all that it wrote.
+    /// If it cannot be run or fails; the message has its whole output.
     #[track_caller]
     pub fn run(&self, dir: &Path, args: &[&str]) -> String {
         let output = self.output(dir, args);

@@ -1,8 +1,8 @@
-//! A processor with AVX-512 IFMA, for tests on one that has AVX-512 without it.
+//! Emulation of AVX-512 IFMA, for tests on processors that have AVX-512 without it.
 //!
-//! `emulator.c` stands between a process and the two instructions; it is compiled here, with the C
-//! compiler that the build needs anyhow, and preloaded. What it runs is the code that a newer
-//! processor runs, instruction by instruction; only its speed means nothing.
+//! `emulator.c` emulates the two instructions for a process. It is compiled here, with the C compiler
+//! that the build needs anyway, and preloaded. The tests run the same code as on a newer processor; only
+//! the speed is not representative.
 
 use std::{
     env, fs,
@@ -11,17 +11,17 @@ use std::{
     process::{Command, Output},
 };
 
-/// How the emulator ends where the machine does not let it begin.
+/// Exit code of the emulator if the machine does not support it.
 const NOT_HERE: i32 = 77;
 
-/// Runs tests of the calling test's own program again, those whose names contain one of `names`,
-/// with the kernels on their IFMA path, and sees that the path was taken.
+/// Runs tests of the calling test's program again, those whose names contain one of `names`, on the
+/// kernels' IFMA path, and checks that the path was used.
 ///
-/// Where the processor has the instructions, the tests took the path already; where it can neither run
-/// nor emulate them, that is said on standard error.
+/// Does nothing if the processor has the instructions, since the tests have used the path already. If it
+/// can neither run nor emulate them, prints that on standard error.
 ///
 /// # Panics
-/// Where a test fails, or no emulated instruction ran.
+/// If a test fails, or no emulated instruction ran.
 pub fn again_on_ifma(names: &[&str]) {
     if processor_has("avx512ifma") {
         return;
@@ -29,7 +29,7 @@ pub fn again_on_ifma(names: &[&str]) {
     if !["avx512f", "avx512dq", "cpuid_fault"].into_iter().all(processor_has) {
         return skipped(names, "this processor can neither run nor emulate IFMA");
     }
-    let place = tempfile::tempdir().expect("a place for the emulator");
+    let place = tempfile::tempdir().expect("a temporary directory for the emulator");
     let emulator = place.path().join("emulator.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ifma/emulator.c");
     let mut compiler = Command::new("cc");
@@ -51,14 +51,14 @@ fn skipped(names: &[&str], why: &str) {
     let _ = writeln!(io::stderr(), "SKIPPED: {names:?}: {}", why.trim());
 }
 
-/// Whether the processor has a feature, by the kernel's name of it.
+/// Whether the processor has a feature, by the Linux kernel's name.
 fn processor_has(feature: &str) -> bool {
     let known = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let flags = known.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
     flags.split_ascii_whitespace().any(|flag| flag == feature)
 }
 
-/// What a program said that must have ended well.
+/// The output of a program; panics if it failed.
 fn said(output: &Output) -> (String, String) {
     let [out, err] =
         [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned());
