@@ -1,4 +1,4 @@
-//! Athanor beside other libraries: the same inputs, interleaved in one process.
+//! Compares Athanor with other libraries: the same inputs, interleaved in one process.
 //!
 //! Each subcommand is a module with its arguments and a `run`.
 
@@ -13,15 +13,15 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(version, about = "Compares Athanor with other libraries, interleaved in one process")]
 enum Command {
-    /// Transfers through the transaction executor: a Block-STM.
+    /// Transfers through the transaction executor, against a Block-STM
     Fastpath(fastpath::Args),
-    /// Whole proofs, from witness to proof: ark-groth16.
+    /// Complete proofs, from witness to proof, against ark-groth16
     Groth16(groth16::Args),
-    /// Multi-scalar multiplications and transforms: arkworks, blst, halo2curves.
+    /// Multi-scalar multiplications and transforms, against arkworks, blst and halo2curves
     Kernels(kernels::Args),
-    /// Many proofs of one key: ark-groth16.
+    /// Verification of many proofs under one key, against ark-groth16
     Verify(verify::Args),
-    /// Witnesses from circom's modules: the same module as it was written, and node.
+    /// Witnesses from circom's modules, against the unmodified module and Node
     Witness(witness::Args),
 }
 

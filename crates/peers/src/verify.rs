@@ -1,6 +1,6 @@
-//! `peers verify`: proofs of one key, one by one and in a batch of ours, beside ark-groth16 one by
-//! one; CPU time on one thread. Both sides check that every point of every proof is on its curve and
-//! in its subgroup: what a proof from outside needs.
+//! `peers verify`: proofs under one key, singly and in a batch, against ark-groth16 singly; CPU time on
+//! one thread. Both sides check that every point of every proof is on its curve and in its subgroup, as
+//! untrusted proofs require.
 
 use std::{hint::black_box, io::Write, time::Duration};
 
@@ -20,16 +20,16 @@ use serde_json::json;
 
 use crate::groth16::merkle;
 
-/// What to measure.
+/// Options.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Numbers of proofs.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32, 256])]
     proofs: Vec<usize>,
-    /// Rounds of which each figure is the median.
+    /// Number of rounds; each figure is their median.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// One JSON object a row.
+    /// Print one JSON object per row.
     #[arg(long)]
     json: bool,
 }
@@ -65,7 +65,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     })
 }
 
-/// Proofs with their own randomness; verification cannot tell them from as many more.
+/// Number of distinct proofs, which are repeated; verification costs the same as for distinct proofs.
 const MADE: usize = 8;
 
 fn race<C: Curve>(args: &Args, name: &str, example: Example<C::Fr>) -> anyhow::Result<()>
@@ -109,7 +109,7 @@ struct Row<'a> {
     curve: String,
     public: usize,
     proofs: usize,
-    /// One by one, in a batch, arkworks.
+    /// CPU times: ours singly, ours in a batch, arkworks.
     times: &'a [Duration],
 }
 
@@ -144,7 +144,7 @@ fn report(args: &Args, row: Row<'_>) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// ark-groth16, with the checks that its deserialisation would make.
+/// ark-groth16, with the checks of its deserialisation.
 struct Peer<C: Curve> {
     key: PreparedVerifyingKey<C>,
     made: Vec<(Vec<C::Fr>, ark_groth16::Proof<C>)>,
@@ -177,7 +177,7 @@ impl<C: Curve> Peer<C> {
     }
 }
 
-/// On its curve and in its subgroup.
+/// Whether a point is on its curve and in its subgroup.
 fn is_sound<P: ark_ec::short_weierstrass::SWCurveConfig>(
     point: &ark_ec::short_weierstrass::Affine<P>,
 ) -> bool {

@@ -1,7 +1,6 @@
-//! `peers witness`: from a parsed input to a witness, by one module in wasmtime with its own field
-//! routines and with ours, and by circom's own calculator under node. CPU time: of the run alone in
-//! this process; of the whole process, less an empty one's, for node, whose compiler works beside
-//! the run.
+//! `peers witness`: from a parsed input to a witness, by one module in wasmtime with its own and with our
+//! field routines, and by circom's calculator under Node. CPU time: in this process only of the run; for
+//! Node of the whole process minus that of an empty one, since its compiler runs concurrently.
 
 use std::{
     fs,
@@ -16,7 +15,7 @@ use athanor_circom::{FieldCode, Inputs, Limits, WitnessCalculator};
 use athanor_kernels::bench::{cpu_name, medians};
 use serde_json::json;
 
-/// What to measure.
+/// Options.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Lengths, in hashes, of chains of circomlib's Poseidon.
@@ -25,16 +24,16 @@ pub(crate) struct Args {
     /// Message lengths, in bytes, of circomlib's SHA-256.
     #[arg(long, value_delimiter = ',', default_values_t = [448])]
     sha256: Vec<usize>,
-    /// Instead of these, a module of one's own.
+    /// A module (.wasm) to use instead.
     #[arg(long, requires = "input")]
     wasm: Option<PathBuf>,
-    /// An input for it.
+    /// Input for the module.
     #[arg(long, requires = "wasm")]
     input: Option<PathBuf>,
-    /// Rounds of which each figure is the median.
+    /// Number of rounds; each figure is their median.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// One JSON object a row.
+    /// Print one JSON object per row.
     #[arg(long)]
     json: bool,
 }
@@ -118,7 +117,7 @@ fn race(args: &Args, name: &str, wasm: &Path, input: &str) -> anyhow::Result<()>
     Ok(out.flush()?)
 }
 
-/// circom's own calculator, which lies beside the modules that it compiles.
+/// circom's calculator, which it writes beside the compiled module.
 struct Node {
     place: tempfile::TempDir,
     script: PathBuf,
@@ -136,7 +135,7 @@ impl Node {
         Ok(Some(Self { place, script, wasm: wasm.to_owned() }))
     }
 
-    /// Of the whole process, less what node takes for nothing.
+    /// CPU time of the whole process minus that of an empty Node process.
     fn median(&self, rounds: usize) -> anyhow::Result<Duration> {
         let mut times = Vec::new();
         for _ in 0..rounds.max(1) {
@@ -159,11 +158,11 @@ impl Node {
     }
 }
 
-/// CPU time of the processes that this one started and that ended.
+/// CPU time of ended child processes.
 fn children_cpu() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name, which may hold spaces: fields 3 and on; 16 and 17 are the children's times,
-    // in ticks of a hundredth of a second on every Linux.
+    // Fields from 3 on follow the name, which may contain spaces. Fields 16 and 17 are the
+    // children's times, in ticks of 10 ms on every Linux.
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = rest.split_ascii_whitespace().skip(13).take(2);
     let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();

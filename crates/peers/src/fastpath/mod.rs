@@ -1,9 +1,9 @@
-//! `peers fastpath`: transfers through our executor, our plain loop and a Block-STM, in turn.
+//! `peers fastpath`: transfers through our executor, our sequential loop and a Block-STM, alternately.
 //!
-//! No published crate fits: those that execute in parallel are bound to the EVM. The peer is
-//! neo1202/parallel-block-stm, whose transactions are generic as ours are; its driver is built by
-//! hand (see `drivers/`) and named on the command line. Neither side computes a state root; ours
-//! makes receipts and the list of changes, the peer makes neither.
+//! No published crate is comparable: parallel executors there are bound to the EVM. The peer is
+//! neo1202/parallel-block-stm, whose transactions are generic like ours. Its driver is built manually
+//! (see `drivers/`) and its path is an option. Neither side computes a state root; ours also makes
+//! receipts and the list of changes.
 
 mod peer;
 
@@ -23,17 +23,17 @@ use serde_json::json;
 
 use self::peer::Peer;
 
-/// A balance that no block exhausts.
+/// Initial balance, large enough for every block.
 const RICH: u64 = 1 << 40;
-/// Rounds in which caches fill and the executor learns.
+/// Number of warm-up rounds, in which caches fill and the executor adapts.
 const WARM_UP: usize = 2;
-/// Arithmetic that a block may hold, in nanoseconds; dearer transactions come in shorter blocks.
+/// Maximum arithmetic per block in nanoseconds; blocks of expensive transactions are shorter.
 const MOST_WORK: f64 = 2e8;
 
-/// What to measure.
+/// Options.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The peer's driver, built as crates/peers/drivers/parallel_block_stm.cpp says.
+    /// The peer's driver, built as described in crates/peers/drivers/parallel_block_stm.cpp.
     #[arg(long, value_name = "PROGRAM")]
     peer: PathBuf,
     /// Numbers of accounts.
@@ -45,13 +45,13 @@ pub(crate) struct Args {
     /// Transactions of a block.
     #[arg(long, default_value_t = 10_000)]
     txs: usize,
-    /// Threads, for both sides alike.
+    /// Threads of each side.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Rounds of which each figure is the median.
+    /// Number of rounds; each figure is their median.
     #[arg(long, default_value_t = 10)]
     rounds: usize,
-    /// One JSON object a row.
+    /// Print one JSON object per row.
     #[arg(long)]
     json: bool,
 }
@@ -96,7 +96,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One unit from an account to another.
+/// Transfers one unit from one account to another.
 struct Transfer {
     from: Key,
     to: Key,
@@ -118,7 +118,7 @@ fn account(n: u64) -> Key {
     Key::named(&n.to_le_bytes())
 }
 
-/// Of all balances, in the order of the accounts.
+/// Digest of all balances, in the order of the accounts.
 fn digest(executor: &FastPathExecutor, accounts: u64) -> anyhow::Result<u64> {
     (0..accounts).try_fold(0_u64, |sum, n| {
         let balance = executor.get(&account(n))?.map_or(0, |value| value.as_u64());
@@ -126,7 +126,7 @@ fn digest(executor: &FastPathExecutor, accounts: u64) -> anyhow::Result<u64> {
     })
 }
 
-/// The same numbers on every machine: SplitMix64.
+/// A deterministic generator: SplitMix64.
 struct Random(u64);
 
 impl Random {
@@ -182,7 +182,7 @@ impl Cell {
                 Transfer { from, to, turns }
             };
             let block = Block::new(pairs.iter().map(transfer).collect());
-            // Each of the three goes first in every third round.
+            // Each of the three is first in every third round.
             let (mut at_once, mut in_order, mut theirs) = (None, None, None);
             for turn in 0..3 {
                 match (round + turn) % 3 {

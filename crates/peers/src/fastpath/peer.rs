@@ -1,4 +1,4 @@
-//! A Block-STM in a process of its own, which executes the blocks that it is sent.
+//! A Block-STM in a separate process, which executes the blocks that it receives.
 
 use std::{
     fmt::Write as _,
@@ -16,15 +16,15 @@ pub(super) struct Peer {
     replies: BufReader<ChildStdout>,
 }
 
-/// What the peer says about a block.
+/// The peer's reply for a block.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) wall_ns: f64,
     pub(super) cpu_ns: f64,
     pub(super) executions: u64,
-    /// Nanoseconds of a plain loop over the peer's own map.
+    /// Nanoseconds of a sequential loop over the peer's map.
     pub(super) plain_ns: f64,
-    /// Of all balances; see [`super::digest`].
+    /// Digest of all balances; see [`super::digest`].
     pub(super) digest: u64,
 }
 
@@ -34,15 +34,18 @@ impl Peer {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("the peer's driver {} does not start", program.display()))?;
+            .with_context(|| {
+                format!("the peer's driver {} cannot be started", program.display())
+            })?;
         let requests = child.stdin.take().context("its input is a pipe")?;
         let replies = BufReader::new(child.stdout.take().context("its output is a pipe")?);
         Ok(Self { child, requests, replies })
     }
 
-    /// A fresh state.
+    /// Resets the state.
     pub(super) fn reset(&mut self, accounts: u64, balance: u64) -> anyhow::Result<()> {
-        writeln!(self.requests, "state {accounts} {balance}").context("the peer is gone")
+        writeln!(self.requests, "state {accounts} {balance}")
+            .context("the peer's process has ended")
     }
 
     /// Executes transfers of one unit.
@@ -56,7 +59,7 @@ impl Peer {
         for [from, to] in pairs {
             write!(request, " {from} {to}")?;
         }
-        writeln!(self.requests, "{request}").context("the peer is gone")?;
+        writeln!(self.requests, "{request}").context("the peer's process has ended")?;
         self.requests.flush()?;
         let mut line = String::new();
         self.replies.read_line(&mut line)?;
@@ -77,7 +80,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It holds nothing that a sudden end could harm.
+        // It has no state on disk, so it can be killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

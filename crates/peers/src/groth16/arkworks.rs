@@ -1,4 +1,4 @@
-//! ark-groth16 on a key of ours.
+//! ark-groth16 with one of our keys.
 
 use ark_ff::{BigInt, PrimeField};
 use ark_groth16::{
@@ -11,7 +11,7 @@ use athanor_groth16::{Proof, RawKey, Rows, synthetic::Example};
 use athanor_kernels::{Curve, Domain};
 use rayon::prelude::*;
 
-/// snarkjs's quotient by arkworks' transforms: three in, three out, as ark-circom has it.
+/// snarkjs's quotient by arkworks' transforms: three inverse, three forward, as in ark-circom.
 struct OddCoset;
 
 impl R1CSToQAP for OddCoset {
@@ -65,7 +65,7 @@ impl R1CSToQAP for OddCoset {
     }
 }
 
-/// A key, constraints and a witness, as arkworks holds them.
+/// A key, constraints and a witness in arkworks' types.
 pub(super) struct Prover<C: Curve> {
     key: ark_groth16::ProvingKey<C>,
     matrices: [Matrix<C::Fr>; 3],
@@ -101,7 +101,7 @@ impl<C: Curve> Prover<C> {
         }
     }
 
-    /// From witness to proof, without a check.
+    /// Proves, without a check of the proof.
     pub(super) fn prove(&self, r: C::Fr, s: C::Fr) -> anyhow::Result<Proof<C>> {
         let proof = Groth16::<C, OddCoset>::create_proof_with_reduction_and_matrices(
             &self.key,

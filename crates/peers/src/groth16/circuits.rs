@@ -1,4 +1,4 @@
-//! What is proven: constraint systems with witnesses, made here or read from files.
+//! Circuits to prove: constraint systems with witnesses, generated or read from files.
 
 use std::{fs, fs::File, io::BufReader, path::Path};
 
@@ -19,7 +19,7 @@ pub(super) struct Circuit<C: Curve> {
     pub(super) example: Example<C::Fr>,
 }
 
-/// The circuit that comes with Athanor: membership in a Merkle tree of Poseidon hashes.
+/// Athanor's built-in circuit: membership in a Merkle tree of Poseidon hashes.
 pub(super) fn merkle() -> anyhow::Result<Circuit<Bn254>> {
     let r1cs = demo::constraints();
     let witness = Signal::example(100).witness(&r1cs)?;
@@ -42,7 +42,7 @@ pub(super) fn bits<C: Curve>(log_size: u32) -> Circuit<C> {
     }
 }
 
-/// circomlib's SHA-256 of a message; none where Node is absent.
+/// circomlib's SHA-256 of a message; `None` if Node is absent.
 pub(super) fn sha256(message_bytes: usize) -> anyhow::Result<Option<Circuit<Bn254>>> {
     let name = format!("sha256-{message_bytes}");
     let Some(files) = athanor_testkit::sha256(&name, message_bytes) else { return Ok(None) };
@@ -56,7 +56,7 @@ pub(super) fn sha256(message_bytes: usize) -> anyhow::Result<Option<Circuit<Bn25
     Ok(Some(Circuit { name, example: Example { r1cs, witness } }))
 }
 
-/// A circuit and a witness of one's own.
+/// A circuit and a witness from files.
 pub(super) fn own(r1cs: &Path, wtns: &Path) -> anyhow::Result<Circuit<Bn254>> {
     let open = |path: &Path| {
         File::open(path).map(BufReader::new).with_context(|| path.display().to_string())

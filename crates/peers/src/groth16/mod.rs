@@ -1,5 +1,5 @@
-//! `peers groth16`: whole proofs for the same key, witness and randomness, so that both sides must
-//! come to the same bytes; CPU time and wall time from witness to proof, no check on either side.
+//! `peers groth16`: complete proofs for the same key, witness and randomness, so both sides must compute
+//! the same bytes. CPU time and wall time from witness to proof, without a check on either side.
 
 mod arkworks;
 mod circuits;
@@ -18,36 +18,36 @@ use serde_json::json;
 
 use self::circuits::Circuit;
 
-/// The circuit that comes with Athanor, and a witness.
+/// Athanor's built-in circuit, and a witness.
 pub(crate) fn merkle() -> anyhow::Result<Example<<Bn254 as Curve>::Fr>> {
     Ok(circuits::merkle()?.example)
 }
 
-/// What to measure.
+/// Options.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Logarithms of the domains of synthetic circuits, dense and over bits.
+    /// Binary logarithms of the domain sizes of synthetic circuits, dense and over bits.
     #[arg(long, value_delimiter = ',', default_values_t = [14, 16, 18])]
     sizes: Vec<u32>,
-    /// Message lengths, in bytes, of circomlib's SHA-256 (needs Node; skipped by name without).
+    /// Message lengths, in bytes, of circomlib's SHA-256 (skipped with a message if Node is absent).
     #[arg(long, value_delimiter = ',', default_values_t = [32, 192, 448])]
     sha256: Vec<usize>,
-    /// Instead of all that, constraints of one's own over BN254; a development key is made.
+    /// Constraints (.r1cs) over BN254 to use instead; a development key is made.
     #[arg(long, requires = "wtns")]
     r1cs: Option<PathBuf>,
-    /// A witness for them.
+    /// Witness for these constraints.
     #[arg(long, requires = "r1cs")]
     wtns: Option<PathBuf>,
-    /// The synthetic circuits over BLS12-381, and nothing else.
+    /// Only the synthetic circuits, over BLS12-381.
     #[arg(long, conflicts_with_all = ["r1cs", "sha256"])]
     bls12_381: bool,
-    /// Threads, for both sides alike.
+    /// Threads of each side.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Rounds of which each figure is the median.
+    /// Number of rounds; each figure is their median.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// One JSON object a row.
+    /// Print one JSON object per row.
     #[arg(long)]
     json: bool,
 }
@@ -105,7 +105,7 @@ where
     Ok(())
 }
 
-/// Both provers in turn, round after round; a first round warms up and is compared.
+/// Runs both provers alternately. The first round warms up and compares the proofs.
 fn race<C: Curve>(args: &Args, circuit: Circuit<C>) -> anyhow::Result<()>
 where
     Cpu: Device<C>,
@@ -136,7 +136,7 @@ where
             Ok(ours.prove_with_randomness(witness, r, s)?)
         })?;
         let expected = clock(1, &mut || theirs.prove(r, s))?;
-        ensure!(proof == expected, "{name}: ark-groth16 came to another proof");
+        ensure!(proof == expected, "{name}: ark-groth16 computed a different proof");
     }
     let median = |mut times: Vec<std::time::Duration>| {
         times.sort();

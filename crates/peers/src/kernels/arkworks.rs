@@ -10,12 +10,12 @@ use ark_ff::PrimeField;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use athanor_kernels::{Domain, Group};
 
-/// Takes the sum.
+/// Computes the MSM.
 pub(super) fn msm<P: Group>(points: &[Affine<P>], scalars: &[P::ScalarField]) -> Projective<P> {
     Projective::msm(points, scalars).expect("as many scalars as points")
 }
 
-/// From a domain to its odd coset and no further.
+/// Transforms from a domain to its odd coset.
 pub(super) struct Ntt<F: PrimeField> {
     plain: Radix2EvaluationDomain<F>,
     coset: Radix2EvaluationDomain<F>,

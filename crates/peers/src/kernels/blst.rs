@@ -1,4 +1,4 @@
-//! blst 0.3, its assembly, one thread.
+//! blst 0.3, with assembly, one thread.
 
 use ark_ec::AffineRepr;
 use ark_ff::{BigInteger, PrimeField};
@@ -9,7 +9,7 @@ type Fr = <Bls12_381 as Curve>::Fr;
 
 const SCALAR_BITS: usize = 255;
 
-/// Scalars as blst takes them: 32 bytes each, least first.
+/// Scalars in blst's form: 32 little-endian bytes each.
 pub(super) fn scalars(scalars: &[Fr]) -> Vec<u8> {
     scalars.iter().flat_map(|scalar| scalar.into_bigint().to_bytes_le()).collect()
 }
@@ -50,12 +50,12 @@ pub(super) fn msm_g2(points: &[blst_p2_affine], scalars: &[u8]) -> blst_p2 {
     points.mult(scalars, SCALAR_BITS)
 }
 
-/// blst's sum in the form of its inputs.
+/// blst's MSM result in the form of its inputs.
 pub(super) fn affine_g1(sum: &blst_p1) -> blst_p1_affine {
     blst::p1_affines::from(std::slice::from_ref(sum)).as_slice()[0]
 }
 
-/// blst's sum in the form of its inputs.
+/// blst's MSM result in the form of its inputs.
 pub(super) fn affine_g2(sum: &blst_p2) -> blst_p2_affine {
     blst::p2_affines::from(std::slice::from_ref(sum)).as_slice()[0]
 }

@@ -13,30 +13,30 @@ use athanor_kernels::{
     bench::{Msm, Ntt, Row, cpu_name, medians, single_threaded},
 };
 
-/// What to measure.
+/// Options.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Logarithms of the sizes of G1 sums.
+    /// Binary logarithms of the sizes of G1 MSMs.
     #[arg(long, value_delimiter = ',', default_values_t = [14, 16, 18])]
     g1: Vec<u32>,
-    /// Logarithms of the sizes of G2 sums.
+    /// Binary logarithms of the sizes of G2 MSMs.
     #[arg(long, value_delimiter = ',', default_values_t = [14, 16])]
     g2: Vec<u32>,
-    /// Logarithms of the sizes of transforms.
+    /// Binary logarithms of the sizes of transforms.
     #[arg(long, value_delimiter = ',', default_values_t = [14, 18, 20])]
     ntt: Vec<u32>,
-    /// Rounds of which each row is the median.
+    /// Number of rounds; each row is their median.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Scalars as in a circuit over bits (98 % of them 0 or 1) instead of uniform ones.
     #[arg(long)]
     bits: bool,
-    /// One JSON object a row.
+    /// Print one JSON object per row.
     #[arg(long)]
     json: bool,
 }
 
-/// A library that takes part, and what it does.
+/// A library in the comparison, and its operation.
 struct Contender<'a> {
     peer: Option<&'static str>,
     path: &'static str,
@@ -163,7 +163,7 @@ fn bls12_381_ntt(
     report.race("bls12-381-ntt", n, contenders)
 }
 
-/// Where rows go.
+/// Output of the rows.
 struct Report {
     out: std::io::StdoutLock<'static>,
     json: bool,
@@ -182,14 +182,14 @@ impl Report {
         Ok(())
     }
 
-    /// Runs the contenders in turn and prints their rows; the first is ours.
+    /// Runs the contenders alternately and prints their rows; the first is ours.
     fn race(
         &mut self,
         name: &'static str,
         n: usize,
         mut contenders: Vec<Contender<'_>>,
     ) -> anyhow::Result<()> {
-        // A transform's run takes two of them.
+        // One run has two transforms.
         let elements = if name.ends_with("ntt") { 2 * n } else { n };
         let times = single_threaded(|| {
             let mut runs: Vec<&mut dyn FnMut()> =
