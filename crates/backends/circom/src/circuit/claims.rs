@@ -24,13 +24,13 @@ pub(super) const KEY: &str = "proving";
 /// Bytes of a field element.
 const ELEMENT: u64 = 32;
 /// Maximum number of multiples per point in tables: the number of windows of a scalar is smaller.
-const MOST_COPIES: u64 = 128;
+const MAX_TABLE_COPIES: u64 = 128;
 /// Number of MSMs of a proof, which may all run at the same time.
-const SUMS: u64 = 5;
+const MSMS: u64 = 5;
 /// Number of windows of a large MSM. Small MSMs have more windows but need little memory.
-const MOST_WINDOWS: u64 = 20;
+const MSM_WINDOWS: u64 = 20;
 /// Memory of a stage in bytes that does not depend on the circuit's size.
-const SMALL: u64 = 4 << 20;
+const FIXED_BYTES: u64 = 4 << 20;
 
 impl Claims {
     /// The claims of the manifest; estimates for those that it does not have.
@@ -52,13 +52,13 @@ impl Claims {
 
     /// Upper bound of the key's tables in bytes, with a limit of `allowed` bytes.
     pub(super) fn tables(&self, allowed: u64) -> u64 {
-        allowed.min(self.key.saturating_mul(MOST_COPIES))
+        allowed.min(self.key.saturating_mul(MAX_TABLE_COPIES))
     }
 
     /// Upper bound of the additional memory of a proof if its key has tables: each MSM sorts the digits of all
     /// windows at once, with an index for each. (For a large key it sorts in groups, which takes less.)
     pub(super) fn sorting(header: &Header) -> u64 {
-        u64::from(header.wires.max(header.domain_size)) * SUMS * MOST_WINDOWS * 4
+        u64::from(header.wires.max(header.domain_size)) * MSMS * MSM_WINDOWS * 4
     }
 
     /// Estimates from the sizes. A generator's memory is unknown before it runs: it stores every
@@ -72,13 +72,13 @@ impl Claims {
         let seconds = f64::from(header.domain_size) * 1e-5;
         Claims {
             key: file + file / 8,
-            witness: stage(4 * witness + 8 * SMALL, witness),
+            witness: stage(4 * witness + 8 * FIXED_BYTES, witness),
             // Two vectors of evaluations and the quotient; MSMs work in chunks of bounded size.
             prove: StageEntry {
                 seconds,
-                ..stage(witness + 4 * domain + 4 * SMALL, witness + 4096)
+                ..stage(witness + 4 * domain + 4 * FIXED_BYTES, witness + 4096)
             },
-            check: stage(witness + SMALL, 0),
+            check: stage(witness + FIXED_BYTES, 0),
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Writes the body of a function, instruction by instruction: 256-bit numbers in 64-bit limbs.
+//! Emits the body of a wasm function for 256-bit numbers in 64-bit limbs.
 
 use wasm_encoder::{InstructionSink, MemArg, ValType};
 
-/// A 64-bit value: of a local, or known when the body is written.
+/// A 64-bit value: a local or a constant.
 #[derive(Clone, Copy)]
 pub(super) enum Word {
     Local(u32),
     Known(u64),
 }
 
-/// A number of four limbs, the least first.
+/// A number of four limbs, little-endian.
 pub(super) type Long = [Word; 4];
 
-/// A number that is known when the body is written.
+/// A constant number.
 pub(super) fn known(limbs: [u64; 4]) -> Long {
     limbs.map(Word::Known)
 }
 
-/// A body being written. Its locals are numbered after the parameters.
+/// A builder of a function body. Locals are numbered after the parameters.
 pub(super) struct Body {
     parameters: u32,
     words: u32,
@@ -25,12 +25,12 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// Of a function with so many parameters, all `i32`.
+    /// Starts a function with `parameters` parameters, all `i32`.
     pub(super) fn new(parameters: u32) -> Self {
         Self { parameters, words: 0, code: Vec::new() }
     }
 
-    /// The body as it stands in a code section, without its length.
+    /// The body as encoded in a code section, without its length.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.sink().end();
         let mut function = wasm_encoder::Function::new([(self.words, ValType::I64)]);
@@ -38,12 +38,12 @@ impl Body {
         function.into_raw_body()
     }
 
-    /// For what has no name here.
+    /// Emits an instruction.
     pub(super) fn sink(&mut self) -> InstructionSink<'_> {
         InstructionSink::new(&mut self.code)
     }
 
-    /// A new local that takes the value on top of the stack.
+    /// Pops the top of the stack into a new local.
     pub(super) fn take(&mut self) -> Word {
         let local = self.parameters + self.words;
         self.words += 1;
@@ -51,7 +51,7 @@ impl Body {
         Word::Local(local)
     }
 
-    /// The new locals that take the two values on top of the stack; the topmost is the second.
+    /// Pops the two top values of the stack into new locals; the topmost is the second.
     fn take_two(&mut self) -> (Word, Word) {
         let high = self.take();
         (self.take(), high)
@@ -64,13 +64,13 @@ impl Body {
         };
     }
 
-    /// The 64 bits at `offset` bytes from where a parameter points.
+    /// Loads 64 bits at `offset` bytes from the address in a parameter.
     pub(super) fn load(&mut self, pointer: u32, offset: u64) -> Word {
         self.sink().local_get(pointer).i64_load(at(offset));
         self.take()
     }
 
-    /// The number at `offset` bytes from where a parameter points.
+    /// Loads the number at `offset` bytes from the address in a parameter.
     pub(super) fn load_long(&mut self, pointer: u32, offset: u64) -> Long {
         [0, 8, 16, 24].map(|limb| self.load(pointer, offset + limb))
     }
@@ -122,7 +122,7 @@ impl Body {
         self.take()
     }
 
-    /// `x + y`, and what is carried out of it.
+    /// `x + y`, and the carry.
     pub(super) fn add_long(&mut self, x: Long, y: Long) -> (Long, Word) {
         let mut carry = Word::Known(0);
         let sum = std::array::from_fn(|limb| {
@@ -133,7 +133,7 @@ impl Body {
         (sum, carry)
     }
 
-    /// `x - y`, and a word of ones if `y` is larger.
+    /// `x - y`, and a borrow mask: all ones if `y` is larger, else zero.
     pub(super) fn subtract_long(&mut self, x: Long, y: Long) -> (Long, Word) {
         let mut borrow = Word::Known(0);
         let difference = std::array::from_fn(|limb| {
@@ -180,9 +180,9 @@ impl Body {
         (lower, top)
     }
 
-    /// Takes the modulus off once, if the number with its carry is not below it.
+    /// Subtracts the modulus once if the number with its carry is not below the modulus.
     pub(super) fn reduce_once(&mut self, field: &Modulus, t: Long, carry: Word) -> Long {
-        // Adding 2^256 - p carries exactly where t is not below p.
+        // Adding 2^256 - p carries if and only if t is not below p.
         let (reduced, not_below) = self.add_long(t, known(field.complement()));
         self.push(carry);
         self.push(not_below);
@@ -191,9 +191,8 @@ impl Body {
         self.select(subtract, reduced, t)
     }
 
-    /// `x·y/2^256` modulo `p` (Montgomery, 1985): operand scanning, a limb of `y` at a time. For
-    /// all numbers of 256 bits the result is `(x·y + m·p)/2^256`, with `p` taken off once if it is
-    /// not below it.
+    /// `x·y/2^256` modulo `p` (Montgomery, 1985) by operand scanning, one limb of `y` per step. For
+    /// all 256-bit numbers the result is `(x·y + m·p)/2^256`, minus `p` if that is not below `p`.
     pub(super) fn multiply(&mut self, field: &Modulus, x: Long, y: Long) -> Long {
         let zero = Word::Known(0);
         let (mut t, mut top) = ([zero; 4], zero);
@@ -223,7 +222,7 @@ impl Body {
         self.reduce_once(field, t, zero)
     }
 
-    /// `x - y`, and `p` added where that is negative.
+    /// `x - y`, plus `p` if that is negative.
     pub(super) fn subtract_modulo(&mut self, field: &Modulus, x: Long, y: Long) -> Long {
         let (difference, borrow) = self.subtract_long(x, y);
         let masked = field.limbs.map(|limb| {
@@ -235,7 +234,7 @@ impl Body {
         self.add_long(difference, masked).0
     }
 
-    /// The word of an element that has its kind, left on the stack.
+    /// Pushes the word of an element that contains its kind.
     pub(super) fn kind(&mut self, pointer: u32) {
         let kind = MemArg { offset: 4, align: 2, memory_index: 0 };
         self.sink().local_get(pointer).i32_load(kind);
@@ -255,7 +254,7 @@ pub(super) struct Modulus {
 
 impl Modulus {
     pub(super) fn new(limbs: [u64; 4]) -> Self {
-        // Newton's iteration doubles the bits that are right; an odd number is its own inverse
+        // Newton's iteration doubles the number of correct bits. An odd number is its own inverse
         // modulo 8.
         let mut inverse = limbs[0];
         for _ in 0..5 {
@@ -273,7 +272,7 @@ impl Modulus {
             sum
         })
     }
-    /// `(p - 1)/2`, the largest that counts as positive.
+    /// `(p - 1)/2`, the largest element that counts as positive.
     pub(super) fn half(&self) -> [u64; 4] {
         let [a, b, c, d] = self.limbs;
         [a >> 1 | b << 63, b >> 1 | c << 63, c >> 1 | d << 63, d >> 1]
@@ -284,7 +283,7 @@ impl Modulus {
         let mut value = [1, 0, 0, 0];
         for _ in 0..bits {
             let mut carry = 0;
-            // p is below 2^255, so that nothing is lost.
+            // p is below 2^255, so doubling does not overflow.
             let doubled = value.map(|limb: u64| {
                 let shifted = limb << 1 | carry;
                 carry = limb >> 63;

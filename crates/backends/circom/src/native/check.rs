@@ -1,4 +1,4 @@
-//! Compares routines of ours with those of a module, bit by bit over chosen operands.
+//! Compares new routines with those of a module, bit by bit over chosen operands.
 
 use std::time::Duration;
 
@@ -13,17 +13,16 @@ use crate::{
     sandbox::{Run, Sandbox},
 };
 
-/// Operands lie in slots from here, over what the module's data puts into its first page.
+/// Address of the first operand slot, after the module's data in its first page.
 const SLOTS: usize = 1 << 16;
-/// Bytes from one operand to the next.
+/// Bytes from one operand slot to the next.
 const SLOT: usize = 64;
-/// An operand and what is behind it, which nobody should touch.
+/// Bytes of an operand and of the area after it, which routines must not change.
 type Slot = [u8; SLOT];
-/// Longest comparison; a fraction of a second is usual.
+/// Time limit of the comparison, which usually takes a fraction of a second.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Runs each pair of the bench module over all operands. The time of a routine that does not end is
-/// bounded.
+/// Runs each pair of routines of the comparison module over all operands, with a time limit.
 pub(super) fn compare(
     engine: &Engine,
     bench: &[u8],
@@ -43,7 +42,7 @@ pub(super) fn compare(
             let values = if of_elements { &elements } else { &longs };
             match is_same(run, n, routine, values) {
                 Ok(true) => {}
-                // The clock, not the routine, may be at fault.
+                // A timeout may be due to a busy machine and not to the routine.
                 Err(RunError::Deadline { .. }) => return Err(AsWritten::Untried),
                 Ok(false) | Err(_) => return Err(differs),
             }
@@ -58,7 +57,7 @@ impl From<RunError> for AsWritten {
     }
 }
 
-/// Values at the ends of limbs and of the field, above the field too, and some without a pattern.
+/// Values at the limits of limbs and of the field, values above the field, and some random ones.
 fn longs(modulus: &[u64; 4]) -> Vec<Slot> {
     let [p0, p1, p2, p3] = *modulus;
     const ONES: u64 = u64::MAX;
@@ -93,7 +92,7 @@ fn longs(modulus: &[u64; 4]) -> Vec<Slot> {
     values.iter().map(padded).collect()
 }
 
-/// Elements of all four kinds, the two values of each having nothing to do with each other.
+/// Elements of all four kinds, with unrelated short and long values.
 fn elements(modulus: &[u64; 4]) -> Vec<Slot> {
     const SHORT: [i32; 9] = [0, 1, -1, 7, i32::MAX, i32::MIN, 46_341, -46_341, 0x1234_5678];
     let longs = longs(modulus);
@@ -105,7 +104,7 @@ fn elements(modulus: &[u64; 4]) -> Vec<Slot> {
         let mut element = [0; SLOT];
         element[..4].copy_from_slice(&short.to_le_bytes());
         element[4..8].copy_from_slice(&kind.to_le_bytes());
-        // Long values are field elements in what circom makes; the first few are here.
+        // Long values are field elements in circom's modules; here this holds for the first ones.
         let long = if n < 4 { &longs[n * 2] } else { long };
         element[8..40].copy_from_slice(&long[..32]);
         element
@@ -113,7 +112,7 @@ fn elements(modulus: &[u64; 4]) -> Vec<Slot> {
     .collect()
 }
 
-/// Calls both with the same operands, in places of their own and in shared ones.
+/// Calls both routines with the same operands, in separate and in shared slots.
 fn is_same(run: &mut Run, n: usize, routine: &Routine, values: &[Slot]) -> Result<bool, RunError> {
     let (old, new) =
         (run.any_function(&format!("old {n}"))?, run.any_function(&format!("new {n}"))?);

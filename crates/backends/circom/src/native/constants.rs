@@ -1,8 +1,8 @@
-//! Copies of constants, in line.
+//! Inlines copies of constants.
 //!
-//! Circom copies each constant of a template into a variable, one call of `Fr_copy` for each, every
-//! time that the template runs: a chain of Poseidon hashes spends half its time there. Where the
-//! source of such a call is a constant address, the copy is written out in its place.
+//! Circom copies each constant of a template into a variable by a call of `Fr_copy`, each time that the
+//! template runs; a chain of Poseidon hashes spends half its time there. If the source of such a call
+//! is a constant address, the call is replaced by inline loads and stores.
 
 use wasm_encoder::{InstructionSink, MemArg};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
@@ -10,13 +10,13 @@ use wasmparser::{BinaryReader, FunctionBody, Operator};
 /// Bytes of an element.
 const ELEMENT: u32 = 40;
 
-/// A body with its copies of constants in line; none if it has no such copies.
+/// A body with inlined copies of constants; `None` if it has no such copies.
 pub(super) fn inlined(body: &[u8], copy: u32) -> Option<Vec<u8>> {
     let mut operators =
         FunctionBody::new(BinaryReader::new(body, 0)).get_operators_reader().ok()?;
     let mut new = Vec::new();
     let mut written = 0;
-    // Where the last operators began, and what they were: as many as a copy takes.
+    // Offsets and operators of the last instructions, as many as a copy has.
     let mut last: [(usize, Operator<'_>); 7] = std::array::from_fn(|_| (0, Operator::Nop));
     while !operators.eof() {
         let (operator, at) = operators.read_with_offset().ok()?;
@@ -45,7 +45,7 @@ struct Copy {
 }
 
 impl Copy {
-    /// As circom writes it: `index·40 + variables`, source, call.
+    /// Circom's code for a copy: `index·40 + variables`, source, call.
     fn of(operators: &[(usize, Operator<'_>); 7]) -> Option<Self> {
         let [
             Operator::I32Const { value: index },
@@ -59,7 +59,7 @@ impl Copy {
         else {
             return None;
         };
-        // Offsets do not wrap around as sums do.
+        // Offsets of loads do not wrap around, unlike sums.
         let to = u32::try_from(*index).ok()?.checked_mul(ELEMENT)?;
         let from = u32::try_from(*from).ok()?;
         Some(Self { variables: *variables, to, from })

@@ -1,30 +1,29 @@
-//! The routines over circom's field elements, which are of one of four kinds. An element takes 40
-//! bytes: a value of 32 bits, its kind in the top two bits of 32, a value of 256 bits.
+//! The routines over circom's field elements. An element takes 40 bytes: a short value of 32 bits, a
+//! word with the element's kind in its top two bits, and a long value of 256 bits.
 //!
-//! | bits | which value counts |
+//! | bits | valid values |
 //! |------|--------------------|
 //! | 00   | the short one, signed |
-//! | 01   | the short one, and the long one has the same in Montgomery form |
+//! | 01   | the short one, and the long one in Montgomery form |
 //! | 10   | the long one |
 //! | 11   | the long one, in Montgomery form |
 //!
-//! The kinds that are common get a short way here; for the others the module's own routine is kept
-//! and called, and does what it always did.
+//! The common kinds have fast paths here; for the others the module's own routine is kept and called.
 
 use wasm_encoder::{BlockType, MemArg};
 
 use super::body::{Body, Long, Modulus, Word, known};
 
-/// Bytes from an element to its long value.
+/// Offset of the long value in an element.
 const LONG: u64 = 8;
 /// The bit of Montgomery form.
 const MONTGOMERY: i32 = 1 << 30;
-/// What the kinds of long values look like.
+/// The kind words of long values.
 const NORMAL_KIND: i32 = i32::MIN;
 const MONTGOMERY_KIND: i32 = i32::MIN | MONTGOMERY;
 
-/// `to`, `from`. In the pieces in which elements are written: reading two writes at once would wait
-/// for both to reach the cache.
+/// Parameters: `to`, `from`. Copies in the units in which elements are written, since a load that spans two
+/// recent stores would wait for both to reach the cache.
 pub(super) fn copy(body: &mut Body, _: &Modulus, _: u32) {
     let half = |offset| MemArg { offset, align: 2, memory_index: 0 };
     for offset in [0, 4] {
@@ -57,7 +56,7 @@ pub(super) fn sub(body: &mut Body, field: &Modulus, original: u32) {
     );
 }
 
-/// What sums and differences share: the kind of the result is that of both operands.
+/// The common part of sums and differences: the kind of the result is that of both operands.
 fn linear(
     body: &mut Body,
     original: u32,
@@ -90,7 +89,7 @@ fn linear(
 /// Result, a, b.
 pub(super) fn mul(body: &mut Body, field: &Modulus, original: u32) {
     shorts(body, original, |code| _ = code.sink().i64_mul());
-    // Where one has no Montgomery form and is short, it must be converted first.
+    // A short operand without a Montgomery form must be converted first.
     for operand in [1, 2] {
         body.kind(operand);
         body.sink().i32_const(30).i32_shr_u().i32_eqz().if_(BlockType::Empty);
@@ -109,12 +108,12 @@ pub(super) fn mul(body: &mut Body, field: &Modulus, original: u32) {
     body.sink().i32_or().i32_const(MONTGOMERY).i32_and().if_(BlockType::Empty);
     finish(body, NORMAL_KIND, product);
     body.sink().end();
-    // Neither has one: the product of both lacks two factors of 2^256.
+    // Neither operand has a Montgomery form: the product lacks two factors of 2^256.
     let product = body.multiply(field, product, known(field.power_of_two(768)));
     finish(body, MONTGOMERY_KIND, product);
 }
 
-/// Two short operands: stores the result if it is short too, and returns.
+/// For two short operands: stores the result and returns, if the result is short too.
 fn shorts(body: &mut Body, original: u32, operation: impl Fn(&mut Body)) {
     let short = MemArg { offset: 0, align: 2, memory_index: 0 };
     body.kind(1);
@@ -151,7 +150,7 @@ fn call_original(body: &mut Body, original: u32) {
     body.sink().local_get(0).local_get(1).local_get(2).call(original);
 }
 
-/// An element: out of Montgomery form in its place.
+/// Parameter: an element. Converts it from Montgomery form in place.
 pub(super) fn to_normal(body: &mut Body, field: &Modulus, _: u32) {
     normalise(body, field);
 }
@@ -166,18 +165,18 @@ fn normalise(body: &mut Body, field: &Modulus) {
     body.sink().end();
 }
 
-/// An element: whether it is in the upper half of the field.
+/// Parameter: an element. Returns whether it is in the upper half of the field.
 pub(super) fn is_negative(body: &mut Body, field: &Modulus, _: u32) {
     return_short(body, |code| _ = code.sink().i32_const(0).i32_lt_s());
     normalise(body, field);
     upper_half(body, field);
 }
 
-/// An element: its lowest 32 bits, as a signed number.
+/// Parameter: an element. Returns its lowest 32 bits as a signed number.
 pub(super) fn to_int(body: &mut Body, field: &Modulus, _: u32) {
     return_short(body, |_| {});
     normalise(body, field);
-    // Below zero it is x - p.
+    // The signed value of an element in the upper half is x - p.
     let low = body.load(0, LONG);
     upper_half(body, field);
     body.sink().if_(BlockType::Result(wasm_encoder::ValType::I32));
@@ -187,7 +186,7 @@ pub(super) fn to_int(body: &mut Body, field: &Modulus, _: u32) {
     body.sink().i32_wrap_i64().end();
 }
 
-/// A short element's value, with something done to it, returned.
+/// Returns a short element's value after applying an operation.
 fn return_short(body: &mut Body, then: impl Fn(&mut Body)) {
     body.kind(0);
     body.sink().i32_const(0).i32_ge_s().if_(BlockType::Empty);
@@ -196,7 +195,7 @@ fn return_short(body: &mut Body, then: impl Fn(&mut Body)) {
     body.sink().return_().end();
 }
 
-/// Whether a long element is larger than half the field: by its highest limb, nearly always.
+/// Whether a long element is larger than half the field; its highest limb nearly always decides.
 fn upper_half(body: &mut Body, field: &Modulus) {
     let half = field.half();
     let top = body.load(0, LONG + 24);

@@ -1,16 +1,15 @@
-//! A module's field at native speed: circom's routines, found by their names, get bodies of ours.
+//! Fast field arithmetic for circom's modules: replaces the bodies of circom's field routines.
 //!
-//! Circom writes the arithmetic of its field in 32-bit limbs, because plain wasm has no product of
-//! 64 bits by 64; most of a witness's time goes there. The wide-arithmetic proposal has one, which
-//! compiles to the processor's own instruction. So the routines are written anew in 64-bit limbs
-//! ([`routines`]) and put in place of the module's ([`module`]); all the rest of the module stays as
-//! it was, in the sandbox it was in. Functions of the host would be as fast inside, but each call
-//! of one crosses a boundary and reaches into the module's memory from outside it.
+//! Circom emits field arithmetic in 32-bit limbs, because plain wasm has no 64×64-bit product; most of
+//! a witness's time is spent there. The wide-arithmetic proposal has such a product, which compiles to
+//! the processor's instruction. The routines are therefore rewritten in 64-bit limbs ([`routines`]) and
+//! replace the module's ([`module`]). The rest of the module is unchanged and runs in the same sandbox.
+//! Host functions would be as fast inside, but each call would cross the sandbox boundary.
 //!
-//! A name proves nothing. Before a module runs with our routines, each is compared with the one that
-//! it replaces, bit by bit over chosen operands ([`check`]); one that differs, and the module runs
-//! as it was written. What the comparison misses can make a wrong witness, never a wrong proof: a
-//! module may compute whatever it likes anyway, and each proof is verified.
+//! Routines are found by name, and a name may be wrong. So each new routine is first compared with the
+//! one that it replaces, bit by bit over chosen operands ([`check`]). If one differs, the module runs
+//! unmodified. An error that the comparison misses can cause a wrong witness, but not a wrong proof: a
+//! module can compute any witness anyway, and each proof is verified.
 
 mod body;
 mod check;
@@ -33,57 +32,57 @@ use body::Modulus;
 use module::Outline;
 use routines::{ROUTINES, Routine};
 
-/// How a module computes in its field.
+/// The field routines that a module uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldCode {
-    /// With so many routines of ours in place of its own.
+    /// Some of its routines are replaced.
     Native {
-        /// How many.
+        /// Number of replaced routines.
         routines: usize,
     },
-    /// As circom wrote it.
+    /// All routines are circom's.
     AsWritten(AsWritten),
 }
 
-/// Why a module computes as circom wrote it: correct, but slower.
+/// Why a module uses circom's routines, which are correct but slower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AsWritten {
-    /// It was asked for.
-    #[error("as it was asked to")]
+    /// The caller requested it.
+    #[error("as requested")]
     Chosen,
-    /// Nothing says which function is which.
+    /// The module has no function names.
     #[error("because it has no names (do not strip the .wasm)")]
     NoNames,
-    /// Functions have names, but none that circom gives to its field's routines.
-    #[error("because none of its functions is named and typed as circom's routines are")]
+    /// No function has the name and type of a field routine of circom.
+    #[error("because none of its functions has the name and type of a routine of circom")]
     NoRoutines,
-    /// The order of no supported field stands in its data.
-    #[error("because its field is not found in its data")]
+    /// The module's data does not contain the order of a supported field.
+    #[error("because its data does not contain the order of a supported field")]
     NoField,
-    /// A routine does not do what its name says.
+    /// A routine differs from circom's routine of the same name.
     #[error("because its {routine} is not circom's")]
     Differs {
-        /// The first that differs.
+        /// Name of the first routine that differs.
         routine: &'static str,
     },
-    /// The routines could not be run by themselves.
-    #[error("because its routines cannot be tried by themselves")]
+    /// The routines cannot be run separately.
+    #[error("because its routines cannot be run separately for a comparison")]
     Untried,
 }
 
-/// How many witnesses were computed in this process, by the field's code.
+/// Numbers of witnesses computed in this process, by field routines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WitnessCounts {
-    /// With routines of ours.
+    /// With replaced routines.
     pub native: u64,
-    /// By modules as circom wrote them.
+    /// With circom's routines.
     pub as_written: u64,
 }
 
 static NATIVE: AtomicU64 = AtomicU64::new(0);
 static AS_WRITTEN: AtomicU64 = AtomicU64::new(0);
 
-/// How many witnesses were computed so far.
+/// The numbers of witnesses computed so far.
 pub fn witness_counts() -> WitnessCounts {
     WitnessCounts {
         native: NATIVE.load(Ordering::Relaxed),
@@ -103,7 +102,7 @@ impl FieldCode {
 
 pub(crate) use reader::EXPORT as READER;
 
-/// A module with routines of ours in place, not yet compared with its own.
+/// A module with replaced routines that have not been compared yet.
 pub(crate) struct Rewritten {
     wasm: Vec<u8>,
     bench: Vec<u8>,
@@ -112,9 +111,9 @@ pub(crate) struct Rewritten {
 }
 
 impl Rewritten {
-    /// Puts our routines into a module.
+    /// Replaces the routines of a module.
     pub(crate) fn of(wasm: &[u8]) -> Result<Self, AsWritten> {
-        // What cannot be parsed is for the compiler to refuse, with its words.
+        // A module that cannot be parsed is left to the compiler, whose error is more specific.
         let outline = Outline::of(wasm).map_err(|_| AsWritten::Untried)?;
         if !outline.has_names() {
             return Err(AsWritten::NoNames);
@@ -131,17 +130,17 @@ impl Rewritten {
             .find(|&curve| outline.holds(&bytes_of(&number::modulus(curve))))
             .ok_or(AsWritten::NoField)?;
         let field = Modulus::new(number::modulus(curve));
-        // To compare with, the originals stay where they are.
+        // For the comparison, the originals keep their indices.
         let beside = found.iter().map(|&(routine, index)| (index, routine.body(&field, index)));
         let bench = outline.bench("Fr_", &beside.collect::<Vec<_>>()).ok_or(AsWritten::Untried)?;
-        // In the module, they go behind what is added to read with.
+        // In the module, they are placed after the added reader function.
         let kept: Vec<u32> = found.iter().map(|found| found.1).collect();
         let bodies = (1..)
             .zip(&found)
             .map(|(n, &(routine, index))| (index, routine.body(&field, outline.added(n))));
         let mut bodies: HashMap<u32, Vec<u8>> = bodies.collect();
         if bodies.len() != found.len() {
-            // One function under two names.
+            // One function has two names.
             return Err(AsWritten::NoRoutines);
         }
         if let Some((_, copy)) = found.iter().find(|found| found.0.name == "Fr_copy") {
@@ -162,12 +161,12 @@ impl Rewritten {
         &self.wasm
     }
 
-    /// What it is, once it was compared.
+    /// The field routines in use, after the comparison.
     pub(crate) fn field_code(&self) -> FieldCode {
         FieldCode::Native { routines: self.replaced.len() }
     }
 
-    /// Compares our routines with those that they replace.
+    /// Compares the new routines with those that they replace.
     pub(crate) fn check(&self, engine: &Engine, limits: &Limits) -> Result<(), AsWritten> {
         let modulus = number::modulus(self.curve);
         check::compare(engine, &self.bench, &self.replaced, &modulus, limits)

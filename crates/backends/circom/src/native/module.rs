@@ -1,6 +1,6 @@
-//! A wasm module taken apart as far as needed to give some of its functions other bodies.
+//! Parses a wasm module as far as needed to replace the bodies of some functions.
 //!
-//! Sections are copied as they stand, and so are the bodies that stay: indices never change.
+//! Sections and the other bodies are copied unchanged, so indices do not change.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -12,25 +12,25 @@ use wasmparser::{
     BinaryReader, DataKind, ExternalKind, KnownCustom, Name, Operator, Parser, Payload, TypeRef,
 };
 
-/// Type of a function of integers: how many `i32` it takes and gives; none for any other type.
+/// Type of a function: numbers of `i32` parameters and results; `None` for any other type.
 type Shape = Option<(u32, u32)>;
 
-/// What was found of a module. Nothing is checked that a compiler would find anyway.
+/// The parsed parts of a module. Errors that the compiler finds are not checked here.
 pub(super) struct Outline<'a> {
     wasm: &'a [u8],
-    /// Each section's id and contents, in their order.
+    /// Id and contents of each section, in order.
     sections: Vec<(u8, Range<usize>)>,
     shapes: Vec<Shape>,
-    /// Functions that are imported.
+    /// Number of imported functions.
     imported: u32,
     /// Types of the module's own functions.
     types: Vec<u32>,
     bodies: Vec<&'a [u8]>,
-    /// Indices of functions by their names, where a name is given once.
+    /// Indices of functions by name, for names that occur once.
     names: HashMap<&'a str, Option<u32>>,
     /// Indices of exported functions.
     exports: HashMap<&'a str, u32>,
-    /// What active data segments put at constant addresses.
+    /// Active data segments at constant addresses.
     data: Vec<(u32, &'a [u8])>,
 }
 
@@ -41,12 +41,12 @@ const FUNCTION: u8 = 3;
 const EXPORT: u8 = 7;
 const CODE: u8 = 10;
 
-/// Pages of memory in a module of the field's functions alone.
+/// Pages of memory of the comparison module.
 pub(super) const BENCH_PAGES: u64 = 2;
 const PAGE: u64 = 1 << 16;
 
 impl<'a> Outline<'a> {
-    /// Takes a module apart.
+    /// Parses a module.
     pub(super) fn of(wasm: &'a [u8]) -> wasmparser::Result<Self> {
         let mut outline = Self {
             wasm,
@@ -110,7 +110,7 @@ impl<'a> Outline<'a> {
             }
             Payload::CustomSection(section) => {
                 if let KnownCustom::Name(names) = section.as_known() {
-                    // Names are for debuggers: a bad section is as good as none.
+                    // Names are for debuggers: a malformed section is treated as missing.
                     let _ = self.take_names(names);
                 }
             }
@@ -139,12 +139,12 @@ impl<'a> Outline<'a> {
         !self.names.is_empty()
     }
 
-    /// The module's own function of that name, if it is of this type.
+    /// The index of the module's own function with that name, if it has this type.
     pub(super) fn function(&self, name: &str, shape: (u32, u32)) -> Option<u32> {
         self.of_shape((*self.names.get(name)?)?, shape)
     }
 
-    /// The module's own function exported as that, if it is of this type.
+    /// The index of the module's own function with that export name, if it has this type.
     pub(super) fn exported(&self, name: &str, shape: (u32, u32)) -> Option<u32> {
         self.of_shape(*self.exports.get(name)?, shape)
     }
@@ -162,7 +162,7 @@ impl<'a> Outline<'a> {
         })
     }
 
-    /// The index that the `n`-th function added to the module gets.
+    /// The index of the `n`-th function that is added to the module.
     pub(super) fn added(&self, n: u32) -> u32 {
         self.imported + self.bodies.len() as u32 + n
     }
@@ -172,9 +172,9 @@ impl<'a> Outline<'a> {
         (self.imported..).zip(self.bodies.iter().copied())
     }
 
-    /// The module with other bodies for some functions, by index. Two things are added: first a
-    /// function, with its export, its type and its body; then the functions of `kept`, with the
-    /// bodies that the module gives them. None if it has no such type or has that export.
+    /// The module with new bodies for some functions, by index. Also adds a function with its export,
+    /// type and body, and then copies of the functions in `kept` with their original bodies. `None`
+    /// if the module lacks the type or already has the export.
     pub(super) fn with(
         &self,
         new: &HashMap<u32, Vec<u8>>,
@@ -226,10 +226,10 @@ impl<'a> Outline<'a> {
         Some(module.finish())
     }
 
-    /// A module to compare functions in: of this one's functions those named with `prefix`, the
-    /// rest traps; after them the `new` ones, each of the type of the function at its index; a small
-    /// memory with the data at its beginning. The `n`-th pair is exported as `old n` and `new n`,
-    /// the memory as `memory`.
+    /// The comparison module: this module's functions whose names start with `prefix` (other functions
+    /// trap), then the `new` functions, each with the type of the function at its index, and a small
+    /// memory with the start of the data. The `n`-th pair is exported as `old n` and `new n`, the
+    /// memory as `memory`.
     pub(super) fn bench(&self, prefix: &str, new: &[(u32, Vec<u8>)]) -> Option<Vec<u8>> {
         let mut kept = vec![false; self.bodies.len()];
         for (name, index) in &self.names {

@@ -1,17 +1,17 @@
-//! A function for a module to hand out many values of its witness at once: each call into a module
-//! costs more than what it is called for.
+//! A function that is added to a module to read many witness values in one call, since a call into a
+//! module costs more than reading a value.
 
 use wasm_encoder::{BlockType, Function, MemArg, ValType};
 
 use super::module::Outline;
 
-/// What the function is exported as. It takes the first value's index, how many, and where to put
-/// them: 32 bytes each, where there is room for them.
+/// Export name of the function. Parameters: index of the first value, number of values, and address of
+/// the output, with 32 bytes per value.
 pub(crate) const EXPORT: &str = "athanor.readWitness";
 /// Its type.
 pub(super) const SHAPE: (u32, u32) = (3, 0);
 
-/// Its body: circom's `getWitness` for each, and a copy from where that puts the value.
+/// Its body: calls circom's `getWitness` for each value and copies the value to the output.
 pub(super) fn body(outline: &Outline<'_>) -> Option<Vec<u8>> {
     let get = outline.exported("getWitness", (1, 0))?;
     let exchange = outline.exported("getSharedRWMemoryStart", (0, 1))?;

@@ -1,70 +1,69 @@
-//! The routines of circom's field that are written anew, under the names that circom gives them.
+//! The field routines that are replaced, by their names in circom's modules.
 //!
-//! What a routine computes is set by circom's own code for all operands below `2^256`, not only
-//! for field elements, and is kept for all of them.
+//! A new routine returns the same result as circom's for all operands below `2^256`, not only for field
+//! elements.
 
 use super::{
     body::{Body, Modulus, known},
     elements,
 };
 
-/// What the parameters of a routine point to.
+/// Operand type of a routine's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
-    /// 256 bits.
+    /// A 256-bit number.
     Long,
     /// An element of 40 bytes.
     Element,
-    /// Where the result goes.
+    /// Parameter with the address of the result.
     Result,
 }
 
-/// A routine: its name in a module's name section, its type, and how its body is written.
+/// A routine: its name in a module's name section, its type, and the emitter of its body.
 pub(super) struct Routine {
     pub(super) name: &'static str,
-    /// Its parameters, pointers all of them.
+    /// Number of its parameters, which are all pointers.
     pub(super) operands: &'static [Operand],
-    /// Whether it gives an `i32` back.
+    /// Whether it returns an `i32`.
     pub(super) result: bool,
-    /// Writes the body for a field; where the module's own routine can be called is given too.
+    /// Emits the body for a field; the last argument is the index of the module's own routine.
     write: fn(&mut Body, &Modulus, u32),
 }
 
 impl Routine {
-    /// The body for a field, as it stands in a code section. `original` is the function that has the
-    /// module's own.
+    /// The body for a field, as encoded in a code section. `original`: index of the module's own routine.
     pub(super) fn body(&self, field: &Modulus, original: u32) -> Vec<u8> {
         let mut body = Body::new(self.operands.len() as u32);
         (self.write)(&mut body, field, original);
         body.finish()
     }
 
-    /// How many `i32` it takes and gives.
+    /// Numbers of its `i32` parameters and results.
     pub(super) fn shape(&self) -> (u32, u32) {
         (self.operands.len() as u32, self.result.into())
     }
 }
 
-/// All of them.
+/// All routines.
 pub(super) const ROUTINES: [Routine; 16] = {
     use Operand::{Element, Long, Result};
     const BINARY: &[Operand] = &[Long, Long, Result];
     const UNARY: &[Operand] = &[Long, Result];
     const ELEMENTS: &[Operand] = &[Result, Element, Element];
     [
-        // Of 256 bits.
+        // On 256-bit numbers.
         routine("Fr_int_add", BINARY, true, int_add),
         routine("Fr_int_sub", BINARY, true, int_sub),
-        // Of field elements in any form.
+        // On field elements in any form.
         routine("Fr_F1m_add", BINARY, false, add),
         routine("Fr_F1m_sub", BINARY, false, sub),
         routine("Fr_F1m_neg", UNARY, false, neg),
-        // In Montgomery form.
+        // On field elements in Montgomery form.
         routine("Fr_F1m_mul", BINARY, false, mul),
         routine("Fr_F1m_square", UNARY, false, square),
         routine("Fr_F1m_toMontgomery", UNARY, false, to_montgomery),
         routine("Fr_F1m_fromMontgomery", UNARY, false, from_montgomery),
-        // Of elements of all kinds.
+        // On circom's elements of all kinds.
         routine("Fr_copy", &[Result, Element], false, elements::copy),
         routine("Fr_add", ELEMENTS, false, elements::add),
         routine("Fr_sub", ELEMENTS, false, elements::sub),
