@@ -87,7 +87,7 @@ impl SealVerifier {
             Some("true") => Ok(true),
             Some("false") => Ok(false),
             Some(other) => Err(Fault::new("invalid-proof", format_args!("verify_seal: {other}"))),
-            None => Err(broken(&format_args!("it gave no response ({})", output.status))),
+            None => Err(broken(&format_args!("it wrote no response ({})", output.status))),
         }
     }
 }

@@ -29,7 +29,7 @@ const ELEMENT: u64 = 32;
 /// Bytes of a field element in the limb form of the widest kernel path.
 const LIMBS: u64 = 40;
 /// Memory of a stage in bytes that does not depend on the circuit's size.
-const SMALL: u64 = 8 << 20;
+const FIXED_BYTES: u64 = 8 << 20;
 
 impl Claims {
     /// The claims of the manifest; estimates for those that it does not have.
@@ -60,15 +60,15 @@ impl Claims {
             // The points, and the constraints: about 6 entries of 8 bytes per wire.
             key: file + 48 * wires.all() as u64,
             // The values in the stock stack's form and in ours.
-            witness: stage(2 * witness + SMALL, witness + 4096, 2e-7 * wires.all() as f64),
+            witness: stage(2 * witness + FIXED_BYTES, witness + 4096, 2e-7 * wires.all() as f64),
             // Three vectors of evaluations and the quotient; MSMs work in chunks of bounded size.
             prove: stage(
-                witness + (3 * LIMBS + ELEMENT) * domain + 16 * SMALL,
+                witness + (3 * LIMBS + ELEMENT) * domain + 16 * FIXED_BYTES,
                 witness + 4096,
                 1e-5 * domain as f64,
             ),
-            check: stage(witness + SMALL, 0, 0.01),
-            whole: stage(2 * SMALL, 0, 0.05),
+            check: stage(witness + FIXED_BYTES, 0, 0.01),
+            whole: stage(2 * FIXED_BYTES, 0, 0.05),
         }
     }
 }
