@@ -65,8 +65,8 @@ pub enum BatchError {
         /// The proofs that are not valid, by ascending index; at least one.
         bad: Vec<Refusal>,
     },
-    /// The operating system gave no randomness.
-    #[error("the operating system gave no randomness: {0}")]
+    /// The operating system's randomness cannot be read.
+    #[error("cannot read randomness from the operating system: {0}")]
     Randomness(#[from] getrandom::Error),
 }
 

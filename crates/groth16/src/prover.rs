@@ -48,8 +48,8 @@ pub enum ProveError {
     /// A computation on the device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The operating system gave no randomness. A proof without it is not zero-knowledge.
-    #[error("the operating system gave no randomness: {0}")]
+    /// The operating system's randomness cannot be read. A proof without it is not zero-knowledge.
+    #[error("cannot read randomness from the operating system: {0}")]
     Randomness(#[from] getrandom::Error),
 }
 

@@ -23,8 +23,8 @@ pub enum SetupError {
     /// A wire is out of range, or there are too many entries.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
-    /// The operating system gave no randomness.
-    #[error("the operating system gave no randomness: {0}")]
+    /// The operating system's randomness cannot be read.
+    #[error("cannot read randomness from the operating system: {0}")]
     Randomness(#[from] getrandom::Error),
 }
 

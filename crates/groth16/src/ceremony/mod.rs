@@ -46,8 +46,8 @@ pub enum CeremonyError {
     /// The constraint system is malformed.
     #[error("the constraint system is malformed: {0}")]
     Malformed(&'static str),
-    /// The operating system gave no randomness.
-    #[error("the operating system gave no randomness: {0}")]
+    /// The operating system's randomness cannot be read.
+    #[error("cannot read randomness from the operating system: {0}")]
     Randomness(#[from] getrandom::Error),
     /// The key has no section of contributions.
     #[error("the key has no section of contributions: it does not come from a ceremony")]

@@ -149,13 +149,13 @@ fn body<C: Curve>(text: &mut String, key: &VerifyingKey<C>, layout: &Layout) {
     line(text, "let free := mload(0x40)");
     line(text, "valid := 1");
     if layout.signals > 0 {
-        line(text, "// Signals below the order.");
+        line(text, "// Signals are below the order.");
         for index in 0..layout.signals {
             let at = format!("calldataload(add({signals}, {:#05x}))", 32 * index);
             line(text, &format!("valid := and(valid, lt({at}, ORDER))"));
         }
     }
-    line(text, "// No point at infinity; the precompiles refuse all else that is no point.");
+    line(text, "// No point is at infinity; the precompiles refuse other invalid points.");
     for (point, bytes) in [("a", layout.g1), ("b", layout.g2), ("c", layout.g1)] {
         let words =
             (0..bytes / 32).map(|word| format!("calldataload(add({point}, {:#05x}))", 32 * word));

@@ -63,7 +63,7 @@ impl<C: Curve, R: Read + Seek> ZkeyReader<C, R> {
     }
 
     /// The contributions, if the file has the section. Checks the points, but not whether the
-    /// contributions follow from each other; see [`crate::ceremony::verify`].
+    /// contributions follow from each other; see [`ceremony::verify`](crate::ceremony::verify()).
     pub fn contributions(&mut self) -> Result<Option<Contributions<C>>, ZkeyError> {
         let file = &mut self.file.file;
         let Some(section) = file.find(section::CONTRIBUTIONS) else {
