@@ -1,4 +1,4 @@
-/* AVX-512 IFMA for a processor that has AVX-512 without it.
+/* Emulates AVX-512 IFMA on a processor that has AVX-512 without it.
  *
  * Preloaded into a process, this answers CPUID with the bit of IFMA set (the kernel lets CPUID fault)
  * and takes the fault of each VPMADD52LUQ and VPMADD52HUQ. The first fault at a place rewrites the

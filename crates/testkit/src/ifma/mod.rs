@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Exit code of the emulator if the machine does not support it.
-const NOT_HERE: i32 = 77;
+const UNSUPPORTED: i32 = 77;
 
 /// Runs tests of the calling test's program again, those whose names contain one of `names`, on the
 /// kernels' IFMA path, and checks that the path was used.
@@ -34,14 +34,14 @@ pub fn again_on_ifma(names: &[&str]) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ifma/emulator.c");
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-O2", "-o"]).args([&emulator, &source]);
-    said(&compiler.output().expect("a C compiler"));
+    output_of(&compiler.output().expect("a C compiler"));
     let mut tests = Command::new(env::current_exe().expect("the test's own program"));
     tests.args(names).env("LD_PRELOAD", &emulator).env("ATHANOR_KERNELS", "ifma");
     let tests = tests.output().expect("it starts");
-    if tests.status.code() == Some(NOT_HERE) {
+    if tests.status.code() == Some(UNSUPPORTED) {
         return skipped(names, &String::from_utf8_lossy(&tests.stderr));
     }
-    let (out, err) = said(&tests);
+    let (out, err) = output_of(&tests);
     assert!(out.contains("test result: ok") && !out.contains(" 0 passed"), "no test: {out}");
     let places = err.rsplit_once("ifma emulator: ").map_or("", |(_, said)| said);
     assert!(!places.is_empty() && !places.starts_with("0 "), "IFMA was not used: {err}");
@@ -59,7 +59,7 @@ fn processor_has(feature: &str) -> bool {
 }
 
 /// The output of a program; panics if it failed.
-fn said(output: &Output) -> (String, String) {
+fn output_of(output: &Output) -> (String, String) {
     let [out, err] =
         [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned());
     assert!(output.status.success(), "{out}\n{err}");
