@@ -19,7 +19,7 @@ use crate::{
     client,
     failure::{Failure, Kind},
     keys, local,
-    measure::{Seen, Watcher},
+    measure::{StageUsage, Watcher},
     output::{Progress, answer},
     staged::Staged,
 };
@@ -180,9 +180,9 @@ impl NewCircuit<'_> {
 /// Resource claims from the measurement plus 10 %, since runs differ. The memory that a stage keeps
 /// follows from the circuit's size. A stage in this process's memory claims at least the estimate:
 /// memory that an earlier stage freed is reused by the allocator and does not show in the measurement.
-fn claims(seen: &BTreeMap<String, Seen>, facts: &Facts) -> BTreeMap<String, StageEntry> {
+fn claims(seen: &BTreeMap<String, StageUsage>, facts: &Facts) -> BTreeMap<String, StageEntry> {
     let witness = 32 * u64::from(facts.header.wires) + 4096;
-    let entry = |(name, seen): (&String, &Seen)| {
+    let entry = |(name, seen): (&String, &StageUsage)| {
         let least = match name.as_str() {
             "witness" => StageEntry { peak: witness, keeps: witness, seconds: 0.0 },
             "prove" => facts.claims.prove,

@@ -11,7 +11,7 @@ use athanor_groth16::{KeyFileError, ProveError, SetupError, VerifyError, Witness
 pub struct Failure {
     /// What kind of failure; decides the exit code.
     pub kind: Kind,
-    /// What happened and what to do.
+    /// The message: what is wrong and what to do.
     pub message: String,
     /// Whether the command has already printed a JSON object that reports this failure.
     pub answered: bool,

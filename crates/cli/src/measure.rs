@@ -11,7 +11,7 @@ use athanor_telemetry::Labels;
 
 /// The measurement of one stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct StageUsage {
     /// Peak bytes beyond what the process held when the stage began; `None` if the system reports none.
     pub(crate) peak: Option<u64>,
     /// Seconds.
@@ -25,7 +25,7 @@ pub(crate) struct Watcher(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     base: Option<u64>,
-    stages: BTreeMap<u16, Seen>,
+    stages: BTreeMap<u16, StageUsage>,
 }
 
 impl Watcher {
@@ -45,7 +45,7 @@ impl Watcher {
                     own.state(|state| {
                         let above =
                             peak.zip(state.base).map(|(peak, base)| peak.saturating_sub(base));
-                        let seen = Seen { peak: above, seconds: took.as_secs_f64() };
+                        let seen = StageUsage { peak: above, seconds: took.as_secs_f64() };
                         state.stages.insert(stage.0, seen);
                     });
                 }
@@ -55,7 +55,7 @@ impl Watcher {
     }
 
     /// The measurements by stage name.
-    pub(crate) fn seen(&self, labels: &Labels) -> BTreeMap<String, Seen> {
+    pub(crate) fn seen(&self, labels: &Labels) -> BTreeMap<String, StageUsage> {
         let name = |stage: u16| labels.stages.get(usize::from(stage)).cloned();
         self.state(|state| {
             let all = state.stages.iter();

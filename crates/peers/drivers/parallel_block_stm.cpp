@@ -1,14 +1,14 @@
 // Runs blocks of transfers through neo1202/parallel-block-stm, a Block-STM in C++, for
-// `athanor-peers -- fastpath`, which says what work there is and checks what comes out. That project
-// ships headers only and is not part of this repository: build this file beside a checkout of it,
+// `athanor-peers -- fastpath`, which sends the work and checks the results. That project has headers
+// only and is not part of this repository. Build this file with a checkout of it:
 //
 //     g++ -std=c++20 -O3 -march=native -DNDEBUG -pthread -I CHECKOUT/src \
 //         crates/peers/drivers/parallel_block_stm.cpp -o parallel_block_stm
 //
 // Requests are lines on standard input:
-//     state ACCOUNTS BALANCE                  a fresh state; no reply
+//     state ACCOUNTS BALANCE                  resets the state; no reply
 //     block THREADS TURNS COUNT FROM TO ...   COUNT transfers of one unit
-// A block's reply: wall-clock ns, processor ns, executions, suspensions, ns of a plain loop over the
+// Reply for a block: wall-clock ns, CPU ns, executions, suspensions, ns of a sequential loop over the
 // same block and map, and a digest of all balances.
 //
 // What is timed is favourable to the peer: its memory, scheduler, threads and workers as its own

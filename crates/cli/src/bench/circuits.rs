@@ -81,8 +81,8 @@ where
 
     /// The key, resident on the CPU, with tables of at most `tables` bytes.
     pub fn key(&self, tables: u64) -> Result<ProvingKey<C, Cpu>, Failure> {
-        let room = usize::try_from(tables).unwrap_or(usize::MAX);
-        Ok(ProvingKey::load_with_tables(Cpu, self.native.clone(), room)?)
+        let table_budget = usize::try_from(tables).unwrap_or(usize::MAX);
+        Ok(ProvingKey::load_with_tables(Cpu, self.native.clone(), table_budget)?)
     }
 
     /// The witness, checked.

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &BenchEngine) -> Result<(), Failure> {
     let mut config =
         Config { observer: Some(recorder.observer()), ..Config::with_threads(threads) };
     config.heartbeat = Duration::from_millis(50);
-    config.memory = args.room.map(|room| budget(&circuits, room));
+    config.memory = args.room.map(|works| budget(&circuits, works));
     let engine = Engine::start(config, Arc::new(MemoryJournal))?;
     for bench in &circuits {
         engine.load(bench.name, bench.circuit.clone())?;
@@ -243,7 +243,7 @@ fn predict(
 }
 
 /// The budget: keys of all circuits, `works` times the largest working memory, and the process's memory.
-fn budget(circuits: &[Bench], room: u32) -> u64 {
+fn budget(circuits: &[Bench], works: u32) -> u64 {
     let keys: u64 =
         circuits.iter().flat_map(|bench| bench.circuit.keys()).map(|key| key.host).sum();
     let shapes = circuits.iter().flat_map(|bench| bench.circuit.shapes());
@@ -252,7 +252,7 @@ fn budget(circuits: &[Bench], room: u32) -> u64 {
         steps.chain([shape.check_peak.host]).max().unwrap_or(0)
     };
     let largest = shapes.map(peak).max().unwrap_or(0);
-    athanor_engine::memory::resident().unwrap_or(0) + keys + u64::from(room) * largest
+    athanor_engine::memory::resident().unwrap_or(0) + keys + u64::from(works) * largest
 }
 
 fn circuits(mix: Mix) -> Result<Vec<Bench>, Failure> {

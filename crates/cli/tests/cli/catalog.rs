@@ -21,7 +21,7 @@ fn a_circuit_is_added_with_a_verified_proof_and_proves_by_name() {
             assert!(manifest.contains(word), "{word} in {manifest}");
         }
         let again = with_input.iter().filter(|word| **word != "--json");
-        place.run(again).fails(24, "is there already");
+        place.run(again).fails(24, "already exists");
         assert_eq!(place.files(), ["circuits"], "nothing half-written is left");
 
         let list = place.run(["circuits", "list", "--dir", "circuits", "--json"]).ok().json();

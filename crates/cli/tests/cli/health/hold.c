@@ -1,4 +1,4 @@
-// Holds one thread of a process still (LD_PRELOAD), for tests of what a hung thread takes along.
+// Suspends one thread of a process (LD_PRELOAD), for tests of a hung thread's effects.
 //
 // While the file HOLD_WHILE exists, the thread named HOLD_THREAD stays in a signal handler, wherever it was. That needs
 // no right to trace other processes, which containers often withhold.

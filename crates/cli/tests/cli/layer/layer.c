@@ -1,9 +1,9 @@
-// Stands between a process and its files (LD_PRELOAD), for tests of what survives.
+// Intercepts a process's changes to files (LD_PRELOAD), for tests of recovery.
 //
-// It writes down every change under LAYER_ROOT, in order, in LAYER_LOG, so that a test can rebuild
-// what was synced and nothing else. It kills the process before change number LAYER_KILL, says that
-// the disk is full while the file LAYER_FULL exists (only for the paths that what it holds is a part
-// of), and while LAYER_CLOCK exists sets the clock by the seconds that it holds, or back an hour if it is empty.
+// It logs every change below LAYER_ROOT, in order, to LAYER_LOG, so that a test can rebuild the synced
+// state. It kills the process before change number LAYER_KILL. While the file LAYER_FULL exists, writes
+// fail with ENOSPC (only for paths that contain the file's text). While the file LAYER_CLOCK exists,
+// the clock is moved by the seconds in the file, or back by one hour if the file is empty.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
