@@ -45,10 +45,10 @@ pub fn seal(
     let cache = scratch.join("cache");
     fs::create_dir_all(&cache).map_err(io)?;
     // Two of every 256 bits of a sector are padding.
-    let room = UnpaddedBytesAmount(sector.bytes / 128 * 127);
+    let capacity = UnpaddedBytesAmount(sector.bytes / 128 * 127);
     let piece = scratch.join("piece");
     let mut file = fs::File::create(&piece).map_err(io)?;
-    let mut left = room.0;
+    let mut left = capacity.0;
     while left > 0 {
         let count = left.min(1 << 20);
         file.write_all(&bytes(count as usize)).map_err(io)?;
@@ -60,7 +60,7 @@ pub fn seal(
     let source = fs::File::open(&piece).map_err(io)?;
     let staged_file = target(&staged).map_err(io)?;
     let (info, _) =
-        add_piece(proof, source, staged_file, room, &[]).map_err(|error| failed(&error))?;
+        add_piece(proof, source, staged_file, capacity, &[]).map_err(|error| failed(&error))?;
     drop(target(&sealed).map_err(io)?);
     let (pieces, id) = ([info], SectorId::from(number));
     let first =

@@ -94,7 +94,7 @@ impl SealVerifier {
 
 /// Writes a file atomically, if it does not exist.
 fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if std::fs::read(path).is_ok_and(|there| there == bytes) {
+    if std::fs::read(path).is_ok_and(|existing| existing == bytes) {
         return Ok(());
     }
     let directory = path.parent().unwrap_or(Path::new("."));

@@ -189,10 +189,12 @@ fn what_is_no_c1_of_this_circuit_is_refused_before_anything_runs() {
 
     let mut short = serde_json::to_value(c1).unwrap();
     short["vanilla_proofs"]["StackedDrg2KiBV1"].as_array_mut().unwrap().pop();
-    assert!(refused(short.to_string().as_bytes()).contains("9 partitions, this circuit 10"));
+    assert!(
+        refused(short.to_string().as_bytes()).contains("9 partitions, but this circuit has 10")
+    );
     let mut empty = serde_json::to_value(c1).unwrap();
     empty["vanilla_proofs"]["StackedDrg2KiBV1"][3].as_array_mut().unwrap().clear();
-    assert!(refused(empty.to_string().as_bytes()).contains("partition 3 of C1 has 0"));
+    assert!(refused(empty.to_string().as_bytes()).contains("partition 3 of the C1 output has 0"));
 
     let mut envelope = common::envelope(c1);
     envelope["SectorSize"] = (32u64 << 30).into();
