@@ -193,18 +193,18 @@ impl WitnessCalculator {
             Ok(())
         };
         // Reads in bulk if the module has the added function and its memory can grow.
-        let room = match self.field_code {
+        let buffer = match self.field_code {
             FieldCode::Native { .. } => run.grow(READ_AT_ONCE * size_of::<Scalar>()),
             FieldCode::AsWritten(_) => None,
         };
-        if let Some(room) = room {
+        if let Some(buffer) = buffer {
             let read = run.function::<(i32, i32, i32), ()>(READER)?;
             let mut next = 0;
             while next < self.values {
                 let count = (self.values - next).min(READ_AT_ONCE as u32);
-                run.invoke(&read, (next as i32, count as i32, room as u32 as i32))?;
+                run.invoke(&read, (next as i32, count as i32, buffer as u32 as i32))?;
                 for at in 0..count as usize {
-                    keep(run.element(room + at * size_of::<Scalar>())?)?;
+                    keep(run.element(buffer + at * size_of::<Scalar>())?)?;
                 }
                 next += count;
             }
