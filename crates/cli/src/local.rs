@@ -40,8 +40,8 @@ pub(crate) fn backends(tables: u64) -> Result<Vec<Arc<dyn Backend>>, Failure> {
 }
 
 /// Default number of threads.
-pub(crate) fn threads(asked: Option<u16>) -> u32 {
-    asked.map_or_else(
+pub(crate) fn threads(requested: Option<u16>) -> u32 {
+    requested.map_or_else(
         || std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         u32::from,
     )

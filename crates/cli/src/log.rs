@@ -82,8 +82,8 @@ fn targets(text: &str) -> Result<Targets, ConfigError> {
 const OWN: &str = "athanor";
 
 /// Other libraries log up to `info` only: their details may hold headers, and so tokens.
-fn bounded(asked: Targets) -> Targets {
-    let default = asked.default_level().unwrap_or(LevelFilter::OFF);
+fn bounded(requested: Targets) -> Targets {
+    let default = requested.default_level().unwrap_or(LevelFilter::OFF);
     let bound = |target: &str, level: LevelFilter| match target.starts_with(OWN) {
         true => level,
         false => level.min(LevelFilter::INFO),
@@ -92,7 +92,7 @@ fn bounded(asked: Targets) -> Targets {
     Targets::new()
         .with_default(default.min(LevelFilter::INFO))
         .with_target(OWN, default)
-        .with_targets(asked.iter().map(|(target, level)| {
+        .with_targets(requested.iter().map(|(target, level)| {
             let level = bound(target, level);
             (target.to_owned(), level)
         }))
@@ -114,18 +114,18 @@ mod tests {
     #[test]
     fn levels_go_by_target_and_libraries_stop_at_info() {
         let own = "athanor_server::jobs";
-        let told = |filter: &str, target: &str, level| {
+        let logged = |filter: &str, target: &str, level| {
             targets(filter).unwrap().would_enable(target, &level)
         };
-        assert!(told("info", own, Level::INFO) && !told("info", own, Level::DEBUG));
-        assert!(told("info,athanor_server::jobs=debug", own, Level::DEBUG));
-        assert!(!told("info,athanor_server::jobs=debug", "athanor_server::run", Level::DEBUG));
-        assert!(!told("warn", "h2", Level::INFO) && told("trace", own, Level::TRACE));
+        assert!(logged("info", own, Level::INFO) && !logged("info", own, Level::DEBUG));
+        assert!(logged("info,athanor_server::jobs=debug", own, Level::DEBUG));
+        assert!(!logged("info,athanor_server::jobs=debug", "athanor_server::run", Level::DEBUG));
+        assert!(!logged("warn", "h2", Level::INFO) && logged("trace", own, Level::TRACE));
         for filter in ["trace", "h2=trace", "trace,h2::codec=debug"] {
-            assert!(!told(filter, "h2::codec", Level::DEBUG), "{filter}");
+            assert!(!logged(filter, "h2::codec", Level::DEBUG), "{filter}");
         }
-        assert!(!told("h2=info", own, Level::ERROR), "nothing but what is named");
-        assert!(told("off,athanor_server=warn", own, Level::WARN));
+        assert!(!logged("h2=info", own, Level::ERROR), "nothing but what is named");
+        assert!(logged("off,athanor_server=warn", own, Level::WARN));
     }
 
     #[test]

@@ -69,8 +69,8 @@ pub fn run(args: &BenchFastpath) -> Result<(), Failure> {
 }
 
 fn needs_proofs(args: &BenchFastpath) -> bool {
-    let asked = args.privacy_ratio.is_some_and(|share| share > 0.0);
-    asked || args.matrix || args.workload_type.as_deref() == Some(HAS_PRIVATE_SHARE)
+    let requested = args.privacy_ratio.is_some_and(|share| share > 0.0);
+    requested || args.matrix || args.workload_type.as_deref() == Some(HAS_PRIVATE_SHARE)
 }
 
 fn declaration(name: &str) -> Option<Declaration> {

@@ -12,12 +12,12 @@ use crate::{failure::Failure, output::answer};
 
 /// Lists the circuits of the service.
 pub(crate) fn list(remote: &Remote) -> Result<(), Failure> {
-    let told = Service::of(remote)?.ask(Method::GET, "/v1/circuits")?;
+    let response = Service::of(remote)?.ask(Method::GET, "/v1/circuits")?;
     if remote.json {
-        answer(&told.to_string());
+        answer(&response.to_string());
         return Ok(());
     }
-    told["circuits"].as_array().into_iter().flatten().for_each(line);
+    response["circuits"].as_array().into_iter().flatten().for_each(line);
     Ok(())
 }
 

@@ -44,8 +44,8 @@ pub(crate) fn run(args: &Jobs) -> Result<(), Failure> {
             let (proof, public) = (out.proof.display(), out.public.display());
             progress.say(&format!("wrote {proof} and {public}"));
             if as_json {
-                let told = json!({ "id": id, "proof": out.proof, "public": out.public });
-                answer(&told.to_string());
+                let output = json!({ "id": id, "proof": out.proof, "public": out.public });
+                answer(&output.to_string());
             }
         }
         JobsVerb::Cancel { id } => {
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Jobs) -> Result<(), Failure> {
 pub(super) fn watch(
     service: &Service,
     id: &str,
-    mut heard: impl FnMut(&Event),
+    mut on_event: impl FnMut(&Event),
 ) -> Result<(), Failure> {
     let path = format!("/v1/jobs/{}/events", segment(id));
     let events = service.send(service.request(Method::GET, &path))?;
@@ -77,7 +77,7 @@ pub(super) fn watch(
                 name: std::mem::take(&mut name),
                 data: serde_json::from_str(data.trim()).map_err(broken)?,
             };
-            heard(&event);
+            on_event(&event);
             match event.name.as_str() {
                 "complete" => return Ok(()),
                 "ended" => {

@@ -107,11 +107,11 @@ fn broken(error: impl std::fmt::Display) -> Failure {
 
 /// The failure that an error response describes.
 fn problem(status: StatusCode, body: &str) -> Failure {
-    let told: Value = serde_json::from_str(body).unwrap_or_default();
-    let (title, detail) = (told["title"].as_str(), told["detail"].as_str());
+    let problem: Value = serde_json::from_str(body).unwrap_or_default();
+    let (title, detail) = (problem["title"].as_str(), problem["detail"].as_str());
     let kind = kind_of(title.unwrap_or_default());
     match detail {
-        Some(detail) if told["retriable"] == true => {
+        Some(detail) if problem["retriable"] == true => {
             Failure::new(kind, format_args!("{detail} (retriable: try again)"))
         }
         Some(detail) => Failure::new(kind, detail),

@@ -86,7 +86,7 @@ fn zkey_of<C: Curve>(file: ZkeyFile<File>) -> Result<Facts, ZkeyError> {
     let development = note.is_some();
     if let Some(history) = history.filter(|_| !development) {
         facts.add("circuit_hash", hex(history.circuit_hash));
-        let told = history.contributions.iter().map(|made| {
+        let listed = history.contributions.iter().map(|made| {
             json!({
                 "name": made.name,
                 "kind": if made.kind == 1 { "beacon" } else { "person" },
@@ -95,7 +95,7 @@ fn zkey_of<C: Curve>(file: ZkeyFile<File>) -> Result<Facts, ZkeyError> {
                 "hash": hash_words(&contribution_hash(made)),
             })
         });
-        facts.add("contributions", told.collect::<Vec<Value>>());
+        facts.add("contributions", listed.collect::<Vec<Value>>());
     }
     facts.add("note", note);
     facts.add("standing", keys::standing_name(key.standing()));
@@ -132,14 +132,14 @@ pub(super) fn ptau(path: &Path, file: File) -> Result<Facts, Failure> {
     facts.add("ceremony_power", header.ceremony_power);
     facts.add("most_rows", 1u64 << header.power);
     facts.add("prepared_for_circuits", prepared);
-    let told = contributors.iter().map(|made| {
+    let listed = contributors.iter().map(|made| {
         json!({
             "name": made.name,
             "kind": if made.kind == 1 { "beacon" } else { "person" },
             "next_challenge": hash_words(&made.next_challenge),
         })
     });
-    facts.add("contributions", told.collect::<Vec<Value>>());
+    facts.add("contributions", listed.collect::<Vec<Value>>());
     facts.add(
         "use",
         match (contributors.is_empty(), prepared) {

@@ -51,7 +51,9 @@ fn a_circuit_that_cannot_prove_its_input_is_not_added() {
         assert_eq!(fs::read_dir(place.path("circuits")).unwrap().count(), 0);
     }
     let zkey = zkey.to_str().unwrap();
-    place.run(["circuits", "add", "../x", "--zkey", zkey, "--dir", "c"]).fails(24, "no name");
+    place
+        .run(["circuits", "add", "../x", "--zkey", zkey, "--dir", "c"])
+        .fails(24, "not a valid circuit name");
 }
 
 #[test]

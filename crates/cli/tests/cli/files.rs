@@ -95,7 +95,9 @@ fn exports_are_what_snarkjs_made_and_what_a_contract_takes() {
         let from_vkey = place.run(["export", "solidity", "--vkey", "v.json"]).ok().stdout;
         assert_eq!(from_zkey, from_vkey);
         assert!(from_zkey.contains("contract Groth16Verifier {"), "{from_zkey}");
-        place.run(["export", "solidity", "--vkey", "v.json", "--name", "1"]).fails(12, "no name");
+        place
+            .run(["export", "solidity", "--vkey", "v.json", "--name", "1"])
+            .fails(12, "not a valid contract name");
         let initial = text(&place.given("initial.zkey"));
         let ended = place.run(["export", "solidity", "--zkey", &initial]).ok();
         assert!(ended.stderr.contains("ANYONE CAN FORGE") && ended.stdout.contains("NOT FOR USE"));

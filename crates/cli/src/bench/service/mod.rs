@@ -77,7 +77,7 @@ pub(crate) fn run(args: &BenchService) -> Result<(), Failure> {
     progress.say(&format!("{} clients for {} s", args.clients, args.seconds));
     let overload = bench.overload(cost.rate)?;
     if args.common.json {
-        let told = json!({
+        let output = json!({
             "command": "bench service",
             "cpu": cpu_name(),
             "threads": threads,
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &BenchService) -> Result<(), Failure> {
             "latency": latency.json(),
             "overload": overload.json(),
         });
-        answer(&told.to_string());
+        answer(&output.to_string());
         return Ok(());
     }
     answer(&format!(
