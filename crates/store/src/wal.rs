@@ -76,12 +76,23 @@ fn read(mut bytes: impl Read) -> io::Result<Option<WalReport>> {
     let page = read_u32(&header, 8);
     let page_is_possible = page.is_power_of_two() && (512..=65_536).contains(&page);
     if magic & !1 != MAGIC || !page_is_possible {
-        // A power cut can leave a new file filled with zeros. This is not damage.
-        let damaged_frame = header.iter().any(|byte| *byte != 0).then_some(0);
+        // A power cut can leave zeros, or a part of a header that was never synced. This is not damage. SQLite
+        // syncs the header of a new log before it writes a frame, so a frame after a bad header shows damage.
+        let damaged_frame = has_nonzero_byte(bytes)?.then_some(0);
         return Ok(Some(WalReport { damaged_frame, ..WalReport::default() }));
     }
     let frames = Frames { bytes, big_endian: magic & 1 == 1, page: page as usize };
     frames.inspect(&header).map(Some)
+}
+
+/// Whether a byte differs from zero.
+fn has_nonzero_byte(bytes: impl Read) -> io::Result<bool> {
+    for byte in BufReader::new(bytes).bytes() {
+        if byte? != 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Fills the whole slice; `false` if the file ends first.
@@ -191,6 +202,14 @@ mod tests {
             bytes[at] ^= 0x10;
             report(&bytes).damaged_frame
         };
+        // A header without frames may be torn anywhere, in a file that already has its later length or not.
+        for kept in (0..=HEADER).flat_map(|cut| [0..cut, cut..HEADER]) {
+            for length in [HEADER, HEADER + 3 * (FRAME_HEADER + PAGE)] {
+                let mut bytes = vec![0; length];
+                bytes[kept.clone()].copy_from_slice(&whole[kept.clone()]);
+                assert_eq!(report(&bytes).damaged_frame, None, "bytes {kept:?} of the header");
+            }
+        }
         // The last transaction may never have been synced: any of its pages may be missing, with or without the
         // frame header.
         for number in [6, 7] {
