@@ -1,4 +1,4 @@
-//! The engine's public face.
+//! [`Engine`], the public interface of this crate.
 
 use crate::backend::{About, Backend, Circuit, TaskError};
 use crate::catalog::{Catalog, CatalogError};
@@ -21,7 +21,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Proves many jobs of many circuits on this machine's lanes and devices. Dropping it stops it.
+/// Proves jobs of many circuits on the workers and devices of this machine. Dropping it stops it.
 pub struct Engine {
     core: Sender<Message>,
     registry: Arc<Registry>,
@@ -32,40 +32,40 @@ pub struct Engine {
     heartbeat: Option<Heartbeat>,
 }
 
-/// How long somebody who only wants to know waits for the engine's thread, before the last answer has to do.
+/// Time that a query waits for the engine's thread before it returns the last known answer.
 const ANSWER: Duration = Duration::from_millis(400);
 
-/// How long an engine that ends is waited for: running steps are told to stop, and keys that are being read end.
+/// Time that `stop` waits for the engine's thread: running steps and key reads have to end first.
 const ENDING: Duration = Duration::from_secs(30);
 
-/// Why an engine does not start.
+/// Reason that an engine does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The system gave no thread.
+    /// The operating system did not create a thread.
     #[error("the system gave no thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// The process holds more already than it may.
+    /// The process already holds the whole budget.
     #[error(
         "the memory budget of {budget} bytes (from {limit}) is spent before the first job: the process itself, \
          and what is set aside, hold {resident}: {}", limit.remedy()
     )]
     Budget {
-        /// The budget.
+        /// The budget, in bytes.
         budget: u64,
-        /// Where it came from.
+        /// The limit that determined the budget.
         limit: memory::Source,
-        /// What is held or set aside.
+        /// Bytes that the process holds or sets aside.
         resident: u64,
     },
-    /// Addresses are short before the first job.
+    /// The limit on address space leaves no budget.
     #[error(
         "the limit on address space is too small: the process's own mappings, stacks and sandboxes to come take \
          most of {least} bytes: raise RLIMIT_AS (ulimit -v) above that or remove it, and limit memory with \
          `memory-mib` or a control group instead"
     )]
     AddressSpace {
-        /// The least limit to set.
+        /// The smallest sufficient limit, in bytes.
         least: u64,
     },
 }
@@ -81,11 +81,11 @@ impl StartError {
     }
 }
 
-/// The engine's thread did not do what it was asked.
+/// Reason that the engine's thread did not carry out a request.
 enum Unanswered {
-    /// It has ended.
+    /// The thread has ended.
     Stopped,
-    /// It does not answer.
+    /// The thread does not answer.
     Unresponsive,
 }
 
@@ -98,26 +98,26 @@ impl From<Unanswered> for LoadError {
     }
 }
 
-/// How an engine stands.
+/// Statistics and memory use of an engine.
 #[derive(Debug, Clone)]
 pub struct Standing {
-    /// How old these numbers are: zero, unless the engine's thread does not answer.
+    /// Age of these numbers: zero, unless the engine's thread does not answer.
     pub age: Duration,
-    /// Bytes that jobs, partitions and keys may hold.
+    /// Bytes that jobs, partitions and keys can reserve together.
     pub budget: u64,
-    /// Bytes that they hold by the ledger.
+    /// Bytes that they reserve, as the scheduler counts.
     pub reserved: u64,
-    /// Bytes that the process really holds, as last measured, beyond what it held when it began.
+    /// Resident bytes of the process and its children, as last measured, less those at the engine's start.
     pub resident: u64,
-    /// The most it was seen to hold, in the same terms.
+    /// The maximum of `resident` since the engine's start.
     pub peak_resident: u64,
-    /// Jobs accepted and not answered.
+    /// Jobs that the scheduler has accepted and not yet answered.
     pub open_jobs: usize,
-    /// What happened so far.
+    /// Event counts since the engine's start.
     pub counters: Counters,
-    /// Sums and percentiles.
+    /// Sums and percentiles of times and memory.
     pub stats: Stats,
-    /// Names of what the numbers stand for.
+    /// Names of the circuits, keys and stages that the statistics number.
     pub labels: Labels,
 }
 
@@ -136,25 +136,29 @@ impl Standing {
         }
     }
 
-    /// By how much what is held differs from what the ledger says.
+    /// Resident bytes minus reserved bytes.
     pub fn drift(&self) -> i64 {
         self.resident as i64 - self.reserved as i64
     }
 }
 
-/// A circuit that is loaded.
+/// A loaded circuit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CircuitStanding {
-    /// Its name.
+    /// The circuit's name.
     pub name: String,
-    /// What it is.
+    /// The circuit's description.
     pub about: About,
-    /// Whether its keys are in memory.
+    /// Whether all its keys are in memory.
     pub resident: bool,
 }
 
 impl Engine {
-    /// Starts the threads; no circuit is loaded yet.
+    /// Starts the threads. No circuit is loaded yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if the budget is used up before the first job, or a thread cannot be created.
     pub fn start(config: Config, journal: Arc<dyn Journal>) -> Result<Engine, StartError> {
         let budget = memory::budget(config.memory, config.address_space);
         let base = memory::resident().unwrap_or(0);
@@ -180,18 +184,26 @@ impl Engine {
         })
     }
 
-    /// The whole budget, the process's own memory included, and where it came from.
+    /// The whole budget, including the process's own memory, and the limit that determined it.
     pub fn budget(&self) -> Budget {
         self.budget
     }
 
-    /// Makes a circuit known. Its keys are read when the first job needs them.
+    /// Loads a circuit under a name. Its keys are read when the first job needs them.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if the name is taken, a shape is invalid, or the engine does not answer.
     pub fn load(&self, name: &str, circuit: Arc<dyn Circuit>) -> Result<(), LoadError> {
         self.load_closed(name, circuit).map(|loaded| self.make_ready(&loaded))
     }
 
-    /// Makes a circuit of the catalog known, and has it prove its warm-up input, if it has one,
-    /// before anybody may use it. A circuit that fails is unloaded again.
+    /// Loads a circuit of the catalog. If the circuit has a warm-up input, the engine proves it before
+    /// clients can use the circuit. A circuit that fails its warm-up is unloaded again.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], also if the catalog or the backend cannot open the circuit.
     pub fn open(
         &self,
         catalog: &Catalog,
@@ -219,7 +231,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets clients use a circuit, and goes on with the restored jobs that waited for it.
+    /// Opens a circuit to clients and resumes the restored jobs that wait for it.
     fn make_ready(&self, loaded: &Arc<Loaded>) {
         loaded.open();
         let name = loaded.name.clone();
@@ -232,19 +244,27 @@ impl Engine {
         self.ask(move |core| core.load_circuit(&name, circuit))?
     }
 
-    /// Takes no more jobs for a circuit; its keys give their memory back when its last job is over.
+    /// Closes a circuit to new jobs. Its keys are evicted after its last job has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if no circuit of that name is loaded, or the engine does not answer.
     pub fn unload(&self, name: &str) -> Result<(), LoadError> {
         let name = name.to_owned();
         self.ask(move |core| core.unload_circuit(&name))?
     }
 
-    /// Keeps a circuit's keys in memory from their next use on, or lets them go when idle.
+    /// Keeps a circuit's keys in memory from their next use on, or allows their eviction when idle.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if no circuit of that name is loaded, or the engine does not answer.
     pub fn pin(&self, name: &str, pinned: bool) -> Result<(), LoadError> {
         let name = name.to_owned();
         self.ask(move |core| core.pin(&name, pinned))?
     }
 
-    /// The circuits that are loaded, in the order of their names. Never waits for the engine's thread.
+    /// The loaded circuits in the order of their names. It never waits for the engine's thread.
     pub fn circuits(&self) -> Vec<CircuitStanding> {
         let stand = |loaded: Arc<Loaded>| CircuitStanding {
             name: loaded.name.clone(),
@@ -254,14 +274,22 @@ impl Engine {
         self.registry.all().into_iter().map(stand).collect()
     }
 
-    /// Submits a job and returns when it is accepted: from then on it is not lost.
+    /// Submits a job and blocks until it is accepted. An accepted job is in the journal.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError`] if the job is not accepted.
     pub fn submit(&self, submission: Submission) -> Result<JobHandle, JobError> {
         let handle = self.begin(submission)?;
         handle.accepted()?;
         Ok(handle)
     }
 
-    /// Submits a job and returns at once; [`JobHandle::accepted`] tells whether it was taken.
+    /// Submits a job and returns at once. [`JobHandle::accepted`] returns whether it is accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError`] if the circuit is unknown or not ready, or does not accept the input.
     pub fn begin(&self, submission: Submission) -> Result<JobHandle, JobError> {
         let (planned, handle) = self.plan(Arc::new(submission))?;
         let _ = self.core.send(Message::Submit(Box::new(planned)));
@@ -293,8 +321,8 @@ impl Engine {
         JobState::new(SubmitId(self.tickets.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Goes on with a job that the journal knows as accepted and not ended. Until its circuit is
-    /// ready the job waits ([`Status::Waiting`]), can be cancelled, and holds up no other job.
+    /// Resumes a job that the journal has as accepted and not ended. Until its circuit is ready, the
+    /// job waits ([`Status::Waiting`]), can be cancelled, and delays no other job.
     ///
     /// [`Status::Waiting`]: crate::Status::Waiting
     pub fn restore(&self, unfinished: Unfinished) -> JobHandle {
@@ -302,8 +330,8 @@ impl Engine {
         let handle = JobHandle::new(state.clone(), self.core.clone());
         let name = unfinished.submission.circuit.clone();
         let restored = Restored { unfinished, state };
-        // The engine's thread decides whether the job waits, so that a circuit that becomes ready meanwhile
-        // misses no job.
+        // The engine's thread decides whether the job waits. This excludes the race in which the circuit
+        // becomes ready between the test and the wait.
         let now = self.ask_patiently(move |core| core.wait_for_circuit(restored)).flatten();
         if let (Some(restored), Some(circuit)) = (now, self.registry.get(&name)) {
             self.resume(circuit, restored);
@@ -311,7 +339,7 @@ impl Engine {
         handle
     }
 
-    /// Plans a restored job and hands it to the scheduler.
+    /// Plans a restored job and submits it to the scheduler.
     fn resume(&self, circuit: Arc<Loaded>, restored: Restored) {
         let submission = restored.unfinished.submission.clone();
         let work: Box<dyn FnOnce(&mut Core) + Send> = match circuit.circuit.plan(&submission.input)
@@ -326,13 +354,21 @@ impl Engine {
         let _ = self.core.send(Message::Do(work));
     }
 
-    /// Verifies a result of a loaded circuit, on the caller's thread.
+    /// Verifies a result of a loaded circuit on the caller's thread.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::UnknownCircuit`], or [`JobError::Failed`] if the result does not verify.
     pub fn verify(&self, name: &str, result: &[u8]) -> Result<(), JobError> {
         self.verify_many(name, &[result])?.pop().unwrap_or(Ok(()))
     }
 
-    /// Verifies many results of a loaded circuit, on the caller's thread; an answer for each, in
-    /// their order.
+    /// Verifies many results of a loaded circuit on the caller's thread. Returns one verdict for each
+    /// result, in the order of `results`.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::UnknownCircuit`] if no circuit of that name is loaded.
     pub fn verify_many(
         &self,
         name: &str,
@@ -352,8 +388,8 @@ impl Engine {
         Ok(verdicts.into_iter().map(|verdict| verdict.map_err(refused)).collect())
     }
 
-    /// How it stands, or how it stood when its thread last answered (see [`Standing::age`]). Takes half a second at
-    /// most; nothing if the engine has ended.
+    /// The current statistics, or those of the thread's last answer (see [`Standing::age`]). It waits at
+    /// most 400 ms for the engine's thread. `None` if the engine has ended.
     pub fn standing(&self) -> Option<Standing> {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return None;
@@ -365,18 +401,20 @@ impl Engine {
         }
     }
 
-    /// Time since the engine's own thread last answered; about one heartbeat at most while all is well.
+    /// Time since the engine's thread last answered a heartbeat. It stays near or below one heartbeat
+    /// interval while the thread is responsive.
     pub fn pulse_age(&self) -> Duration {
         self.pulse.age()
     }
 
-    /// Whether the engine's own thread answered within the last seconds. How busy its workers are does not matter.
+    /// Whether the engine's thread answered within the last five seconds, or four heartbeat intervals if
+    /// that is longer. The load of the workers does not affect it.
     pub fn is_responsive(&self) -> bool {
         self.pulse.is_responsive()
     }
 
-    /// Takes no more jobs and waits for those that are here, for `patience` at most. Returns the number that is
-    /// left, as last known.
+    /// Refuses new jobs and waits until all open jobs have ended, but at most about `patience`. Returns the
+    /// last known number of open jobs.
     pub fn drain(&self, patience: Duration) -> usize {
         let until = Instant::now() + patience;
         let _ = self.core.send(Message::Do(Box::new(Core::drain)));
@@ -393,18 +431,20 @@ impl Engine {
         }
     }
 
-    /// Beats of the heartbeat's thread so far.
+    /// Number of heartbeat intervals that have passed since the engine's start.
     pub fn beats(&self) -> u64 {
         self.heartbeat.as_ref().map_or(0, Heartbeat::beats)
     }
 
-    /// Begins to end it and does not wait: clients hear that it stops, and its threads end when it is dropped.
+    /// Begins to stop the engine and returns at once. Open jobs end for their clients as
+    /// [`JobError::Stopping`]. Dropping the engine waits for its threads.
     pub fn begin_shutdown(&self) {
         let _ = self.core.send(Message::Stop);
     }
 
-    /// Ends it: runs are stopped, clients hear of it, threads end. Accepted jobs stay in the
-    /// journal. A thread that does not end is given up.
+    /// Stops the engine: stops runs, ends open jobs for their clients as [`JobError::Stopping`], and
+    /// waits for the threads. Accepted jobs stay in the journal. The engine does not wait for a thread
+    /// that does not end in time.
     pub fn shutdown(mut self) {
         self.stop();
     }
@@ -418,8 +458,8 @@ impl Engine {
         drop(self.heartbeat.take());
     }
 
-    /// Asks the engine's thread and waits a moment for the answer. Where somebody else waited in vain since its
-    /// last answer, it is not asked at all.
+    /// Runs `what` on the engine's thread and waits at most `patience` for its result. If another call
+    /// has timed out since the thread's last heartbeat answer, it fails at once.
     fn ask_within<T: Send + 'static>(
         &self,
         patience: Duration,
@@ -442,8 +482,8 @@ impl Engine {
         })
     }
 
-    /// Has the engine's thread do something whose answer must not be lost, and waits for as long as that takes.
-    /// Nothing if the thread has ended.
+    /// Runs `what` on the engine's thread and waits for its result without a limit, because the result
+    /// must not be lost. `None` if the thread has ended.
     fn ask_patiently<T: Send + 'static>(
         &self,
         what: impl FnOnce(&mut Core) -> T + Send + 'static,
@@ -456,8 +496,8 @@ impl Engine {
         answered.recv().ok()
     }
 
-    /// Has the engine's thread change something, and waits for it as long as the thread is responsive. What was
-    /// given up and not begun is not done later.
+    /// Runs `what` on the engine's thread and waits for its result while the thread is responsive. If the
+    /// wait is given up before `what` begins, `what` does not run later.
     fn ask<T: Send + 'static>(
         &self,
         what: impl FnOnce(&mut Core) -> T + Send + 'static,

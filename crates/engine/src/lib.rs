@@ -1,9 +1,9 @@
-//! The hands of the proving service: threads, devices, resident keys and memory, as the scheduler
-//! decides.
+//! The proving engine: runs jobs on threads and devices and holds resident keys and memory, as the
+//! scheduler decides.
 //!
-//! [`Engine`] takes [`Submission`]s and gives [`JobHandle`]s; a [`Circuit`] teaches it a proof
-//! system. Everything else is kept by one thread, `engine-core`, which owns the scheduler: it takes
-//! in what other threads report, carries out what the scheduler answers, and decides nothing itself.
+//! [`Engine`] accepts [`Submission`]s and returns [`JobHandle`]s. A [`Circuit`] implements one circuit
+//! of a proof system. One thread, `engine-core`, owns the scheduler and all other state: it passes the
+//! reports of other threads to the scheduler and carries out the scheduler's actions.
 //!
 //! ```text
 //!  clients ──submit, cancel──►┐                      ┌──► synth-worker-N, prover-worker-N ─┐
@@ -11,14 +11,14 @@
 //!  journal ──recorded────────►┘   (scheduler)        └──► key-loader-N ────────────────────┘
 //! ```
 //!
-//! A mutex around the scheduler, driven by whichever thread has news, would save a change of threads
-//! for each event. It was not taken: freeing memory and telling clients would happen under the lock,
-//! and a hung caller would hold it.
+//! The alternative is a mutex around the scheduler, locked by the thread that reports an event. It saves
+//! one thread switch for each event. It is rejected because memory would be freed and clients would be
+//! notified under the lock, and a hung caller would hold the lock.
 //!
-//! **What is promised.** A job that was accepted is in the journal, and is answered once. Its result
-//! verified: the engine itself appends the check to every partition, and only a check makes the bytes
-//! that leave. Memory is claimed before it is used. A step that panics, hangs, or dies in a child
-//! process costs its lane a moment and the job a retry.
+//! **Guarantees.** An accepted job is in the journal and is answered once. Every returned result is
+//! verified: the engine appends the check to every partition, and only a check produces the bytes that
+//! leave the engine. Memory is reserved before it is used. If a step panics, hangs, or dies in a child
+//! process, its worker is tested or replaced and the job retries the step.
 
 mod backend;
 mod catalog;
