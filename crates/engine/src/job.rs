@@ -1,4 +1,4 @@
-//! A job as its client holds it: what was asked, how it stands, how it ended.
+//! A job as its client sees it: [`Submission`], [`JobHandle`], [`Status`] and result.
 
 use crate::input::{Input, InputError};
 use crate::message::Message;
@@ -10,32 +10,32 @@ use std::sync::mpsc::Sender;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
-/// What is asked of the engine.
+/// A request to prove one input of one circuit.
 #[derive(Debug, Clone)]
 pub struct Submission {
     /// The circuit's name.
     pub circuit: String,
-    /// What to prove.
+    /// The input to prove.
     pub input: Input,
-    /// Whose job it is: shares are kept and results are shared within one tenant only.
+    /// The owner of the job. The scheduler divides capacity between tenants, and results are shared only
+    /// within one tenant.
     pub tenant: String,
-    /// How urgent it is.
+    /// The job's priority.
     pub class: Class,
-    /// When it is no longer wanted.
+    /// Time after which the result is no longer wanted.
     pub deadline: Option<SystemTime>,
-    /// Whether a request that is just being proven, or a cached proof, may serve this one too.
+    /// Whether the job may share the result of an equal running job or of the proof cache.
     pub share: bool,
-    /// What the journal's owner knows it by.
+    /// Identifier that the journal's owner gives to the job.
     pub reference: Option<std::sync::Arc<str>>,
-    /// What the client knows it by: in the journal, a second job of the tenant under the same key is
-    /// refused.
+    /// The client's idempotency key. The journal refuses a second job of the tenant under the same key.
     pub idempotency_key: Option<std::sync::Arc<str>>,
-    /// Where the journal's owner tells of the end.
+    /// URL that the journal's owner notifies of the job's end.
     pub callback: Option<std::sync::Arc<str>>,
 }
 
 impl Submission {
-    /// An ordinary request.
+    /// A request of class [`Class::Normal`] without a deadline, for the tenant with the empty name.
     pub fn new(circuit: &str, input: Input) -> Submission {
         Submission {
             circuit: circuit.into(),
@@ -54,53 +54,53 @@ impl Submission {
 /// A verified result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// What the circuit's last check made.
+    /// The bytes that the check of the last partition returned.
     pub bytes: std::sync::Arc<[u8]>,
     /// Wall time of each stage and of its parts, in the order in which they ended.
     pub marks: Vec<(String, Duration)>,
-    /// Whether it was in the proof cache.
+    /// Whether the result comes from the proof cache.
     pub cached: bool,
 }
 
-/// Why there is no job, or no result.
+/// Reason that a job is not accepted or has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
     /// No circuit of that name is loaded.
     #[error("no circuit {0:?} is loaded")]
     UnknownCircuit(String),
-    /// The circuit is being warmed up; a retry can help.
+    /// The circuit proves its warm-up input. A later retry can succeed.
     #[error("circuit {0:?} is not ready yet: it is proving its warm-up input")]
     NotReady(String),
-    /// The circuit does not take the input.
+    /// The circuit does not accept the input.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The scheduler does not take the job.
+    /// The scheduler does not admit the job.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A step failed for good.
+    /// A step failed and is not retried.
     #[error("{message}")]
     Failed {
-        /// A stable name, in kebab case.
+        /// A stable error code in kebab case.
         code: String,
-        /// What happened.
+        /// Description for people.
         message: String,
-        /// Whether submitting it again may help.
+        /// Whether submitting the job again can succeed.
         retry: bool,
     },
-    /// It was cancelled.
+    /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// Its deadline passed.
+    /// The job's deadline passed.
     #[error("the deadline passed before it was complete")]
     DeadlineMissed,
-    /// The engine is draining or has stopped. An accepted job is in the journal.
+    /// The engine drains or has stopped. An accepted job stays in the journal.
     #[error("the engine is stopping; an accepted job goes on when it starts again")]
     Stopping,
 }
 
 impl JobError {
-    /// A stable name, in kebab case.
+    /// A stable error code in kebab case.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             JobError::Input(error) => error.code,
@@ -108,12 +108,12 @@ impl JobError {
         }
     }
 
-    /// A bug of ours.
+    /// An internal error of the engine.
     pub(crate) fn internal(message: &str) -> JobError {
         JobError::Failed { code: "internal".into(), message: message.into(), retry: false }
     }
 
-    /// Of a job that ended without a result.
+    /// The error of a job that ended without a result. `last`: code and message of its last failed run.
     pub(crate) fn of(outcome: &Outcome, last: Option<(&'static str, String)>) -> JobError {
         match outcome {
             Outcome::Cancelled => JobError::Cancelled,
@@ -128,35 +128,48 @@ impl JobError {
     }
 }
 
-/// How a job stands.
+/// The state of a job.
+///
+/// ```text
+///           accepted and recorded
+///  Entering ─────────────────────► Accepted ──┐
+///     │ │                             ▲       │ complete, failed, cancelled,
+///     │ │ restored,                   │       │ deadline missed, engine stops
+///     │ │ circuit not ready      circuit ready│
+///     │ └─────────────────────► Waiting ──────┤
+///     │ refused, or answered from the cache   ▼
+///     └─────────────────────────────────────► Ended
+/// ```
+///
+/// `Ended` is final.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// Not yet acknowledged.
+    /// The job is submitted and not yet acknowledged.
     Entering,
-    /// Accepted: it will not be lost.
+    /// The job is accepted: it survives a restart if the journal is durable.
     Accepted {
-        /// Its number.
+        /// The job's number.
         job: JobId,
-        /// Partitions that are done.
+        /// Number of completed partitions.
         done: u32,
-        /// All its partitions.
+        /// Total number of partitions.
         partitions: u32,
-        /// The stage begun last.
+        /// The stage that started last.
         stage: Option<std::sync::Arc<str>>,
     },
-    /// Accepted in an earlier run; it goes on when its circuit is loaded.
+    /// The job was accepted before a restart. It resumes when its circuit is ready.
     Waiting {
-        /// Its number.
+        /// The job's number.
         job: JobId,
     },
-    /// It is over.
+    /// The job has ended.
     Ended(Result<std::sync::Arc<Finished>, JobError>),
 }
 
-/// What the engine and all clients of a job share.
+/// The state that the engine shares with one client of a job. The transitions are at [`Status`].
 #[derive(Debug)]
 pub(crate) struct JobState {
-    /// The engine's name for it before it has a number.
+    /// The engine's identifier of the submission, valid before the job has a number.
     pub(crate) ticket: SubmitId,
     standing: Mutex<Standing>,
     changed: Condvar,
@@ -165,9 +178,9 @@ pub(crate) struct JobState {
 #[derive(Debug)]
 struct Standing {
     status: Status,
-    /// Whether it was acknowledged, however it ended since.
+    /// Whether the job was ever acknowledged, even if it has ended since.
     accepted: bool,
-    /// Counts changes.
+    /// Number of changes of `status`.
     version: u64,
     wakers: Vec<Waker>,
 }
@@ -188,7 +201,7 @@ impl JobState {
         Arc::new(JobState { ticket, standing: Mutex::new(standing), changed: Condvar::new() })
     }
 
-    /// Tells everybody; what has ended stays as it ended.
+    /// Sets the status and wakes all waiters. It does nothing if the job has ended.
     pub(crate) fn set(&self, status: Status) {
         let wakers = {
             let mut standing = self.lock();
@@ -208,7 +221,7 @@ impl JobState {
         crate::sync::lock(&self.standing)
     }
 
-    /// Blocks until `pick` finds what it wants.
+    /// Blocks until `pick` returns `Some` for the status.
     fn wait_for<T>(&self, mut pick: impl FnMut(&Status) -> Option<T>) -> T {
         let mut standing = self.lock();
         loop {
@@ -267,7 +280,7 @@ impl JobState {
     }
 }
 
-/// One client's hold on a job. Dropping it leaves the job to go on.
+/// One client's handle of a job. Dropping the handle does not cancel the job.
 #[derive(Debug)]
 pub struct JobHandle {
     state: Arc<JobState>,
@@ -279,27 +292,39 @@ impl JobHandle {
         JobHandle { state, core }
     }
 
-    /// How it stands.
+    /// The current status.
     pub fn status(&self) -> Status {
         self.state.lock().status.clone()
     }
 
-    /// Blocks until it is accepted; an accepted job is not lost.
+    /// Blocks until the job is accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError`] if the job ended with an error before this call saw it accepted.
     pub fn accepted(&self) -> Result<(), JobError> {
         self.state.accepted()
     }
 
-    /// Resolves when it is accepted, also if it has ended since; an error if it was never accepted.
+    /// Resolves when the job is accepted, even if it has ended since.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError`] if the job ended with an error and was never accepted.
     pub async fn admitted(&self) -> Result<(), JobError> {
         std::future::poll_fn(|context| self.state.poll_accepted(context)).await
     }
 
-    /// Blocks until it is over.
+    /// Blocks until the job has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError`] if the job ended without a result.
     pub fn wait(&self) -> Result<std::sync::Arc<Finished>, JobError> {
         self.state.wait()
     }
 
-    /// Blocks until it is over, or so long.
+    /// Blocks until the job has ended or `patience` has passed. `None` if the time has passed.
     pub fn wait_timeout(
         &self,
         patience: Duration,
@@ -315,8 +340,8 @@ impl JobHandle {
         }
     }
 
-    /// Blocks until its standing is another than the one of that version (zero at first), or so
-    /// long; gives the standing and its version. A watcher that is slow sees the latest, not all.
+    /// Blocks until the status version differs from `seen`, or until `patience` has passed. The first
+    /// version is zero. Returns the status and its version. A slow caller sees only the latest status.
     pub fn changed(&self, seen: u64, patience: Duration) -> (Status, u64) {
         let until = std::time::Instant::now() + patience;
         let mut standing = self.state.lock();
@@ -328,18 +353,23 @@ impl JobHandle {
         (standing.status.clone(), standing.version)
     }
 
-    /// The next standing after the one of that version, as a future; at once if it has ended.
+    /// Resolves to the status and its version when the version differs from `seen`, or at once if the
+    /// job has ended.
     pub async fn next(&self, seen: u64) -> (Status, u64) {
         std::future::poll_fn(|context| self.state.poll_changed(context, seen)).await
     }
 
-    /// When it is over, as a future that others can wait for beside this one.
+    /// Resolves when the job has ended. Several futures of one handle can wait at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError`] if the job ended without a result.
     pub async fn finished(&self) -> Result<std::sync::Arc<Finished>, JobError> {
         std::future::poll_fn(|context| self.state.poll(context)).await
     }
 
-    /// Gives up this client's interest; the job itself ends when nobody is left who wants it. Giving
-    /// up twice is giving up once.
+    /// Cancels this client's request. The job itself is cancelled with its last client. A repeated call
+    /// has no effect.
     pub fn cancel(&self) {
         let _ = self.core.send(Message::Cancel(self.state.ticket));
     }
@@ -353,7 +383,7 @@ impl Future for JobHandle {
     }
 }
 
-/// Every interleaving of a job's end with those who wait for it, by the model checker:
+/// Loom tests of every interleaving of a job's end with its waiters:
 /// `RUSTFLAGS="--cfg loom" cargo test --release -p athanor-engine --lib loom_`.
 #[cfg(all(test, loom))]
 mod loom_tests {

@@ -1,37 +1,37 @@
-//! What must survive a crash, and who keeps it.
+//! [`Journal`]: the durable record of jobs.
 
 use crate::Submission;
 use athanor_scheduler::{JobId, Outcome};
 use std::sync::Arc;
 
-/// One thing to write down.
+/// One entry of the journal.
 #[derive(Debug, Clone)]
 pub enum Record {
-    /// A job is taken; all that is needed to run it again.
+    /// A job is accepted. The entry holds all data that a later run of the job needs.
     Accepted {
-        /// Its number.
+        /// The job's number.
         job: JobId,
-        /// What was submitted.
+        /// The submission.
         submission: Arc<Submission>,
     },
-    /// A partition is done and verified.
+    /// A partition is complete and verified.
     PartitionDone {
         /// The job.
         job: JobId,
         /// The partition.
         partition: u32,
-        /// What it left.
+        /// The verified bytes of the partition.
         left: Arc<[u8]>,
     },
     /// A job has ended.
     Ended {
         /// The job.
         job: JobId,
-        /// How.
+        /// The outcome.
         outcome: Outcome,
-        /// Why, in a stable code and in words, if it failed.
+        /// Stable code and message of the failure, if the job failed.
         failure: Option<(&'static str, String)>,
-        /// The verified result, if it is complete.
+        /// The verified result, if the job is complete.
         result: Option<Arc<[u8]>>,
     },
 }
@@ -39,51 +39,57 @@ pub enum Record {
 /// A job that was accepted before a restart and has not ended.
 #[derive(Debug, Clone)]
 pub struct Unfinished {
-    /// Its number.
+    /// The job's number.
     pub job: JobId,
-    /// What was submitted.
+    /// The submission.
     pub submission: Arc<Submission>,
-    /// Partitions that were done, with what they left.
+    /// Completed partitions and their verified bytes.
     pub finished: Vec<(u32, Arc<[u8]>)>,
 }
 
-/// Keeps records. A client is told that its job is accepted only after the record of it is kept.
+/// Stores records. The engine acknowledges a job to its client only after the record of the job is
+/// durable.
 pub trait Journal: Send + Sync + 'static {
-    /// Begins to keep a record and returns; `receipt` is answered when the record is durable, or
-    /// cannot be. Records of one job must become durable in the order of the calls.
+    /// Starts to store a record and returns. The implementation answers `receipt` when the record is
+    /// durable or cannot become durable. Records of one job must become durable in the order of the calls.
     fn record(&self, record: Record, receipt: Receipt);
 
-    /// The first job number that was never given out.
+    /// The lowest job number that was never assigned.
     fn next_job(&self) -> JobId {
         JobId(0)
     }
 
-    /// Jobs accepted and not ended, in the order of their numbers.
+    /// Jobs that are accepted and not ended, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] if the journal cannot be read.
     fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
         Ok(Vec::new())
     }
 }
 
-/// The journal did not do what it should.
+/// A failure of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the journal: {0}")]
 pub struct JournalError(pub String);
 
-/// To be answered once; dropped unanswered, it says that the record is not kept.
+/// The callback of one record. It is answered once. A receipt that is dropped without an answer
+/// reports that the record is not durable.
 pub struct Receipt(Option<Box<dyn FnOnce(bool) + Send>>);
 
 impl Receipt {
-    /// One that calls `answer` once, with whether the record is durable.
+    /// A receipt that calls `answer` once. The argument is whether the record is durable.
     pub fn new(answer: impl FnOnce(bool) + Send + 'static) -> Receipt {
         Receipt(Some(Box::new(answer)))
     }
 
-    /// The record is durable.
+    /// Reports that the record is durable.
     pub fn durable(mut self) {
         self.answer(true);
     }
 
-    /// The record could not be kept.
+    /// Reports that the record could not be stored.
     pub fn failed(mut self) {
         self.answer(false);
     }
@@ -101,7 +107,7 @@ impl Drop for Receipt {
     }
 }
 
-/// Keeps nothing: for programs whose jobs need not survive them.
+/// A journal that stores nothing, for programs whose jobs need not survive a restart.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MemoryJournal;
 

@@ -1,4 +1,5 @@
-//! What threads tell the engine's own thread. It alone changes anything; all others send.
+//! Messages from other threads to the engine's thread. Only the engine's thread changes the engine's
+//! state.
 
 use crate::backend::{Done, Payload, Plan, TaskError};
 use crate::circuits::Loaded;
@@ -7,7 +8,7 @@ use crate::job::{JobState, Submission};
 use athanor_scheduler::{RecordId, RunId, SubmitId};
 use std::sync::Arc;
 
-/// What a run made.
+/// The output of a run.
 pub(crate) enum Made {
     /// A step's payload.
     Left(Done),
@@ -15,7 +16,7 @@ pub(crate) enum Made {
     Bytes(Arc<[u8]>),
 }
 
-/// A run is over.
+/// The report of a run that has ended.
 pub(crate) struct Ended {
     pub(crate) run: RunId,
     pub(crate) made: Result<Made, TaskError>,
@@ -27,7 +28,7 @@ pub(crate) struct Planned {
     pub(crate) circuit: Arc<Loaded>,
     pub(crate) plan: Plan,
     pub(crate) state: crate::sync::Arc<JobState>,
-    /// Whether the journal keeps it; a warm-up is nobody's job.
+    /// Whether the journal stores the job. It does not store a warm-up.
     pub(crate) journaled: bool,
 }
 
@@ -48,7 +49,7 @@ pub(crate) enum Message {
         durable: bool,
     },
     Resident(u64),
-    /// Anything that is asked or changed seldom.
+    /// A rare query or change, run on the engine's thread.
     Do(Box<dyn FnOnce(&mut Core) + Send>),
     /// Ends the thread.
     Stop,

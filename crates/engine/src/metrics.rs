@@ -1,35 +1,35 @@
-//! Counters that nothing else in the trace gives.
+//! Counters of events, also of those that the scheduler's trace does not record.
 
 use crate::backend::TaskError;
 use athanor_scheduler::{Failure, TraceEvent};
 
-/// What happened since the engine began.
+/// Event counts since the engine's start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Events the scheduler took in.
+    /// Events that the scheduler handled.
     pub events: u64,
-    /// Requests that shared a job under way.
+    /// Requests that joined an equal running job.
     pub joined: u64,
     /// Requests answered from the proof cache.
     pub cache_hits: u64,
-    /// Results that did not verify, and never left.
+    /// Results that did not verify. The engine does not return them.
     pub self_check_failures: u64,
     /// Steps that panicked.
     pub panics: u64,
-    /// Worker processes that died in a step.
+    /// Child processes that died in a step.
     pub workers_died: u64,
-    /// Runs that took longer than their circuit allows.
+    /// Runs that exceeded the time limit of their step.
     pub over_limit: u64,
-    /// Lanes given up because what ran there did not stop.
+    /// Workers replaced because their run did not stop.
     pub lanes_lost: u64,
-    /// Reports about runs that were given up before.
+    /// Reports of runs that the engine had already given up.
     pub late_reports: u64,
-    /// Devices that had to prove themselves.
+    /// Quarantines of workers.
     pub quarantines: u64,
-    /// Keys brought into memory, and given back.
+    /// Keys loaded into memory.
     pub key_loads: u64,
-    /// Keys given back.
+    /// Keys evicted from memory.
     pub key_evictions: u64,
 }
 
