@@ -1,4 +1,4 @@
-//! A place where steps run: a thread that owns it, and the pool for what is parallel in a step.
+//! A worker: one thread that runs steps, and a thread pool for the parallel parts of a step.
 
 use crate::backend::{Call, Circuit, Payload, TaskError};
 use crate::message::{Ended, Made, Message};
@@ -12,10 +12,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The number of the lanes that read keys, which are none of the scheduler's.
+/// The number of the lanes that load keys. The scheduler does not know these lanes.
 pub(crate) const LOADER: WorkerId = WorkerId(u32::MAX);
 
-/// A lane as a step sees it.
+/// The worker that runs a step: its number, its device and its thread pool.
 #[derive(Clone)]
 pub struct Lane(Arc<Inner>);
 
@@ -31,23 +31,27 @@ impl Lane {
         Lane(Arc::new(Inner { id, device, threads: threads.max(1), pool: OnceLock::new() }))
     }
 
-    /// Its number.
+    /// The worker's number.
     pub fn id(&self) -> WorkerId {
         self.0.id
     }
 
-    /// The device's name, if it is one.
+    /// The device's name, if the worker is a device.
     pub fn device(&self) -> Option<&str> {
         self.0.device.as_deref()
     }
 
-    /// Threads that a step may use.
+    /// Number of threads that a step may use.
     pub fn threads(&self) -> usize {
         self.0.threads as usize
     }
 
-    /// Runs work in the lane's pool, where everything parallel belongs: the pool has as many threads
-    /// as the lane, and no other step runs in it meanwhile.
+    /// Runs `work` in the worker's pool, which is created on the first call. A step runs all its parallel
+    /// work there. The pool has [`Lane::threads`] threads, and no other step uses it at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError`] with the code `out-of-memory` if the pool's threads cannot be created.
     pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, TaskError> {
         if let Some(pool) = self.0.pool.get() {
             return Ok(pool.install(work));
@@ -73,20 +77,20 @@ impl std::fmt::Debug for Lane {
     }
 }
 
-/// What a lane is told to do.
+/// An instruction to a worker's thread.
 pub(crate) enum Work {
-    /// Run a step, or the check after the last one.
+    /// Run a step, or the check if `check` is set.
     Step { run: RunId, circuit: Arc<dyn Circuit>, call: Box<Call>, check: bool },
-    /// Find out whether the lane can still compute.
+    /// Run the self-test of each circuit on the worker.
     Test { run: RunId, circuits: Vec<Arc<dyn Circuit>> },
 }
 
-/// The engine's end of a lane.
+/// The engine's handle of a worker's thread.
 pub(crate) struct LaneThread {
     pub(crate) lane: Lane,
     work: Sender<Work>,
     thread: JoinHandle<()>,
-    /// Set to take a hung child from the lane.
+    /// The worker's child process. The engine's thread kills it to stop a run.
     pub(crate) children: Arc<Children>,
 }
 
@@ -105,12 +109,12 @@ impl LaneThread {
         Ok(LaneThread { lane, work, thread, children })
     }
 
-    /// Gives it something to do; a lane whose thread is gone never answers.
+    /// Sends an instruction. If the thread has ended, the instruction is dropped without an answer.
     pub(crate) fn give(&self, work: Work) {
         let _ = self.work.send(work);
     }
 
-    /// Lets the thread end after what it does.
+    /// Closes the channel. The thread ends after its current instruction.
     pub(crate) fn close(self) -> JoinHandle<()> {
         drop(self.work);
         self.thread
@@ -122,7 +126,7 @@ fn serve(lane: &Lane, children: &Children, inbox: &Receiver<Work>, core: &Sender
         let message = match work {
             Work::Step { run, circuit, call, check } => {
                 let made = guarded(|| step(&*circuit, &call, check, children));
-                // What the step was given is free before the engine hears that it is over.
+                // The step's inputs are dropped before the engine receives the report.
                 drop(call);
                 Message::Ended(Ended { run, made })
             }
@@ -155,7 +159,7 @@ fn step(
     }
 }
 
-/// Reads a key on the loader's thread.
+/// Reads a key on the calling loader thread.
 pub(crate) fn read_key(
     circuit: &dyn Circuit,
     key: usize,
@@ -165,7 +169,7 @@ pub(crate) fn read_key(
     guarded(|| circuit.load_key(key, lane, stop))
 }
 
-/// A panic ends the step and not the lane.
+/// Converts a panic of `work` into an error, so that the worker's thread continues.
 fn guarded<T>(work: impl FnOnce() -> Result<T, TaskError>) -> Result<T, TaskError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let what = words_of(&*panic);
@@ -173,14 +177,14 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, TaskError>) -> Result<T, TaskErro
     })
 }
 
-/// A panic's message, cut short; panics of library code say nothing secret, and ours do not either.
+/// The first 200 characters of a panic's message. Panic messages must not contain secrets.
 fn words_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("without a message").chars().take(200).collect()
 }
 
-/// How long a thread that should end is waited for.
+/// Waits until the threads have ended, for at most `patience`. Returns the number that still run.
 pub(crate) fn join_within(threads: Vec<JoinHandle<()>>, patience: Duration) -> usize {
     let until = std::time::Instant::now() + patience;
     let mut left = threads;

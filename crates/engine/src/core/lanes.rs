@@ -1,4 +1,4 @@
-//! Lanes and what runs on them: given out, told to stop, replaced when they hang.
+//! Workers and their runs: starts and stops runs, and replaces a worker whose run hangs.
 
 use super::Core;
 use super::timers::Due;
@@ -19,17 +19,32 @@ pub(super) struct Lanes {
     running: BTreeMap<RunId, Running>,
     next: u32,
     worker: Option<(PathBuf, Vec<OsString>)>,
-    /// Threads of lanes that are gone, to be waited for at the end.
+    /// Threads of removed workers. `end` waits for them.
     gone: Vec<JoinHandle<()>>,
 }
 
-/// A run that has begun and not ended.
+/// A run that has started and not ended.
+///
+/// ```text
+///          begin               report
+///  Start ─────────► running ──────────────────► Finished | Failed | Stopped
+///                      │ step limit passed,         ▲
+///                      │ or Action::Stop            │
+///                      ▼                            │
+///                   stopping ───────────────────────┘
+///                   (stop flag set,    report
+///                    child killed)
+///                      │ grace passed
+///                      ▼
+///                     lost: another worker replaces the run's worker,
+///                           a later report counts in `late_reports`
+/// ```
 pub(super) struct Running {
     pub(super) task: TaskId,
     pub(super) lane: WorkerId,
     pub(super) stop: Stop,
     pub(super) began: Instant,
-    /// The timer that is set for it.
+    /// The run's pending timer, if any: `Due::Limit` while running, `Due::Grace` while stopping.
     timer: Option<(Instant, Due)>,
 }
 
@@ -54,12 +69,13 @@ impl Lanes {
         }
     }
 
-    /// What worker processes hold, in bytes.
+    /// Resident bytes of all child processes.
     pub(super) fn children_resident(&self) -> u64 {
         self.threads.values().map(|(thread, _)| thread.children.resident()).sum()
     }
 
-    /// Tells every run to stop and waits for the threads, so long at most.
+    /// Sets the stop flag of every run, kills the child processes, and waits for the threads for at most
+    /// `patience`.
     pub(super) fn end(self, patience: Duration) {
         self.running.values().for_each(|running| running.stop.set());
         let mut threads = self.gone;
@@ -97,7 +113,7 @@ impl Core {
         Ok(id)
     }
 
-    /// A run begins; after `limit` it counts as hung.
+    /// Registers a run and returns its stop flag. The flag is set after `limit`.
     pub(super) fn begin(
         &mut self,
         run: RunId,
@@ -116,7 +132,7 @@ impl Core {
         stop
     }
 
-    /// A run is over; nothing if it was given up before.
+    /// Removes a run that has ended. `None` if the run was given up before.
     pub(super) fn finish(&mut self, run: RunId) -> Option<Running> {
         let running = self.lanes.running.remove(&run)?;
         if let Some((at, due)) = running.timer {
@@ -125,7 +141,7 @@ impl Core {
         Some(running)
     }
 
-    /// Tells a run to stop, and waits for it only so long.
+    /// Sets the stop flag of a run. If the run does not end within the grace period, it counts as hung.
     pub(super) fn stop_run(&mut self, run: RunId) {
         let Some(running) = self.lanes.running.get_mut(&run) else { return };
         running.stop.set();
@@ -136,12 +152,12 @@ impl Core {
         }
         self.timers.set(at, Due::Grace(run));
         if let Some((thread, _)) = self.lanes.threads.get(&running.lane) {
-            // A child is ended at once: it shares nothing with us that could be left half-done.
+            // A child is killed at once: it shares no state with this process that could become inconsistent.
             thread.children.kill();
         }
     }
 
-    /// A step took longer than its circuit allows.
+    /// Stops a run that exceeded the time limit of its step.
     pub(super) fn over_limit(&mut self, run: RunId) {
         self.counters.over_limit += 1;
         if let Some(running) = self.lanes.running.get_mut(&run) {
@@ -150,8 +166,8 @@ impl Core {
         self.stop_run(run);
     }
 
-    /// A run that does not stop: its lane is lost with it, and another takes its place. The thread
-    /// cannot be ended from outside; what it still reports is ignored.
+    /// Replaces the worker of a run that did not stop within the grace period. The old thread cannot be
+    /// ended from outside, and its later reports are ignored.
     pub(super) fn hung(&mut self, run: RunId) {
         let Some(mut running) = self.lanes.running.remove(&run) else { return };
         running.timer = None;
@@ -160,11 +176,12 @@ impl Core {
         let (device, threads) = (thread.lane.device().map(str::to_owned), thread.lane.threads());
         self.lanes.gone.push(thread.close());
         self.tell(Event::WorkerLost { worker: running.lane });
-        // Without a thread for it there is a lane fewer; the scheduler refuses what needs it.
+        // If no thread can be created, the engine continues with one worker fewer, and the scheduler
+        // refuses jobs that need it.
         let _ = self.join(kind, device, threads as u32);
     }
 
-    /// A lane that was drained.
+    /// Removes a drained worker.
     pub(super) fn close_lane(&mut self, lane: WorkerId) {
         if let Some((thread, _)) = self.lanes.threads.remove(&lane) {
             self.lanes.gone.push(thread.close());

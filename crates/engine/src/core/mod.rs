@@ -1,5 +1,5 @@
-//! The engine's own thread: it owns the scheduler, carries out its actions, and alone changes what
-//! the engine keeps. All other threads send it messages and hold nothing it needs.
+//! The engine's thread. It owns the scheduler, carries out the scheduler's actions, and is the only
+//! thread that changes the engine's state. All other threads send it messages.
 
 mod circuits;
 mod flights;
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub(crate) struct Core {
     scheduler: Scheduler,
     out: Output,
-    /// Events that carrying out actions gave rise to; taken in before the next message.
+    /// Events that arose while actions were carried out. They are handled before the next message.
     next: std::collections::VecDeque<Event>,
     began: Instant,
     inbox: Receiver<Message>,
@@ -52,7 +52,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// With a budget of so many bytes, before any lane is there.
+    /// Creates the engine's state and starts its key loaders and workers. `budget`: memory in bytes.
     pub(crate) fn new(
         mut config: Config,
         budget: u64,
@@ -100,7 +100,7 @@ impl Core {
         Ok(core)
     }
 
-    /// Serves until it is told to stop.
+    /// Handles messages until `Message::Stop`, or until all senders are dropped.
     pub(crate) fn run(mut self) {
         loop {
             let wake = self.next_wake();
@@ -137,7 +137,7 @@ impl Core {
         }
     }
 
-    /// Tells the scheduler and does what it wants, until nothing more follows.
+    /// Passes an event to the scheduler and carries out the resulting actions, until no event is left.
     pub(crate) fn tell(&mut self, event: Event) {
         self.next.push_back(event);
         while let Some(event) = self.next.pop_front() {
@@ -160,12 +160,12 @@ impl Core {
         }
     }
 
-    /// The scheduler's clock: nanoseconds since the engine began.
+    /// The scheduler's clock: nanoseconds since the engine's start.
     fn now(&self) -> Time {
         Time(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// A moment of the wall clock on the scheduler's clock; one that has passed is now.
+    /// Converts a wall-clock time to the scheduler's clock. A time in the past becomes the current time.
     fn time_of(&self, moment: SystemTime) -> Time {
         let left = moment.duration_since(SystemTime::now()).unwrap_or_default();
         self.now() + Span(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
@@ -177,7 +177,7 @@ impl Core {
         [due, self.timers.next()].into_iter().flatten().min()
     }
 
-    /// What the ledger holds.
+    /// Host memory that the scheduler has reserved, in bytes.
     pub(crate) fn reserved(&self) -> u64 {
         self.scheduler.reserved().host
     }
@@ -190,13 +190,13 @@ impl Core {
         self.scheduler.open_jobs()
     }
 
-    /// From now on no job is taken.
+    /// Refuses all later submissions.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
     }
 
-    /// Everything ends: runs are told to stop, clients hear that the engine is stopping, threads are
-    /// waited for. Accepted jobs stay in the journal as accepted.
+    /// Ends open jobs for their clients as `JobError::Stopping`, sets the stop flag of all runs and waits
+    /// for the threads. Accepted jobs stay in the journal as accepted.
     fn end(self) {
         let Core { jobs, waiting, keys, lanes, grace, .. } = self;
         jobs.abandon();
@@ -206,7 +206,7 @@ impl Core {
     }
 }
 
-/// Feeds the jitter of retries, which must differ between processes.
+/// Random seed for the jitter of retries. The jitter must differ between processes.
 fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::hash::RandomState::new().build_hasher().finish()

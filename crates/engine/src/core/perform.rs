@@ -1,4 +1,4 @@
-//! The scheduler's actions, carried out; and the ends of runs, reported back.
+//! Carries out the scheduler's actions and reports the ends of runs to the scheduler.
 
 use super::Core;
 use crate::backend::Call;
@@ -26,7 +26,7 @@ impl Core {
             Action::Stop { run, .. } => self.stop_run(run),
             Action::Discard { job, partition } => self.discard(job, partition),
             Action::Load { run, key, location: KeyLocation::Shared } => self.load(run, key),
-            // A device that keeps copies of its own brings them in with its steps.
+            // A device that has its own copies of keys loads them in its steps.
             Action::Load { run, .. } => self.next.push_back(Event::Loaded { run }),
             Action::Evict { key, location: KeyLocation::Shared } => self.evict(key),
             Action::Evict { .. } => {}
@@ -73,7 +73,7 @@ impl Core {
         });
         match what {
             Some(what) => self.journal.record(what, receipt),
-            // Nobody's job, or nothing of it is here any more: there is nothing to lose.
+            // The job is not journaled, or the engine has no data of it any more. No record is needed.
             None => receipt.durable(),
         }
     }
@@ -94,12 +94,12 @@ impl Core {
                 let circuit = circuit.circuit.clone();
                 self.lanes.give(lane, Work::Step { run, circuit, call, check });
             }
-            // The scheduler starts nothing of a job that was answered.
+            // The job or the worker is gone. The scheduler does not start tasks of answered jobs.
             None => self.next.push_back(Event::Failed { run, failure: Failure::Permanent }),
         }
     }
 
-    /// All that a step needs, and whether it is the check.
+    /// The call of a task, its circuit, and whether the step is the check.
     fn call(
         &mut self,
         task: TaskId,
@@ -133,7 +133,7 @@ impl Core {
         Some((call, circuit, check))
     }
 
-    /// A run reports its end.
+    /// Handles the report of a run that has ended.
     pub(super) fn ended(&mut self, ended: Ended) {
         let Ended { run, made } = ended;
         let Some(running) = self.finish(run) else {
@@ -142,7 +142,7 @@ impl Core {
         };
         let TaskId { job: id, partition, step } = running.task;
         let event = match made {
-            // Told to stop, it ended; what it made is not wanted.
+            // The run was stopped and its job has been answered. Its output is dropped.
             _ if running.stop.is_set() && self.jobs.get(id).is_none() => Event::Stopped { run },
             Ok(made) => {
                 let took = running.began.elapsed();
@@ -182,7 +182,7 @@ impl Core {
         self.tell(event);
     }
 
-    /// Nobody will ask for what the partition's steps left. It starts over, or its job has ended.
+    /// Drops the payload of a partition that restarts or whose job has ended.
     fn discard(&mut self, job: JobId, partition: u32) {
         let job = self.jobs.get_mut(job);
         if let Some(part) = job.and_then(|job| job.partitions.get_mut(partition as usize)) {
