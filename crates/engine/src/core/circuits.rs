@@ -1,4 +1,4 @@
-//! Circuits come and go.
+//! Loads, unloads and pins circuits.
 
 use super::Core;
 use crate::backend::{Circuit, TaskError};
@@ -7,50 +7,50 @@ use athanor_scheduler::{CircuitId, Event, KeyId, KeySpec, Memory, SpecError, Sta
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Numbers given out so far.
+/// Numbers assigned to circuits, keys and stages so far.
 #[derive(Default)]
 pub(super) struct Numbers {
     circuits: u32,
     keys: u64,
     stages: BTreeMap<String, StageId>,
-    /// The last failure to read each key.
+    /// Code and message of the last failed read of each key.
     failures: BTreeMap<KeyId, (&'static str, String)>,
 }
 
-/// Why a circuit is not loaded.
+/// Reason that a circuit is not loaded, unloaded or pinned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The catalog does not give it.
+    /// The catalog cannot open the circuit.
     #[error(transparent)]
     Catalog(#[from] crate::CatalogError),
-    /// It did not prove its warm-up input.
+    /// The circuit did not prove its warm-up input.
     #[error("circuit {circuit:?} is not loaded: its warm-up proof failed: {error}")]
     WarmUp {
-        /// The circuit.
+        /// The circuit's name.
         circuit: String,
-        /// Why.
+        /// The error of the warm-up job.
         error: crate::JobError,
     },
-    /// There is one already.
+    /// A circuit of that name is loaded already.
     #[error("a circuit named {0:?} is loaded already: unload it first, or use another name")]
     NameTaken(String),
-    /// Its shapes make no sense.
+    /// A shape of the circuit is invalid.
     #[error("the circuit's claims make no sense: {0}")]
     Spec(#[from] SpecError),
-    /// No circuit of that name.
+    /// No circuit of that name is loaded.
     #[error("no circuit named {0:?} is loaded")]
     Unknown(String),
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
-    /// The engine's own thread is hung.
+    /// The engine's thread does not answer.
     #[error("the engine does not answer: see /health, and try again or restart it")]
     Unresponsive,
 }
 
 impl Core {
-    /// Makes a circuit known under a name.
+    /// Loads a circuit under a name and declares its keys to the scheduler.
     pub(crate) fn load_circuit(
         &mut self,
         name: &str,
@@ -84,7 +84,7 @@ impl Core {
         Ok(loaded)
     }
 
-    /// No new jobs from now on; its keys go when the last of its jobs has ended.
+    /// Closes a circuit to new jobs. Its keys are withdrawn when its last job has ended.
     pub(crate) fn unload_circuit(&mut self, name: &str) -> Result<(), LoadError> {
         let found = self.registry.remove(name);
         let loaded = found.ok_or_else(|| LoadError::Unknown(name.into()))?;
@@ -105,7 +105,7 @@ impl Core {
         }
     }
 
-    /// Keeps a circuit's keys in memory, or lets them go when they are idle.
+    /// Pins a circuit's keys in memory, or allows their eviction when they are idle.
     pub(crate) fn pin(&mut self, name: &str, pinned: bool) -> Result<(), LoadError> {
         let loaded = self.registry.get(name).ok_or_else(|| LoadError::Unknown(name.into()))?;
         for &key in &loaded.keys {
@@ -118,7 +118,7 @@ impl Core {
         self.numbers.failures.insert(key, (error.code, error.message.clone()));
     }
 
-    /// Why a key could not be read, the last time.
+    /// Code and message of the last failed read of a key.
     pub(super) fn key_failure(&self, key: KeyId) -> Option<(&'static str, String)> {
         self.numbers.failures.get(&key).cloned()
     }

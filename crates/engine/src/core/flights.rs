@@ -1,7 +1,7 @@
-//! Requests that are the same: joined to one that is under way, or answered from the proof cache.
+//! Equal requests: joined to a running job, or answered from the proof cache.
 //!
-//! Only requests of one tenant share, and only under the same verifying key and circuit: the digest
-//! is over all of it. The cache is off unless it is given bytes, for a proof that is given out twice
+//! Requests are equal if tenant, circuit, verifying key and input are equal: the digest covers all of
+//! them. The cache is off at a limit of zero bytes, the default, because a proof that is returned twice
 //! links two requests.
 
 use crate::circuits::Loaded;
@@ -15,7 +15,7 @@ use std::time::SystemTime;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct FlightKey([u8; 32]);
 
-/// What a request can share.
+/// A running job or a cached result that a request shares.
 pub(super) enum Joined {
     Flight(SubmitId),
     Cached(Arc<Finished>),
@@ -48,7 +48,7 @@ impl FlightKey {
 }
 
 impl Flights {
-    /// Keeps results of so many bytes.
+    /// `limit`: maximum size of all cached results, in bytes.
     pub(super) fn new(limit: u64) -> Flights {
         Flights {
             under_way: HashMap::new(),
@@ -59,8 +59,9 @@ impl Flights {
         }
     }
 
-    /// What the request can share. One that is more urgent than what is under way, or has another
-    /// deadline, goes its own way: it must neither wait behind nor end with the other.
+    /// The cached result or running job that the request shares. A request does not share a running job
+    /// of lower priority, because it would wait behind that job, or of a different deadline, because it
+    /// would end with that job.
     pub(super) fn find(&self, key: &FlightKey, submission: &Submission) -> Option<Joined> {
         if let Some(finished) = self.cached.get(key) {
             let finished = Finished { cached: true, marks: Vec::new(), ..(**finished).clone() };
@@ -71,13 +72,14 @@ impl Flights {
         suits.then_some(Joined::Flight(flight.leader))
     }
 
-    /// A request that others may share is under way; the first of its kind stays the one.
+    /// Registers a running job that later requests can share. An earlier registration of the same key
+    /// stays.
     pub(super) fn begin(&mut self, key: FlightKey, leader: SubmitId, submission: &Submission) {
         let (class, deadline) = (submission.class, submission.deadline);
         self.under_way.entry(key).or_insert(Flight { leader, class, deadline });
     }
 
-    /// It has ended; its verified result may serve others.
+    /// Removes an ended job. `finished`: its verified result, which goes into the cache if it fits.
     pub(super) fn end(
         &mut self,
         key: &FlightKey,

@@ -1,4 +1,4 @@
-//! Jobs on their way: submitted, joined, restored, cancelled, answered.
+//! Open jobs: submits, joins, restores, cancels and answers them.
 
 use super::flights::{FlightKey, Joined};
 use super::{Core, Restored};
@@ -13,43 +13,52 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One job, from its submit to its answer.
+/// One job, from its submission to its answer.
 pub(super) struct Job {
     pub(super) submission: Arc<Submission>,
     pub(super) circuit: Arc<Loaded>,
     pub(super) input: Payload,
     pub(super) partitions: Vec<Partition>,
-    /// Whether the journal keeps it.
+    /// Whether the journal stores the job.
     pub(super) journaled: bool,
-    /// What it was submitted under.
+    /// The ticket of the job's first submission.
     ticket: SubmitId,
-    /// Clients who want it. Who gives up is taken off; the last one stays, to be told how it ends.
+    /// States of the clients that share the job. A cancelling client is removed, except the last one,
+    /// which receives the job's end.
     clients: Vec<Shared<JobState>>,
     flight: Option<FlightKey>,
-    /// The last failure of any of its runs, in code and words.
+    /// Code and message of the last failure of any run of the job.
     pub(super) failure: Option<(&'static str, String)>,
     pub(super) marks: Vec<(String, Duration)>,
 }
 
-/// What the engine keeps of one partition.
+/// The engine's data of one partition.
+///
+/// ```text
+///                    step finished            check finished
+///  payload: None ───────────────────► Some ──────────────────► None
+///  left:    None ◄─────────────────── None                     Some (complete)
+///                  discarded: restart
+///                  or end of the job
+/// ```
 #[derive(Default)]
 pub(super) struct Partition {
     pub(super) shape: usize,
     pub(super) after: Vec<u32>,
-    /// What the last finished step left.
+    /// Output of the last finished step.
     pub(super) payload: Option<Payload>,
-    /// What the partition left when it was done.
+    /// Verified bytes of the complete partition.
     pub(super) left: Option<Arc<[u8]>>,
-    /// How often it was begun anew because its result was wrong.
+    /// Number of failures with `Failure::BadResult`.
     pub(super) again: u32,
 }
 
 #[derive(Default)]
 pub(super) struct Jobs {
-    /// Submitted, not yet numbered.
+    /// Jobs that are submitted and have no number yet.
     entering: HashMap<SubmitId, Job>,
     open: HashMap<JobId, Job>,
-    /// Of every client of an open job.
+    /// Job numbers by the tickets of all clients of open jobs.
     by_ticket: HashMap<SubmitId, JobId>,
     tenants: BTreeMap<String, TenantId>,
 }
@@ -81,7 +90,7 @@ impl Job {
         self.clients.iter().for_each(|client| client.set(status.clone()));
     }
 
-    /// Tells the clients how far it is.
+    /// Sets the clients' status to the job's progress.
     pub(super) fn tell_progress(&self, job: JobId, stage: Option<Arc<str>>) {
         let done = self.partitions.iter().filter(|part| part.left.is_some()).count() as u32;
         let partitions = self.partitions.len() as u32;
@@ -101,7 +110,7 @@ impl Job {
         }
     }
 
-    /// What the journal keeps of its end.
+    /// The journal record of the job's end.
     pub(super) fn ended(&self, job: JobId, outcome: Outcome) -> Record {
         let complete = outcome == Outcome::Complete;
         let failure = self.failure.clone().filter(|_| matches!(outcome, Outcome::Failed { .. }));
@@ -119,7 +128,7 @@ impl Jobs {
         self.open.get_mut(&job)
     }
 
-    /// A submitted job got its number.
+    /// Moves a submitted job to the open jobs under its number.
     pub(super) fn number(&mut self, ticket: SubmitId, id: JobId) -> Option<&Job> {
         let job = self.entering.remove(&ticket)?;
         self.by_ticket.insert(ticket, id);
@@ -138,7 +147,7 @@ impl Jobs {
         Some(job)
     }
 
-    /// The job that a client's ticket leads to; before it has a number, by its first ticket.
+    /// The job of a client's ticket. A job without a number is found only by its first ticket.
     fn of(&mut self, ticket: SubmitId) -> (Option<JobId>, Option<&mut Job>) {
         match self.by_ticket.get(&ticket) {
             Some(&id) => (Some(id), self.open.get_mut(&id)),
@@ -146,13 +155,13 @@ impl Jobs {
         }
     }
 
-    /// Whether any job of the circuit is here.
+    /// Whether a submitted or open job uses the circuit.
     pub(super) fn any_of(&self, circuit: &Loaded) -> bool {
         let mut all = self.open.values().chain(self.entering.values());
         all.any(|job| job.circuit.id == circuit.id)
     }
 
-    /// Everybody who waits hears that the engine is stopping.
+    /// Ends all jobs for their clients as `JobError::Stopping`.
     pub(super) fn abandon(self) {
         for job in self.open.into_values().chain(self.entering.into_values()) {
             job.tell(&Status::Ended(Err(JobError::Stopping)));
@@ -170,7 +179,7 @@ impl Jobs {
 }
 
 impl Core {
-    /// Takes a planned submission in, joins it to one that is the same, or answers it at once.
+    /// Submits a planned job to the scheduler, joins it to an equal job, or answers it at once.
     pub(super) fn submit(&mut self, planned: Planned) {
         let state = planned.state.clone();
         let refused = if self.draining {
@@ -207,7 +216,7 @@ impl Core {
         Ok(())
     }
 
-    /// Lets a client share a job that is under way.
+    /// Adds a client to a running job.
     fn join_flight(&mut self, leader: SubmitId, state: Shared<JobState>) -> Result<(), JobError> {
         let most = self.scheduler.config().max_jobs;
         let (id, job) = self.jobs.of(leader);
@@ -228,7 +237,7 @@ impl Core {
         Ok(())
     }
 
-    /// After a restart: goes on with a job that was accepted before it.
+    /// Resumes a job that was accepted before a restart.
     pub(crate) fn restore(&mut self, unfinished: Unfinished, planned: Planned) {
         let spec = match self.spec(&planned) {
             Ok(spec) => spec,
@@ -252,7 +261,7 @@ impl Core {
         self.tell(Event::Restore { job: id, spec, finished });
     }
 
-    /// What the scheduler is told of a planned submission.
+    /// The scheduler's specification of a planned submission.
     fn spec(&mut self, planned: &Planned) -> Result<JobSpec, JobError> {
         let submission = &planned.submission;
         let tenant = self.jobs.tenant(&submission.tenant);
@@ -261,7 +270,7 @@ impl Core {
         spec.ok_or_else(|| JobError::internal("the plan names a shape the circuit does not have"))
     }
 
-    /// A client gives up. The job ends if it was the last one.
+    /// Removes a client from its job, or cancels the job if it has no other client.
     pub(super) fn cancel(&mut self, ticket: SubmitId) {
         if let Some(waiting) = self.waiting.of(ticket) {
             return self.cancel_waiting(waiting);
@@ -280,7 +289,7 @@ impl Core {
         }
     }
 
-    /// The scheduler does not take a job.
+    /// Ends a job that the scheduler refuses.
     pub(super) fn refuse(&mut self, ticket: SubmitId, why: Refusal) {
         let job = match self.jobs.by_ticket.get(&ticket) {
             Some(&id) => self.jobs.take(id),
@@ -292,7 +301,7 @@ impl Core {
         }
     }
 
-    /// A job is over, and that is recorded.
+    /// Answers the clients of a job whose end is recorded.
     pub(super) fn answer(&mut self, id: JobId, outcome: &Outcome) {
         let Some(job) = self.jobs.take(id) else { return };
         let end = job.end(outcome);
@@ -309,7 +318,7 @@ impl Core {
         }
     }
 
-    /// The last failure of any run of the job.
+    /// Stores the last failure of any run of the job.
     pub(super) fn note_failure(&mut self, job: JobId, error: &TaskError) {
         if let Some(job) = self.jobs.get_mut(job) {
             job.failure = Some((error.code, error.message.clone()));

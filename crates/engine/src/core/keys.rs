@@ -1,4 +1,4 @@
-//! Resident keys, and the threads that read them.
+//! Resident keys and the threads that load them.
 
 use super::Core;
 use crate::backend::{Circuit, Payload, TaskError};
@@ -24,7 +24,7 @@ struct Key {
     index: usize,
     spec: KeySpec,
     payload: Option<Payload>,
-    /// To be forgotten as soon as it is not in memory.
+    /// Whether to remove the entry when the key is evicted.
     withdrawn: bool,
 }
 
@@ -35,7 +35,7 @@ struct Order {
 }
 
 impl Keys {
-    /// So many threads that read keys, each with a pool of so many threads.
+    /// Starts `loaders` threads that load keys, at least one, each with a pool of `threads` threads.
     pub(super) fn start(
         loaders: u32,
         threads: u32,
@@ -69,7 +69,7 @@ impl Keys {
         self.keys.get(&key).map_or(nothing, |key| key.spec)
     }
 
-    /// Nobody will ask for it again.
+    /// Removes the key, or marks it for removal at its eviction if it is resident.
     pub(super) fn withdraw(&mut self, key: KeyId) {
         if self.is_resident(key) {
             self.keys.entry(key).and_modify(|key| key.withdrawn = true);
@@ -110,7 +110,7 @@ fn read(inbox: &Mutex<Receiver<Order>>, lane: &Lane, core: &Sender<Message>, sto
 }
 
 impl Core {
-    /// Has a key read into memory.
+    /// Orders a loader thread to read a key into memory.
     pub(super) fn load(&mut self, run: RunId, key: KeyId) {
         let Some(found) = self.keys.keys.get(&key) else {
             return self.next.push_back(Event::LoadFailed { run });
@@ -120,7 +120,7 @@ impl Core {
         let _ = self.keys.orders.send(order);
     }
 
-    /// A loader reports.
+    /// Handles the report of a loader thread.
     pub(super) fn key_read(&mut self, run: RunId, read: Result<Payload, TaskError>) {
         let Some(id) = self.keys.loading.remove(&run) else { return };
         let event = match (read, self.keys.keys.get_mut(&id)) {
@@ -134,7 +134,8 @@ impl Core {
                 self.counters.fail(&error);
                 self.key_failed(id, &error);
                 if error.failure == Failure::Permanent {
-                    // Who waits for it fails now; who comes later may find it mended.
+                    // Withdrawing the key fails the jobs that wait for it. Declaring it again lets later
+                    // jobs retry the read.
                     self.next.push_back(Event::KeyWithdrawn { key: id });
                     self.next.push_back(Event::LoadFailed { run });
                     Event::KeyDeclared { key: id, spec: self.keys.spec(id) }
@@ -146,7 +147,7 @@ impl Core {
         self.tell(event);
     }
 
-    /// Gives a key's memory back, now.
+    /// Drops the engine's reference to a key's data.
     pub(super) fn evict(&mut self, key: KeyId) {
         if let Some(found) = self.keys.keys.get_mut(&key) {
             found.payload = None;

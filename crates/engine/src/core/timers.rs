@@ -1,4 +1,4 @@
-//! What comes due besides the scheduler's own: runs that take too long, and waiting jobs.
+//! Timers that the scheduler does not have: limits of runs, and deadlines of waiting jobs.
 
 use super::Core;
 use athanor_scheduler::{JobId, RunId};
@@ -7,13 +7,13 @@ use std::time::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    /// The step's own limit.
+    /// The run reaches the time limit of its step.
     Limit(RunId),
-    /// It was told to stop long ago.
+    /// The grace period after the run's stop flag was set has passed.
     Grace(RunId),
-    /// The deadline of a job that waits for its circuit.
+    /// The deadline of a job that waits for its circuit has passed.
     Deadline(JobId),
-    /// The end of such a job is recorded again.
+    /// The engine retries to record the end of such a job.
     RecordEnd(JobId),
 }
 
@@ -40,7 +40,7 @@ impl Timers {
 }
 
 impl Core {
-    /// Handles everything that is due.
+    /// Handles all timers that are due.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
         while let Some(due) = self.timers.take(now) {

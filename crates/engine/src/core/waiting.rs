@@ -1,4 +1,4 @@
-//! Accepted jobs of an earlier run whose circuit is not ready.
+//! Jobs that were accepted before a restart and whose circuit is not ready.
 //!
 //! ```text
 //!            restore                 circuit ready
@@ -8,7 +8,7 @@
 //!                      ending ──► recorded ──► answered
 //! ```
 //!
-//! The scheduler does not know these jobs: they claim no memory and no worker, and hold nobody up.
+//! The scheduler does not know these jobs. They reserve no memory and no worker, and delay no other job.
 
 use super::Core;
 use super::timers::Due;
@@ -20,7 +20,7 @@ use athanor_scheduler::{FailureReason, JobId, Outcome, SubmitId};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Time between two attempts to record an end that the journal could not keep.
+/// Time between two attempts to record the end of a job after the journal failed.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// A restored job and the state that its client watches.
@@ -31,13 +31,13 @@ pub(crate) struct Restored {
 
 struct WaitingJob {
     restored: Restored,
-    /// How the job ends, once that is decided.
+    /// The outcome of the job, once it is decided.
     ending: Option<(Outcome, JobError)>,
-    /// When its deadline passes.
+    /// Time at which the deadline passes.
     deadline: Option<Instant>,
 }
 
-/// Restored jobs by their numbers.
+/// Waiting restored jobs by number.
 #[derive(Default)]
 pub(super) struct Waiting {
     jobs: BTreeMap<JobId, WaitingJob>,
@@ -62,7 +62,7 @@ impl Waiting {
         self.by_ticket.get(&ticket).copied()
     }
 
-    /// Clients hear that the engine is stopping.
+    /// Ends all jobs for their clients as `JobError::Stopping`.
     pub(super) fn abandon(self) {
         for job in self.jobs.into_values() {
             job.restored.state.set(Status::Ended(Err(JobError::Stopping)));
@@ -71,7 +71,7 @@ impl Waiting {
 }
 
 impl Core {
-    /// Keeps a restored job until its circuit is ready. Gives it back if the circuit is ready now.
+    /// Stores a restored job until its circuit is ready. Returns the job if the circuit is ready now.
     pub(crate) fn wait_for_circuit(&mut self, restored: Restored) -> Option<Restored> {
         let circuit = self.registry.get(&restored.unfinished.submission.circuit);
         if circuit.is_some_and(|circuit| circuit.is_ready()) {
@@ -96,7 +96,8 @@ impl Core {
         self.waiting.insert(restored, deadline)
     }
 
-    /// Restored jobs of a circuit that is ready now, in the order of their numbers.
+    /// Removes and returns the waiting jobs of a circuit in the order of their numbers. Jobs whose end is
+    /// decided stay.
     pub(crate) fn take_waiting(&mut self, circuit: &str) -> Vec<Restored> {
         let of_circuit = |(id, job): (&JobId, &WaitingJob)| {
             let wanted = job.restored.unfinished.submission.circuit == circuit;
@@ -114,7 +115,7 @@ impl Core {
         taken
     }
 
-    /// Ends a restored job whose input the circuit does not take.
+    /// Ends a restored job that cannot be planned.
     pub(crate) fn fail_restored(&mut self, restored: Restored, error: JobError) {
         let outcome = Outcome::Failed { partition: 0, step: 0, why: FailureReason::Permanent };
         let id = self.keep_waiting(restored);
@@ -129,7 +130,8 @@ impl Core {
         self.end_waiting(id, Outcome::DeadlineMissed, JobError::DeadlineMissed);
     }
 
-    /// Decides how a waiting job ends. The first decision stays; clients hear of it once it is recorded.
+    /// Decides the outcome of a waiting job. Only the first decision counts. The client is answered after
+    /// the outcome is recorded.
     fn end_waiting(&mut self, id: JobId, outcome: Outcome, error: JobError) {
         let Some(job) = self.waiting.jobs.get_mut(&id) else { return };
         if job.ending.is_none() {
@@ -138,7 +140,7 @@ impl Core {
         }
     }
 
-    /// Records the end of a waiting job.
+    /// Records the decided outcome of a waiting job.
     pub(super) fn record_end(&mut self, id: JobId) {
         let Some(job) = self.waiting.jobs.get(&id) else { return };
         let Some((outcome, error)) = &job.ending else { return };
