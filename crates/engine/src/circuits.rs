@@ -1,4 +1,4 @@
-//! Circuits that are loaded: what submitters need to plan, and what the scheduler knows them by.
+//! Loaded circuits: the data for planning a submission, and their numbers in the scheduler.
 
 use crate::backend::{About, Circuit, Plan, Shape};
 use athanor_scheduler::{
@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// The name of the stage that the engine adds.
+/// Name of the stage that the engine appends to every partition.
 pub const CHECK: &str = "check";
 
-/// A circuit with its numbers. A circuit that is loaded again gets new ones.
+/// A loaded circuit with its numbers. A circuit that is loaded again gets new numbers.
 pub(crate) struct Loaded {
     pub(crate) name: String,
     pub(crate) id: CircuitId,
@@ -20,15 +20,15 @@ pub(crate) struct Loaded {
     pub(crate) about: About,
     pub(crate) shapes: Vec<Shape>,
     pub(crate) keys: Vec<KeyId>,
-    /// Of each shape: what the scheduler sees, the check included.
+    /// The scheduler's profile of each shape, including the check.
     pub(crate) profiles: Vec<Arc<Profile>>,
-    /// Whether clients may use it.
+    /// Whether clients can use the circuit.
     ready: AtomicBool,
     closed: AtomicBool,
 }
 
 impl Loaded {
-    /// Gives a circuit its numbers; `stage` numbers a stage's name.
+    /// Builds the entry of a circuit. `stage` returns the number of a stage's name.
     pub(crate) fn new(
         name: &str,
         id: CircuitId,
@@ -46,7 +46,7 @@ impl Loaded {
         Ok(Loaded { name, id, circuit, about, shapes, keys, profiles, ready, closed })
     }
 
-    /// From now on clients may use it.
+    /// Opens the circuit to clients.
     pub(crate) fn open(&self) {
         self.ready.store(true, Ordering::Relaxed);
     }
@@ -55,7 +55,7 @@ impl Loaded {
         self.ready.load(Ordering::Relaxed)
     }
 
-    /// It takes no new jobs.
+    /// Closes the circuit to new jobs.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
@@ -64,12 +64,12 @@ impl Loaded {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// The limit of a step, if it has one; a check has none.
+    /// The time limit of a step, if it has one. A check has none.
     pub(crate) fn limit(&self, shape: usize, step: usize) -> Option<std::time::Duration> {
         self.shapes.get(shape)?.steps.get(step)?.limit
     }
 
-    /// What the scheduler is told of a plan; none if the plan names a shape that there is not.
+    /// The scheduler's specification of a plan. `None` if the plan names a shape that does not exist.
     pub(crate) fn spec(
         &self,
         plan: &Plan,
@@ -118,7 +118,7 @@ fn profile(
     Profile::new(steps)
 }
 
-/// Circuits by name, for submitters on any thread, and the keys that are in memory.
+/// Loaded circuits by name, and the numbers of the resident keys. Any thread can read it.
 #[derive(Default)]
 pub(crate) struct Registry {
     circuits: RwLock<BTreeMap<String, Arc<Loaded>>>,
@@ -134,7 +134,7 @@ impl Registry {
         self.read().values().cloned().collect()
     }
 
-    /// Adds a circuit unless its name is taken.
+    /// Adds a circuit. Returns false if its name is taken.
     pub(crate) fn add(&self, circuit: Arc<Loaded>) -> bool {
         let mut all = self.circuits.write().unwrap_or_else(PoisonError::into_inner);
         match all.entry(circuit.name.clone()) {
@@ -150,7 +150,7 @@ impl Registry {
         self.circuits.write().unwrap_or_else(PoisonError::into_inner).remove(name)
     }
 
-    /// A key came into memory, or left it.
+    /// Records whether a key is in memory.
     pub(crate) fn set_resident(&self, key: KeyId, resident: bool) {
         let mut keys = self.resident.write().unwrap_or_else(PoisonError::into_inner);
         if resident {

@@ -1,4 +1,4 @@
-//! What can be chosen, each with a default that suits the machine.
+//! The engine's settings and their defaults.
 
 use athanor_scheduler::{Config as Policy, DeviceClass, Trace};
 use std::ffi::OsString;
@@ -8,72 +8,74 @@ use std::time::Duration;
 /// The device class of the CPU as a device.
 pub const CPU: DeviceClass = DeviceClass(0);
 
-/// Gets every record of the scheduler's trace, in order, on the engine's own thread: it must be
-/// quick.
+/// A callback that receives every record of the scheduler's trace in order. It runs on the engine's
+/// thread and must return quickly.
 pub type Observer = Box<dyn FnMut(&Trace) + Send>;
 
-/// How an engine runs.
+/// The settings of an engine.
 pub struct Config {
-    /// The most memory to hold, in bytes; none to take what the system grants (see
+    /// The memory budget in bytes. `None` derives it from the limits of the system (see
     /// [`memory::budget`]).
     ///
     /// [`memory::budget`]: crate::memory::budget
     pub memory: Option<u64>,
-    /// Bytes of it that the program around the engine holds, beyond what it held at the start: no
-    /// job gets them.
+    /// Bytes of the budget that the program outside the engine needs beyond its resident memory at the
+    /// engine's start. Jobs cannot use them.
     pub set_aside: u64,
-    /// Bytes of address space that the program reserves and does not fill, beyond what it has at the start. They
-    /// count where the address space is limited (`RLIMIT_AS`), and nowhere else.
+    /// Bytes of address space that the program will map and not fill, beyond its mappings at the engine's
+    /// start. They count only if the address space is limited (`RLIMIT_AS`).
     pub address_space: u64,
-    /// Part of the memory kept for critical jobs, in bytes.
+    /// Part of the budget that only critical jobs can use, in bytes.
     pub reserve: u64,
-    /// Threads of each CPU lane.
+    /// Number of threads of each CPU worker.
     pub lanes: Vec<u32>,
-    /// The devices.
+    /// The devices, one worker each.
     pub devices: Vec<DeviceConfig>,
-    /// Queues, retries, shares: the scheduler's own settings. Its memory fields are set by the
-    /// engine.
+    /// The scheduler's settings: queues, retries, shares. The engine sets the budget of host memory and
+    /// the reserve.
     pub policy: Policy,
-    /// The most bytes of results kept for identical requests to come; zero, the default, keeps none.
-    /// A proof that is given out twice tells whoever sees both that the requests were the same.
+    /// Maximum size of the proof cache in bytes. Zero, the default, disables the cache. A proof that is
+    /// returned twice reveals to an observer of both answers that the requests were equal.
     pub proof_cache: u64,
-    /// How often memory is measured and lanes are looked at.
+    /// Interval at which the heartbeat measures memory and asks the engine's thread for an answer.
     pub heartbeat: Duration,
-    /// How long a run may go on after it was told to stop, before its lane counts as lost.
+    /// Time between a run's stop request and the replacement of its worker, if the run has not ended.
     pub grace: Duration,
-    /// The program and the arguments that make it serve as a child process
-    /// ([`worker::serve`]); none to run isolated circuits nowhere.
+    /// The program, and the arguments with which it serves as a child process ([`worker::serve`]). `None`
+    /// disables isolated circuits.
     ///
     /// [`worker::serve`]: crate::worker::serve
     pub worker: Option<(PathBuf, Vec<OsString>)>,
-    /// Sees every decision.
+    /// Receives every record of the scheduler's trace.
     pub observer: Option<Observer>,
 }
 
-/// A device.
+/// The settings of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceConfig {
-    /// Its name in tables, and for circuits.
+    /// The device's name, shown in tables and passed to circuits.
     pub name: String,
-    /// What it can stand in for.
+    /// The device's class. Devices of one class can replace each other.
     pub class: DeviceClass,
-    /// Threads of the host that work for it.
+    /// Number of host threads that work for the device.
     pub threads: u32,
-    /// Bytes of its own memory; zero if it works on the host's.
+    /// Bytes of the device's own memory. Zero if it uses host memory.
     pub memory: u64,
 }
 
 impl Config {
-    /// For this machine: as many cores as the process may use, which is what its affinity and the CPU quota of its
-    /// control group (`cpu.max`, or `cpu.cfs_quota_us` of version 1) leave. One CPU lane
-    /// of one thread for every two cores, and one CPU device over all cores. They share the cores; the sum of the work is the bound either way, and synthesis
-    /// in the shadow of a proof keeps the device from waiting.
+    /// Settings for this machine. The number of cores is what the affinity of the process and the CPU
+    /// quota of its control group (`cpu.max`, or `cpu.cfs_quota_us` of version 1) allow.
+    ///
+    /// There is one CPU worker of one thread for every two cores, at least one, and one CPU device with a
+    /// thread for each core. They share the cores. The sum of the work limits the throughput in any
+    /// division, and witness generation during a proof keeps the device from idling.
     pub fn for_machine() -> Config {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         Config::with_threads(cores)
     }
 
-    /// The same with another number of cores.
+    /// The settings of [`Config::for_machine`] for a given number of cores.
     pub fn with_threads(cores: u32) -> Config {
         Config {
             memory: None,
@@ -93,7 +95,7 @@ impl Config {
 }
 
 impl DeviceConfig {
-    /// The CPU with so many threads.
+    /// The CPU as a device with `threads` threads.
     pub fn cpu(threads: u32) -> DeviceConfig {
         DeviceConfig { name: "cpu".into(), class: CPU, threads, memory: 0 }
     }
