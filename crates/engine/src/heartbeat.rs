@@ -1,5 +1,7 @@
-//! A thread of its own that measures memory and asks the engine's thread for an answer, whatever provers do with the
-//! others: a heartbeat that shares a pool with the work stops when the work is heaviest, and is taken for a fault.
+//! The heartbeat: a separate thread that measures memory and requests an answer from the engine's thread.
+//!
+//! The heartbeat does not share a pool with the steps. In a shared pool, heavy load would delay the
+//! heartbeat, and the delay would look like a fault.
 
 use crate::core::Core;
 use crate::engine::Standing;
@@ -19,7 +21,8 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Beats at that pace: tells the engine what the process holds beyond `base`, and has it answer.
+    /// Starts the thread. At every interval `pace` it sends the engine the resident bytes beyond `base`
+    /// and requests an answer, unless an earlier request is unanswered.
     pub(crate) fn start(
         pace: Duration,
         base: u64,

@@ -1,18 +1,18 @@
-//! An input as it came: bytes with a kind, shared, wiped after use.
+//! [`Input`]: the bytes of a submitted input and their kind. The bytes are shared and wiped after use.
 
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// What a job proves, as the client sent it. Clones share the bytes, which are wiped with the last.
+/// The input of a job as the client sent it. Clones share the bytes. Dropping the last clone wipes them.
 #[derive(Clone)]
 pub struct Input {
-    /// What the bytes are, by the names the backend knows (`json`, `wtns`).
+    /// The format of the bytes, a name that the backend defines, such as `json` or `wtns`.
     pub kind: Arc<str>,
     bytes: Arc<Zeroizing<Vec<u8>>>,
 }
 
 impl Input {
-    /// An input of that kind.
+    /// An input of the given kind.
     pub fn new(kind: &str, bytes: Vec<u8>) -> Input {
         Input { kind: kind.into(), bytes: Arc::new(Zeroizing::new(bytes)) }
     }
@@ -22,7 +22,7 @@ impl Input {
         &self.bytes
     }
 
-    /// BLAKE3 over kind and bytes.
+    /// BLAKE3 digest of kind and bytes.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("athanor input 1");
         hasher.update(&(self.kind.len() as u64).to_le_bytes());
@@ -37,18 +37,18 @@ impl std::fmt::Debug for Input {
     }
 }
 
-/// Why an input is not taken. Sending it again cannot help.
+/// Reason that a circuit does not accept an input. A retry with the same input cannot succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InputError {
-    /// A stable name, in kebab case.
+    /// A stable error code in kebab case.
     pub code: &'static str,
-    /// What is wrong and what to do; never a secret.
+    /// Description and remedy for people. It contains no secret.
     pub message: String,
 }
 
 impl InputError {
-    /// With its code and words.
+    /// An error with its code and message.
     pub fn new(code: &'static str, message: impl ToString) -> InputError {
         InputError { code, message: message.to_string() }
     }

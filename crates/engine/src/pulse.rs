@@ -1,17 +1,18 @@
-//! When the engine's thread last answered, and what it knew then.
+//! The time and content of the last answer of the engine's thread.
 //!
-//! The heartbeat asks, the engine's thread answers between two messages, and everybody else reads: nobody has to
-//! wait for a thread that does not answer.
+//! The heartbeat requests an answer, the engine's thread answers between two messages, and all other
+//! threads read the answer. No reader waits for the engine's thread.
 
 use crate::engine::Standing;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// Without an answer for this long, the engine counts as unresponsive.
+/// Time without an answer after which the engine counts as unresponsive.
 ///
-/// Its thread handles a message in microseconds; the longest ones hash or free an input of the largest size, which
-/// takes well under a second. Five seconds leave room for a machine that is short of processors.
+/// The engine's thread handles a message in microseconds. The longest messages hash or free an input
+/// of the largest size, which takes well under a second. Five seconds also allow for an overloaded
+/// machine.
 const BOUND: Duration = Duration::from_secs(5);
 
 pub(crate) struct Pulse {
@@ -19,20 +20,20 @@ pub(crate) struct Pulse {
     bound: Duration,
     /// Milliseconds from `began` to the last answer.
     answered: AtomicU64,
-    /// Whether the engine's thread was asked and has not answered.
+    /// Whether a request to the engine's thread is unanswered.
     asked: AtomicBool,
-    /// Whether somebody waited for the engine's thread in vain since its last answer.
+    /// Whether a query of the engine's thread has timed out since its last answer.
     silent: AtomicBool,
     last: RwLock<(Instant, Arc<Standing>)>,
 }
 
 impl Pulse {
-    /// For a heartbeat of that pace; `first` is what is known before the thread starts.
+    /// `pace`: interval of the heartbeat. `first`: the statistics before the thread starts.
     pub(crate) fn new(pace: Duration, first: Standing) -> Pulse {
         let began = Instant::now();
         Pulse {
             began,
-            // A heartbeat that asks more seldom than that is no sign of a fault.
+            // With a long heartbeat interval, a late answer is not a fault.
             bound: BOUND.max(pace.saturating_mul(4)),
             answered: AtomicU64::new(0),
             asked: AtomicBool::new(false),
@@ -41,12 +42,13 @@ impl Pulse {
         }
     }
 
-    /// Whether to ask now: not while an earlier question waits, so that the queue does not grow.
+    /// Marks a request as sent. Returns false if an earlier request is unanswered, so that requests do
+    /// not accumulate in the queue.
     pub(crate) fn ask(&self) -> bool {
         !self.asked.swap(true, Ordering::Relaxed)
     }
 
-    /// The engine's thread answers.
+    /// Stores an answer of the engine's thread.
     pub(crate) fn answer(&self, standing: Standing) {
         let now = Instant::now();
         let last = (now, Arc::new(standing));
@@ -68,7 +70,7 @@ impl Pulse {
         self.age() < self.bound
     }
 
-    /// Somebody waited in vain: until the next answer nobody else needs to.
+    /// Records that a query timed out. Until the next answer, other queries do not wait.
     pub(crate) fn set_silent(&self) {
         self.silent.store(true, Ordering::Relaxed);
     }
@@ -77,7 +79,7 @@ impl Pulse {
         self.silent.load(Ordering::Relaxed)
     }
 
-    /// What the last answer said, with its age.
+    /// The statistics of the last answer, with their age.
     pub(crate) fn last(&self) -> Standing {
         let last = self.last.read().unwrap_or_else(PoisonError::into_inner).clone();
         Standing { age: last.0.elapsed(), ..(*last.1).clone() }

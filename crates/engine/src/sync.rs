@@ -1,5 +1,6 @@
-//! Locks, or the model checker's in its tests. A lock whose holder panicked is taken as it is: what
-//! it guards is changed in single assignments.
+//! The locks of `std`, or those of the model checker loom in its tests. The functions ignore poisoning:
+//! a panic of a lock's holder leaves the guarded data consistent, because the data change in single
+//! assignments.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -25,7 +26,7 @@ pub(crate) fn wait_timeout<'a, T>(
     condvar.wait_timeout(guard, patience).unwrap_or_else(PoisonError::into_inner).0
 }
 
-/// The model checker has no clock.
+/// Waits without a time limit: the model checker has no clock.
 #[cfg(loom)]
 pub(crate) fn wait_timeout<'a, T>(
     condvar: &Condvar,

@@ -1,17 +1,23 @@
-//! How a parent and its child talk: a header in JSON and binary parts, each with its length before
-//! it, over the child's standard input and output.
+//! Frames between a parent and its child, over the child's standard input and output.
+//!
+//! ```text
+//! header length  u32, little endian
+//! header         JSON
+//! part count     u32, little endian
+//! each part:     length u64, little endian, then the bytes
+//! ```
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 use zeroize::Zeroizing;
 
-/// Largest header.
+/// Largest header, in bytes.
 const HEADER: u32 = 1 << 20;
-/// Most parts of a frame, and the most bytes of one.
+/// Maximum number of parts of a frame (`PARTS`), and maximum bytes of one part (`PART`).
 const PARTS: u32 = 1 << 16;
 const PART: u64 = 1 << 36;
 
-/// Run a step.
+/// An instruction to run a step.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) backend: String,
@@ -26,19 +32,19 @@ pub(super) struct Order {
     pub(super) lane: u32,
     pub(super) device: Option<String>,
     pub(super) threads: u32,
-    /// Whether the second part is what the step before left; the first is the input, the rest what
-    /// other partitions left.
+    /// Whether the frame contains the output of the previous step. Parts: the input, the output of the
+    /// previous step if `from`, the bytes of other partitions.
     pub(super) from: bool,
 }
 
-/// What came of it; the bytes are the one part.
+/// The result of a step. The frame of `Made` has one part, the output.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Made { marks: Vec<(String, u64)>, peak: Option<u64> },
     Failed { failure: athanor_scheduler::Failure, code: String, message: String },
 }
 
-/// Parts may be secret.
+/// The parts of a frame. They can be secret and are wiped when dropped.
 pub(super) type Parts = Vec<Zeroizing<Vec<u8>>>;
 
 pub(super) fn send(

@@ -1,6 +1,6 @@
-//! Steps in a child process of the same binary: for libraries that keep state for the whole process
-//! or can abort it. A child that dies takes its step with it and nothing else; one that hangs is
-//! killed; one that proved often or grew large is replaced.
+//! Runs steps in a child process, for libraries that keep process-wide state or can abort the process.
+//! If a child dies, only its step fails. A child that hangs is killed. A child is replaced after a
+//! number of steps or above a memory size.
 
 mod frame;
 mod parent;

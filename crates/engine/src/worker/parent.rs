@@ -1,4 +1,4 @@
-//! The parent's end: one child at a time for each lane.
+//! The parent's side: one child process at a time for each worker.
 
 use super::frame::{self, Answer, Order, Parts};
 use crate::backend::{Call, Done, Isolation, TaskError};
@@ -14,13 +14,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// The child of a lane, if it has one.
+/// The child process of a worker, if it has one.
 pub(crate) struct Children {
     program: Option<(PathBuf, Vec<OsString>)>,
-    /// Its process, for whoever wants to kill it while the lane waits for it.
+    /// The process. Another thread can kill it while the worker's thread waits for its answer.
     process: Mutex<Option<Child>>,
     pid: AtomicU32,
-    /// The lane's end of it.
+    /// The pipes of the child. The worker's thread uses them.
     ends: Mutex<Option<Ends>>,
 }
 
@@ -40,7 +40,7 @@ impl Children {
         }
     }
 
-    /// Runs a step in the child, which is started if there is none.
+    /// Runs a step in the child process. Starts a child if there is none.
     pub(crate) fn run(
         &self,
         isolation: &Isolation,
@@ -104,7 +104,7 @@ impl Children {
         Ok(Ends { to, from, steps: 0 })
     }
 
-    /// Ends the child at once, whatever it does.
+    /// Kills the child at once.
     pub(crate) fn kill(&self) {
         self.pid.store(0, Ordering::Relaxed);
         if let Some(mut child) = lock(&self.process).take() {
@@ -113,7 +113,7 @@ impl Children {
         }
     }
 
-    /// Lets an idle child end by closing its input, and sees to it that it does.
+    /// Waits up to 200 ms for an idle child whose input is closed, then kills it.
     pub(crate) fn end(&self) {
         self.pid.store(0, Ordering::Relaxed);
         let Some(mut child) = lock(&self.process).take() else { return };
@@ -127,7 +127,7 @@ impl Children {
         let _ = child.wait();
     }
 
-    /// What the child holds, in bytes.
+    /// Resident memory of the child, in bytes.
     pub(crate) fn resident(&self) -> u64 {
         match self.pid.load(Ordering::Relaxed) {
             0 => 0,
@@ -176,7 +176,7 @@ fn made(answer: Answer, mut parts: Parts, check: bool) -> Result<Made, TaskError
             Ok(Made::Left(Done { peak, ..Done::new(left) }))
         }
         Answer::Failed { failure, code, message } => {
-            // Codes are static names; one that a child of another version sends is not known here.
+            // Error codes are static names. Every code except "panic" becomes "worker".
             let code = if code == "panic" { "panic" } else { "worker" };
             Err(TaskError::new(failure, code, message))
         }

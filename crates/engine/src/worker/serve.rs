@@ -1,4 +1,4 @@
-//! The child's end: reads orders until its input ends.
+//! The child's side: executes orders until its input ends.
 
 use super::frame::{self, Answer, Order, Parts};
 use crate::backend::{Backend, Call, Circuit, Plan, TaskError};
@@ -13,8 +13,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Serves a parent: `from` and `to` are this process's standard input and output, which nothing else
-/// may use.
+/// Executes the orders of a parent process. `from` and `to` are this process's standard input and
+/// output. No other code may use them.
+///
+/// # Errors
+///
+/// [`io::Error`] if a frame cannot be read or written. The end of the input is not an error.
 pub fn serve(
     backends: &[Arc<dyn Backend>],
     mut from: impl Read,
