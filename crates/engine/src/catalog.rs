@@ -1,66 +1,70 @@
-//! A directory of circuits, each in a directory of its own with a manifest.
+//! [`Catalog`]: a directory of circuits, with one subdirectory and manifest for each circuit.
 
 use crate::backend::{Backend, Circuit, OpenError};
 use crate::manifest::{MANIFEST, Manifest, ManifestError, is_name};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Circuits on disk. Nothing is loaded by looking.
+/// A directory of circuits on disk. Its methods load no keys.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     directory: PathBuf,
 }
 
-/// Why a circuit of the catalog cannot be opened.
+/// Reason that a circuit of the catalog cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogError {
-    /// There is none of that name.
+    /// The catalog has no circuit of that name.
     #[error("{}: has no circuit {name:?}", directory.display())]
     Unknown {
-        /// The catalog.
+        /// The catalog's directory.
         directory: PathBuf,
-        /// The name.
+        /// The circuit's name.
         name: String,
     },
-    /// Its manifest or a file of it.
+    /// The manifest or a file of the circuit cannot be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// No backend of that name is here.
+    /// The program has no backend of that name.
     #[error("circuit {circuit:?} wants backend {backend:?}, which this program does not have")]
     NoBackend {
-        /// The circuit.
+        /// The circuit's name.
         circuit: String,
-        /// The backend.
+        /// The backend's name.
         backend: String,
     },
-    /// The backend does not take it.
+    /// The backend cannot open the circuit.
     #[error("circuit {circuit:?}: {source}")]
     Open {
-        /// The circuit.
+        /// The circuit's name.
         circuit: String,
-        /// Why.
+        /// The backend's error.
         source: OpenError,
     },
 }
 
 impl Catalog {
-    /// The circuits in that directory.
+    /// The catalog in a directory. It does not access the file system.
     pub fn new(directory: impl Into<PathBuf>) -> Catalog {
         Catalog { directory: directory.into() }
     }
 
-    /// Where it lies.
+    /// The catalog's directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The directory of a circuit of that name, whether it is there or not.
+    /// The directory of a circuit of the given name. It need not exist.
     pub fn place(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
-    /// Names of all circuits, in order.
+    /// The names of all circuits in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError::Io`] if the directory cannot be read.
     pub fn names(&self) -> Result<Vec<String>, ManifestError> {
         let io = |source| ManifestError::Io { path: self.directory.clone(), source };
         let mut names = Vec::new();
@@ -75,7 +79,11 @@ impl Catalog {
         Ok(names)
     }
 
-    /// A circuit's manifest.
+    /// Reads a circuit's manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError`] if there is no such circuit, or its manifest is not valid.
     pub fn manifest(&self, name: &str) -> Result<Manifest, CatalogError> {
         let directory = self.place(name);
         if !is_name(name) || !directory.join(MANIFEST).is_file() {
@@ -91,6 +99,10 @@ impl Catalog {
     }
 
     /// Opens a circuit with the backend that its manifest names.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError`] if the manifest, the backend or the circuit's files cannot be used.
     pub fn open(
         &self,
         name: &str,

@@ -1,13 +1,15 @@
 //! The memory limit of this process's control groups, version 1 and 2, and both at once.
 //!
-//! `/proc/self/cgroup` names the group in each hierarchy, `/proc/self/mountinfo` says where a hierarchy is mounted
-//! and which of its groups that mount shows. In a container the mount often shows only the container's own group, or
-//! the named group lies outside of what is mounted; then the mount's own top is the nearest group there is.
+//! `/proc/self/cgroup` names the group in each hierarchy. `/proc/self/mountinfo` names the mount point of
+//! each hierarchy and the group at the root of the mount. In a container, the mount often shows only the
+//! container's own group, or the named group is outside of the mount. Then the root of the mount is the
+//! nearest visible group.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// What version 1 says where there is no limit: the largest signed number, rounded down to pages of any size.
+/// Value at or above which a limit of version 1 means no limit. The kernel reports the largest signed
+/// number, rounded down to a multiple of the page size.
 const UNLIMITED: u64 = 1 << 62;
 
 /// A hierarchy of control groups that can limit memory.
@@ -17,7 +19,7 @@ enum Version {
     V2,
 }
 
-/// The least limit that binds, in bytes, as the file system below `root` says it (`/`, except in tests).
+/// The smallest effective limit, in bytes, from the file system below `root` (`/`, except in tests).
 pub(crate) fn memory_limit(root: &Path) -> Option<u64> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
@@ -25,7 +27,7 @@ pub(crate) fn memory_limit(root: &Path) -> Option<u64> {
         let path = groups.lines().find_map(|line| group_path(line, version))?;
         let (shown, mount) = mounts.lines().find_map(|line| mount(line, version))?;
         let below = Path::new(path).strip_prefix(&shown).unwrap_or(Path::new(""));
-        // A path that leads out (a group above the namespace's) is not followed.
+        // A path with `..` names a group above the namespace. It is not followed.
         let inside = below.components().all(|part| matches!(part, Component::Normal(_)));
         let top = root.join(mount.strip_prefix("/").unwrap_or(&mount));
         let group = if inside { top.join(below) } else { top.clone() };
@@ -45,7 +47,7 @@ fn group_path(line: &str, version: Version) -> Option<&str> {
     wanted.then_some(path)
 }
 
-/// The group that a mount shows at its top, and the mount point, from a line of `/proc/self/mountinfo`.
+/// The group at the root of a mount, and the mount point, from a line of `/proc/self/mountinfo`.
 fn mount(line: &str, version: Version) -> Option<(PathBuf, PathBuf)> {
     let (left, right) = line.split_once(" - ")?;
     let mut left = left.split(' ').skip(3);
@@ -59,7 +61,8 @@ fn mount(line: &str, version: Version) -> Option<(PathBuf, PathBuf)> {
     wanted.then(|| (unescape(shown), unescape(point)))
 }
 
-/// A path of `mountinfo`, where space, tab, newline and backslash stand as three octal digits.
+/// Decodes a path of `mountinfo`, which encodes space, tab, newline and backslash as `\` and three octal
+/// digits.
 fn unescape(path: &str) -> PathBuf {
     let mut plain = path.to_owned();
     for (escaped, character) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
@@ -69,7 +72,7 @@ fn unescape(path: &str) -> PathBuf {
     plain.into()
 }
 
-/// The least limit of a group and its parents up to the mount's top. A group that is not there has none.
+/// The smallest limit of a group and its parents up to the root of the mount. A missing group has no limit.
 fn limit_up_to(top: &Path, group: PathBuf, version: Version) -> Option<u64> {
     let mut least: Option<u64> = None;
     let mut at = group;
@@ -83,15 +86,15 @@ fn limit_up_to(top: &Path, group: PathBuf, version: Version) -> Option<u64> {
     }
 }
 
-/// The limits that a group's own files name.
+/// The limits in a group's own files.
 fn limits_of(group: &Path, version: Version) -> Vec<u64> {
     let read = |name: &str| fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
     match version {
-        // "max" is no number.
+        // "max" does not parse as a number and means no limit.
         Version::V2 => ["memory.max", "memory.high"].into_iter().filter_map(number).collect(),
         Version::V1 => {
-            // Also counts groups above what is mounted.
+            // This value also includes the limits of groups above the mount.
             let hierarchical = read("memory.stat").and_then(|text| {
                 let value = text
                     .lines()
@@ -108,7 +111,7 @@ fn limits_of(group: &Path, version: Version) -> Vec<u64> {
 mod tests {
     use super::*;
 
-    /// A made-up file system.
+    /// A temporary file system with the given files.
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, contents) in files {
@@ -176,13 +179,13 @@ mod tests {
 
     #[test]
     fn in_a_container_the_mount_s_top_is_the_group() {
-        // The host's path, with the container's own group mounted.
+        // The host's path, while the mount shows the container's own group.
         let mounted = "35 31 0:32 /docker/c0 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
         let file = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "4096\n");
         let group = |path| ("proc/self/cgroup", path);
         let mounts = ("proc/self/mountinfo", mounted);
         assert_eq!(limit(&[group("4:memory:/docker/c0\n"), mounts, file]), Some(4096));
-        // A group below it, one that is not mounted at all, and one above the namespace.
+        // A group below the mounted group, a group outside of the mount, and a group above the namespace.
         let below = ("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "2048\n");
         assert_eq!(limit(&[group("4:memory:/docker/c0/x\n"), mounts, file, below]), Some(2048));
         assert_eq!(limit(&[group("4:memory:/docker/c1\n"), mounts, file]), Some(4096));

@@ -1,4 +1,4 @@
-//! `circuit.toml`: what a directory of the catalog holds, with digests and measured claims.
+//! `circuit.toml`: the manifest of a circuit's directory, with files, digests and measured claims.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -6,13 +6,13 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
-/// The manifest's name in a circuit's directory.
+/// File name of the manifest in a circuit's directory.
 pub const MANIFEST: &str = "circuit.toml";
 
-/// Largest manifest that is read.
+/// Bytes of a manifest that are read at most.
 const LARGEST: u64 = 1 << 20;
 
-/// A circuit on disk.
+/// The manifest of a circuit on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Manifest {
@@ -24,46 +24,46 @@ pub struct Manifest {
     pub proof_system: String,
     /// The curve or field.
     pub curve: String,
-    /// Partitions of one proof.
+    /// Number of partitions of one job.
     pub partitions: u32,
-    /// Bytes of each key while it is resident.
+    /// Bytes of each resident key, by the key's name.
     #[serde(default)]
     pub keys: BTreeMap<String, u64>,
-    /// What its backend wants to know besides.
+    /// Further settings for the backend, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
-    /// Its files by what they are for.
+    /// The circuit's files by purpose.
     pub files: BTreeMap<String, FileEntry>,
-    /// What each stage claims and takes.
+    /// Memory and time of each stage, by the stage's name.
     #[serde(default)]
     pub stages: BTreeMap<String, StageEntry>,
 }
 
-/// One file.
+/// One file of a circuit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// Where it lies, below the circuit's directory.
+    /// Path relative to the circuit's directory.
     pub path: PathBuf,
-    /// Its BLAKE3 digest, in hex.
+    /// BLAKE3 digest in hexadecimal.
     pub blake3: String,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
 }
 
-/// What one run of a stage claims and takes, as measured when the circuit was added.
+/// Memory and time of one run of a stage, as measured when the circuit was added.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageEntry {
-    /// The most bytes it holds, its input included.
+    /// Peak memory in bytes, including the input.
     pub peak: u64,
-    /// The bytes it leaves for the next stage.
+    /// Bytes that stay reserved for the next stage.
     pub keeps: u64,
-    /// Seconds.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// Why a circuit's directory cannot be used.
+/// Reason that a circuit's directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
@@ -72,10 +72,10 @@ pub enum ManifestError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The manifest makes no sense.
+    /// The manifest is not valid.
     #[error("{}: {why}", path.display())]
     Malformed {
         /// The manifest.
@@ -83,7 +83,7 @@ pub enum ManifestError {
         /// What is wrong.
         why: String,
     },
-    /// A file is not what the manifest says.
+    /// A file differs from its entry in the manifest.
     #[error(
         "{}: is not the file that was added ({what} differs): add the circuit again if the change \
          is meant", path.display()
@@ -91,21 +91,25 @@ pub enum ManifestError {
     Changed {
         /// The file.
         path: PathBuf,
-        /// Length or digest.
+        /// The property that differs: length or digest.
         what: &'static str,
     },
-    /// The manifest does not name a file that is needed.
+    /// The manifest does not name a required file.
     #[error("{}: names no file {name:?}", directory.display())]
     Missing {
         /// The circuit's directory.
         directory: PathBuf,
-        /// What the file is for.
+        /// The file's purpose.
         name: String,
     },
 }
 
 impl Manifest {
-    /// Reads the manifest of a circuit's directory.
+    /// Reads and checks the manifest of a circuit's directory.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError::Io`] or [`ManifestError::Malformed`].
     pub fn read(directory: &Path) -> Result<Manifest, ManifestError> {
         let path = directory.join(MANIFEST);
         let io = |source| ManifestError::Io { path: path.clone(), source };
@@ -118,7 +122,11 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Writes it, under another name first.
+    /// Writes the manifest to a temporary file and renames the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError::Io`] or [`ManifestError::Malformed`].
     pub fn write(&self, directory: &Path) -> Result<(), ManifestError> {
         let path = directory.join(MANIFEST);
         let io = |source| ManifestError::Io { path: path.clone(), source };
@@ -133,7 +141,12 @@ impl Manifest {
         std::fs::rename(&staged, &path).map_err(io)
     }
 
-    /// A file, which must still be as long as it was. Its digest is for who reads it to check.
+    /// The path of a file, after a check of its length. The reader of the file must check its digest.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError::Missing`], [`ManifestError::Io`], or [`ManifestError::Changed`] if the length
+    /// differs.
     pub fn file(&self, directory: &Path, name: &str) -> Result<PathBuf, ManifestError> {
         let entry = self.files.get(name).ok_or_else(|| ManifestError::Missing {
             directory: directory.to_owned(),
@@ -148,7 +161,11 @@ impl Manifest {
         }
     }
 
-    /// Whether bytes are those of the file that was added.
+    /// Compares the digest of a file with the manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError::Missing`], or [`ManifestError::Changed`] if the digest differs.
     pub fn check_digest(
         &self,
         directory: &Path,
@@ -189,11 +206,11 @@ impl Manifest {
     }
 }
 
-/// What [`is_name`] wants, in words.
+/// The rule of [`is_name`] for error messages.
 pub const NAME_RULE: &str =
     "use 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.', the first a letter or a digit";
 
-/// Whether a text can be a circuit's name, and the name of a directory.
+/// Whether a text is a valid name of a circuit and its directory.
 pub fn is_name(name: &str) -> bool {
     let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     name.len() <= 64

@@ -1,31 +1,31 @@
-//! How much memory there is, and how much this process really holds.
+//! The memory budget and the resident memory of this process.
 //!
-//! A container's limit lies in its control group or in any of its parents, and the machine's total
-//! says nothing about either, so the budget is the least of all that is known (what others did:
-//! cuzk budgets by the machine's total and is killed in containers).
+//! A container's memory limit is in its control group or in any parent of the group, and the machine's
+//! total memory does not show it. The budget is therefore the smallest known limit. For comparison: cuzk
+//! derives its budget from the machine's total and is killed in containers.
 
 use crate::cgroup;
 use rustix::process::{Resource, getrlimit};
 use std::fs;
 use std::path::Path;
 
-/// Where the budget came from.
+/// The limit that determined the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Somebody chose it.
+    /// The configuration.
     Configured,
-    /// The control group of this process, or a parent of it.
+    /// The control group of this process, or a parent of that group.
     ControlGroup,
     /// The process's limit on its address space (`RLIMIT_AS`).
     AddressSpace,
     /// The process's limit on its private writable memory (`RLIMIT_DATA`).
     DataSegment,
-    /// What the machine had available.
+    /// The memory that the machine had available.
     Available,
 }
 
 impl Source {
-    /// What to change to get a larger budget.
+    /// Instruction for people to get a larger budget.
     pub fn remedy(self) -> &'static str {
         match self {
             Source::Configured => "set a larger `memory-mib` (or PROVER_MEMORY_LIMIT)",
@@ -53,26 +53,28 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// Bytes that the engine may hold.
+/// The memory that the process may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// The bytes.
+    /// The budget, in bytes.
     pub bytes: u64,
-    /// The limit that was the least.
+    /// The limit that determined the budget.
     pub source: Source,
 }
 
-/// Part of the least limit that is left alone, in thousandths, unless somebody chose the budget.
+/// Part of a system limit that the budget leaves free, in thousandths. A configured budget has no margin.
 const MARGIN: u64 = 80;
 
-/// Bytes of address space and of writable mappings that a limit on either must have beyond what is in use: stacks of
-/// threads to come (2 MiB each) and the allocator's arenas (64 MiB each) are counted in full, used or not.
+/// Bytes that the budget leaves free under a limit on address space or on writable mappings. The system
+/// counts stacks of later threads (2 MiB each) and arenas of the allocator (64 MiB each) in full, even
+/// if they are empty.
 const HEADROOM: u64 = 512 << 20;
 
-/// The least of what was configured, of the control group's limits, of the process's own limits and of what is
-/// available; less a margin where the system is the limit. Zero where nothing is known.
+/// The smallest of: the configured budget, the control group's limits, the process's limits, and the
+/// available memory. A margin is subtracted from the system's limits. Zero if no limit is known.
 ///
-/// `address_space`: bytes of addresses that the program will reserve and not fill.
+/// `configured`: the configured budget in bytes. `address_space`: bytes of address space that the
+/// program will map and not fill.
 pub fn budget(configured: Option<u64>, address_space: u64) -> Budget {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let resident = resident_in(&status).unwrap_or(0);
@@ -88,14 +90,14 @@ pub fn budget(configured: Option<u64>, address_space: u64) -> Budget {
     ])
 }
 
-/// What a limit on mappings leaves for memory that is filled, if `used` bytes are mapped and `resident` of them
-/// filled. A budget counts the latter too.
+/// Bytes of filled memory that a limit on mappings allows: `limit - (used - resident) - HEADROOM`, at
+/// least zero. `used`: mapped bytes. `resident`: filled bytes, which the budget includes.
 fn within(limit: Option<u64>, used: u64, resident: u64) -> Option<u64> {
     let empty = used.saturating_sub(resident);
     Some(limit?.saturating_sub(empty).saturating_sub(HEADROOM))
 }
 
-/// The limit of that kind that gives a budget of `bytes`, its margin included.
+/// The limit of the kind `source`, in bytes, that results in a budget of about `bytes`.
 pub fn limit_for(bytes: u64, source: Source) -> u64 {
     match source {
         Source::Configured => bytes,
@@ -103,7 +105,7 @@ pub fn limit_for(bytes: u64, source: Source) -> u64 {
     }
 }
 
-/// The least limit on the address space (`RLIMIT_AS`) with which there is a budget at all, in bytes.
+/// A limit on the address space (`RLIMIT_AS`), in bytes, that leaves a budget above zero.
 pub(crate) fn least_address_space(address_space: u64) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let used = field(&status, "VmSize:").unwrap_or(0);
@@ -124,8 +126,9 @@ fn available() -> Option<u64> {
     field(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }
 
-/// What this process holds: anonymous memory, and shared memory that it wrote. File pages that the
-/// system can drop are not in it; keys are read, not mapped, so they are.
+/// Resident bytes of this process: anonymous memory and shared memory. File pages, which the system can
+/// drop, are excluded. Keys are included, because they are read and not mapped. `None` if the system
+/// does not report it.
 pub fn resident() -> Option<u64> {
     resident_in(&fs::read_to_string("/proc/self/status").ok()?)
 }
@@ -134,7 +137,7 @@ fn resident_in(status: &str) -> Option<u64> {
     Some(field(status, "RssAnon:")? + field(status, "RssShmem:").unwrap_or(0))
 }
 
-/// The same of another process.
+/// Resident anonymous memory of another process, in bytes.
 pub(crate) fn resident_of(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     field(&status, "RssAnon:")
@@ -173,7 +176,7 @@ mod tests {
     fn a_limit_on_mappings_leaves_what_is_mapped_and_empty_and_the_headroom_alone() {
         let gib = 1 << 30;
         assert_eq!(within(None, gib, gib), None);
-        // 3 GiB are mapped, 1 GiB of them filled: 2 GiB and the headroom are not for the budget.
+        // 3 GiB are mapped and 1 GiB of them is filled: the budget excludes 2 GiB and the headroom.
         assert_eq!(within(Some(8 * gib), 3 * gib, gib), Some(6 * gib - HEADROOM));
         assert_eq!(within(Some(gib), 3 * gib, gib), Some(0), "less than what is there already");
     }
