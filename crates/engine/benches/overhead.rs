@@ -1,5 +1,5 @@
-//! CPU time of a task outside of its circuit: ten thousand trivial jobs a second are offered, three
-//! tasks each, and everything but what the circuit itself would do is counted.
+//! CPU time of the engine for each task. The benchmark submits 10,000 trivial jobs per second, three
+//! tasks each, and then the same number at once. It subtracts the CPU time of the circuit itself.
 //!
 //! ```sh
 //! cargo bench -p athanor-engine
@@ -12,7 +12,7 @@ use athanor_engine::{Config, Engine, MemoryJournal, Submission};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Jobs offered in a second.
+/// Submitted jobs per second.
 const RATE: u64 = 10_000;
 const SECONDS: u64 = 5;
 
@@ -40,7 +40,7 @@ fn main() {
         (began.elapsed(), cpu_time() - cpu)
     };
     offer(1_000, false);
-    // What the bench and the circuit do themselves: the same inputs made, parsed and digested.
+    // CPU time of the benchmark and the circuit: they create, parse and digest the same inputs.
     let own = own_cost(RATE * SECONDS);
     for paced in [true, false] {
         let jobs = RATE * SECONDS;
@@ -58,7 +58,7 @@ fn main() {
     }
 }
 
-/// CPU time of the modelled circuit's own work: parsing an input once, digesting it three times.
+/// CPU time of the modelled circuit's own work: it parses each input once and digests it three times.
 fn own_cost(jobs: u64) -> Duration {
     use athanor_engine::Circuit;
     let circuit = Modelled::default();

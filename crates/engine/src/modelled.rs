@@ -1,8 +1,8 @@
-//! A modelled proof system: given times, bytes and faults, for tests of the engine and of what is
-//! built on it. It proves nothing, and no command offers it.
+//! A modelled proof system with configurable times, memory and faults, for tests of the engine and of the
+//! crates above it. It proves nothing, and no command offers it.
 //!
-//! The input says what goes wrong: a [`Script`] in JSON. The result is the input's own digest for
-//! each partition, so that a wrong one is known from a right one.
+//! The input is a [`Script`] in JSON that lists faults. The result of a partition is the input's digest
+//! and the partition's index, so that a check can recognize a wrong result.
 
 use crate::backend::{
     About, Backend, Call, Circuit, Done, Isolation, KeyShape, OpenError, Payload, Plan,
@@ -22,41 +22,42 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// A proof system of two steps: `witness` on a CPU lane, `prove` on a device.
+/// A circuit with two steps: `witness` on a CPU worker, `prove` on a device.
 pub struct Modelled {
-    /// Partitions of a job; with more than one, a last one comes after all of them.
+    /// Number of partitions of a job. If it is above one, the job has one more partition, `assemble`, which
+    /// depends on all others.
     pub partitions: u32,
-    /// What each step takes, and the check.
+    /// Duration of each step and of the check.
     pub step_time: Duration,
-    /// The peak of each step, allocated and written; half of it is kept between the steps.
+    /// Peak memory of each step in bytes, allocated and written. Half of it stays between the steps.
     pub step_bytes: u64,
-    /// The key's size; zero for a circuit without a key.
+    /// Size of the key in bytes. Zero for a circuit without a key.
     pub key_bytes: u64,
-    /// After so long a step counts as hung.
+    /// Time limit of each step.
     pub limit: Option<Duration>,
-    /// Where the circuit lies, if its steps run in a child process.
+    /// The circuit's directory, if its steps run in a child process.
     pub isolated: Option<PathBuf>,
-    /// Steps after which the child is replaced.
+    /// Number of steps after which the child is replaced. Zero disables the limit.
     pub recycle_after: u32,
-    /// Reading the key fails so often from now on.
+    /// Number of later key reads that fail.
     pub key_faults: AtomicU32,
-    /// The self-test of a lane fails as long as this is set.
+    /// Whether the self-test of a worker fails.
     pub self_test_fails: AtomicBool,
-    /// Steps begun, checks included.
+    /// Number of started steps, including checks.
     pub begun: AtomicU64,
-    /// Proofs begun.
+    /// Number of started `prove` steps.
     pub proofs: AtomicU64,
-    /// How often each step of each partition suffered so far.
+    /// Number of runs with a scripted fault so far, by job, partition and step.
     pub suffered: Mutex<HashMap<(JobId, u32, usize), u32>>,
 }
 
-/// What goes wrong in a job.
+/// The faults of a job.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Script {
-    /// Makes two inputs differ.
+    /// A number that makes inputs differ.
     #[serde(default)]
     pub salt: u64,
-    /// Faults by step; the check comes after the last one.
+    /// The faults. For each run, the first entry that matches its step and partition applies.
     #[serde(default)]
     pub faults: Vec<Fault>,
 }
@@ -64,55 +65,55 @@ pub struct Script {
 /// One fault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Fault {
-    /// In which partition; none for every one.
+    /// The partition. `None` means every partition.
     #[serde(default)]
     pub partition: Option<u32>,
-    /// In which step.
+    /// The step. The check has the index after the last step.
     pub step: usize,
-    /// How often, for each partition.
+    /// Number of runs of the step that fail, for each partition.
     pub times: u32,
-    /// What happens.
+    /// The kind of fault.
     pub act: Act,
 }
 
-/// What goes wrong.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// The step panics.
     Panic,
     /// The process aborts.
     Abort,
-    /// The step waits until it is told to stop.
+    /// The step waits until its stop flag is set.
     Wait,
-    /// The step goes on for so many milliseconds, whatever it is told.
+    /// The step sleeps for the given number of milliseconds and ignores its stop flag in that time.
     Hang(u64),
-    /// The device errs.
+    /// The step fails with a device error.
     Device,
-    /// Memory is refused.
+    /// The step fails because memory cannot be allocated.
     Refused,
-    /// What the step makes is wrong.
+    /// The step's output is wrong.
     Wrong,
-    /// It can never succeed.
+    /// The step fails permanently.
     Permanent,
 }
 
 impl Script {
-    /// Nothing goes wrong; inputs of different salts differ.
+    /// An input without faults. Inputs with different salts differ.
     pub fn good(salt: u64) -> Input {
         Script { salt, faults: Vec::new() }.input()
     }
 
-    /// One fault.
+    /// An input with one fault in every partition.
     pub fn fault(step: usize, times: u32, act: Act) -> Input {
         Script { salt: 0, faults: vec![Fault { partition: None, step, times, act }] }.input()
     }
 
-    /// As an input.
+    /// Serializes the script as an input.
     pub fn input(&self) -> Input {
         Input::new("json", serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// What a job with that input must give.
+    /// The result of a job with the given input and [`Modelled::partitions`].
     pub fn expected(input: &Input, partitions: u32) -> Vec<u8> {
         result(&input.digest(), if partitions == 1 { 0 } else { partitions })
     }
@@ -141,20 +142,20 @@ impl Default for Modelled {
     }
 }
 
-/// What a step leaves.
+/// The output of a step.
 struct Left {
     bytes: Vec<u8>,
     _held: Vec<u8>,
 }
 
 impl Modelled {
-    /// The next fault of this step, if any is left.
+    /// The fault of this run, if any. Counts the run.
     fn fault(&self, call: &Call, script: &Script) -> Option<Act> {
         let fault = script.faults.iter().find(|fault| {
             fault.step == call.step && fault.partition.is_none_or(|p| p == call.partition)
         })?;
         let so_far = match &self.isolated {
-            // A child forgets what it did when it dies.
+            // A file keeps the count, because a child loses its memory when it dies.
             Some(directory) => {
                 let name = format!("fault-{}-{}-{}", call.job, call.partition, call.step);
                 let path = directory.join(name);
@@ -172,7 +173,7 @@ impl Modelled {
         (so_far < fault.times).then_some(fault.act)
     }
 
-    /// Does what goes wrong; whether what is made is wrong.
+    /// Carries out the fault of this run. Returns whether the output must be wrong.
     fn suffer(&self, call: &Call) -> Result<bool, TaskError> {
         let script: &Script = call.input()?;
         let fail = |failure, code| Err(TaskError::new(failure, code, "as modelled"));
@@ -197,7 +198,7 @@ impl Modelled {
         }
     }
 
-    /// Takes the step's time, or less if it is told to stop.
+    /// Sleeps for the step's duration. Fails early if the stop flag is set.
     fn work(&self, stop: &Stop) -> Result<(), TaskError> {
         let until = Instant::now() + self.step_time;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
@@ -335,7 +336,7 @@ impl Circuit for Modelled {
     }
 }
 
-/// Opens isolated modelled circuits; what runs in a test's child process.
+/// Opens isolated modelled circuits in the child process of a test.
 pub struct ModelledBackend;
 
 impl Backend for ModelledBackend {

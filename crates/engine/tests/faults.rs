@@ -1,8 +1,8 @@
-//! Everything that can go wrong, one scenario after the other. After each: the ledger is at zero but
-//! for keys, no thread is left, and the next job succeeds.
+//! Fault scenarios, one after the other. After each, most scenarios assert that only keys are reserved and
+//! that the next job succeeds, and the harness asserts that no thread of the engine is left.
 //!
-//! The scenarios run alone in their process, so that threads can be counted; `faults worker` is the
-//! worker process of those that want one.
+//! One process runs the scenarios in sequence, so that a scenario can count threads. `faults worker` runs
+//! the child process of the scenarios with isolated circuits.
 
 #![allow(clippy::print_stderr)] // The harness is our own.
 
@@ -100,7 +100,7 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
@@ -167,7 +167,7 @@ fn wrong_once() {
     let bench = Bench::new(Modelled { partitions: 4, ..Modelled::default() });
     let input = Script::fault(1, 1, Act::Wrong);
     assert_eq!(*bench.prove(input.clone()).unwrap().bytes, *Script::expected(&input, 4));
-    // Each of the four was wrong once, and each was proven again alone.
+    // Each of the four partitions was wrong once, and only that partition was proven again.
     assert_eq!(bench.standing().counters.self_check_failures, 4);
     assert_eq!(bench.circuit.proofs.load(Ordering::Relaxed), 8);
     bench.is_clean();
@@ -203,7 +203,7 @@ fn hung_lane() {
             step_bytes: 1 << 16,
             ..Modelled::default()
         });
-        // A check has no limit of its own, so the deadline stops it.
+        // A check has no time limit, so the deadline stops it.
         let mut submission = Submission::new("model", Script::fault(step, 1, Act::Hang(400)));
         if step == 2 {
             submission.deadline = Some(SystemTime::now() + millis(50));
@@ -231,7 +231,7 @@ fn deadline() {
     bench.is_clean();
 }
 
-/// A job that waits in a stage, and its handle once it is there.
+/// Submits a job that waits in the stage of `step`. Returns its handle once the stage has started.
 fn waiting_in(bench: &Bench, step: usize) -> athanor_engine::JobHandle {
     let stage = ["witness", "prove", "check"][step];
     let input = Script::fault(step, 1, Act::Wait);
@@ -248,7 +248,7 @@ fn cancel_everywhere() {
         let queued = bench.engine.submit(Submission::new("model", Script::good(7))).unwrap();
         handle.cancel();
         queued.wait().unwrap();
-        // And one that has not begun.
+        // A job that has not started is cancelled too.
         let blocker = waiting_in(&bench, step);
         let behind = bench.engine.submit(Submission::new("model", Script::good(8))).unwrap();
         behind.cancel();
@@ -281,8 +281,8 @@ fn single_flight() {
     let joined = bench.standing().counters.joined;
     let proofs = bench.circuit.proofs.load(Ordering::Relaxed);
     assert_eq!(joined + proofs, 200);
-    // All that came while the first was under way shared it. Starting 200 threads takes a while, so
-    // some may come after it.
+    // All requests that arrived while the first job ran shared it. Because 200 threads start slowly,
+    // some requests can arrive after its end.
     let together: Vec<_> = (0..200)
         .map(|_| bench.engine.begin(Submission::new("model", Script::good(2))).unwrap())
         .collect();
@@ -299,7 +299,7 @@ fn leave_shared() {
     second.cancel();
     third.wait().unwrap();
     assert_eq!(bench.circuit.proofs.load(Ordering::Relaxed), 1);
-    // When all leave, the job ends.
+    // When all clients cancel, the job ends.
     let (first, second) = (submit(), submit());
     first.cancel();
     second.cancel();
@@ -341,11 +341,11 @@ fn proof_cache() {
         let second = bench.prove(Script::good(1)).unwrap();
         assert_eq!(first.bytes, second.bytes);
         assert_eq!((first.cached, second.cached), (false, bytes > 0));
-        // What failed is not kept.
+        // A failure is not cached.
         for _ in 0..2 {
             failed_with(bench.prove(Script::fault(1, 99, Act::Permanent)), "unsatisfied");
         }
-        // Old results make room for new ones: the cache holds 28 of 36 bytes.
+        // New results evict old ones: the cache holds 28 results of 36 bytes.
         (2..40).for_each(|salt| assert!(bench.prove(Script::good(salt)).is_ok()));
         assert!(!bench.prove(Script::good(1)).unwrap().cached);
         let mut alone = Submission::new("model", Script::good(1));
@@ -377,7 +377,7 @@ fn key_fails() {
 fn key_evicted() {
     let mut config = config();
     let base = athanor_engine::memory::resident().unwrap();
-    // Room for one of the two keys, and what the process may grow by until the engine begins.
+    // Enough memory for one of the two keys and for the growth of the process until the engine starts.
     config.memory = Some(base + (6 << 20));
     let big = || Modelled { key_bytes: 4 << 20, ..Modelled::default() };
     let bench = Bench::with(config, big());
@@ -403,7 +403,7 @@ fn unload() {
     let refused = bench.engine.submit(Submission::new("model", Script::good(2)));
     assert_eq!(refused.unwrap_err(), JobError::UnknownCircuit("model".into()));
     assert!(bench.engine.unload("model").is_err());
-    // Its job goes on to its end; then the key is gone.
+    // The circuit's job continues until it ends. Then the key is evicted.
     assert!(bench.standing().reserved > 1 << 20);
     under_way.cancel();
     until("the key's memory is back", || bench.standing().reserved == 0);
@@ -417,7 +417,7 @@ fn dropped() {
     for salt in 0..20 {
         let handle = bench.engine.submit(Submission::new("model", Script::good(salt))).unwrap();
         if salt % 2 == 0 {
-            // A future that was polled and never finished.
+            // A future that is polled and dropped before it resolves.
             let mut future = Box::pin(handle);
             let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             assert!(polled.is_pending());
@@ -451,8 +451,7 @@ fn critical() {
     queue.iter().for_each(|handle| assert!(handle.wait().is_ok()));
     let order = order.lock().unwrap();
     for step in 0..3 {
-        // Of the others, at most the one that ran when it came, and in later stages none but those
-        // that were started while it was in the stage before.
+        // At most two other jobs start this step after the critical job is ready for it.
         let ready = match step {
             0 => before,
             _ => order.iter().position(|s| *s == (job, step - 1)).unwrap(),
@@ -487,7 +486,7 @@ fn never_fits() {
     assert_eq!(bench.standing().reserved, 0);
 }
 
-/// A circuit whose steps run in a child process, and the directory it needs.
+/// An engine with a circuit whose steps run in a child process, and the circuit's directory.
 fn isolated(recycle_after: u32, limit: Option<Duration>) -> (Bench, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let manifest = athanor_engine::Manifest {
@@ -531,7 +530,7 @@ fn worker_hangs() {
     assert!(began.elapsed() < millis(30_000), "it was not waited for");
     let counters = bench.standing().counters;
     assert_eq!((counters.over_limit, counters.lanes_lost), (1, 0));
-    // Nor is it waited for when a job is cancelled or the engine ends.
+    // Cancelling a job or stopping the engine does not wait for a hung step either.
     let again = Script {
         salt: 4,
         faults: vec![Fault { partition: None, step: 0, times: 1, act: Act::Hang(60_000) }],

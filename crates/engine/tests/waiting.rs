@@ -1,4 +1,4 @@
-//! Restored jobs whose circuit is not loaded: they wait, end, or go on, and hold up nobody.
+//! Tests of restored jobs whose circuit is not loaded: they wait, end, or resume, and delay no other job.
 
 use athanor_engine::modelled::{Modelled, Script};
 use athanor_engine::{
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A job, how it ended, and why if it failed.
+/// A job, its outcome, and the code and message of its failure if it failed.
 type End = (JobId, Outcome, Option<(&'static str, String)>);
 
-/// Keeps the ends of jobs, after refusing some records.
+/// A journal that stores the ends of jobs after it has refused the first `refused` of them.
 #[derive(Default)]
 struct Ends {
     refused: AtomicU32,
@@ -71,7 +71,7 @@ fn a_restored_job_waits_for_its_circuit_and_holds_up_no_other() {
         assert_eq!(end(handle), Ok(Script::expected(input, 1)));
     }
     assert_eq!(journal.ends.lock().unwrap().len(), 4, "each ended once");
-    // One that comes when the circuit is there does not wait.
+    // A job that is restored after the circuit is loaded does not wait.
     let last = engine.restore(unfinished(7, "later", inputs[0].clone()));
     assert_eq!(end(&last), Ok(Script::expected(&inputs[0], 1)));
 }
@@ -86,7 +86,7 @@ fn a_cancelled_wait_is_answered_once_it_is_recorded() {
     assert_eq!(handle.wait_timeout(Duration::from_millis(300)), None, "not recorded yet");
     assert_eq!(end(&handle), Err(JobError::Cancelled));
     assert_eq!(*journal.ends.lock().unwrap(), [(JobId(5), Outcome::Cancelled, None)]);
-    // It does not come back with its circuit.
+    // The ended job does not resume when its circuit is loaded.
     engine.load("absent", Arc::new(Modelled::default())).unwrap();
     assert_eq!(journal.ends.lock().unwrap().len(), 1);
 }
@@ -127,7 +127,7 @@ fn waiting_jobs_do_not_hold_up_the_end() {
     assert!(journal.ends.lock().unwrap().is_empty(), "it stays accepted");
 }
 
-/// Restoring and loading at the same time misses no job.
+/// No job is missed if jobs are restored while their circuit is loaded.
 #[test]
 fn a_circuit_that_becomes_ready_while_jobs_are_restored_misses_none() {
     for round in 0..20 {

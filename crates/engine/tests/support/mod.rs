@@ -1,4 +1,4 @@
-//! An engine for tests, and what must hold after each of them: nothing is left.
+//! An engine for tests, and the assertions after each test: no job, reservation or thread remains.
 
 use athanor_engine::modelled::Modelled;
 use athanor_engine::{
@@ -7,7 +7,7 @@ use athanor_engine::{
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Long enough for any machine, short enough for a hang to be noticed.
+/// Time limit of each wait: long enough for a slow machine, short enough to report a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Bench {
@@ -46,7 +46,8 @@ impl Bench {
         self.engine.standing().unwrap()
     }
 
-    /// Ends the test: no job is left, the ledger holds keys and nothing else, the next job succeeds.
+    /// Asserts that another job succeeds, and that then no job is open and at most the key's memory is
+    /// reserved.
     pub(crate) fn is_clean(&self) {
         let input = athanor_engine::modelled::Script::good(0xC1EA);
         let finished = self.prove(input.clone()).unwrap();
@@ -64,7 +65,7 @@ impl Bench {
     }
 }
 
-/// Threads of this process whose names are the engine's.
+/// Names of the engine's threads in this process.
 pub(crate) fn engine_threads() -> Vec<String> {
     let names = ["engine-core", "heartbeat", "key-loader", "synth-", "prover-"];
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
