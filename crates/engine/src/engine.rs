@@ -414,7 +414,7 @@ impl Engine {
     }
 
     /// Refuses new jobs and waits until all open jobs have ended, but at most about `patience`. Returns the
-    /// last known number of open jobs.
+    /// last known number of open jobs. Restored jobs that wait for their circuit do not count.
     pub fn drain(&self, patience: Duration) -> usize {
         let until = Instant::now() + patience;
         let _ = self.core.send(Message::Do(Box::new(Core::drain)));

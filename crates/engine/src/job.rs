@@ -131,14 +131,16 @@ impl JobError {
 /// The state of a job.
 ///
 /// ```text
-///           accepted and recorded
-///  Entering ─────────────────────► Accepted ──┐
-///     │ │                             ▲       │ complete, failed, cancelled,
-///     │ │ restored,                   │       │ deadline missed, engine stops
-///     │ │ circuit not ready      circuit ready│
-///     │ └─────────────────────► Waiting ──────┤
-///     │ refused, or answered from the cache   ▼
-///     └─────────────────────────────────────► Ended
+///            recorded as accepted, or
+///            restored and circuit ready
+///  Entering ───────────────────────────► Accepted ───────────────┐
+///     │ │                                   ▲                    │ complete, failed,
+///     │ │ restored and                      │ circuit            │ cancelled, deadline
+///     │ │ circuit not ready                 │ ready              │ missed, engine stops
+///     │ └────────────────────────────────► Waiting ──────────────┤
+///     │                                                          ▼
+///     └────────────────────────────────────────────────────────► Ended
+///            refused, cached result, or engine stops
 /// ```
 ///
 /// `Ended` is final.

@@ -18,7 +18,8 @@
 //! **Guarantees.** An accepted job is in the journal and is answered once. Every returned result is
 //! verified: the engine appends the check to every partition, and only a check produces the bytes that
 //! leave the engine. Memory is reserved before it is used. If a step panics, hangs, or dies in a child
-//! process, its worker is tested or replaced and the job retries the step.
+//! process, the engine tests or replaces the worker where necessary and retries the step within the
+//! limits of [`Retry`].
 
 mod backend;
 mod catalog;

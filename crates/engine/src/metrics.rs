@@ -25,7 +25,7 @@ pub struct Counters {
     pub lanes_lost: u64,
     /// Reports of runs that the engine had already given up.
     pub late_reports: u64,
-    /// Quarantines of workers.
+    /// Quarantines of devices: a device in quarantine gets no step until its self-test passes.
     pub quarantines: u64,
     /// Keys loaded into memory.
     pub key_loads: u64,

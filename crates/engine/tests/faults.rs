@@ -153,7 +153,7 @@ fn device_errs_for_ever() {
     config.devices = vec![DeviceConfig::cpu(1), DeviceConfig::cpu(1)];
     let bench = Bench::with(config, Modelled::default());
     bench.circuit.self_test_fails.store(true, Ordering::Relaxed);
-    // One device is lost to the fault; all further work goes to the other.
+    // The failed device stays in quarantine, and the other device runs all further steps.
     bench.prove(Script::fault(1, 1, Act::Device)).unwrap();
     for salt in 0..10 {
         bench.prove(Script::good(salt)).unwrap();
@@ -451,7 +451,8 @@ fn critical() {
     queue.iter().for_each(|handle| assert!(handle.wait().is_ok()));
     let order = order.lock().unwrap();
     for step in 0..3 {
-        // At most two other jobs start this step after the critical job is ready for it.
+        // At most two other jobs start this step between the time at which the critical job is ready for
+        // the step and its own start of the step.
         let ready = match step {
             0 => before,
             _ => order.iter().position(|s| *s == (job, step - 1)).unwrap(),

@@ -35,11 +35,14 @@ pub(super) struct Job {
 /// The engine's data of one partition.
 ///
 /// ```text
-///                    step finished            check finished
-///  payload: None ───────────────────► Some ──────────────────► None
-///  left:    None ◄─────────────────── None                     Some (complete)
-///                  discarded: restart
-///                  or end of the job
+///             step finished              check finished
+///  initial ───────────────────► proving ────────────────► complete
+///     ▲                          │   ▲ │
+///     └────── Action::Discard ───┘   └─┘ step finished
+///
+///            initial   proving   complete
+///  payload   None      Some      None
+///  left      None      None      Some
 /// ```
 #[derive(Default)]
 pub(super) struct Partition {

@@ -26,18 +26,16 @@ pub(super) struct Lanes {
 /// A run that has started and not ended.
 ///
 /// ```text
-///          begin               report
-///  Start ─────────► running ──────────────────► Finished | Failed | Stopped
-///                      │ step limit passed,         ▲
-///                      │ or Action::Stop            │
-///                      ▼                            │
-///                   stopping ───────────────────────┘
-///                   (stop flag set,    report
-///                    child killed)
-///                      │ grace passed
-///                      ▼
-///                     lost: another worker replaces the run's worker,
-///                           a later report counts in `late_reports`
+///  Action::Start ──► running ───── report ─────► Finished or Failed
+///                       │
+///                       │ limit of the step passed, or Action::Stop:
+///                       │ set the stop flag, kill the child process
+///                       ▼
+///                    stopping ──── report ─────► Stopped, Finished or Failed
+///                       │
+///                       │ grace period passed: replace the worker
+///                       ▼
+///                     lost ─────── report ─────► ignored, counted in `late_reports`
 /// ```
 pub(super) struct Running {
     pub(super) task: TaskId,
