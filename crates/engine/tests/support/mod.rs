@@ -1,4 +1,5 @@
-//! An engine for tests, and the assertions after each test: no job, reservation or thread remains.
+//! An engine for tests, and the assertions after each test: no job remains, and no reservation except
+//! that of the key.
 
 use athanor_engine::modelled::Modelled;
 use athanor_engine::{
