@@ -1,23 +1,26 @@
 //! Ordered optimistic execution, after Block-STM (Gelashvili et al., PPoPP 2023).
 //!
-//! Workers claim transactions in order, a chunk at a time, and run them ahead against what lower
-//! transactions have left so far. The frontier is the first transaction that is not committed; the
-//! worker that claimed it, and nobody else, commits it: it checks that every stamp it read is still
-//! the committed one, and if not, executes once more, now with everything below committed, which
-//! cannot fail. So commits roll in block order, each transaction is validated exactly once, and the
-//! token passes with one store per chunk.
+//! Workers claim transactions in block order, a chunk at a time, and execute them against the
+//! values that lower transactions have written so far. The frontier is the first position that is
+//! not committed. Only the worker that claimed that position commits it. The commit compares every
+//! stamp that the execution read with the committed stamp. If one differs, the worker executes the
+//! transaction once more; everything below is committed then, so this execution needs no
+//! validation. Commits happen in block order, and each transaction is validated at most once. A
+//! worker stores the frontier once after it has committed its consecutive positions.
 //!
-//! A read that meets an estimate (a write that a lower transaction owes) suspends the execution; the
-//! worker goes on with other work and returns when the estimate is resolved. There is no waiting
-//! cycle: the transaction at the frontier depends on nobody, and its owner executes it next.
+//! A read of an estimate (a write that a lower transaction has yet to make) suspends the execution.
+//! The worker continues with other transactions and repeats the suspended one when the estimate is
+//! resolved. No cycle of waiting transactions can form: the transaction at the frontier waits for
+//! no other transaction, and its owner executes it next.
 //!
-//! An execution that is repeated makes those worthless that have read what the first one left, and those
-//! what they left in turn: with deep queues one conflict goes on for ever. So where conflicts are
-//! frequent, a worker claims nothing before what it holds is committed.
+//! A repeated execution invalidates the executions that have read the writes of the first one, and
+//! those invalidate the readers of their own writes. With long queues, one conflict can propagate
+//! without end. Where conflicts are frequent, a worker therefore claims nothing until all its
+//! claimed transactions are committed.
 //!
-//! Block-STM validates a transaction whenever something below it changed, which is several times per
-//! execution. Here a transaction waits in its worker's queue until its turn; what it read is checked
-//! in the cache where it was read.
+//! Block-STM validates a transaction after every change below it, which is several times per
+//! execution. Here an executed transaction stays in the queue of its worker until the frontier
+//! reaches it, and its reads are validated on the core that made them.
 
 use std::collections::VecDeque;
 
@@ -31,34 +34,37 @@ use crate::state::cell::Stamp;
 use crate::sync::{AtomicU32, Ordering, relax};
 use crate::transaction::{Access, Declaration};
 
-/// Commits before the conflict rate is believed.
+/// Commits before the conflict rate is used.
 const WARM_UP: u32 = 64;
-/// Commits for each conflict, below which nobody runs far ahead.
+/// Commits per conflict below which conflicts are frequent and each worker holds one chunk at a
+/// time.
 const FREQUENT: u32 = 5;
-/// Turns of the waiting loop before the core is offered to others.
+/// Iterations of the waiting loop between two calls of `yield_now`.
 const SPINS: u32 = 4096;
 
-/// How to run a stretch.
+/// How a stretch is executed.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Tuning {
     pub(crate) threads: usize,
-    /// Transactions claimed at once.
+    /// Transactions per claim.
     pub(crate) chunk: u32,
-    /// Whether uncommitted writes are shown to higher transactions.
+    /// Whether higher transactions can read uncommitted writes.
     pub(crate) share: bool,
-    /// Conflicts per commit past which the stretch is given up.
+    /// Conflicts per commit above which the stretch ends early.
     pub(crate) most_conflicts: f64,
 }
 
-/// A line of its own, so that what one worker stores does not take its neighbour from another.
+/// A value on cache lines of its own, so that a store to it does not evict its neighbours from the
+/// caches of other cores.
 #[repr(align(128))]
 struct Line<T>(T);
 
 struct Shared {
-    /// The first position that is not committed. Only its owner moves it.
+    /// The first position that is not committed. Only the worker that claimed this position stores
+    /// it.
     frontier: Line<AtomicU32>,
     next: Line<AtomicU32>,
-    /// Set when no more should be claimed.
+    /// Nonzero: workers claim no more positions.
     stop: Line<AtomicU32>,
     conflicts: Line<AtomicU32>,
 }
@@ -66,17 +72,35 @@ struct Shared {
 struct Job {
     position: u32,
     attempts: u32,
-    /// Whether the ring holds anything of it.
+    /// Whether the ring holds a record of this job.
     published: bool,
     state: Progress,
 }
 
+/// The state of a claimed transaction. "At the frontier" means that the frontier has reached its
+/// position. A refused transaction is committed without an execution.
+///
+/// ```text
+///             claim
+///               |
+///               v         success
+/// +--------> Waiting ------------------> Done
+/// |          |  |  |                      |
+/// +----------+  |  | at the frontier,     | validate at the frontier
+/// suspended by  |  | refused, or          |
+/// an estimate   |  | store failed         +--- valid -----------+
+///               |  v                      |                     |
+///               | AtTurn                  | conflict            |
+///               |  |                      v                     v
+///               +--+- at the frontier -> execute on the ---> committed
+///                                        committed state
+/// ```
 enum Progress {
-    /// Not executed, or given up until `on` has delivered.
+    /// Not executed, or suspended until the transaction at position `on` has published its writes.
     Waiting {
         on: Option<u32>,
     },
-    /// The commit does everything.
+    /// The commit executes the transaction, without validation.
     AtTurn,
     Done {
         execution: Box<Execution>,
@@ -84,8 +108,8 @@ enum Progress {
     },
 }
 
-/// Executes up to `count` places of a stretch and returns how many: fewer if there were too many
-/// conflicts.
+/// Executes up to `count` places of a stretch. Returns the number of executed places, which is less
+/// than `count` if the conflict rate exceeded `tuning.most_conflicts`.
 pub(crate) fn run<T: Transaction>(
     env: &Env<'_, T>,
     order: Order<'_>,
@@ -125,7 +149,7 @@ struct Worker<'a, T> {
     ring: &'a Ring,
     shared: &'a Shared,
     lane: &'a mut Lane,
-    /// Claimed and not committed, in order.
+    /// Claimed positions that are not committed, in block order.
     queue: VecDeque<Job>,
     longest: usize,
 }
@@ -156,7 +180,8 @@ impl<T: Transaction> Worker<'_, T> {
             || self.shared.next.0.load(Ordering::Relaxed) >= self.count
     }
 
-    /// Claims the next chunk, if the window and this worker's queue have room for it.
+    /// Claims the next chunk. Returns `false` if the window or the queue of this worker is full, or
+    /// if no position is left.
     fn claim(&mut self, frontier: u32) -> bool {
         let next = self.shared.next.0.load(Ordering::Relaxed);
         let chunk = self.tuning.chunk;
@@ -181,7 +206,8 @@ impl<T: Transaction> Worker<'_, T> {
         first < self.count
     }
 
-    /// Shows the writes that a transaction guesses, so that higher ones wait for them.
+    /// Publishes the guessed writes of a transaction as estimates, so that higher transactions wait
+    /// for them.
     fn announce(&mut self, job: &mut Job) {
         let transaction = &self.env.transactions[self.order.at(job.position) as usize];
         if !self.tuning.share {
@@ -197,7 +223,8 @@ impl<T: Transaction> Worker<'_, T> {
         }
     }
 
-    /// Commits this worker's transactions from the frontier on, then passes the frontier.
+    /// Commits the positions of this worker that follow each other from the frontier on, then
+    /// stores the new frontier. Returns whether it committed any.
     fn commit_from(&mut self, frontier: u32) -> bool {
         let mut next = frontier;
         while self.queue.front().is_some_and(|job| job.position == next) {
@@ -264,7 +291,7 @@ impl<T: Transaction> Worker<'_, T> {
         self.lane.tick(index, attempts);
     }
 
-    /// Counts a conflict, and stops the stretch if they are too many.
+    /// Counts a conflict and stops the stretch if the conflict rate is above the limit.
     #[cold]
     fn conflict(&mut self, position: &u32) {
         self.lane.cost.conflicts += 1;
@@ -277,7 +304,8 @@ impl<T: Transaction> Worker<'_, T> {
         }
     }
 
-    /// Runs the first of this worker's transactions that can run. `false` if there is none.
+    /// Executes the first transaction of this worker's queue that can run. Returns `false` if there
+    /// is none.
     fn advance(&mut self) -> bool {
         let ring = self.ring;
         let ready = self.queue.iter_mut().find(|job| match job.state {
@@ -291,7 +319,7 @@ impl<T: Transaction> Worker<'_, T> {
         if env.refusals.get(index).is_some()
             || self.shared.frontier.0.load(Ordering::Acquire) == job.position
         {
-            // Nothing to run, or everything below is committed.
+            // The transaction is refused, or everything below it is committed.
             job.state = Progress::AtTurn;
             return true;
         }

@@ -1,14 +1,14 @@
-//! Multi-version memory: what transactions that are executed but not committed have written.
+//! Multi-version memory: the writes of transactions that are executed but not committed.
 //!
-//! A cell of the state holds the committed value and, as a hint, the index of one uncommitted
-//! writer; each uncommitted write remembers the hint that it displaced. A reader follows that chain
-//! down to the nearest writer below itself, so every version of the window is within reach and an
-//! entry that nobody is writing costs one load.
+//! A cell of the state holds the committed value and, as a hint, the position of one uncommitted
+//! writer. Each uncommitted write records the hint that it replaced. A reader follows this chain to
+//! the nearest writer below itself. A read of an entry without an uncommitted writer costs one
+//! load.
 //!
-//! Nothing here is needed for correctness: a reader notes the stamp of what it got, and only the
-//! comparison with the committed stamp at its turn decides. So the hints may be overwritten in any
-//! order and a stale one costs a repeated execution at worst. The road not taken is the map of
-//! version trees of Block-STM (Gelashvili et al., PPoPP 2023), whose locks and allocations cost more
+//! Correctness does not depend on this memory. A reader records the stamp of the value that it
+//! read, and the commit compares it with the committed stamp. Hints may therefore be overwritten in
+//! any order; a stale hint costs at most a repeated execution. The alternative is the map of
+//! version trees of Block-STM (Gelashvili et al., PPoPP 2023); its locks and allocations cost more
 //! than a cheap transaction does.
 
 use crate::frame::{Edit, FEW, Write, push_with};
@@ -17,21 +17,24 @@ use crate::state::cell::Stamp;
 use crate::sync::{Mutex, lock};
 use crate::value::Value;
 
-/// Longest chain of hints that a reader follows.
+/// Maximum number of hints that a reader follows.
 const LONGEST_CHAIN: usize = 16;
 
-/// What the memory knows about an entry below a reader.
+/// The uncommitted state of an entry below a reader.
 #[derive(Debug)]
 pub(crate) enum Pending {
-    /// Nothing: the committed value is the best guess.
+    /// No uncommitted value is known: the reader uses the committed value.
     Nothing,
-    /// The value that the nearest lower transaction left, and the stamp that it will have.
+    /// The value that the nearest lower transaction wrote, and the stamp that its commit will
+    /// store.
     Value(Option<Value>, Stamp),
-    /// That transaction will write here, but what is not known yet (an estimate).
+    /// The transaction at this position is expected to write the entry, and the value is not known
+    /// yet (an estimate).
     Soon(u32),
 }
 
-/// The records of the transactions in the window, by position modulo its length.
+/// The records of the transactions in the window, by position modulo the length of the ring. The
+/// length is a power of two.
 #[derive(Debug)]
 pub(crate) struct Ring {
     records: Vec<Mutex<Record>>,
@@ -40,8 +43,8 @@ pub(crate) struct Ring {
 #[derive(Debug)]
 struct Record {
     index: u32,
-    /// Whether the entries are only expected: announced beforehand, or left by an execution that
-    /// did not hold.
+    /// Whether the entries are estimates: announced before the execution, or left by an execution
+    /// that failed its validation.
     estimate: bool,
     stamp: Stamp,
     entries: Vec<Entry>,
@@ -50,13 +53,15 @@ struct Record {
 #[derive(Debug)]
 struct Entry {
     slot: Slot,
-    /// What was written, credits aside; a deletion where it is not known yet.
+    /// The edit; never a credit. [`Edit::Delete`] as a placeholder in an estimate that was only
+    /// announced.
     edit: Edit,
     previous: Option<u32>,
 }
 
 impl Record {
-    /// More than a few entries are kept in order, so that they can be found.
+    /// Sorts the entries by slot if there are more than [`FEW`], for the binary search in
+    /// [`Record::entry`].
     fn sort(&mut self) {
         if self.entries.len() > FEW {
             self.entries.sort_unstable_by_key(|entry| entry.slot);
@@ -87,7 +92,7 @@ impl Ring {
         self.records.len()
     }
 
-    /// Forgets every record; indices of a new stretch start over.
+    /// Clears every record. Positions of a new stretch begin at zero again.
     pub(crate) fn reset(&mut self) {
         for record in &mut self.records {
             #[cfg(not(loom))]
@@ -103,7 +108,7 @@ impl Ring {
         &self.records[index as usize & (self.records.len() - 1)]
     }
 
-    /// What `reader` finds at `slot`, starting from the hint `writer`.
+    /// The uncommitted state of `slot` for `reader`. The search begins at the hint `writer`.
     pub(crate) fn find(&self, mut writer: u32, slot: Slot, reader: u32) -> Pending {
         for _ in 0..LONGEST_CHAIN {
             let record = lock(self.record(writer));
@@ -126,7 +131,7 @@ impl Ring {
         Pending::Nothing
     }
 
-    /// Announces that transaction `index` will write `slots`.
+    /// Announces that the transaction at position `index` will write `slots`.
     pub(crate) fn expect(&self, arena: &Arena, index: u32, slots: impl Iterator<Item = Slot>) {
         let mut record = lock(self.record(index));
         record.index = index;
@@ -142,8 +147,9 @@ impl Ring {
         }
     }
 
-    /// Makes the writes of an execution visible to higher transactions. Credits are not shown: who
-    /// reads the entry reads the committed number and finds at its turn whether it held.
+    /// Makes the writes of an execution visible to higher transactions. Credits are not published:
+    /// a reader of a credited entry reads the committed number, and its commit detects whether that
+    /// was correct.
     pub(crate) fn publish(&self, arena: &Arena, index: u32, stamp: Stamp, writes: &[Write]) {
         let mut record = lock(self.record(index));
         let expected =
@@ -171,7 +177,8 @@ impl Ring {
         }
     }
 
-    /// The execution that was published did not hold; another one follows.
+    /// Marks the published writes as estimates: the execution failed its validation and will be
+    /// repeated.
     pub(crate) fn reopen(&self, index: u32) {
         let mut record = lock(self.record(index));
         if record.index == index {
@@ -179,7 +186,7 @@ impl Ring {
         }
     }
 
-    /// Transaction `index` is committed: its writes are in the state.
+    /// Removes the record of `index` and its hints. Its writes are in the state.
     pub(crate) fn retire(&self, arena: &Arena, index: u32) {
         let mut record = lock(self.record(index));
         if record.index == index {
@@ -191,7 +198,7 @@ impl Ring {
         }
     }
 
-    /// Whether `index` still owes its writes.
+    /// Whether the record of `index` consists of estimates.
     pub(crate) fn is_estimate(&self, index: u32) -> bool {
         let record = lock(self.record(index));
         record.index == index && record.estimate

@@ -1,4 +1,4 @@
-//! The scheduler and the multi-version memory under the model checker.
+//! Exhaustive tests of the optimistic scheduler and the multi-version memory with loom.
 
 use loom::sync::Arc;
 
@@ -47,8 +47,8 @@ fn a_crossing_of_three_gives_the_result_of_the_order_in_every_interleaving() {
     check(vec![Move::new(0, 1), Move::new(1, 0), Move::new(2, 1)], true);
 }
 
-/// The second waits for the estimates of the first; both entries of the first are announced before
-/// it runs, and it may write neither.
+/// The second transaction waits for the estimates of the first. The first announces both entries
+/// before it runs; in the second case it aborts and writes neither.
 #[test]
 fn announced_writes_that_come_or_do_not_come_give_the_result_of_the_order() {
     let first = Move::new(0, 1).declared(Declaration::Guess);
