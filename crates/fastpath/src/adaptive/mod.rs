@@ -1,9 +1,9 @@
-//! How a stretch of a block is executed, and why: measured costs in, a mode out.
+//! The choice of a mode for each stretch of a block, from measured costs.
 //!
-//! Every mode gives the same result, so the choice may depend on the clock. It compares predicted
-//! times per transaction; the plain loop is always among the candidates, and anything else must
-//! beat it with a margin. What a mode costs beyond the transactions' own work is learned from each
-//! stretch that it ran.
+//! Every mode gives the same result, so the choice may depend on the clock. [`Tuner::choose`]
+//! compares predicted times per transaction. The plain loop is always a candidate; another mode
+//! must be predicted faster than it by [`MARGIN`]. The overhead of each mode is learned from the
+//! stretches that it executed.
 
 use std::fmt;
 
@@ -13,16 +13,16 @@ pub(crate) mod sample;
 use plain_loop::PlainLoop;
 use sample::Forecast;
 
-/// A way to execute.
+/// A way to execute a stretch of a block. All modes give the same result.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// The plain loop.
+    /// The plain loop: one thread executes the transactions in block order.
     Serial,
-    /// Single-writer shards, for owned objects.
+    /// Shards with a single writer each, for transactions over owned objects.
     Shards,
-    /// In the order that declared access sets ask for, and no stricter.
+    /// Parallel execution under the partial order that declared access sets require.
     Declared,
-    /// Ahead of the order, with validation.
+    /// Speculative parallel execution with validation.
     Optimistic,
 }
 
@@ -37,31 +37,31 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What the executor chose for a stretch of a block.
+/// The executor's choice for a stretch of a block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// How it was executed.
+    /// Mode of execution.
     pub mode: Mode,
-    /// How many transactions.
+    /// Number of transactions.
     pub count: u32,
-    /// On how many threads.
+    /// Number of threads.
     pub threads: usize,
-    /// Transactions claimed at once.
+    /// Transactions per claim.
     pub chunk: u32,
-    /// Shards, where there are any.
+    /// Number of shards; 1 in modes without shards.
     pub partitions: usize,
-    /// What spoke for it.
+    /// Reason for the choice, for people.
     pub reason: String,
 }
 
-/// A choice before it is carried out.
+/// A choice before its execution.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
     pub(crate) mode: Mode,
     pub(crate) chunk: u32,
-    /// Whether uncommitted writes are shown to higher transactions.
+    /// Whether higher transactions can read uncommitted writes.
     pub(crate) share: bool,
-    /// Conflicts per commit past which the plain loop would have been faster.
+    /// Conflicts per commit above which the plain loop is predicted to be faster.
     pub(crate) most_conflicts: f64,
     /// Predicted wall-clock nanoseconds per transaction, without the mode's overhead.
     pub(crate) ideal: f64,
@@ -69,7 +69,7 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// A choice that nothing was measured for.
+    /// A configured choice, without a measurement.
     pub(crate) fn fixed(mode: Mode, chunk: u32) -> Self {
         Self {
             mode,
@@ -82,44 +82,46 @@ impl Choice {
     }
 }
 
-/// Nanoseconds that a stretch must hold to be worth waking threads for.
+/// Minimum work of a parallel stretch, in nanoseconds of one thread. Less work does not repay
+/// waking the threads.
 const LEAST_STRETCH: f64 = 30_000.0;
-/// A mode must promise less than this share of the plain loop's time.
+/// A mode's predicted time must be below this share of the plain loop's time.
 const MARGIN: f64 = 0.92;
-/// Nanoseconds to hand the frontier from one worker to another.
+/// Nanoseconds to pass the frontier from one worker to another.
 const HAND_OVER: f64 = 300.0;
-/// How long claimed work may take before the frontier passes on, nanoseconds.
+/// Maximum duration of one claim's work, in nanoseconds.
 const LONGEST_CHUNK: f64 = 16_000.0;
-/// Chance of a conflict per pair below which nobody needs to see uncommitted writes.
+/// Conflict probability per pair of transactions up to which uncommitted writes are not shared.
 const RARE: f64 = 0.004;
 
-/// Blocks in the plain loop until a mode that lost is tried again: at first, and at most.
+/// Blocks in the plain loop before a mode that was too slow is tried again: initial value and
+/// maximum.
 const PAUSE: (u32, u32) = (4, 64);
 
-/// What was learned of the modes.
+/// Learned costs of all modes.
 #[derive(Clone, Debug)]
 pub(crate) struct Tuner {
     modes: [Learned; 4],
     pub(crate) partitions: usize,
     threads: usize,
-    /// What the plain loop takes.
+    /// Cost of the plain loop.
     pub(crate) plain: PlainLoop,
 }
 
-/// What was learned of one mode.
+/// Learned cost of one mode.
 #[derive(Clone, Debug)]
 struct Learned {
-    /// What it costs beyond the work, nanoseconds of one thread for each transaction.
+    /// Cost per transaction beyond its own work, in nanoseconds of one thread.
     overhead: f64,
-    /// The same of the last time, if it was slower than the plain loop.
+    /// The overhead at the last use, if the mode was slower than the plain loop then.
     lost: Option<f64>,
-    /// Blocks that it was left out of after it lost, each time twice as many.
+    /// Blocks without this mode after the last loss. Doubles with each loss.
     pause: u32,
-    /// How many of them are left.
+    /// Remaining blocks of the pause.
     rest: u32,
 }
 
-/// What each mode costs beyond the work until it was measured.
+/// Overhead of each mode before any measurement, in nanoseconds.
 const EXPECTED: [f64; 4] = [0.0, 60.0, 150.0, 200.0];
 
 impl Tuner {
@@ -128,7 +130,8 @@ impl Tuner {
         Self { modes, partitions, threads, plain: PlainLoop::new() }
     }
 
-    /// The mode for `count` transactions like those of the forecast.
+    /// Chooses the mode for `count` transactions that resemble those of the forecast. `exclude`
+    /// lists modes that may not be chosen.
     pub(crate) fn choose(&self, forecast: &Forecast, count: u32, exclude: &[Mode]) -> Choice {
         let serial = |reason: String| Choice {
             mode: Mode::Serial,
@@ -186,7 +189,7 @@ impl Tuner {
             chunk: 1,
             share: false,
             most_conflicts: 0.0,
-            // What is not owned may have to wait its turn.
+            // Transactions that are not owned may be ordered one after the other.
             ideal: forecast.nanos * (forecast.owned / threads + (1.0 - forecast.owned)),
             reason: format!("{:.0} % own their objects", forecast.owned * 100.0),
         }
@@ -211,7 +214,7 @@ impl Tuner {
             (1.0 - (1.0 - forecast.far).powf(f64::from(chunk) * others)).max(forecast.near);
         let work = forecast.nanos + HAND_OVER / f64::from(chunk);
         let time = |conflict: f64| work * (1.0 + conflict * others) / threads;
-        // Where the plain loop would break even.
+        // The conflict rate at which the plain loop is as fast.
         let most = (forecast.nanos * threads / work - 1.0) / others;
         Choice {
             mode: Mode::Optimistic,
@@ -224,6 +227,7 @@ impl Tuner {
     }
 
     /// Learns from a stretch that took `measured` nanoseconds of wall clock per transaction.
+    /// `alone` is the predicted time of the plain loop.
     pub(crate) fn learn(&mut self, choice: &Choice, alone: f64, measured: f64) {
         let threads = self.threads as f64;
         let mode = &mut self.modes[choice.mode as usize];
@@ -232,14 +236,16 @@ impl Tuner {
             (mode.lost, mode.pause) = (None, 0);
             mode.overhead += (observed - mode.overhead) * 0.3;
         } else if let Some(before) = mode.lost.replace(observed) {
-            // Once may have been another program's doing; what is lost twice counts at once.
+            // One loss can have an outside cause, such as another process. After two consecutive
+            // losses the smaller overhead counts.
             mode.overhead = mode.overhead.max(observed.min(before));
             mode.pause = (2 * mode.pause).clamp(PAUSE.0, PAUSE.1);
             mode.rest = mode.pause;
         }
     }
 
-    /// A block went by in the plain loop: what made the other modes slow may be over.
+    /// Records a block that ran in the plain loop only. Lowers the learned overheads towards the
+    /// expected ones, because the cause of slowness may have ended.
     pub(crate) fn forgive(&mut self) {
         for (mode, expected) in self.modes.iter_mut().zip(EXPECTED) {
             let share = if mode.rest == 1 { 1.0 } else { 0.03 };
@@ -248,7 +254,7 @@ impl Tuner {
         }
     }
 
-    /// Adjusts the shards to how evenly the last block filled them.
+    /// Adjusts the number of shards to the largest shard of the last block.
     pub(crate) fn balance(&mut self, fullest: usize, total: usize) {
         let fair = total.div_ceil(self.threads).max(1);
         let (least, most) = (self.threads, 64 * self.threads);
@@ -296,7 +302,7 @@ mod tests {
             tuner.learn(&choice, 1000.0, measured);
             assert_eq!(tuner.choose(&forecast, 10_000, &[]).mode, Mode::Optimistic);
         }
-        // From now on each loss follows one.
+        // From here on every loss follows another loss.
         for pause in [4, 8, 16, 32, 64, 64] {
             tuner.learn(&choice, 1000.0, 3000.0);
             let mut blocks = 0;

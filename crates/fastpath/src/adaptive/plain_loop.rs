@@ -1,26 +1,26 @@
-//! What a transaction takes in the plain loop, which a look at single transactions does not tell.
+//! The duration of a transaction in the plain loop, estimated from timed parts of the loop.
 //!
-//! A transaction that is looked at costs more than it does in the loop: by the clock, and because the
-//! last stretch left what it touches in other cores' caches. So a part of a stretch is timed whole now
-//! and then, and forecasts are scaled by what came of it.
+//! A sampled transaction takes longer than in the loop, because of the clock reads and because the
+//! last parallel stretch left its entries in the caches of other cores. A part of a stretch is
+//! therefore timed as a whole from time to time, and forecasts are scaled by the result.
 
 use super::{Mode, sample::Forecast};
 
-/// Most blocks from one timing to the next.
+/// Maximum number of blocks between two timings.
 const SELDOM: u32 = 16;
-/// A mean so many times the typical time speaks of transactions that really take longer.
+/// If the mean of a sample is at least this many times its typical value, the tail is real work.
 const TAIL: f64 = 3.0;
 
-/// See the module.
+/// The ratio of loop time to sampled time, and when to measure it again.
 #[derive(Clone, Debug)]
 pub(crate) struct PlainLoop {
-    /// What a transaction takes in the loop, over what it takes when it is looked at.
+    /// Duration of a transaction in the loop, divided by its sampled duration.
     ratio: f64,
-    /// Blocks from the next timing to the one after.
+    /// Blocks between the next timing and the one after it.
     every: u32,
     /// Blocks until the next timing.
     until: u32,
-    /// What was chosen last.
+    /// The mode that was chosen last.
     mode: Mode,
 }
 
@@ -29,31 +29,34 @@ impl PlainLoop {
         Self { ratio: 1.0, every: 1, until: 0, mode: Mode::Serial }
     }
 
-    /// A block begins.
+    /// Records the begin of a block.
     pub(crate) fn begin(&mut self) {
         self.until = self.until.saturating_sub(1);
     }
 
-    /// Whether something else was chosen last.
+    /// Whether a mode other than the plain loop was chosen last.
     pub(crate) fn left(&self) -> bool {
         self.mode != Mode::Serial
     }
 
-    /// Whether the loop should be timed: often at first and when the mode changed, then seldom.
+    /// Whether the loop should be timed now: frequently at first and after a change of mode, rarely
+    /// later.
     pub(crate) fn wants_timing(&self) -> bool {
         self.until == 0
     }
 
-    /// A typical transaction of those that were looked at took so long in the loop.
+    /// Records a timing: a typical transaction took `nanos` nanoseconds in the loop. `looked` is
+    /// the forecast of the sampled transactions.
     pub(crate) fn time(&mut self, looked: &Forecast, nanos: f64) {
-        // A few that take many times as long are part of the work; less of a tail comes of looking.
+        // A small number of much longer transactions are part of the work. A shorter tail is an
+        // artefact of the sampling.
         let of = if looked.nanos < TAIL * looked.typical { looked.nanos } else { looked.typical };
         self.approach(nanos / of);
         self.until = self.every;
         self.every = (2 * self.every).min(SELDOM);
     }
 
-    /// A stretch in the loop took so long for each transaction, those that take longest included.
+    /// Records a stretch in the loop that took `nanos` nanoseconds per transaction on average.
     pub(crate) fn learn(&mut self, looked: &Forecast, nanos: f64) {
         self.approach(nanos / looked.nanos);
     }
@@ -62,13 +65,13 @@ impl PlainLoop {
         self.ratio += (ratio.clamp(0.05, 1.5) - self.ratio) * 0.7;
     }
 
-    /// The forecast for the loop.
+    /// Scales a forecast to durations in the loop.
     pub(crate) fn correct(&self, forecast: Forecast) -> Forecast {
         Forecast { nanos: (forecast.nanos * self.ratio).max(1.0), ..forecast }
     }
 
-    /// What was chosen is carried out. Only leaving the loop or coming back to it changes whose caches
-    /// hold the state, and so what the loop takes.
+    /// Records the chosen mode. Only a change from or to the plain loop changes which cores' caches
+    /// hold the state, and with it the duration in the loop.
     pub(crate) fn chose(&mut self, mode: Mode) {
         let before = std::mem::replace(&mut self.mode, mode);
         if (before == Mode::Serial) != (mode == Mode::Serial) {
@@ -85,7 +88,7 @@ mod tests {
     #[test]
     fn a_look_that_misleads_is_corrected_by_the_clock() {
         let mut tuner = Tuner::new(2, 8);
-        // Looked at, it seems to take a microsecond; in the loop it takes a tenth of that.
+        // Sampled, a transaction takes a microsecond; in the loop it takes a tenth of that.
         let forecast = Forecast {
             nanos: 1000.0,
             typical: 1000.0,

@@ -1,7 +1,7 @@
-//! A few transactions looked at closely: how long they take and how they touch each other.
+//! Sampled transactions: their durations and the conflicts between them.
 //!
-//! Conflicts are predicted from what the transactions touched and not from a speculative trial, so
-//! the prediction costs nothing but the noting, and it is the same on a busy machine.
+//! Conflicts are predicted from recorded accesses and not from speculative executions. The
+//! prediction costs only the recording, and the load of the machine does not change it.
 
 use crate::Transaction;
 use crate::exec::route::is_declared;
@@ -9,13 +9,14 @@ use crate::frame::{Edit, FEW, Frame};
 use crate::state::arena::Slot;
 use crate::transaction::Access;
 
-/// Entries of each kind that are kept of one transaction, so that a large one costs no more to
-/// compare: the lowest, which two that share many have in common.
+/// Maximum number of entries of each kind that are kept of one transaction, to bound the cost of
+/// the comparison. The lowest slots are kept: two transactions that share many entries share some
+/// of those.
 const KEPT: usize = 64;
-/// Farthest pair of transactions that is compared.
+/// Maximum distance of two transactions that are compared.
 const REACH: usize = 16;
 
-/// See the module.
+/// The sampled transactions, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
     seen: Vec<Seen>,
@@ -24,9 +25,9 @@ pub(crate) struct Sample {
 #[derive(Debug)]
 struct Seen {
     nanos: u64,
-    /// It uses nothing but its objects.
+    /// Whether it uses objects and no keys.
     objects_only: bool,
-    /// It promises its access set.
+    /// Whether it declares its access set as a promise.
     declared: bool,
     reads: Vec<Slot>,
     writes: Vec<Slot>,
@@ -38,7 +39,7 @@ impl Seen {
         has(&self.writes, slot) || has(&self.credits, slot)
     }
 
-    /// Whether `later` must wait for this one when every access is known.
+    /// Whether `later` must run after this transaction if all accesses are known in advance.
     fn orders(&self, later: &Self) -> bool {
         later.reads.iter().any(|slot| self.writes(slot))
             || later
@@ -49,22 +50,25 @@ impl Seen {
     }
 }
 
-/// What a sample says.
+/// The result of a sample.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub(crate) struct Forecast {
-    /// Mean wall-clock nanoseconds of a transaction, outliers cut.
+    /// Mean duration of a transaction in nanoseconds of wall clock. Outliers are capped at eight
+    /// times the median.
     pub(crate) nanos: f64,
-    /// Those of one in the middle.
+    /// Median duration in nanoseconds.
     pub(crate) typical: f64,
-    /// Chance that a transaction reads what one of the `threads - 1` before it writes.
+    /// Probability that a transaction reads an entry that one of the `threads - 1` transactions
+    /// before it writes.
     pub(crate) near: f64,
-    /// Chance that a transaction reads what another one close by writes.
+    /// Probability that a transaction reads an entry that another one at most [`REACH`] places
+    /// before it writes.
     pub(crate) far: f64,
-    /// Speed-up of `threads` workers that know every access.
+    /// Speed-up of `threads` workers if every access is known in advance.
     pub(crate) known: f64,
-    /// Share that uses owned objects only.
+    /// Share of transactions that use objects only.
     pub(crate) owned: f64,
-    /// Share that promises its access set.
+    /// Share of transactions that promise their access set.
     pub(crate) declared: f64,
 }
 
@@ -73,7 +77,7 @@ impl Sample {
         self.seen.clear();
     }
 
-    /// Keeps the newest `n`.
+    /// Keeps the newest `n` transactions.
     pub(crate) fn keep(&mut self, n: usize) {
         self.seen.drain(..self.seen.len().saturating_sub(n));
     }
@@ -104,7 +108,7 @@ impl Sample {
         let n = self.seen.len() as f64;
         let mut sorted: Vec<u64> = self.seen.iter().map(|seen| seen.nanos).collect();
         sorted.sort_unstable();
-        // An interrupt in one of a few transactions must not decide; a heavy tail may.
+        // An interrupt during one of few transactions must not dominate the mean. A heavy tail may.
         let middle = sorted[sorted.len() / 2];
         let cap = middle.saturating_mul(8).max(1000);
         let mean = sorted.iter().map(|&nanos| nanos.min(cap) as f64).sum::<f64>() / n;
@@ -140,7 +144,8 @@ impl Sample {
         (rate(near, self.seen.len().saturating_sub(1) as u32), rate(conflicts, pairs))
     }
 
-    /// List scheduling in block order with every access known; unit costs.
+    /// The speed-up of list scheduling in block order with known accesses and unit costs, over the
+    /// last 64 transactions.
     fn greedy(&self, threads: usize) -> f64 {
         let seen = &self.seen[self.seen.len().saturating_sub(64)..];
         let below = |i: usize| {
@@ -166,7 +171,7 @@ fn lowest(slots: impl Iterator<Item = Slot>) -> Vec<Slot> {
     slots
 }
 
-/// Whether a list in order holds `slot`.
+/// Whether the sorted list `slots` contains `slot`.
 fn has(slots: &[Slot], slot: &Slot) -> bool {
     if slots.len() <= FEW { slots.contains(slot) } else { slots.binary_search(slot).is_ok() }
 }
