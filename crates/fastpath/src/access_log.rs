@@ -1,8 +1,9 @@
-//! Everything that a block read and wrote, in order: what a proof of the execution starts from.
+//! The log of all reads and writes of a block, in block order: the input for a proof of its
+//! execution.
 //!
-//! The log is cut along the partitions of the state root. Each part names the partition's root
-//! before and after the block and lists the accesses to it in block order, so parts can be turned
-//! into witnesses, and proven, on their own.
+//! The log has one part for each partition of the state root that the block accessed. A part holds
+//! the root of the partition before and after the block and the accesses to it in block order, so
+//! each part can be converted to a witness and proven separately.
 
 use std::collections::HashMap;
 
@@ -12,71 +13,73 @@ use crate::state::arena::{Arena, Slot};
 use crate::state::root::{PARTITIONS, Root, partition};
 use crate::value::{Key, Value};
 
-/// The log of a block.
+/// The access log of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLog {
-    /// One part for each partition that the block touched, by partition.
+    /// The accessed partitions, in ascending order.
     pub partitions: Vec<PartitionLog>,
 }
 
 /// The accesses to one partition of the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionLog {
-    /// Which partition, of [`PARTITIONS`].
+    /// Index of the partition, below [`PARTITIONS`].
     pub partition: usize,
-    /// Its root before the block.
+    /// Root of the partition before the block; zero if `Config::root` is off.
     pub before: Root,
-    /// Its root after the block.
+    /// Root of the partition after the block; zero if `Config::root` is off.
     pub after: Root,
-    /// The accesses in block order; within a transaction, reads before writes.
+    /// The accesses in block order; within a transaction, reads precede writes.
     pub accesses: Vec<LoggedAccess>,
 }
 
 /// One access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedAccess {
-    /// The transaction's index; `None` for the fees, which are credited when the block ends.
+    /// Index of the transaction in the block. `None` for the credit of the block's fees, which is
+    /// the last access.
     pub transaction: Option<u32>,
     /// Name space of the entry.
     pub space: Space,
     /// Name of the entry.
     pub key: Key,
-    /// What happened.
+    /// Kind of the access.
     pub kind: AccessKind,
 }
 
-/// What an access did.
+/// Kind of an access, with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessKind {
-    /// It read this value.
+    /// A read that returned this value; `None` if the entry did not exist.
     Read(Option<Value>),
-    /// It wrote this value.
+    /// A write of this value.
     Put(Value),
-    /// It removed the entry.
+    /// A deletion of the entry.
     Delete,
-    /// It added to the entry's number without reading it.
+    /// An addition to the number of the entry, without a read of it.
     Credit(u64),
 }
 
-/// A log that contradicts itself.
+/// The log contains an access that contradicts earlier accesses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("access {index} of partition {partition} contradicts the accesses before it")]
 pub struct LogError {
-    /// The partition.
+    /// Index of the partition.
     pub partition: usize,
-    /// The access, by its place in the partition's list.
+    /// Index of the access in the partition's list.
     pub index: usize,
 }
 
 impl AccessLog {
-    /// Checks that every read gives what the accesses before it left.
+    /// Checks that every read returns the value that the earlier accesses of the log left, and that
+    /// no credit overflows. O(accesses), one hash lookup each.
     ///
     /// # Errors
-    /// The first access that does not.
+    /// Returns the first access that contradicts the accesses before it.
     pub fn check(&self) -> Result<(), LogError> {
         for log in &self.partitions {
             let mut known: HashMap<(Space, Key), Option<Value>> = HashMap::new();
-            // Credits to an entry whose value is not known yet.
+            // Sum of the credits to each entry whose value is not known yet.
             let mut owed: HashMap<(Space, Key), u64> = HashMap::new();
             for (index, access) in log.accesses.iter().enumerate() {
                 let name = (access.space, access.key);
@@ -122,7 +125,7 @@ impl AccessLog {
     }
 }
 
-/// What one transaction read and wrote.
+/// The accesses of one transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     reads: Vec<(Slot, Option<Value>)>,
@@ -130,14 +133,15 @@ pub(crate) struct Entries {
 }
 
 impl Entries {
-    /// Takes the accesses out of a frame whose execution counted.
+    /// Takes the accesses out of the frame of an execution that was committed.
     pub(crate) fn take(frame: &mut Frame) -> Self {
         let reads = frame.seen.as_mut().map(std::mem::take).unwrap_or_default();
         Self { reads, writes: std::mem::take(&mut frame.writes) }
     }
 }
 
-/// Sorts the accesses of a block into partitions. `roots` are those before and after.
+/// Sorts the accesses of a block into partitions. `roots` are the partition roots before and after
+/// the block.
 pub(crate) fn assemble(
     arena: &Arena,
     mut entries: Vec<(u32, Entries)>,

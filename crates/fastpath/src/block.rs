@@ -1,4 +1,4 @@
-//! A block in, an outcome out.
+//! The input and the output of the executor: blocks and outcomes.
 
 use crate::access_log::AccessLog;
 use crate::adaptive::Decision;
@@ -6,15 +6,16 @@ use crate::receipt::Receipt;
 use crate::state::root::Root;
 use crate::value::{Key, Value};
 
-/// Transactions in the order that decides.
+/// A list of transactions, executed as if one after the other in list order.
 #[derive(Clone, Debug)]
 pub struct Block<T> {
-    /// The transactions; their index is their place in the order.
+    /// The transactions. The index of a transaction is its place in the order.
     pub transactions: Vec<T>,
-    /// The block's time, in a unit of the caller's choice; deadlines are compared with it.
+    /// The time of the block, in a unit of the caller's choice. Deadlines are compared with it.
     pub time: u64,
-    /// Where fees go. They are added up as the block runs and credited when it ends, so that they
-    /// order nothing; a transaction that reads this key sees the balance before the block's fees.
+    /// Account that receives the fees. Fees are summed during the block and credited at its end, so
+    /// they create no conflicts. A transaction that reads this key sees the balance before the
+    /// block's fees.
     pub fee_account: Option<Key>,
 }
 
@@ -26,38 +27,38 @@ impl<T> Block<T> {
     }
 }
 
-/// Which name space an entry of the state belongs to.
+/// The name space of an entry of the state.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Space {
-    /// A plain key.
+    /// Entries named by plain keys.
     Plain = 0,
-    /// An object's owner and version.
+    /// Owner and version of objects.
     ObjectHeader = 1,
-    /// An object's data.
+    /// Data of objects.
     ObjectData = 2,
 }
 
-/// One changed entry of the state.
+/// A changed entry of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Its name space.
+    /// Name space of the entry.
     pub space: Space,
-    /// Its name there.
+    /// Name of the entry in its name space.
     pub key: Key,
-    /// Its value after the block; `None` if it is gone.
+    /// Value after the block; `None` if the entry was deleted.
     pub value: Option<Value>,
 }
 
-/// Every entry that the block wrote, each once, in no particular order.
+/// All entries that the block wrote, each once, in unspecified order.
 #[derive(Clone, Debug, Default)]
 pub struct StateDelta {
-    /// The entries.
+    /// The changed entries.
     pub changes: Vec<Change>,
 }
 
 impl StateDelta {
-    /// The changes ordered by name.
+    /// The changes, ordered by name space and key.
     #[must_use]
     pub fn sorted(&self) -> Vec<Change> {
         let mut changes = self.changes.clone();
@@ -66,35 +67,38 @@ impl StateDelta {
     }
 }
 
-/// What a block did.
+/// The result of a block.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// One receipt for each transaction, in block order.
     pub receipts: Vec<Receipt>,
-    /// What changed.
+    /// The changed entries of the state.
     pub delta: StateDelta,
-    /// The root of the whole state after the block; zero if roots are turned off.
+    /// Root of the whole state after the block; zero if [`crate::Config::root`] is off.
     pub root: Root,
-    /// What the executor chose, stretch by stretch, and why.
+    /// The executor's choices, in the order in which the stretches ran. Empty after
+    /// [`crate::FastPathExecutor::execute_sequential`].
     pub decisions: Vec<Decision>,
-    /// Reads and writes in order, where asked for.
+    /// Log of all reads and writes, if [`crate::Config::log`] is on.
     pub log: Option<AccessLog>,
-    /// Transactions that each shard of the fast path executed; empty if none was used.
+    /// Number of transactions that each shard executed; empty if no shard was used.
     pub partitions: Vec<u64>,
-    /// What it cost.
+    /// Counters and durations.
     pub cost: Cost,
 }
 
-/// What a block cost, in counts and nanoseconds of wall clock.
+/// The costs of a block: counts, and durations in nanoseconds of wall clock.
 #[derive(Clone, Debug, Default)]
 pub struct Cost {
-    /// Executions, at least one for each transaction that ran.
+    /// Executions, repeated ones included. The plain loop also counts refused transactions.
     pub executions: u64,
     /// Validations of speculative executions.
     pub validations: u64,
-    /// Executions that did not count, because what they had read was overwritten.
+    /// Speculative executions that failed their validation, because an entry that they had read was
+    /// overwritten.
     pub conflicts: u64,
-    /// Executions given up early because a lower transaction was about to write what they read.
+    /// Executions that ended early because they read an entry that a lower transaction was expected
+    /// to write.
     pub suspensions: u64,
     /// Transactions executed by the plain loop.
     pub serial: u64,
@@ -102,15 +106,15 @@ pub struct Cost {
     pub sharded: u64,
     /// Transactions ordered by declared access sets.
     pub declared: u64,
-    /// Of those, transactions that ran right behind one they had waited for, on the same worker: so the
-    /// users of a hot key follow each other on one core.
+    /// Of [`Cost::declared`], transactions that a worker executed directly after one that they had
+    /// waited for. The users of a hot key then run one after the other on one core.
     pub followed: u64,
     /// Transactions executed optimistically.
     pub optimistic: u64,
-    /// Checking proofs.
+    /// Duration of the verification of proofs, in nanoseconds.
     pub verify_ns: u64,
-    /// Executing.
+    /// Duration of the execution, in nanoseconds.
     pub execute_ns: u64,
-    /// Writing the delta and computing the root.
+    /// Duration of writing the delta and computing the root, in nanoseconds.
     pub root_ns: u64,
 }

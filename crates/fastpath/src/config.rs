@@ -1,38 +1,42 @@
-//! What can be set, with its defaults, and the environment variables.
+//! The settings of the executor, their defaults and their environment variables.
 
 use crate::adaptive::Mode;
 
-/// Settings of an executor. `Config::default()` is meant to be right for most.
+/// Settings of an executor. `Config::default()` suits most uses.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Threads that execute, the caller's included. Default: the cores of the machine.
+    /// Number of executing threads, including the caller's. Default: the available parallelism of
+    /// the machine.
     pub threads: usize,
-    /// Shards of the fast path to begin with. Default: 4 per thread.
+    /// Initial number of shards of the fast path. Default: 4 per thread.
     pub partitions: usize,
-    /// Steps that a transaction may take. Default: ten million.
+    /// Maximum number of steps of a transaction. Default: ten million.
     pub step_limit: u64,
-    /// Whether the mode is chosen from measurements. Default: yes, unless
+    /// Whether the mode is chosen from measurements. Default: `true`, unless
     /// `FASTPATH_ADAPTIVE_PARTITION=0`.
     pub adaptive: bool,
-    /// The mode to use without adaptation, where it applies; what it does not apply to runs
+    /// The mode if `adaptive` is off. [`Mode::Declared`] becomes optimistic unless all transactions
+    /// of the block promise their access sets. The transactions that [`Mode::Shards`] cannot
+    /// execute run in declared order if all of them promise their access sets, and otherwise
     /// optimistically. Default: [`Mode::Optimistic`].
     pub mode: Mode,
-    /// Transactions claimed at once without adaptation. Default: 8.
+    /// Transactions per claim if `adaptive` is off, limited to 1 to 16. Default: 8.
     pub chunk: u32,
-    /// Transactions that may be ahead of the commit frontier. Default: 1,024.
+    /// Maximum number of transactions ahead of the commit frontier. At least 128 per thread are
+    /// used, and the number is rounded up to a power of two. Default: 1,024.
     pub window: usize,
-    /// Proofs given to the verifier at once. Default: 32.
+    /// Maximum number of proofs in one call of the verifier. Default: 32.
     pub verify_batch: usize,
-    /// Whether the state root is kept up to date. Default: yes.
+    /// Whether the state root is computed. Default: `true`.
     pub root: bool,
-    /// Whether every read and write is logged. Default: no.
+    /// Whether every read and write is logged. Default: `false`.
     pub log: bool,
-    /// Whether threads are bound to cores. Default: no.
+    /// Whether threads are pinned to cores. Default: `false`.
     pub pin: bool,
-    /// Entries kept resident in front of a state store; past it they are dropped after the block.
-    /// Default: four million.
+    /// Maximum number of resident entries in front of a state store. If a block ends with more, all
+    /// of them are dropped. Default: 4,194,304.
     pub resident: usize,
-    /// A transaction slower than this many nanoseconds counts as slow. Default: 10 ms.
+    /// Duration in nanoseconds from which a transaction counts as slow. Default: 10 ms.
     pub slow_nanos: u64,
 }
 
@@ -58,13 +62,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The default with this many threads, and as many shards as suit them.
+    /// The default settings for `threads` threads, with four shards per thread.
     #[must_use]
     pub fn with_threads(threads: usize) -> Self {
         Self { threads, partitions: 4 * threads.max(1), ..Self::default() }
     }
 
-    /// One mode, whatever the measurements say.
+    /// Turns adaptation off and uses `mode`.
     #[must_use]
     pub fn fixed(mut self, mode: Mode) -> Self {
         self.adaptive = false;
