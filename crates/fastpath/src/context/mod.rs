@@ -1,4 +1,4 @@
-//! What a transaction sees of the world while it runs.
+//! The interface between a transaction and the state during an execution.
 
 mod objects;
 
@@ -14,63 +14,69 @@ use crate::state::cell::Stamp;
 use crate::transaction::{Abort, Access, Cause, Declaration, Transaction};
 use crate::value::{Key, MAX_VALUE_BYTES, Value};
 
-/// Longest panic message kept in a receipt, in bytes.
+/// Maximum length of a panic message in a receipt, in bytes.
 const MAX_MESSAGE: usize = 256;
 
-/// A transaction's only door to the state. Writes are kept aside and take effect together if the
-/// transaction succeeds; a read sees the transaction's own writes.
+/// A transaction's only access to the state. Writes are buffered and take effect together if the
+/// transaction succeeds. A read sees the transaction's own writes.
 pub struct Context<'a> {
     world: &'a World<'a>,
     frame: &'a mut Frame,
     access: Access<'a>,
     objects: &'a [ObjectRef],
-    /// Slots of the declared writes and then reads, where the scheduler has looked them up.
+    /// Slots of the declared writes, followed by those of the declared reads. Empty if the
+    /// scheduler did not look them up.
     slots: &'a [Slot],
     steps: u64,
-    /// Whether nothing lies behind what is resident, and no log is kept of what is read.
+    /// Whether there is no store behind the resident entries and reads are not logged.
     plain: bool,
-    /// As `plain`, and what the cells hold is what it reads, of which nobody needs a note.
+    /// Whether `plain` holds and reads are taken from the committed state without recording them.
     direct: bool,
 }
 
-/// What every execution of a block shares.
+/// The parts that all executions of a block share.
 #[derive(Copy, Clone)]
 pub(crate) struct World<'a> {
     pub(crate) arena: &'a Arena,
     pub(crate) behind: &'a dyn State,
     pub(crate) source: Source<'a>,
-    /// Whether nothing lies behind.
+    /// Whether there is no store behind the resident entries.
     pub(crate) resident: bool,
-    /// Stamps from here on belong to this block.
+    /// The oldest stamp of this block.
     pub(crate) since: Stamp,
     pub(crate) step_limit: u64,
 }
 
-/// Where an execution reads.
+/// The source of an execution's reads.
 #[derive(Copy, Clone)]
 pub(crate) enum Source<'a> {
-    /// Everything below it in the order is committed: it reads the state.
+    /// The committed state. Everything below the transaction in block order is committed.
     Committed,
-    /// The same, and what it reads is noted.
+    /// As `Committed`; the reads are recorded.
     Noted,
-    /// It runs ahead: it reads what lower transactions left so far, and notes what it relied on.
+    /// The values that lower transactions have written so far. The execution is speculative and
+    /// records its reads.
     Ahead { ring: &'a Ring, index: u32 },
 }
 
-/// An execution that came to no result.
+/// An execution without a result.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupted {
-    /// It needs what transaction `on` will write.
+    /// It read an entry that the transaction at position `on` is expected to write.
     Suspended { on: u32 },
-    /// The store behind failed.
+    /// The store behind the executor failed.
     StateLost,
 }
 
-/// Runs a transaction once. Its effects are in the frame afterwards, and only if it succeeded; what
-/// came of it is in the receipt, all but how many attempts it took.
+/// Executes a transaction once. If it succeeds, its effects are in `frame` afterwards. The receipt
+/// gets everything except the number of attempts.
 ///
-/// `slots` are those of its objects, its declared writes and its declared reads, or empty. The
-/// receipt is filled in place: a result that is handed up by value is copied four times on its way.
+/// `slots` are the slots of its objects, its declared writes and its declared reads, in this order,
+/// or empty. The receipt is written in place, because a result returned by value would be copied
+/// several times.
+///
+/// # Errors
+/// The execution was suspended, or the store behind the executor failed.
 pub(crate) fn attempt<T: Transaction>(
     transaction: &T,
     world: &World<'_>,
@@ -80,7 +86,7 @@ pub(crate) fn attempt<T: Transaction>(
 ) -> Result<(), Interrupted> {
     frame.clear();
     let objects = transaction.objects();
-    // A transaction that says something else each time it is asked is looked up here.
+    // If `slots` is shorter than the list of objects, the objects are looked up in `open_objects`.
     let (objects_at, keys_at) = slots.split_at_checked(objects.len()).unwrap_or_default();
     let access = transaction.access();
     let plain = world.resident && frame.seen.is_none();
@@ -156,10 +162,10 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// The value of a key, or `None` if there is none.
+    /// Returns the value of a key, or `None` if the entry does not exist. Counts one step.
     ///
     /// # Errors
-    /// The transaction must end: hand the error on.
+    /// The transaction must end and return this error.
     #[inline]
     pub fn read(&mut self, key: &Key) -> Result<Option<Value>, Abort> {
         self.step(1)?;
@@ -167,7 +173,8 @@ impl<'a> Context<'a> {
         self.fetch(slot)
     }
 
-    /// The number at a key; zero if there is none.
+    /// Returns the first eight bytes of a key's value as a little-endian number; zero if the entry
+    /// does not exist. Counts one step.
     ///
     /// # Errors
     /// As [`Context::read`].
@@ -178,10 +185,10 @@ impl<'a> Context<'a> {
         self.number(slot)
     }
 
-    /// Sets a key.
+    /// Sets the value of a key. Counts one step.
     ///
     /// # Errors
-    /// As [`Context::read`].
+    /// As [`Context::read`]. A value longer than [`MAX_VALUE_BYTES`] fails the transaction.
     #[inline]
     pub fn write(&mut self, key: &Key, value: impl Into<Value>) -> Result<(), Abort> {
         self.step(1)?;
@@ -191,7 +198,7 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Removes a key.
+    /// Deletes the entry of a key. Counts one step.
     ///
     /// # Errors
     /// As [`Context::read`].
@@ -202,11 +209,11 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Adds to the number at a key without reading it. Credits commute: any number of transactions
-    /// may credit one key side by side.
+    /// Adds `amount` to the number at a key without reading it. Counts one step. Credits commute:
+    /// any number of transactions can credit one key in parallel without a conflict.
     ///
     /// # Errors
-    /// As [`Context::read`]. A sum past `u64::MAX` fails the transaction.
+    /// As [`Context::read`]. A sum above `u64::MAX` fails the transaction.
     #[inline]
     pub fn credit(&mut self, key: &Key, amount: u64) -> Result<(), Abort> {
         self.step(1)?;
@@ -224,7 +231,8 @@ impl<'a> Context<'a> {
             (Some(Edit::Credit(total)), Source::Committed | Source::Noted) => {
                 credited(&self.world.arena.load(slot).0, *total).is_some()
             }
-            // Running ahead, the base is not known yet; the commit looks again.
+            // In a speculative execution the committed number is not known yet; the commit checks
+            // the sum.
             (sum, _) => sum.is_some(),
         };
         match sum {
@@ -236,16 +244,17 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Pays a fee to the block's fee account. Fees are credited when the block ends.
+    /// Adds `amount` to the fee that the transaction pays to the block's fee account. Fees are
+    /// credited when the block ends. The sum saturates.
     pub fn pay_fee(&mut self, amount: u64) {
         self.frame.fee = self.frame.fee.saturating_add(amount);
     }
 
-    /// Counts `n` steps of work against the limit. Reads and writes count one each by themselves; a
-    /// loop that may not end calls this.
+    /// Counts `n` steps of work against the limit. Each other call of the context, except
+    /// [`Context::pay_fee`], counts one step. A loop without a known bound must call this.
     ///
     /// # Errors
-    /// The limit is reached: hand the error on.
+    /// The limit is reached. The transaction must end and return this error.
     #[inline]
     pub fn step(&mut self, n: u64) -> Result<(), Abort> {
         self.steps = self.steps.saturating_add(n);
@@ -255,7 +264,7 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Ends the transaction whatever it makes of the error.
+    /// Ends the transaction with `failure`, even if it ignores the error.
     #[cold]
     fn fail(&mut self, failure: Failure) -> Abort {
         self.poison(Cause::Failure(Box::new(failure)))
@@ -305,7 +314,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The number at a slot with the transaction's own writes.
+    /// The number at a slot, including the transaction's own writes.
     #[inline]
     fn number(&mut self, slot: Slot) -> Result<u64, Abort> {
         if self.plain
@@ -317,8 +326,8 @@ impl<'a> Context<'a> {
         Ok(self.fetch(slot)?.map_or(0, |value| value.as_u64()))
     }
 
-    /// As [`Context::base`], without making a value of the number, where it is in its cell and
-    /// nobody is about to replace it.
+    /// As [`Context::base`], but without building a [`Value`]. `None` if the value is not in its
+    /// cell or an uncommitted write of the entry is pending.
     #[inline]
     fn base_number(&mut self, slot: Slot) -> Option<u64> {
         let cell = self.world.arena.cell(slot);
@@ -332,7 +341,7 @@ impl<'a> Context<'a> {
         Some(number)
     }
 
-    /// The value of a slot with the transaction's own writes.
+    /// The value at a slot, including the transaction's own writes.
     #[inline]
     fn fetch(&mut self, slot: Slot) -> Result<Option<Value>, Abort> {
         match self.frame.written(slot) {
@@ -341,7 +350,7 @@ impl<'a> Context<'a> {
             Some(Edit::Put(value)) => Ok(Some(value.clone())),
             Some(Edit::Delete) => Ok(None),
             Some(&mut Edit::Credit(amount)) => {
-                // The credit stops commuting: it becomes a read and a write.
+                // From here on the credit does not commute: it becomes a read and a write.
                 let value = self.base(slot)?;
                 match credited(&value, amount) {
                     Some(value) => {
@@ -357,7 +366,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The value of a slot as the transactions below left it.
+    /// The value at a slot as the lower transactions left it.
     #[inline]
     fn base(&mut self, slot: Slot) -> Result<Option<Value>, Abort> {
         let arena = self.world.arena;

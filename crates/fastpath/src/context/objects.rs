@@ -1,5 +1,5 @@
-//! The objects that a transaction consumes: opened before it runs, with every check, and moved on
-//! to their next version after it.
+//! The objects of a transaction: checked and opened before it runs, and moved to their next version
+//! after it.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,8 @@ use crate::transaction::{Abort, Transaction};
 use crate::value::Value;
 
 impl Context<'_> {
-    /// The declared object number `index`, with this transaction's changes.
+    /// Returns the declared object number `index`, with this transaction's changes to its data.
+    /// Counts one step.
     ///
     /// # Errors
     /// As [`Context::read`].
@@ -25,7 +26,8 @@ impl Context<'_> {
         Ok(Object { id: self.objects[index].id, version, ownership, data })
     }
 
-    /// The number in the data of the declared object number `index`; zero if there is none.
+    /// Returns the first eight bytes of the data of the declared object number `index` as a
+    /// little-endian number; zero if it has no data. Counts one step.
     ///
     /// # Errors
     /// As [`Context::read`].
@@ -36,10 +38,10 @@ impl Context<'_> {
         self.number(slot + 1)
     }
 
-    /// Replaces the data of the declared object number `index`.
+    /// Replaces the data of the declared object number `index`. Counts one step.
     ///
     /// # Errors
-    /// As [`Context::read`].
+    /// As [`Context::read`]. An immutable object or a value that is too long fails the transaction.
     #[inline]
     pub fn set_object(&mut self, index: usize, data: impl Into<Value>) -> Result<(), Abort> {
         self.step(1)?;
@@ -49,10 +51,11 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Hands the declared object number `index` to another owner, to everybody, or freezes it.
+    /// Changes the ownership of the declared object number `index`: to another owner, shared or
+    /// immutable. Counts one step.
     ///
     /// # Errors
-    /// As [`Context::read`].
+    /// As [`Context::read`]. An object that is immutable already fails the transaction.
     pub fn give_object(&mut self, index: usize, to: Ownership) -> Result<(), Abort> {
         self.step(1)?;
         let opened = self.writable(index)?;
@@ -61,8 +64,9 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Opens the transaction's objects: each exists, is at the version that the transaction cites
-    /// and belongs to its sender, and none is named twice. `at` are their slots, if they are known.
+    /// Opens the transaction's objects. Each must exist and be named once; an owned object must
+    /// belong to the sender and be at the cited version. `at` are their slots, or a prefix of them.
+    /// Counts one step per object.
     #[inline]
     pub(super) fn open_objects<T: Transaction>(
         &mut self,
@@ -130,7 +134,8 @@ impl Context<'_> {
         })
     }
 
-    /// Spends the versions: every owned object moves on, a shared one if it was written.
+    /// Moves every spent object to its next version: each owned object, and each shared object that
+    /// was written.
     #[inline]
     pub(super) fn close_objects(&mut self) -> Result<(), Abort> {
         for index in 0..self.frame.objects.len() {
@@ -160,7 +165,7 @@ impl Context<'_> {
         Ok(&mut self.frame.objects[index])
     }
 
-    /// The object, which is spent by this.
+    /// The opened object, marked as spent. Fails if it is immutable.
     #[inline]
     fn writable(&mut self, index: usize) -> Result<&mut Opened, Abort> {
         if self.opened(index)?.frozen {
