@@ -1,8 +1,9 @@
-//! Who waits for whom in a stretch whose access sets are promised.
+//! The dependency graph of a stretch whose access sets are promised.
 //!
-//! An access that writes waits for the write before it on its entry, or for the readers since then; one
-//! that reads waits for the last write alone, so readers between two writes run side by side. Every pair
-//! that the order matters to is joined by a path, and there are at most two edges for each access.
+//! A write depends on the readers of its entry since the previous write, or, if there are none, on
+//! that write. A read depends only on the previous write, so the readers between two writes run in
+//! parallel. A path connects every pair of transactions whose order matters. The graph has at most
+//! two edges per access.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -15,55 +16,56 @@ use crate::state::arena::Slot;
 use crate::sync::{AtomicU32, Ordering};
 use crate::transaction::Access;
 
-/// In place of a position or a reader: there is none.
+/// Placeholder for a missing position or reader.
 const NONE: u32 = u32::MAX;
 
-/// See the module. Its memory serves one stretch after the other.
+/// The dependency graph. Its buffers are reused for every stretch.
 #[derive(Default)]
 pub(crate) struct Graph {
     accesses: Accesses,
     uses: Uses,
-    /// Pairs of positions: the second waits for the first.
+    /// Pairs `(a, b)` of positions: `b` depends on `a`.
     edges: Vec<(u32, u32)>,
-    /// Where each position's successors begin; one more at the end.
+    /// Index of each position's first successor in `successors`; one more element at the end.
     begins: Vec<u32>,
     successors: Vec<u32>,
-    /// Edges into each position whose other end is not done.
+    /// For each position, the number of edges into it from positions that are not done.
     waiting: Vec<AtomicU32>,
-    /// Positions that wait for nobody, in order.
+    /// Positions without a dependency, in ascending order.
     roots: Vec<u32>,
 }
 
-/// What the positions of a stretch promise to touch.
+/// The promised accesses of the positions of a stretch.
 #[derive(Default)]
 struct Accesses {
     slots: Vec<Slot>,
-    /// Whether it may write there, for each slot.
+    /// For each slot, whether the access may write it.
     exclusive: Vec<bool>,
-    /// Where each position's slots begin; one more at the end.
+    /// Index of each position's first slot; one more element at the end.
     begins: Vec<u32>,
 }
 
-/// How the entries have been used in a stretch so far, by slot.
+/// The latest uses of each entry in a stretch, by slot.
 #[derive(Default)]
 struct Uses {
     dense: Vec<Use>,
-    /// Entries that came into being while the stretch was looked up.
+    /// Uses of entries outside `dense`: entries that were created during the lookup.
     others: HashMap<Slot, Use, ahash::RandomState>,
     stretch: u32,
-    /// Readers: the position, and the reader before it since the same write.
+    /// List nodes of readers: the position, and the index of the previous reader since the same
+    /// write.
     readers: Vec<(u32, u32)>,
 }
 
 #[derive(Copy, Clone)]
 struct Use {
-    /// The stretch that the rest is about.
+    /// The stretch that the other fields belong to.
     stretch: u32,
-    /// The last position that wrote.
+    /// Position of the last write.
     writer: u32,
-    /// The last of the readers since then.
+    /// Index in [`Uses::readers`] of the last reader since that write.
     reader: u32,
-    /// The last position that used it.
+    /// Position of the last access.
     last: u32,
 }
 
@@ -74,7 +76,7 @@ impl Default for Use {
 }
 
 impl Graph {
-    /// Draws the graph of `count` places of a stretch.
+    /// Builds the graph of the first `count` places of a stretch.
     pub(super) fn draw<T: Transaction>(
         &mut self,
         env: &Env<'_, T>,
@@ -89,30 +91,30 @@ impl Graph {
         self.turn(count);
     }
 
-    /// The slots that a position promised to touch, each as often as it named it.
+    /// The promised slots of a position, with repetitions.
     pub(super) fn slots(&self, position: u32) -> &[Slot] {
         &self.accesses.slots[range(&self.accesses.begins, position)]
     }
 
-    /// Positions that wait for nobody, in order.
+    /// Positions without a dependency, in ascending order.
     pub(super) fn roots(&self) -> &[u32] {
         &self.roots
     }
 
-    /// Those that wait for this position, in order, each as often as an entry makes it wait.
+    /// The positions that depend on `position`, in ascending order, one per edge.
     pub(super) fn successors(&self, position: u32) -> &[u32] {
         &self.successors[range(&self.begins, position)]
     }
 
-    /// One of the positions that `position` waits for is done; whether that was the last. Whoever hears
-    /// so sees what all of them wrote.
+    /// Records that one dependency of `position` is done, and returns whether it was the last one.
+    /// A caller that gets `true` sees the writes of all dependencies.
     pub(super) fn is_last_for(&self, position: u32) -> bool {
         let waiting = &self.waiting[position as usize];
-        // Where one edge is left it is the caller's, and nobody else counts.
+        // If one edge is left, it is the caller's edge, and no other thread changes the count.
         waiting.load(Ordering::Acquire) == 1 || waiting.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Collects the edges.
+    /// Collects the edges, ordered by their second position.
     fn join(&mut self, count: u32) {
         let Self { accesses, uses, edges, .. } = self;
         edges.clear();
@@ -120,7 +122,7 @@ impl Graph {
             for at in range(&accesses.begins, position) {
                 let (entry, readers) = uses.of(accesses.slots[at]);
                 if entry.last == position {
-                    // Named twice; the access that writes came first.
+                    // Named twice. The writing access came first.
                     continue;
                 }
                 entry.last = position;
@@ -145,7 +147,7 @@ impl Graph {
         }
     }
 
-    /// Turns the edges, which lie by their second end, into lists by their first.
+    /// Converts the edges to lists of successors by the first position, and finds the roots.
     fn turn(&mut self, count: u32) {
         let Self { edges, begins, successors, waiting, roots, .. } = self;
         let mut needs = vec![0; count as usize];
@@ -206,7 +208,7 @@ impl Accesses {
         }
     }
 
-    /// Notes what the next position promises, and where its slots end.
+    /// Appends the promised accesses of the next position, and the end of its slots.
     fn add<T: Transaction>(&mut self, env: &Env<'_, T>, transaction: &T) {
         for object in transaction.objects() {
             let slot = env.arena.object(&object.id, env.behind);
@@ -224,7 +226,7 @@ impl Accesses {
 }
 
 impl Uses {
-    /// Begins a stretch over `entries` entries.
+    /// Begins a stretch over `entries` resident entries.
     fn begin(&mut self, entries: usize) {
         self.stretch = self.stretch.wrapping_add(1);
         if self.stretch == 0 {
@@ -236,7 +238,7 @@ impl Uses {
         self.readers.clear();
     }
 
-    /// The use of an entry, and the readers of all.
+    /// The use of an entry, and the reader nodes of all entries.
     fn of(&mut self, slot: Slot) -> (&mut Use, &mut Vec<(u32, u32)>) {
         let entry = match self.dense.get_mut(slot as usize) {
             Some(entry) => entry,
@@ -265,7 +267,7 @@ mod tests {
 
     use super::*;
 
-    /// Random promises over a few entries; the writes of a position come first.
+    /// Random promises over six entries. The writes of a position come first.
     fn promises(rng: &mut StdRng, count: usize) -> Vec<Vec<(Slot, bool)>> {
         let promise = |rng: &mut StdRng| {
             let mut slots: Vec<(Slot, bool)> = (0..rng.random_range(0..4))
@@ -306,7 +308,7 @@ mod tests {
                     promises[j].iter().any(|&(other, too)| slot == other && (writes || too))
                 })
             };
-            // Bit i of an element: a path leads from i there.
+            // Bit i of an element: a path leads from position i to this position.
             let (mut found, mut expected) = ([0_u32; 20], [0_u32; 20]);
             for i in 0..20 {
                 let before = |of: &[u32; 20], j: usize| of[j] | 1 << j;

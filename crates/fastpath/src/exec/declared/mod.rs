@@ -1,13 +1,14 @@
-//! Transactions that promise their access sets: the graph of who waits for whom is drawn first, and each
-//! runs, once, when all that it waits for are done.
+//! Execution of transactions that promise their access sets. The dependency graph is built first.
+//! Each transaction then runs once, when all its dependencies are done.
 //!
-//! Such a transaction runs straight against the state: nothing it touches can change under it, and
-//! access outside the promise ends it.
+//! The transactions run directly against the state: no other transaction can change the entries
+//! that they access during the execution. An access outside the promise fails the transaction.
 //!
-//! Whoever ends the last one that a transaction waits for runs it next, with what both touch still in
-//! its own cache: the users of a hot key, which can only run one after the other, follow each other on one
-//! core while the others do the rest. More than one that becomes ready goes where idle workers look; a
-//! transaction that is not ready belongs to nobody, so nobody waits for a worker that is busy.
+//! The worker that completes the last dependency of a transaction executes it next, while the
+//! shared entries are in its cache. The users of a hot key, which cannot run in parallel, therefore
+//! follow each other on one core, and the other workers execute the rest. If a completion makes
+//! several transactions ready, the worker shares all but the first with idle workers. A transaction
+//! that is not ready is assigned to no worker, so it never waits for a busy worker.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -24,12 +25,13 @@ mod graph;
 
 pub(crate) use graph::Graph;
 
-/// Turns of the waiting loop between two looks at other workers' lines, and before the core is offered to
-/// others.
+/// Iterations of the waiting loop between two searches for work ([`TURNS`]) and between two calls
+/// of `yield_now` ([`SPINS`]).
 const TURNS: u32 = if cfg!(loom) { 1 } else { 16 };
 const SPINS: u32 = 4096;
 
-/// Executes `count` places of a stretch; roots of the graph are claimed `chunk` at a time.
+/// Executes the first `count` places of a stretch. Workers claim `chunk` roots of the graph at a
+/// time.
 #[expect(clippy::too_many_arguments, reason = "the parts of an executor, borrowed one by one")]
 pub(crate) fn run<T: Transaction>(
     env: &Env<'_, T>,
@@ -50,13 +52,13 @@ pub(crate) fn run<T: Transaction>(
     });
 }
 
-/// What the workers of a stretch share.
+/// State shared by the workers of a stretch.
 struct Shared {
-    /// Roots that were claimed.
+    /// Number of claimed roots.
     claimed: AtomicU32,
-    /// Transactions that nobody has reported as done.
+    /// Transactions that no worker has reported as done.
     left: AtomicU32,
-    /// What each worker has to spare.
+    /// The ready transactions that each worker shares.
     spare: Vec<Spare>,
 }
 
@@ -70,11 +72,11 @@ impl Shared {
     }
 }
 
-/// Transactions that are ready, of one worker, for whoever comes first.
+/// Ready transactions that one worker shares. Any worker may take them.
 #[derive(Default)]
 #[repr(align(128))]
 struct Spare {
-    /// How many there are, to be asked without the lock.
+    /// Length of `positions`, for a check without the lock.
     len: AtomicU32,
     positions: sync::Mutex<VecDeque<u32>>,
 }
@@ -86,7 +88,7 @@ impl Spare {
         self.len.store(positions.len() as u32, Ordering::Relaxed);
     }
 
-    /// The first, if there is one. None is missed by the worker who added it.
+    /// Takes the first position, if there is one. The worker that added a position never misses it.
     fn take(&self) -> Option<u32> {
         if self.len.load(Ordering::Relaxed) == 0 {
             return None;
@@ -138,7 +140,7 @@ impl<T: Transaction> Worker<'_, T> {
         }
     }
 
-    /// Something that is ready: of one's own, a root, or of another worker.
+    /// A ready position: shared by this worker, else a root, else shared by another worker.
     fn find(&self) -> Option<u32> {
         let spare = &self.shared.spare;
         let others = (1..spare.len()).map(|n| &spare[(self.id + n) % spare.len()]);
@@ -148,7 +150,7 @@ impl<T: Transaction> Worker<'_, T> {
             .or_else(|| others.into_iter().find_map(Spare::take))
     }
 
-    /// Claims some roots: one to run and the rest to spare.
+    /// Claims up to `chunk` roots. Returns the first and shares the rest.
     fn claim(&self) -> Option<u32> {
         let roots = self.graph.roots();
         let claimed = &self.shared.claimed;
@@ -164,8 +166,8 @@ impl<T: Transaction> Worker<'_, T> {
         Some(first)
     }
 
-    /// Tells those that wait for `position` that it is done: the first that becomes ready is the
-    /// caller's, the others are to spare.
+    /// Reports to the dependents of `position` that it is done. Returns the first one that becomes
+    /// ready and shares the others.
     fn release(&self, position: u32) -> Option<u32> {
         let mut ready =
             self.graph.successors(position).iter().copied().filter(|&p| self.graph.is_last_for(p));

@@ -1,4 +1,4 @@
-//! Workers on a graph under the model checker.
+//! Exhaustive tests of workers on a dependency graph with loom.
 
 use loom::sync::Arc;
 
@@ -6,10 +6,10 @@ use super::*;
 use crate::exec::moves::{Move, Scene, in_every_interleaving};
 use crate::transaction::Declaration;
 
-/// A count of what a transaction waits for that two find at its end, or neither, fails here.
+/// Fails if a dependency count reaches its end for two workers or for none.
 #[test]
 fn promises_give_the_result_of_the_order_in_every_interleaving() {
-    // A ring, a chain, and two that release a third together.
+    // A cycle of entries, a chain, and two transactions that release a third together.
     let shapes = [
         [(0, 1), (1, 2), (2, 0)],
         [(0, 1), (0, 1), (1, 0)],
