@@ -1,6 +1,6 @@
-//! Names looked up before they are needed: while a group of transactions is executed, the next has
-//! been looked up, one beside the other, and what it named is on its way, so that nobody waits for
-//! memory after memory.
+//! Lookup of names before they are needed. While one group of transactions is executed, the names
+//! of the next group are looked up together and their cells are prefetched, so that the memory
+//! latencies overlap.
 
 use std::ops::Range;
 
@@ -10,35 +10,35 @@ use crate::state::arena::{Slot, Sought};
 use crate::state::prefetch::prefetch;
 use crate::transaction::{Access, Declaration};
 
-/// Transactions of a group: enough to keep a core's reads in flight, few enough that what they
-/// brought close is still there when it is used.
+/// Transactions per group: enough to overlap the cache misses of one core, and few enough that
+/// prefetched lines are still cached when they are used.
 pub(super) const DEPTH: u32 = 8;
 
-/// Goes through a stretch in order.
+/// Looks up the names of a stretch, group by group, in order.
 pub(super) struct Ahead<'a, T> {
     env: &'a Env<'a, T>,
     order: Order<'a>,
     places: Range<u32>,
     now: Group<'a>,
     next: Group<'a>,
-    /// Groups to go by without a look where one had nothing to see.
+    /// Number of groups to skip after a group without names.
     gap: u32,
-    /// How many of them are left.
+    /// Remaining groups to skip.
     skip: u32,
 }
 
-/// What a group named.
+/// The names of a group.
 #[derive(Default)]
 struct Group<'a> {
     names: Vec<Sought<'a>>,
     slots: Vec<Slot>,
-    /// Where each transaction's slots end.
+    /// End of each transaction's slots in `slots`.
     ends: Vec<u32>,
 }
 
 impl<'a, T: Transaction> Ahead<'a, T> {
-    /// For the transactions at `places`. Where a group had nothing to see, `gap` groups go by
-    /// without a look.
+    /// A lookup for the transactions at `places`. After a group without names, `gap` groups are
+    /// skipped.
     pub(super) fn new(env: &'a Env<'a, T>, order: Order<'a>, places: Range<u32>, gap: u32) -> Self {
         let [now, next] = [Group::default(), Group::default()];
         let mut ahead = Self { env, order, places, now, next, gap, skip: 0 };
@@ -46,8 +46,9 @@ impl<'a, T: Transaction> Ahead<'a, T> {
         ahead
     }
 
-    /// The slots of objects, declared writes and declared reads of the transaction at `position`;
-    /// none if it says nothing in advance, or went by without a look. Every place is asked for once, in turn.
+    /// Slots of the objects, declared writes and declared reads of the transaction at `position`.
+    /// Empty if its group was skipped or has no names. Callers must ask for every place once, in
+    /// ascending order.
     #[inline]
     pub(super) fn slots(&mut self, position: u32) -> &[Slot] {
         let place = (position - self.places.start) % DEPTH;
@@ -59,7 +60,7 @@ impl<'a, T: Transaction> Ahead<'a, T> {
         self.now.slots(place as usize)
     }
 
-    /// Looks up the group that begins at `first`.
+    /// Starts the lookup of the group that begins at `first`.
     fn look_up(&mut self, first: u32) {
         self.next.clear();
         if self.skip > 0 {

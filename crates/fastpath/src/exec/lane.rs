@@ -1,4 +1,4 @@
-//! What one worker collects while it executes, merged when the block is done.
+//! The results that one worker collects during a block. They are merged when the block ends.
 
 use std::time::Instant;
 
@@ -11,14 +11,14 @@ use crate::hot_keys::SpaceSaving;
 use crate::receipt::{Failure, Output, Path, Receipt, Status};
 use crate::state::arena::Slot;
 
-/// Slowest transactions that a lane keeps of one block.
+/// Maximum number of slow transactions that a worker records per block.
 const TRACES: usize = 8;
 
-/// See the module.
+/// The results, counters and buffers of one worker.
 #[derive(Default)]
 pub(crate) struct Lane {
     pub(crate) receipts: Vec<(u32, Receipt)>,
-    /// Entries that the block wrote, each noted by its first writer.
+    /// Slots that the block wrote. Each is recorded by its first writer.
     pub(crate) dirty: Vec<Slot>,
     pub(crate) fees: u64,
     pub(crate) cost: Cost,
@@ -26,7 +26,7 @@ pub(crate) struct Lane {
     pub(crate) latency: LatencyHistogram,
     pub(crate) slow: Vec<Slow>,
     pub(crate) hot: SpaceSaving<Slot>,
-    /// Executions not in use.
+    /// Executions for reuse.
     #[expect(clippy::vec_box, reason = "they are large and move between the lane and its jobs")]
     pub(crate) spare: Vec<Box<Execution>>,
     clock: Clock,
@@ -35,14 +35,14 @@ pub(crate) struct Lane {
     gaps: u32,
 }
 
-/// What one execution did and what came of it, where both stay until the commit.
+/// The buffers of one execution and its receipt, until the commit.
 #[derive(Default)]
 pub(crate) struct Execution {
     pub(crate) frame: Frame,
     pub(crate) receipt: Receipt,
 }
 
-/// A transaction that took long.
+/// A record of a slow transaction.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Slow {
     pub(crate) index: u32,
@@ -50,7 +50,7 @@ pub(crate) struct Slow {
     pub(crate) attempts: u32,
 }
 
-/// Reads the time once per batch, so that a clock read costs little beside the work.
+/// A clock that is read once per batch, so that its cost per transaction is low.
 #[derive(Default)]
 struct Clock {
     stride: u32,
@@ -58,7 +58,7 @@ struct Clock {
     last: Option<Instant>,
 }
 
-/// One in this many transactions, on average, has its keys counted.
+/// One in `HOT_STRIDE` transactions, on average, has its keys counted.
 const HOT_STRIDE: u32 = 32;
 
 impl Lane {
@@ -68,24 +68,24 @@ impl Lane {
         })
     }
 
-    /// Takes the receipt of an execution whose effects reached the state.
+    /// Takes the receipt of an execution that was committed.
     #[inline]
     pub(crate) fn take_receipt(&mut self, index: u32, receipt: &mut Receipt) {
         push_with(&mut self.receipts, || (index, std::mem::take(receipt)));
     }
 
-    /// Starts the clock; a batch of `stride` transactions shares one stamp.
+    /// Starts the clock. A batch of `stride` transactions shares one clock reading.
     pub(crate) fn start(&mut self, stride: u32) {
         let stride = stride.max(1);
         self.clock = Clock { stride, left: stride, last: Some(Instant::now()) };
     }
 
-    /// Transactions that share one stamp.
+    /// Transactions that share one clock reading.
     pub(crate) fn stride(&self) -> u32 {
         self.clock.stride.max(1)
     }
 
-    /// Notes the end of a transaction.
+    /// Records the end of a transaction.
     #[inline]
     pub(crate) fn tick(&mut self, index: u32, attempts: u32) {
         self.clock.left = self.clock.left.wrapping_sub(1);
@@ -110,11 +110,12 @@ impl Lane {
         self.clock.left = self.clock.stride;
     }
 
-    /// Counts the written keys of one in a few transactions.
+    /// Counts the written keys of one in [`HOT_STRIDE`] transactions.
     #[inline]
     pub(crate) fn count_keys(&mut self, frame: &Frame) {
         if self.until_hot == 0 {
-            // Uneven gaps, so that no pattern of the block is in step with them.
+            // Pseudo-random gaps, so that the counted transactions do not coincide with a periodic
+            // pattern of the block.
             self.gaps = self.gaps.wrapping_mul(0x5851_f42d).wrapping_add(0x1405_7b7f);
             self.until_hot = 1 + (self.gaps >> 16) % (2 * HOT_STRIDE - 1);
             let written = frame.writes.iter().map(|write| write.slot);
@@ -125,7 +126,7 @@ impl Lane {
         self.until_hot -= 1;
     }
 
-    /// A transaction's effects besides its receipt, after they reached the state.
+    /// Records a committed transaction's fee, hot keys and access log.
     #[inline]
     pub(crate) fn settle(&mut self, index: u32, frame: &mut Frame) {
         self.fees = self.fees.saturating_add(frame.fee);
@@ -136,7 +137,7 @@ impl Lane {
     }
 }
 
-/// The receipt of a transaction that was not executed.
+/// The receipt of a transaction that was refused and not executed.
 pub(crate) fn refusal<T: Transaction>(transaction: &T, failure: &Failure) -> Receipt {
     let path = if transaction.private().is_some() { Path::Private } else { Path::Consensus };
     Receipt { status: Status::from(failure.clone()), output: Output::None, path, attempts: 0 }

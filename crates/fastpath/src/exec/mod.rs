@@ -1,4 +1,4 @@
-//! The ways to execute a stretch of transactions. Each gives the result of the block's order.
+//! The modes of execution of a stretch of transactions. Each gives the result of the block's order.
 
 mod ahead;
 pub(crate) mod declared;
@@ -17,13 +17,13 @@ use crate::state::State;
 use crate::state::arena::Arena;
 use crate::state::cell::Stamp;
 
-/// What every way to execute needs to know of a block.
+/// The parts of a block that every mode of execution needs.
 pub(crate) struct Env<'a, T> {
     pub(crate) transactions: &'a [T],
     pub(crate) refusals: &'a Refusals,
     pub(crate) arena: &'a Arena,
     pub(crate) behind: &'a dyn State,
-    /// The number over all blocks of the block's first transaction.
+    /// Number of the block's first transaction, counted over all blocks.
     pub(crate) base: u64,
     pub(crate) step_limit: u64,
     pub(crate) log: bool,
@@ -51,12 +51,12 @@ impl<T> Env<'_, T> {
     }
 }
 
-/// A stretch of the block: the transactions at these places, in order.
+/// A stretch of the block: the indices of its transactions, in ascending order.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Order<'a> {
-    /// Every transaction from this one on.
+    /// All transactions from this index on.
     From(u32),
-    /// Some of them.
+    /// The transactions at these indices.
     Some(&'a [u32]),
 }
 
@@ -69,7 +69,7 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// The same stretch without its first `n` places.
+    /// The stretch without its first `n` places.
     pub(crate) fn skip(self, n: u32) -> Self {
         match self {
             Self::From(first) => Self::From(first + n),

@@ -1,5 +1,5 @@
-//! What the models of the schedulers execute: few entries, few transactions, and a result that
-//! tells every order of them from every other.
+//! Transactions for the loom tests of the schedulers: few entries, few transactions, and a result
+//! that differs for each order of execution.
 
 use super::{Env, route::Refusals};
 use crate::block::Space;
@@ -7,18 +7,19 @@ use crate::state::{MemoryState, arena::Arena};
 use crate::transaction::{Abort, Access, Declaration, Transaction};
 use crate::{Context, Key, Output, Value};
 
-/// Balances to begin with.
+/// Initial balances.
 const BALANCES: [u64; 3] = [10, 20, 30];
 
-/// Takes one from the first entry, doubles the second and adds one: no two of them commute.
+/// Subtracts one from the first entry; doubles the second and adds one. No two of these
+/// transactions commute.
 #[derive(Clone)]
 pub(super) struct Move {
     from: u64,
     to: u64,
-    /// What it says in advance.
+    /// Kind of the declared access set.
     kind: Option<Declaration>,
     keys: [Key; 2],
-    /// Gives up where this many are left in the first entry.
+    /// Aborts if the first entry has this value.
     gives_up_at: Option<u64>,
 }
 
@@ -59,7 +60,7 @@ impl Transaction for Move {
     }
 }
 
-/// The parts that workers share.
+/// The parts that the workers of a test share.
 pub(super) struct Scene {
     pub(super) arena: Arena,
     pub(super) moves: Vec<Move>,
@@ -87,7 +88,7 @@ impl Scene {
         }
     }
 
-    /// The state must be that of the order, and every hint taken back.
+    /// Asserts that the state equals that of sequential execution and that no hint is left.
     pub(super) fn check(&self) {
         let mut truth = BALANCES;
         for step in &self.moves {
@@ -104,8 +105,8 @@ impl Scene {
     }
 }
 
-/// Every interleaving with at most two preemptions: enough for every known bug of such schedulers,
-/// and over in seconds.
+/// Runs `body` in every interleaving with at most two preemptions. The bound keeps the run time at
+/// a few seconds; known bugs of such schedulers need no more preemptions.
 pub(super) fn in_every_interleaving(body: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);

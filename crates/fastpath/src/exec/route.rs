@@ -1,11 +1,11 @@
-//! Who goes where: the fast path for owned objects, the ordered paths for everything else.
+//! The routing of transactions: to the shards of the fast path, or to the ordered modes.
 //!
 //! The scan runs on all threads, each over its own part of the block. A transaction over owned
-//! objects whose names fall into one shard is put into that shard's mailbox right away. Two things
-//! make the block regroup, on one thread: a transaction whose objects fall into several shards, and
-//! an ordered transaction that uses objects. Then objects that any transaction uses together form
-//! groups; a group with an ordered transaction is ordered as a whole, and every other group goes to
-//! one shard.
+//! objects whose names belong to one shard is put into that shard's mailbox directly. Two cases
+//! require grouping, on one thread: a transaction whose objects belong to several shards, and an
+//! ordered transaction that uses objects. Grouping joins the mutable objects that a transaction
+//! uses together into one group. A group with an ordered transaction is ordered as a whole; every
+//! other group is assigned to one shard.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -20,7 +20,7 @@ use crate::receipt::Failure;
 use crate::state::arena::Slot;
 use crate::transaction::{Access, Declaration};
 
-/// Transactions that may not run, and why.
+/// Transactions that must not run, with the reason.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(HashMap<u32, Failure, ahash::RandomState>);
 
@@ -38,12 +38,12 @@ impl Refusals {
 /// The result of the scan.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    /// For each scanned part, in order, the mailboxes of the shards.
+    /// The mailboxes of each scanned part, in block order, by shard.
     pub(crate) outboxes: Vec<Outbox>,
     pub(crate) fast: usize,
-    /// Indices of ordered transactions, in order.
+    /// Indices of the ordered transactions, in block order.
     pub(crate) ordered: Vec<u32>,
-    /// How many of those promise their access set.
+    /// Number of ordered transactions that promise their access sets.
     pub(crate) declared: usize,
 }
 
@@ -56,7 +56,7 @@ struct Part {
     regroup: bool,
 }
 
-/// Routes the stretch of `count` places.
+/// Routes a stretch of `count` places.
 pub(crate) fn scan<T: Transaction>(
     env: &Env<'_, T>,
     order: Order<'_>,
@@ -132,8 +132,8 @@ fn shard_of<T>(env: &Env<'_, T>, id: &crate::ObjectId, shards: usize) -> usize {
     (env.arena.spread(id) >> 32) as usize % shards
 }
 
-/// The slot of the first object, if the transaction uses owned and immutable objects and nothing
-/// else; `slots` are those of its objects, and maybe more.
+/// The slot of the first object, if the transaction uses at least one object, only owned and
+/// immutable ones, no keys, and no proof. `slots` begins with the slots of its objects.
 fn owned<T: Transaction>(env: &Env<'_, T>, transaction: &T, slots: &[Slot]) -> Option<Slot> {
     let fits = matches!(transaction.access(), Access::Objects) && transaction.private().is_none();
     let slots = slots.get(..transaction.objects().len()).filter(|_| fits)?;
@@ -142,7 +142,7 @@ fn owned<T: Transaction>(env: &Env<'_, T>, transaction: &T, slots: &[Slot]) -> O
     slots.iter().all(apart).then(|| slots.first().copied())?
 }
 
-/// The slow scan, by groups of objects.
+/// Routes by groups of objects, on one thread.
 fn group<T: Transaction>(env: &Env<'_, T>, order: Order<'_>, count: u32, shards: usize) -> Routes {
     let mut groups = Groups::default();
     let mut slots = Vec::new();
@@ -153,7 +153,7 @@ fn group<T: Transaction>(env: &Env<'_, T>, order: Order<'_>, count: u32, shards:
         let mut together = None;
         for &slot in &slots {
             let header = env.arena.header(slot);
-            // What can no longer change orders nothing.
+            // Immutable objects impose no order.
             if header.is_some_and(|header| header.kind == Kind::Immutable) {
                 continue;
             }
@@ -173,7 +173,7 @@ fn group<T: Transaction>(env: &Env<'_, T>, order: Order<'_>, count: u32, shards:
         let transaction = &env.transactions[index as usize];
         find_objects(env, transaction, &mut slots);
         let shard = owned(env, transaction, &slots).and_then(|slot| {
-            // One with immutable objects only may go anywhere.
+            // A transaction that uses only immutable objects can be assigned to any shard.
             match slots.iter().find_map(|&slot| groups.known(slot)) {
                 Some((_, true)) => None,
                 Some((group, false)) => Some((slot, group as usize % shards)),
@@ -200,7 +200,7 @@ fn find_objects<T: Transaction>(env: &Env<'_, T>, transaction: &T, slots: &mut V
     slots.extend(objects.map(|object| env.arena.object(&object.id, env.behind)));
 }
 
-/// Objects that are used together, by union and find.
+/// Groups of objects that are used together: a union-find structure.
 #[derive(Default)]
 struct Groups {
     members: HashMap<Slot, u32, ahash::RandomState>,

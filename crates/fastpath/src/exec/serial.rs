@@ -1,4 +1,5 @@
-//! The plain loop: one transaction after the other. It is the reference for everything else.
+//! The plain loop: one thread executes the transactions in order. It is the reference for all
+//! modes.
 
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use crate::context::{Source, attempt};
 use crate::frame::Frame;
 use crate::receipt::Receipt;
 
-/// Groups that go by without a look ahead where one said nothing in advance.
+/// Groups that [`Ahead`] skips after a group without names.
 const GAP: u32 = 7;
 
 /// Executes the first `count` places of a stretch.
@@ -37,7 +38,7 @@ pub(crate) fn run<T: Transaction>(
         }
         receipt.attempts = 1;
         if attempt(transaction, &world, slots, frame, receipt).is_err() {
-            // The store behind failed: the block is void.
+            // The store behind the executor failed: the block is discarded.
             break;
         }
         commit(env, index, frame, lane);
@@ -47,7 +48,8 @@ pub(crate) fn run<T: Transaction>(
     lane.spare.push(execution);
 }
 
-/// Executes as [`run`] does, and looks at each transaction: how long it took, and what it touched.
+/// Executes as [`run`] does, and records the duration and the accesses of each transaction in
+/// `sample`.
 pub(crate) fn run_sampled<T: Transaction>(
     env: &Env<'_, T>,
     order: Order<'_>,
@@ -81,7 +83,7 @@ pub(crate) fn run_sampled<T: Transaction>(
     lane.spare.push(execution);
 }
 
-/// Writes an execution against the committed state to it.
+/// Commits an execution that read the committed state.
 #[inline]
 pub(crate) fn commit<T>(env: &Env<'_, T>, index: u32, frame: &mut Frame, lane: &mut Lane) {
     let applied = frame.apply(env.arena, env.stamp(index, 0), env.since(), &mut lane.dirty);

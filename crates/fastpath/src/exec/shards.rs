@@ -1,11 +1,14 @@
-//! The fast path: transactions over owned objects, in shards with a single writer each.
+//! The fast path: transactions over owned objects, executed by shards with a single writer each.
 //!
-//! An object's name decides its shard; everything that touches the object is executed by whoever
-//! holds the shard, in block order, straight against the state. Nobody else writes there, so there
-//! is nothing to validate. The worker that scans a part of the block leaves each transaction in the
-//! mailbox between itself and the shard; when all parts are scanned, workers drain whole shards,
-//! their own first and then whichever is left. The scan has found the object's slot already, so a
-//! letter is two indices.
+//! Every transaction over owned objects belongs to one shard, which the scan derives from the names
+//! of its objects or from their group. One worker executes all transactions of a shard in block
+//! order, directly against the state. No other worker writes the shard's objects, so no validation
+//! is needed.
+//!
+//! Each scanning worker has one mailbox per shard and puts the transactions of its part of the
+//! block into them. After the scan, workers drain whole shards: first their own, then those that no
+//! worker has claimed. A mailbox entry is the index of a transaction and the slot of its first
+//! object, which the scan has looked up.
 
 use std::sync::Mutex;
 
@@ -22,17 +25,18 @@ use crate::state::arena::Slot;
 use crate::state::prefetch::prefetch;
 use crate::sync::{AtomicU32, Ordering};
 
-/// A transaction in a mailbox: its index and the slot of its first object.
+/// An entry of a mailbox: the index of a transaction and the slot of its first object.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Letter {
     pub(crate) index: u32,
     pub(crate) slot: Slot,
 }
 
-/// The mailboxes of one sender, one for each shard.
+/// The mailboxes of one scanning worker, one per shard.
 pub(crate) type Outbox = Vec<Vec<Letter>>;
 
-/// Drains all mailboxes. Senders in order hold letters in block order.
+/// Drains all mailboxes. The outboxes are in the order of their parts of the block, so the entries
+/// of each shard are in block order.
 pub(crate) fn run<T: Transaction>(
     env: &Env<'_, T>,
     outboxes: &[Outbox],
@@ -52,7 +56,7 @@ pub(crate) fn run<T: Transaction>(
     });
 }
 
-/// Which shards have somebody who drains them.
+/// For each shard, whether a worker has claimed it.
 pub(crate) struct Claims(Vec<AtomicU32>);
 
 impl Claims {
@@ -60,7 +64,8 @@ impl Claims {
         Self((0..shards).map(|_| AtomicU32::new(0)).collect())
     }
 
-    /// Claims shard after shard for a worker of `threads`: its own, then, to steal, the others'.
+    /// Claims shards one after the other for `worker` of `threads`: its own shards first, then the
+    /// unclaimed ones of other workers.
     pub(crate) fn from(&self, worker: usize, threads: usize) -> impl Iterator<Item = usize> {
         let homes = (0..threads).map(move |turn| (worker + turn) % threads);
         let all = homes.flat_map(move |home| (home..self.0.len()).step_by(threads));
@@ -80,7 +85,7 @@ fn drain<T: Transaction>(env: &Env<'_, T>, outboxes: &[Outbox], shard: usize, la
             slots.clear();
             slots.push(letter.slot);
             if deliver(env, letter.index, &mut slots, &mut execution, lane).is_err() {
-                // The store behind failed: the block is void.
+                // The store behind the executor failed: the block is discarded.
                 return;
             }
         }
@@ -88,7 +93,7 @@ fn drain<T: Transaction>(env: &Env<'_, T>, outboxes: &[Outbox], shard: usize, la
     lane.spare.push(execution);
 }
 
-/// Executes a transaction; `slots` holds that of its first object.
+/// Executes a transaction. `slots` holds the slot of its first object.
 #[inline]
 fn deliver<T: Transaction>(
     env: &Env<'_, T>,
@@ -124,8 +129,9 @@ fn deliver<T: Transaction>(
     Ok(())
 }
 
-/// Takes one lock for each version that the transaction would spend. With one writer to a shard it
-/// is always free; should two ever meet, one of them ends here and not in the state.
+/// Locks the present version of each object of the transaction. Because a shard has a single
+/// writer, the lock is always free; if two writers did conflict, one transaction would fail here
+/// and not corrupt the state. A failed lock of an object that is not owned is ignored.
 fn lock_versions<T: Transaction>(
     env: &Env<'_, T>,
     transaction: &T,
