@@ -1,12 +1,13 @@
-//! Workers that stay: they spin for a moment after their work, then park.
+//! A pool of persistent workers, which spin for a moment after their work and then park.
 //!
-//! A block of a few microseconds' work cannot pay for waking a sleeping thread (tens of
-//! microseconds), and a service that waits for its next block must not burn a core. So a worker
-//! watches for the next job as long as a wake-up costs, and parks after that.
+//! Waking a parked thread takes tens of microseconds. That is too long for a block of a few
+//! microseconds' work, but a service that waits for its next block must not keep a core busy. A
+//! worker therefore polls for the next job for about the duration of a wake-up, and parks
+//! afterwards.
 //!
-//! A share of a job is an offer. Whoever called takes back the shares that nobody has begun by the
-//! time its own is done, and does them itself: on a busy machine nobody waits for a worker that is
-//! not scheduled, and a small job is over before a parked worker wakes.
+//! Each worker is offered one share of a job. When the caller has done its own share, it takes back
+//! the offers that no worker has begun and executes those shares itself. On a busy machine no job
+//! waits for a worker that is not scheduled, and a small job ends before a parked worker wakes.
 
 mod erase;
 mod offer;
@@ -20,24 +21,24 @@ use std::time::{Duration, Instant};
 use erase::Erased;
 use offer::Offer;
 
-/// How long a worker watches before it parks.
+/// How long a worker polls before it parks.
 const WATCH: Duration = Duration::from_micros(60);
-/// Turns between two looks at the clock.
+/// Iterations of the polling loop between two clock reads.
 const TURNS: u32 = 256;
 
-/// A fixed number of threads, of which the caller is the first.
+/// A fixed number of threads. The calling thread is the first.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    /// One job at a time.
+    /// Held during a job: the pool executes one job at a time.
     turn: Mutex<()>,
 }
 
 struct Shared {
-    /// Counts jobs; a worker runs when it changes.
+    /// The number of jobs so far. A worker looks at its offer when it changes.
     generation: AtomicU64,
     job: Mutex<Option<Erased>>,
-    /// What each worker is offered.
+    /// One offer per worker.
     offers: Vec<Offer>,
     panicked: AtomicBool,
     over: AtomicBool,
@@ -45,7 +46,8 @@ struct Shared {
 }
 
 impl Pool {
-    /// A pool of `threads` threads including the caller's. `pin` binds each to a core if it can.
+    /// Creates a pool of `threads` threads, including the caller's. `pin` pins each to a core where
+    /// the system allows it.
     pub(crate) fn new(threads: usize, pin: bool) -> std::io::Result<Self> {
         let others = threads.max(1) - 1;
         let shared = Arc::new(Shared {
@@ -56,7 +58,8 @@ impl Pool {
             over: AtomicBool::new(false),
             parked: (0..others).map(|_| AtomicBool::new(false)).collect(),
         });
-        // Made first: if a thread is refused, dropping the pool ends those before it.
+        // Created before the threads: if one cannot be started, the drop of the pool ends the
+        // earlier ones.
         let mut pool = Self { shared, workers: Vec::new(), turn: Mutex::new(()) };
         for id in 0..others {
             let shared = Arc::clone(&pool.shared);
@@ -74,15 +77,17 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Threads, the caller's included.
+    /// Number of threads, including the caller's.
     pub(crate) fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// Calls `f` with every number below `threads`, side by side, and returns when all are done.
+    /// Calls `f` with every number below `threads`, in parallel where workers are free, and returns
+    /// when all calls are done. `threads` is limited to the size of the pool, except for a pool of
+    /// one thread.
     ///
     /// # Panics
-    /// If `f` did, anywhere.
+    /// If a call of `f` panicked on any thread.
     pub(crate) fn run(&self, threads: usize, f: &(dyn Fn(usize) + Sync)) {
         let others = threads.clamp(1, self.threads()) - 1;
         if others == 0 {
@@ -111,7 +116,8 @@ impl Pool {
                 }
             }
             *crate::sync_lock(&shared.job) = None;
-            // Only now may this frame go: nobody else holds the job.
+            // The closure can go out of scope from here on: every offer is settled, so no worker
+            // holds it.
             if let Some(panic) = panic {
                 resume_unwind(panic);
             }
@@ -119,7 +125,7 @@ impl Pool {
         assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a worker panicked");
     }
 
-    /// Lets parked workers watch for a job that comes soon.
+    /// Makes parked workers poll again, before a job that is expected soon.
     pub(crate) fn wake(&self) {
         self.run(self.threads(), &|_| ());
     }
@@ -134,7 +140,7 @@ impl Shared {
                 return;
             }
             if !self.offers[id].begin(seen) {
-                // Not needed, or taken back.
+                // The job needs fewer workers, or the offer was taken back.
                 continue;
             }
             let job = *crate::sync_lock(&self.job);
@@ -147,7 +153,7 @@ impl Shared {
         }
     }
 
-    /// The next generation after `seen`.
+    /// Waits for a generation other than `seen` and returns it.
     fn wait(&self, id: usize, seen: u64) -> u64 {
         let start = Instant::now();
         loop {
@@ -159,8 +165,8 @@ impl Shared {
                 std::hint::spin_loop();
             }
             if start.elapsed() > WATCH {
-                // The flag first, then one more look: whoever changes the generation after the look
-                // sees the flag.
+                // The flag is stored before the generation is loaded again. A thread that changes
+                // the generation after this load therefore sees the flag and unparks this worker.
                 self.parked[id].store(true, Ordering::SeqCst);
                 while self.generation.load(Ordering::SeqCst) == seen {
                     thread::park();
@@ -177,13 +183,13 @@ impl Drop for Pool {
         self.shared.generation.fetch_add(1, Ordering::SeqCst);
         for worker in self.workers.drain(..) {
             worker.thread().unpark();
-            // A worker catches its jobs' panics, so it has none of its own.
+            // A worker catches the panics of its jobs, so `join` returns no panic.
             let _ = worker.join();
         }
     }
 }
 
-/// Binds the calling thread to core `index`, counted among those it may use.
+/// Pins the calling thread to core `index` of the cores that it may use.
 fn pin_to(index: usize) {
     if let Some(core) = core_affinity::get_core_ids().and_then(|cores| cores.get(index).copied()) {
         core_affinity::set_for_current(core);

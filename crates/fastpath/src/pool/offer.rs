@@ -1,9 +1,18 @@
-//! One share of one job, offered to one worker: begun by it, or taken back by whoever offered it.
+//! The offer of one share of a job to one worker. The worker begins it, or the caller takes it
+//! back.
 //!
-//! The word holds the job's generation and how far the offer got. Making an offer releases what
-//! came before it to the worker that begins; ending one releases what the worker did to the caller
-//! that settles. That is all the ordering that the jobs have: what one job leaves in plain memory,
-//! such as letters in mailboxes, the next job finds there.
+//! ```text
+//! make            begin            finish
+//! ----> OFFERED --------> BEGUN --------> OVER
+//!          |                               ^
+//!          +-------------------------------+
+//!                settle (taken back)
+//! ```
+//!
+//! The word holds the generation of the job and the state. `make` releases the caller's earlier
+//! writes to the worker whose `begin` succeeds. `finish` releases the worker's writes to the caller
+//! whose `settle` observes it. Jobs have no other memory ordering; it suffices for the plain memory
+//! that one job writes and the next reads, such as mailboxes.
 
 use crate::sync::{AtomicU64, Ordering, relax};
 
@@ -11,35 +20,36 @@ const OFFERED: u64 = 0;
 const BEGUN: u64 = 1;
 const OVER: u64 = 2;
 
-/// Turns of the waiting loop before the core is offered to others.
+/// Iterations of the waiting loop between two calls of `yield_now`.
 #[cfg(not(loom))]
 const SPINS: u32 = 4096;
 
-/// See the module.
+/// The generation of a job, shifted left by two, and the state of the offer in the low bits.
 pub(super) struct Offer(AtomicU64);
 
 impl Offer {
-    /// No offer yet; generations begin at 1.
+    /// The state before the first offer. Generations begin at 1.
     pub(super) fn none() -> Self {
         Self(AtomicU64::new(OVER))
     }
 
-    /// Offers a share of job `generation`. The offer before must be settled.
+    /// Offers a share of job `generation`. The previous offer must be settled.
     pub(super) fn make(&self, generation: u64) {
         self.0.store(generation << 2 | OFFERED, Ordering::Release);
     }
 
-    /// The worker begins; `false` if it is not wanted, or was too late.
+    /// The worker begins the share. Returns `false` if it was not offered or was taken back.
     pub(super) fn begin(&self, generation: u64) -> bool {
         self.change(generation << 2 | OFFERED, generation << 2 | BEGUN).is_ok()
     }
 
-    /// The worker has done what it began.
+    /// The worker completes the share that it began.
     pub(super) fn finish(&self, generation: u64) {
         self.0.store(generation << 2 | OVER, Ordering::Release);
     }
 
-    /// Takes the offer back, which gives `true`, or waits until the worker that began is done.
+    /// Takes the offer back and returns `true`, or waits until the worker that began it has
+    /// finished and returns `false`.
     pub(super) fn settle(&self, generation: u64) -> bool {
         let over = generation << 2 | OVER;
         #[cfg(not(loom))]
@@ -77,14 +87,15 @@ mod model {
         generation: AtomicU64,
         offer: Offer,
         claims: Claims,
-        /// A letter from each sender, left without any ordering of its own.
+        /// An entry from each sender, written with relaxed ordering.
         letters: [AtomicU32; 2],
-        /// Letters read in each shard.
+        /// Number of reads of each shard.
         read: [AtomicU32; 2],
     }
 
     impl Post {
-        /// The first job leaves letters, the second reads those of every shard, its own first.
+        /// The first job writes entries. The second reads the entries of every shard, the worker's
+        /// own shard first.
         fn share(&self, generation: u64, worker: usize) {
             if generation == 1 {
                 self.letters[worker].store(7, Ordering::Relaxed);
@@ -99,7 +110,7 @@ mod model {
         }
     }
 
-    /// A finish or a settle without its ordering, or a shard that two may take, fails here.
+    /// Fails if `finish` or `settle` lacks its ordering, or if two workers can claim one shard.
     #[test]
     fn letters_of_one_job_are_read_once_in_the_next_in_every_interleaving() {
         loom::model(|| {
