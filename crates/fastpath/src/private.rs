@@ -1,4 +1,4 @@
-//! Private transactions: the proof first, then the execution.
+//! Verification of private transactions before their execution.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -10,17 +10,19 @@ use crate::receipt::Failure;
 use crate::sync::{AtomicU32, Ordering};
 use crate::transaction::PrivateClaim;
 
-/// Checks proofs. The executor knows no proof system; whoever embeds it brings this.
+/// Verifies proofs. The executor contains no proof system; the embedding program provides this.
 ///
-/// Without a verifier no private transaction is accepted.
+/// Without a verifier every private transaction is refused.
 pub trait Verifier: Send + Sync {
-    /// One verdict for each claim, in order; the reason if a proof is not accepted. Claims come in
-    /// batches so that a verifier can check many at the price of a few. It must be deterministic.
-    /// A missing verdict and a panic refuse; a panic refuses its whole batch.
+    /// Returns one verdict for each claim, in the order of `claims`: `Ok`, or the reason for the
+    /// rejection. Claims come in batches of at most [`crate::Config::verify_batch`], so that an
+    /// implementation can use batch verification. The verdicts must be deterministic. A missing
+    /// verdict rejects its claim; a panic rejects all claims of the batch.
     fn verify(&self, claims: &[PrivateClaim<'_>]) -> Vec<Result<(), String>>;
 }
 
-/// Verifies the proofs of a block on all threads and refuses what does not hold.
+/// Verifies the proofs of a block on all threads and refuses the transactions whose proofs are
+/// rejected.
 pub(crate) fn verify_all<T: Transaction>(
     transactions: &[T],
     verifier: Option<&dyn Verifier>,
@@ -44,7 +46,7 @@ pub(crate) fn verify_all<T: Transaction>(
         }
         return;
     };
-    // Small enough that the last batch does not keep the other threads waiting.
+    // Small batches, so that all threads have work until the end.
     let batch = batch.clamp(1, private.len().div_ceil(threads));
     let batches: Vec<&[u32]> = private.chunks(batch).collect();
     let rejected: Mutex<Vec<(u32, String)>> = Mutex::default();

@@ -1,4 +1,4 @@
-//! What a block leaves behind for each transaction.
+//! Receipts: the recorded results of transactions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,16 +6,18 @@ use std::sync::Arc;
 use crate::object::ObjectId;
 use crate::value::Key;
 
-/// The way that a transaction was routed. It follows from the block and the state, so it is the
-/// same whichever mode executed it.
+/// The route of a transaction. It depends only on the block and the state, so it is the same for
+/// every mode.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Default, Hash)]
 pub enum Path {
-    /// It names objects and no keys; each exists and none is shared.
+    /// The transaction declares objects and no keys, and every object that was opened exists and is
+    /// not shared.
     Fast,
-    /// Shared or undeclared state: executed in block order, or as if.
+    /// The transaction uses shared or undeclared state, or it was refused. Its effect is that of
+    /// block order.
     #[default]
     Consensus,
-    /// A proof was demanded and checked before the transaction could run.
+    /// The transaction carries a proof. It runs only after the proof is verified.
     Private,
 }
 
@@ -29,15 +31,15 @@ impl fmt::Display for Path {
     }
 }
 
-/// What a transaction returned.
+/// The return value of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Output {
-    /// Nothing.
+    /// No value.
     #[default]
     None,
     /// A number.
     Word(u64),
-    /// Bytes.
+    /// A byte string.
     Bytes(Arc<[u8]>),
 }
 
@@ -56,15 +58,15 @@ impl From<u64> for Output {
 /// Whether a transaction took effect. Only [`Status::Success`] changes the state.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Status {
-    /// It ran to its end; its writes are in the state.
+    /// The transaction completed; its writes are in the state.
     #[default]
     Success,
-    /// It gave up by itself with this code.
+    /// The transaction aborted itself with a code.
     Aborted {
         /// The transaction's own code.
         code: u64,
     },
-    /// The executor refused it or ended it.
+    /// The executor refused the transaction or ended it.
     Failed(Box<Failure>),
 }
 
@@ -76,107 +78,107 @@ impl Status {
     }
 }
 
-/// Why the executor refused or ended a transaction. Nothing of it reached the state.
+/// Why the executor refused or ended a transaction. The transaction has no effect on the state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// An object that does not exist.
+    /// A declared object does not exist.
     #[error("object {id} does not exist: drop it from the transaction")]
     UnknownObject {
-        /// The object.
+        /// Name of the object.
         id: ObjectId,
     },
-    /// An object at another version.
+    /// An owned object is not at the cited version.
     #[error("object {id} is at version {found}, not {cited}: rebuild against version {found}")]
     WrongVersion {
-        /// The object.
+        /// Name of the object.
         id: ObjectId,
-        /// The version that the transaction named.
+        /// The version that the transaction cites.
         cited: u64,
-        /// The version that the object has.
+        /// The version of the object.
         found: u64,
     },
-    /// The same version was spent by an earlier transaction of this block.
+    /// An earlier transaction of this block spent the same version.
     #[error("version {version} of object {id} was already spent in this block")]
     Equivocation {
-        /// The object.
+        /// Name of the object.
         id: ObjectId,
-        /// The version that both transactions named.
+        /// The version that both transactions cite.
         version: u64,
     },
-    /// An object that has no next version.
+    /// The version of the object is `u64::MAX`, so it has no next version.
     #[error("object {id} is at the last version that there is: it can no longer be spent")]
     LastVersion {
-        /// The object.
+        /// Name of the object.
         id: ObjectId,
     },
-    /// The same object twice in one transaction.
+    /// The transaction declares an object twice.
     #[error("object {id} is named twice: name it once")]
     DuplicateObject {
-        /// The object.
+        /// Name of the object.
         id: ObjectId,
     },
-    /// An object of somebody else.
+    /// The sender of the transaction does not own the object.
     #[error("object {id} belongs to another owner")]
     NotOwner {
-        /// The object.
+        /// Name of the object.
         id: ObjectId,
     },
-    /// A write to an object that can no longer change.
+    /// The transaction writes to an immutable object.
     #[error("object {id} is immutable")]
     Immutable {
-        /// The object.
+        /// Name of the object.
         id: ObjectId,
     },
-    /// Use of an object by an index that the transaction did not declare.
+    /// The transaction uses an object index that is not below its number of declared objects.
     #[error("the transaction declares no object number {index}")]
     UndeclaredObject {
-        /// The index asked for.
+        /// The index.
         index: usize,
     },
-    /// A read or write outside the declared access set.
+    /// The transaction accesses a key outside its declared access set.
     #[error("access to {key} outside the declared set: declare it, or declare a guess")]
     UndeclaredAccess {
         /// The key.
         key: Key,
     },
-    /// An exact declaration named a write that a successful run did not make.
+    /// An exact declaration names a write that the transaction did not make.
     #[error("{key} was declared as written exactly but was not written: declare a superset")]
     InexactAccess {
         /// The key.
         key: Key,
     },
-    /// The step limit was reached.
+    /// The step limit is reached.
     #[error("the limit of {limit} steps was reached")]
     StepLimit {
-        /// The limit in force.
+        /// The limit.
         limit: u64,
     },
     /// The transaction panicked.
     #[error("the transaction panicked: {message}")]
     Panicked {
-        /// The panic's message, at most 256 bytes of it.
+        /// The first bytes of the panic message, at most 256.
         message: String,
     },
-    /// A credit past the largest number.
+    /// The sum of a credit and the number of the entry exceeds `u64::MAX`.
     #[error("a credit to {key} would overflow")]
     Overflow {
         /// The key.
         key: Key,
     },
-    /// A value longer than [`crate::MAX_VALUE_BYTES`].
+    /// A value is longer than [`crate::MAX_VALUE_BYTES`].
     #[error("a value of {len} bytes is too long")]
     ValueTooLong {
-        /// Its length.
+        /// Length of the value in bytes.
         len: usize,
     },
-    /// The proof of a private transaction did not verify, or nobody could verify it.
+    /// The verifier rejected the proof of a private transaction, or no verifier is set.
     #[error("the proof was not accepted: {reason}")]
     ProofRejected {
-        /// The verifier's reason.
+        /// The reason for the rejection.
         reason: String,
     },
-    /// The deadline lies before the block's time.
+    /// The deadline of the transaction is before the block's time.
     #[error("the deadline {deadline} passed before the block's time {time}")]
     Expired {
         /// The transaction's deadline.
@@ -184,7 +186,7 @@ pub enum Failure {
         /// The block's time.
         time: u64,
     },
-    /// The state behind the executor could not be read.
+    /// The store behind the executor could not be read.
     #[error("the state could not be read: {reason}")]
     State {
         /// The store's reason.
@@ -201,19 +203,18 @@ impl From<Failure> for Status {
 /// The record of one transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Receipt {
-    /// Whether it took effect.
+    /// Whether the transaction took effect.
     pub status: Status,
-    /// What it returned; [`Output::None`] unless it succeeded.
+    /// The return value; [`Output::None`] unless the transaction succeeded.
     pub output: Output,
-    /// How it was routed.
+    /// The route of the transaction.
     pub path: Path,
-    /// How many times it was executed; zero if it was refused before that. Depends on timing.
+    /// Number of executions; zero if the transaction was refused. It depends on timing.
     pub attempts: u32,
 }
 
 impl Receipt {
-    /// Whether two receipts say the same. `attempts` tells how the executor got there, which
-    /// depends on timing, so it does not count.
+    /// Whether two receipts have the same result. Ignores `attempts`, which depends on timing.
     #[must_use]
     pub fn same_result(&self, other: &Self) -> bool {
         self.status == other.status && self.output == other.output && self.path == other.path

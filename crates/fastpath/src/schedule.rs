@@ -1,4 +1,4 @@
-//! The course of one block: look at a few transactions, choose, execute, look again.
+//! The schedule of one block: sample some transactions, choose a mode, execute a stretch, repeat.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -15,29 +15,29 @@ use crate::exec::{Env, Order, route, serial, shards};
 use crate::pool::Pool;
 use crate::receipt::Receipt;
 
-/// Transactions of a first look; later looks are shorter.
+/// Number of transactions of the first sample of a block; later samples are shorter.
 const FIRST_LOOK: u32 = 64;
 const LOOK: u32 = 16;
-/// What a look is noted as.
+/// The reason in the decision for sampled transactions.
 const A_LOOK: &str = "a look at what comes";
-/// Transactions executed in the plain loop between two looks, at least and at most, and nanoseconds in
-/// between: beside cheap ones a look is dear.
+/// Minimum and maximum number of transactions in the plain loop between two samples, and the target
+/// duration in nanoseconds. Sampling is expensive relative to cheap transactions.
 const SERIAL_STRETCH: (f64, f64) = (2048.0, 16_384.0);
 const SERIAL_NANOS: f64 = 2_000_000.0;
-/// Transactions executed side by side between two looks.
+/// Maximum number of transactions executed in parallel between two samples.
 const STRETCH: u32 = 1 << 16;
-/// Transactions of the plain loop that share one reading of the clock where the loop is timed.
+/// Transactions per clock reading while the plain loop is timed.
 const TIMED: u32 = 32;
-/// The loop is timed over so many transactions, or for so many nanoseconds, whichever is over first; but
-/// never over more than a part of what is left. Entries come from other cores' caches at first, so it
-/// takes some thousands of cheap transactions until the loop shows what it can do.
+/// Limits of one timing of the plain loop: a number of transactions, a duration in nanoseconds, and
+/// a divisor of the number of remaining transactions. At first the loop reads entries from other
+/// cores' caches, so it reaches its final speed only after some thousands of cheap transactions.
 const TIMED_MOST: u32 = 4096;
 const TIMED_NANOS: u128 = 1_000_000;
 const TIMED_PART: u32 = 3;
-/// Nanoseconds of work that share one clock stamp.
+/// Nanoseconds of work per clock reading.
 const STAMP_EVERY: f64 = 5000.0;
 
-/// See the module. Borrows the parts of an executor for one block.
+/// The execution of one block, with borrowed parts of an executor.
 pub(crate) struct Schedule<'a, 'e, T> {
     pub(crate) env: &'a Env<'e, T>,
     pub(crate) config: &'a Config,
@@ -47,12 +47,12 @@ pub(crate) struct Schedule<'a, 'e, T> {
     pub(crate) graph: &'a mut Graph,
     pub(crate) tuner: &'a mut Tuner,
     pub(crate) sample: &'a mut Sample,
-    /// Transactions of each shard so far.
+    /// Number of transactions of each shard so far.
     pub(crate) partitions: &'a mut Vec<u64>,
 }
 
 impl<T: Transaction> Schedule<'_, '_, T> {
-    /// Executes the block; returns what was chosen.
+    /// Executes the block. Returns the choices.
     pub(crate) fn run(&mut self, receipts: &mut [Receipt]) -> Vec<Decision> {
         let mut decisions = Vec::new();
         let total = self.env.transactions.len() as u32;
@@ -75,7 +75,8 @@ impl<T: Transaction> Schedule<'_, '_, T> {
         decisions
     }
 
-    /// Executes a stretch, looking again and again at what it is like.
+    /// Executes a stretch, with a new sample before each choice. `exclude` lists modes that may not
+    /// be chosen.
     fn stretches(
         &mut self,
         order: Order<'_>,
@@ -104,7 +105,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
                 break;
             }
             let Some(forecast) = self.sample.forecast(self.config.threads, clock) else {
-                // All that was looked at had been refused.
+                // All sampled transactions were refused.
                 continue;
             };
             let timed = ((count - at) / TIMED_PART).min(TIMED_MOST);
@@ -141,8 +142,9 @@ impl<T: Transaction> Schedule<'_, '_, T> {
         }
     }
 
-    /// Executes some of a stretch in the plain loop; returns how many, and the nanoseconds of one. The
-    /// lower quartile speaks: the first parts still find entries in other cores' caches.
+    /// Executes the beginning of a stretch in the plain loop. Returns the number of transactions
+    /// and the nanoseconds per transaction: the lower quartile of the timed parts, because the
+    /// first parts find their entries in other cores' caches.
     fn time_plain(&mut self, order: Order<'_>, count: u32, receipts: &mut [Receipt]) -> (u32, f64) {
         let mut lane = crate::sync_lock(&self.lanes[0]);
         let (began, mut at, mut parts) = (Instant::now(), 0, Vec::new());
@@ -157,7 +159,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
         (at, parts[parts.len() / 4])
     }
 
-    /// Carries a choice out; returns how many transactions were executed.
+    /// Executes a choice. Returns the number of executed transactions.
     fn carry_out(
         &mut self,
         order: Order<'_>,
@@ -189,7 +191,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
             }
             Mode::Declared => {
                 let graph = &mut *self.graph;
-                // The sample may have promised what the rest does not keep.
+                // The rest of the stretch may not promise its accesses, even if the sample does.
                 let promised = (0..count).take_while(|&position| {
                     route::is_declared(&env.transactions[order.at(position) as usize])
                 });
@@ -205,8 +207,8 @@ impl<T: Transaction> Schedule<'_, '_, T> {
         }
     }
 
-    /// The fast path first, then whatever it does not apply to. Both orders give the same result:
-    /// no object of the fast part is used by the other.
+    /// Executes the fast path first and the remaining transactions afterwards. The order of the two
+    /// does not change the result: no mutable object of the fast part is used by the rest.
     fn carry_out_sharded(
         &mut self,
         order: Order<'_>,
@@ -240,7 +242,8 @@ impl<T: Transaction> Schedule<'_, '_, T> {
         }
         let order = Order::Some(&routes.ordered);
         if config.adaptive {
-            // What was sampled so far says little about the rest alone.
+            // The samples so far include the transactions of the shards, so they do not describe
+            // the rest.
             self.sample.clear();
             self.stretches(order, ordered, receipts, decisions, &[Mode::Shards]);
             self.sample.clear();
@@ -256,7 +259,7 @@ impl<T: Transaction> Schedule<'_, '_, T> {
         count
     }
 
-    /// The choice without adaptation.
+    /// The choice if adaptation is off.
     fn fixed(&self) -> Choice {
         let all_declared = || self.env.transactions.iter().all(route::is_declared);
         let mode = match self.config.mode {
@@ -285,8 +288,8 @@ fn decision(choice: &Choice, count: u32, threads: usize) -> Decision {
     }
 }
 
-/// Notes a stretch in the plain loop with the one before it if that was another; the last reason
-/// stands, unless it is a look.
+/// Records a stretch in the plain loop, joined with the previous decision if that was the plain
+/// loop too. The last reason replaces the earlier ones, unless it is [`A_LOOK`].
 fn note(decisions: &mut Vec<Decision>, count: u32, reason: &str) {
     match decisions.last_mut() {
         Some(last) if last.mode == Mode::Serial => {
@@ -306,7 +309,7 @@ fn note(decisions: &mut Vec<Decision>, count: u32, reason: &str) {
     }
 }
 
-/// What reading the clock twice costs.
+/// Duration of one clock reading in nanoseconds, as the mean of 16.
 fn clock_nanos() -> f64 {
     let start = Instant::now();
     for _ in 0..15 {
