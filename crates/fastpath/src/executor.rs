@@ -1,4 +1,4 @@
-//! The executor: a state, the threads, and what was learned from the blocks before.
+//! The executor: a state, worker threads, and costs learned from earlier blocks.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -29,31 +29,31 @@ use crate::stats::{FastPathStats, Ledger};
 use crate::transaction::Access;
 use crate::value::{Key, Value};
 
-/// Most transactions of one block.
+/// Maximum number of transactions in a block.
 pub const MAX_BLOCK: usize = 1 << 28;
-/// Names that are asked of the store together.
+/// Maximum number of names in one read from the store.
 const PREFETCH: usize = 4096;
 
-/// Why a block was not executed. The state is as it was before the block.
+/// Why a block was not executed. The state is the one before the block.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecutorError {
-    /// The store behind the executor failed; the block may be tried again.
+    /// The store behind the executor failed. The block can be submitted again.
     #[error(transparent)]
     State(#[from] StateError),
-    /// Too many transactions.
+    /// The block has more than [`MAX_BLOCK`] transactions.
     #[error("a block of {len} transactions is too long: cut it into blocks of {MAX_BLOCK}")]
     BlockTooLong {
-        /// How many there are.
+        /// Number of transactions in the block.
         len: usize,
     },
-    /// The threads could not be started.
+    /// The worker threads could not be started.
     #[error("the threads could not be started: {0}")]
     Threads(std::io::Error),
 }
 
-/// Executes blocks against a state. The result is that of executing the transactions one after the
-/// other in block order, whatever runs side by side.
+/// Executes blocks against a state, in parallel. The result equals that of executing the
+/// transactions one after the other in block order.
 pub struct FastPathExecutor<S: State = MemoryState> {
     state: S,
     config: Config,
@@ -66,27 +66,29 @@ pub struct FastPathExecutor<S: State = MemoryState> {
     graph: Graph,
     tuner: Tuner,
     sample: Sample,
-    /// The number over all blocks of the next transaction.
+    /// Number of the next transaction, counted over all blocks.
     sequence: u64,
     ledger: Ledger,
     hot: SpaceSaving<Key>,
 }
 
 impl FastPathExecutor<MemoryState> {
-    /// An executor over an empty state in memory.
+    /// Creates an executor over an empty state in memory.
     ///
     /// # Errors
-    /// [`ExecutorError::Threads`] if the machine refuses the threads.
+    /// [`ExecutorError::Threads`] if the system cannot start the threads.
     pub fn in_memory(config: Config) -> Result<Self, ExecutorError> {
         Self::new(MemoryState, config)
     }
 }
 
 impl<S: State> FastPathExecutor<S> {
-    /// An executor over `state`. Reads every entry once, to build the root.
+    /// Creates an executor over `state`. If [`Config::root`] is on, reads every entry once to build
+    /// the root.
     ///
     /// # Errors
-    /// [`ExecutorError::Threads`], or [`ExecutorError::State`] if the state cannot be read.
+    /// [`ExecutorError::Threads`] if the system cannot start the threads; [`ExecutorError::State`]
+    /// if the state cannot be read.
     pub fn new(state: S, config: Config) -> Result<Self, ExecutorError> {
         let threads = config.threads.max(1);
         let pool = Pool::new(threads, config.pin).map_err(ExecutorError::Threads)?;
@@ -111,7 +113,7 @@ impl<S: State> FastPathExecutor<S> {
         Ok(executor)
     }
 
-    /// Who checks proofs. Without a verifier every private transaction is refused.
+    /// Sets the verifier of proofs. Without one, every private transaction is refused.
     #[must_use]
     pub fn with_verifier(mut self, verifier: Arc<dyn Verifier>) -> Self {
         self.verifier = Some(verifier);
@@ -123,15 +125,16 @@ impl<S: State> FastPathExecutor<S> {
         &self.config
     }
 
-    /// Sets a key outside any block.
+    /// Sets the value of a key, outside any block.
     ///
     /// # Errors
-    /// [`ExecutorError::State`] if the store behind fails.
+    /// [`ExecutorError::State`] if the store behind the executor fails.
     pub fn insert(&mut self, key: Key, value: impl Into<Value>) -> Result<(), ExecutorError> {
         self.put([(Space::Plain, key, value.into())])
     }
 
-    /// Sets many keys outside any block, faster than one by one.
+    /// Sets the values of many keys, outside any block. One call is faster than many calls of
+    /// [`FastPathExecutor::insert`].
     ///
     /// # Errors
     /// As [`FastPathExecutor::insert`].
@@ -142,7 +145,7 @@ impl<S: State> FastPathExecutor<S> {
         self.put(entries.into_iter().map(|(key, value)| (Space::Plain, key, value)))
     }
 
-    /// Creates or replaces many objects outside any block.
+    /// Creates or replaces many objects, outside any block.
     ///
     /// # Errors
     /// As [`FastPathExecutor::insert`].
@@ -159,7 +162,7 @@ impl<S: State> FastPathExecutor<S> {
         }))
     }
 
-    /// Creates or replaces an object, at `version`, outside any block.
+    /// Creates or replaces an object at `object.version`, outside any block.
     ///
     /// # Errors
     /// As [`FastPathExecutor::insert`].
@@ -187,10 +190,10 @@ impl<S: State> FastPathExecutor<S> {
         Ok(())
     }
 
-    /// The value of a key after the last block.
+    /// Returns the value of a key after the last block; `None` if the entry does not exist.
     ///
     /// # Errors
-    /// [`ExecutorError::State`] if the store behind fails.
+    /// [`ExecutorError::State`] if the store behind the executor fails.
     pub fn get(&self, key: &Key) -> Result<Option<Value>, ExecutorError> {
         if self.arena.knows(false, key) {
             return Ok(self.arena.load(self.arena.plain(key, &self.state)).0);
@@ -198,10 +201,10 @@ impl<S: State> FastPathExecutor<S> {
         Ok(self.state.get(Space::Plain, key)?)
     }
 
-    /// An object after the last block.
+    /// Returns an object after the last block; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`ExecutorError::State`] if the store behind fails.
+    /// [`ExecutorError::State`] if the store behind the executor fails.
     pub fn object(&self, id: &ObjectId) -> Result<Option<Object>, ExecutorError> {
         let (header, data) = if self.arena.knows(true, id) {
             let slot = self.arena.object(id, &self.state);
@@ -217,32 +220,35 @@ impl<S: State> FastPathExecutor<S> {
         }))
     }
 
-    /// The root of the state after the last block; zero if roots are turned off.
+    /// Root of the state after the last block; zero if [`Config::root`] is off or the state is
+    /// empty.
     pub fn root(&self) -> Root {
         self.tree.root()
     }
 
-    /// Bytes that the resident entries take, approximately.
+    /// Approximate size of the resident entries in bytes, without the bytes of values longer than
+    /// [`crate::INLINE_BYTES`].
     pub fn resident_bytes(&self) -> usize {
         self.arena.bytes()
     }
 
-    /// Counters and latencies since the executor was made.
+    /// Counters and latencies since the executor was created.
     pub fn stats(&self) -> FastPathStats {
         self.ledger.stats()
     }
 
-    /// The metrics in the text format of Prometheus.
+    /// The metrics in the Prometheus text format.
     pub fn export_prometheus(&self) -> String {
         self.ledger.export_prometheus(self.resident_bytes())
     }
 
-    /// The `k` keys written most, with about how often, most first.
+    /// The `k` keys that were written most often, with approximate counts, most frequent first. At
+    /// most 64 keys are tracked.
     pub fn get_hot_keys(&self, k: usize) -> Vec<(Key, u64)> {
         self.hot.top(k)
     }
 
-    /// Forgets which keys are hot.
+    /// Clears the counts of hot keys.
     pub fn reset_hot_keys(&mut self) {
         self.hot.clear();
     }
@@ -250,7 +256,7 @@ impl<S: State> FastPathExecutor<S> {
     /// Executes a block on all threads.
     ///
     /// # Errors
-    /// See [`ExecutorError`]. What a transaction does wrong is in its receipt and no error.
+    /// See [`ExecutorError`]. The failure of a transaction is not an error: its receipt holds it.
     pub fn execute_block<T: Transaction>(
         &mut self,
         block: &Block<T>,
@@ -258,8 +264,8 @@ impl<S: State> FastPathExecutor<S> {
         self.execute(block, false)
     }
 
-    /// Executes a block one transaction after the other on the calling thread: the reference that
-    /// [`FastPathExecutor::execute_block`] must equal, and the time that it must beat.
+    /// Executes a block one transaction after the other on the calling thread: the reference for
+    /// the results and the time of [`FastPathExecutor::execute_block`].
     ///
     /// # Errors
     /// As [`FastPathExecutor::execute_block`].
@@ -387,7 +393,7 @@ impl<S: State> FastPathExecutor<S> {
         Ok(outcome)
     }
 
-    /// Takes what the lanes collected into the outcome; returns the entries they wrote.
+    /// Moves the results of the workers into the outcome. Returns the slots that each worker wrote.
     fn collect(&mut self, outcome: &mut Outcome) -> Vec<Vec<Slot>> {
         let mut receipts: Vec<Vec<(u32, Receipt)>> = Vec::new();
         let mut dirty = Vec::new();
@@ -416,7 +422,7 @@ impl<S: State> FastPathExecutor<S> {
         dirty
     }
 
-    /// Reads everything that the transactions declare and that is not resident, many at a time.
+    /// Reads all declared entries that are not resident, in batches of [`PREFETCH`].
     fn prefetch<T: Transaction>(&mut self, transactions: &[T]) -> Result<(), ExecutorError> {
         if self.state.is_resident() {
             return Ok(());
@@ -444,7 +450,7 @@ impl<S: State> FastPathExecutor<S> {
         Ok(())
     }
 
-    /// After a failure: the store behind is the truth.
+    /// Restores the state from the store after a failure.
     fn recover(&mut self) -> Result<(), ExecutorError> {
         self.arena.clear();
         for lane in &mut self.lanes {
@@ -473,7 +479,8 @@ fn nanos_since(start: Instant) -> u64 {
     start.elapsed().as_nanos() as u64
 }
 
-/// Puts every lane's receipts in their places, each thread a contiguous part of the block.
+/// Moves every worker's receipts to their indices. Each thread fills a contiguous part of the
+/// block.
 fn scatter(lanes: &[Vec<(u32, Receipt)>], receipts: &mut [Receipt], pool: &Pool) {
     let total: usize = lanes.iter().map(Vec::len).sum();
     if total == 0 {

@@ -1,4 +1,4 @@
-//! What one execution of a transaction has read and written so far, kept aside from the state.
+//! The reads and writes of one execution of a transaction, buffered apart from the state.
 
 use std::collections::HashMap;
 
@@ -10,30 +10,31 @@ use crate::state::cell::Stamp;
 use crate::transaction::Cause;
 use crate::value::{Key, Value};
 
-/// Names of one transaction that are looked through one by one; more are looked up in an index, so
-/// that a large transaction costs in proportion to its size.
+/// Maximum number of entries that are searched linearly. Above it an index is used, so that the
+/// cost of a large transaction is proportional to its size.
 pub(crate) const FEW: usize = 16;
 
-/// A read of the state: which entry, and which write had made what was read.
+/// A read of the state: the entry, and the stamp of the write that made the value.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
     pub(crate) slot: Slot,
     pub(crate) stamp: Stamp,
 }
 
-/// What a transaction does to an entry.
+/// A transaction's change of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
-    /// A number of eight bytes, the most common value: moved and stored as one word.
+    /// Sets a number of eight bytes. This is the most common value; it is moved and stored as one
+    /// word.
     Word(u64),
     Put(Value),
     Delete,
-    /// Adds to the number there, whatever it is: credits commute, so they order nothing.
+    /// Adds to the number of the entry. Credits commute, so they impose no order.
     Credit(u64),
 }
 
 impl Edit {
-    /// What is there after an edit that sets it; a credit alone does not.
+    /// The value after an edit that sets one; `None` for a deletion or a credit.
     pub(crate) fn left(&self) -> Option<Value> {
         match self {
             Self::Word(word) => Some(Value::from_u64(*word)),
@@ -52,44 +53,44 @@ pub(crate) struct Write {
 /// An object that the execution has opened.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Opened {
-    /// Of the header; the data is next to it.
+    /// Slot of the header. The data is in the next slot.
     pub(crate) slot: Slot,
-    /// With the version that was found and the ownership to come.
+    /// The version that was found, and the ownership after the transaction.
     pub(crate) header: Header,
-    /// Whether it was immutable when it was found.
+    /// Whether the object was immutable when it was opened.
     pub(crate) frozen: bool,
-    /// Whether its version moves on.
+    /// Whether the transaction increments its version.
     pub(crate) spent: bool,
-    /// Whether it was given away.
+    /// Whether the transaction changes its ownership.
     pub(crate) given: bool,
 }
 
-/// Buffers of one execution, reused from one to the next.
+/// The buffers of one execution, reused for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) reads: Vec<Read>,
     pub(crate) writes: Vec<Write>,
-    /// Places of the writes, if they are more than a few.
+    /// Index of each slot's write in `writes`, if there are more than [`FEW`] writes.
     places: HashMap<Slot, u32, RandomState>,
-    /// Places of the declared keys, writes first, if they are more than a few.
+    /// Index of each declared key, writes first, if there are more than [`FEW`] declared keys.
     declared: HashMap<Key, u32, RandomState>,
     pub(crate) objects: Vec<Opened>,
-    /// Objects of which nothing but the version changes, and the next one.
+    /// Header slots of objects of which only the version changes, with the next version.
     pub(crate) versions: Vec<(Slot, u64)>,
     pub(crate) fee: u64,
     /// Whether a declared object is shared or does not exist.
     pub(crate) shared: bool,
-    /// Credits that no longer appear among the writes, but that must not have overflowed.
+    /// Credits that are no longer in `writes` but must not have overflowed.
     pub(crate) bounds: Vec<(Slot, u64)>,
-    /// Set when the execution must end whatever the transaction makes of the error.
+    /// If set, the execution fails with this cause, even if the transaction ignores the error.
     pub(crate) poison: Option<Cause>,
-    /// Keys looked up last, with their slots: a key that is read is mostly written next.
+    /// The keys looked up last, with their slots. A key that is read is usually written next.
     pub(crate) recent: Recent,
-    /// Values read, in order, where a log is kept.
+    /// The values read, in order, if a log is kept.
     pub(crate) seen: Option<Vec<(Slot, Option<Value>)>>,
 }
 
-/// The last few keys that a transaction looked up.
+/// The last four keys that a transaction looked up.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     entries: [(Key, Slot); 4],
@@ -131,7 +132,7 @@ impl Frame {
         }
     }
 
-    /// Drops every effect; what was read stays, because it is what the outcome rests on.
+    /// Discards every effect. The reads are kept, because the failure depends on them.
     pub(crate) fn discard(&mut self) {
         for write in self.writes.drain(..) {
             if let Edit::Credit(amount) = write.edit {
@@ -153,7 +154,7 @@ impl Frame {
         place.map(|place| &mut self.writes[place].edit)
     }
 
-    /// Adds a write to an entry that has none.
+    /// Appends a write of an entry that has none yet.
     #[inline]
     pub(crate) fn push(&mut self, write: Write) {
         self.writes.push(write);
@@ -164,7 +165,7 @@ impl Frame {
 
     #[cold]
     fn index(&mut self) {
-        // The first time, what earlier transactions left goes and all writes go in; then the last.
+        // The first call replaces the index by all writes; later calls add the last write.
         let known = if self.writes.len() == FEW + 1 { 0 } else { self.writes.len() - 1 };
         if known == 0 {
             self.places.clear();
@@ -174,7 +175,7 @@ impl Frame {
         }
     }
 
-    /// Notes the declared keys, if they are more than a few.
+    /// Indexes the declared keys, if there are more than [`FEW`].
     #[inline]
     pub(crate) fn declare(&mut self, writes: &[Key], reads: &[Key]) {
         if writes.len() + reads.len() > FEW {
@@ -184,7 +185,7 @@ impl Frame {
         }
     }
 
-    /// The first place of a key among the declared writes and then reads.
+    /// First index of a key in the declared writes followed by the declared reads.
     #[inline]
     pub(crate) fn declared(&self, key: &Key, writes: &[Key], reads: &[Key]) -> Option<usize> {
         if writes.len() + reads.len() > FEW {
@@ -194,7 +195,7 @@ impl Frame {
         place(writes).or_else(|| Some(writes.len() + place(reads)?))
     }
 
-    /// Always in line: what a number is made into where it comes from is never made then.
+    /// Always inlined: a number then does not become a [`Value`] at the call site.
     #[inline(always)]
     pub(crate) fn put_value(&mut self, slot: Slot, value: Value) {
         match value.word() {
@@ -203,7 +204,7 @@ impl Frame {
         }
     }
 
-    /// Puts a number; apart from [`Frame::put`] so that no whole value is built and copied.
+    /// Writes a number. Separate from [`Frame::put`] so that no [`Value`] is built and copied.
     #[inline]
     pub(crate) fn put_word(&mut self, slot: Slot, word: u64) {
         match self.written(slot) {
@@ -218,7 +219,7 @@ impl Frame {
         }
     }
 
-    /// Out of line, so that [`Frame::put_word`] is short enough to be in it.
+    /// Not inlined, so that [`Frame::put_word`] is short enough to be inlined.
     #[inline(never)]
     pub(crate) fn put(&mut self, slot: Slot, edit: Edit) {
         match self.written(slot) {
@@ -234,7 +235,7 @@ impl Frame {
         }
     }
 
-    /// Whether the state still is what a speculative execution took it for.
+    /// Whether the committed state still matches the reads of a speculative execution.
     #[inline]
     pub(crate) fn is_valid(&self, arena: &Arena) -> bool {
         self.reads.iter().all(|read| arena.cell(read.slot).is_at(read.stamp))
@@ -244,8 +245,9 @@ impl Frame {
                 .all(|&(slot, amount)| credited(&arena.load(slot).0, amount).is_some())
     }
 
-    /// Writes everything to the state, in the name of `stamp`, and notes the entries that the block
-    /// had not written before. `false`, with nothing written, if a credit would overflow.
+    /// Writes all effects to the state with the stamp `stamp`, and appends the slots that the block
+    /// had not written before to `dirty`. Returns `false`, and writes nothing, if a credit would
+    /// overflow.
     #[inline]
     pub(crate) fn apply(
         &self,
@@ -283,14 +285,14 @@ impl Frame {
     }
 }
 
-/// Pushes what `make` returns, made where it stays: a push puts it together on the stack, word by
-/// word, and the processor waits to move it on in larger pieces.
+/// Pushes the result of `make`, built in place. `Vec::push` builds the element on the stack with
+/// stores of one word and then copies it with wider loads, which stall until the stores complete.
 #[inline]
 pub(crate) fn push_with<T>(list: &mut Vec<T>, make: impl FnMut() -> T) {
     list.resize_with(list.len() + 1, make);
 }
 
-/// A value whose number has grown by `amount`; an entry that does not exist counts as zero.
+/// The value after a credit of `amount`; `None` on overflow. A missing entry counts as zero.
 #[inline]
 pub(crate) fn credited(value: &Option<Value>, amount: u64) -> Option<Value> {
     match value {

@@ -1,14 +1,15 @@
-//! Latencies in nanoseconds, in buckets whose width grows with the value.
+//! Histograms of latencies in nanoseconds. The width of a bucket grows with the value.
 
 use std::fmt;
 
-/// Buckets per power of two; a bucket is at most 1/32 of its value wide.
+/// Buckets per power of two. A bucket is at most 1/32 of its value wide.
 const STEPS: usize = 32;
 const STEP_BITS: u32 = STEPS.ilog2();
-/// Values past 2^42 ns (more than an hour) share the last bucket.
+/// Values of at least 2^42 ns (more than an hour) belong to the last bucket.
 const BUCKETS: usize = STEPS * (42 - STEP_BITS as usize + 1);
 
-/// A log-linear histogram: every percentile within 3.2 % of the truth, from one nanosecond up.
+/// A log-linear histogram. A percentile is at most 1/32 above the exact one, for values from 1 ns
+/// to 2^42 ns.
 #[derive(Clone)]
 pub struct LatencyHistogram {
     counts: Vec<u64>,
@@ -24,19 +25,19 @@ impl Default for LatencyHistogram {
 }
 
 impl LatencyHistogram {
-    /// An empty histogram.
+    /// Creates an empty histogram.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Notes one latency.
+    /// Records one latency.
     #[inline]
     pub fn record(&mut self, nanos: u64) {
         self.record_many(nanos, 1);
     }
 
-    /// Notes `count` transactions that took `nanos` each, as one clock stamp for a batch gives.
+    /// Records `count` latencies of `nanos` each, such as those of a batch with one clock reading.
     #[inline]
     pub fn record_many(&mut self, nanos: u64, count: u64) {
         self.counts[bucket(nanos)] += count;
@@ -45,7 +46,7 @@ impl LatencyHistogram {
         self.max = self.max.max(nanos);
     }
 
-    /// Adds everything of another histogram.
+    /// Adds the latencies of another histogram.
     pub fn merge(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
@@ -55,31 +56,32 @@ impl LatencyHistogram {
         self.max = self.max.max(other.max);
     }
 
-    /// Forgets everything.
+    /// Removes all latencies.
     pub fn clear(&mut self) {
         self.counts.fill(0);
         (self.total, self.sum, self.max) = (0, 0, 0);
     }
 
-    /// Latencies noted.
+    /// Number of recorded latencies.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.total
     }
 
-    /// The mean in nanoseconds, exactly; zero if empty.
+    /// Exact mean in nanoseconds; zero if the histogram is empty.
     #[must_use]
     pub fn mean(&self) -> f64 {
         if self.total == 0 { 0.0 } else { self.sum as f64 / self.total as f64 }
     }
 
-    /// The largest latency in nanoseconds, exactly.
+    /// Exact maximum in nanoseconds; zero if the histogram is empty.
     #[must_use]
     pub fn max(&self) -> u64 {
         self.max
     }
 
-    /// The latency in nanoseconds that a share `q` (0 to 1) of all do not exceed; zero if empty.
+    /// The latency in nanoseconds that a share `q` (0 to 1) of all latencies does not exceed,
+    /// rounded up to the end of its bucket; zero if the histogram is empty.
     #[must_use]
     pub fn percentile(&self, q: f64) -> u64 {
         let rank = ((q.clamp(0.0, 1.0) * self.total as f64).ceil() as u64).max(1);

@@ -1,12 +1,14 @@
-//! The keys that are used most, in bounded memory: the space-saving summary of Metwally, Agrawal
-//! and El Abbadi ("Efficient computation of frequent and top-k elements in data streams", 2005).
+//! The most frequent keys in bounded memory: the space-saving summary of Metwally, Agrawal and El
+//! Abbadi ("Efficient computation of frequent and top-k elements in data streams", 2005).
 
 use std::hash::Hash;
 
-/// Entries that a summary keeps. Every key above 1/64 of all uses is among them.
+/// Number of items in a summary. In a summary built with `add`, every item with more than 1/64 of
+/// the total weight is among them.
 const KEPT: usize = 64;
 
-/// The most frequent items of a stream, each counted at least as often as it occurred.
+/// The most frequent items of a stream. In a summary built with `add`, a count is never below the
+/// true count of a kept item; `merge` loses the counts of items that one summary has dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct SpaceSaving<K> {
     kept: Vec<(K, u64)>,
@@ -19,7 +21,7 @@ impl<K> Default for SpaceSaving<K> {
 }
 
 impl<K: Copy + Eq + Hash + Ord> SpaceSaving<K> {
-    /// Counts `item` `weight` times.
+    /// Adds `weight` to the count of `item`.
     pub(crate) fn add(&mut self, item: K, weight: u64) {
         if let Some((_, count)) = self.kept.iter_mut().find(|(kept, _)| *kept == item) {
             *count += weight;
@@ -30,14 +32,14 @@ impl<K: Copy + Eq + Hash + Ord> SpaceSaving<K> {
         }
     }
 
-    /// Adds another summary.
+    /// Adds the counts of another summary.
     pub(crate) fn merge(&mut self, other: &Self) {
         for &(item, count) in &other.kept {
             self.add(item, count);
         }
     }
 
-    /// The `k` most frequent, most frequent first.
+    /// The `k` most frequent items, most frequent first.
     pub(crate) fn top(&self, k: usize) -> Vec<(K, u64)> {
         let mut top = self.kept.clone();
         top.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));

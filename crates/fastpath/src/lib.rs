@@ -1,13 +1,15 @@
 //! A deterministic parallel transaction executor.
 //!
-//! A block of transactions goes in; receipts, the change of the state and its new root come out, as
-//! if the transactions had run one after the other in block order. They need not have: owned
-//! objects are executed in single-writer shards, declared access sets in the order that they ask for,
-//! everything else ahead of the order with validation, and whatever would not gain by any of that in a
-//! plain loop.
-//! All four give the same result, so the executor may choose by the clock.
+//! The executor takes a block of transactions and returns receipts, the changed entries and the new
+//! root of the state. The result equals that of executing the transactions one after the other in
+//! block order. Transactions over owned objects can run in shards with a single writer each,
+//! transactions with declared access sets in a partial order, and all others speculatively with
+//! validation. Transactions that would not gain by this run in a plain loop. All four modes give
+//! the same result, so the executor chooses between them by measured time.
 //!
-//! The two types that matter are [`FastPathExecutor`] and the [`Transaction`] trait.
+//! The two central types are [`FastPathExecutor`] and the [`Transaction`] trait. The crate contains
+//! no consensus, no networking and no proof system; a [`Verifier`] checks the proofs of private
+//! transactions.
 //!
 //! ```
 //! use athanor_fastpath::{Abort, Block, Config, Context, FastPathExecutor, Key, Output, Transaction};
@@ -86,8 +88,8 @@ pub use stats::{FastPathStats, SlowTransaction};
 pub use transaction::{Abort, Access, Declaration, PrivateClaim, Transaction};
 pub use value::{INLINE_BYTES, Key, MAX_VALUE_BYTES, Value};
 
-/// Locks, and goes on if another holder panicked: workers catch the panics of transactions, so what
-/// is guarded is never left half written.
+/// Locks `mutex`, even if another holder panicked. Workers catch the panics of transactions, so the
+/// guarded data is consistent.
 fn sync_lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

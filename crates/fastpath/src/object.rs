@@ -1,35 +1,36 @@
 //! Owned objects: entries of the state with an owner and a version.
 //!
-//! An object is two neighbouring cells of the state: its header (owner, version) and its data.
-//! A transaction names the objects that it consumes together with their versions; a version can
-//! be spent once. An object that only its owner can touch needs no order with respect to anything
-//! but itself, which is what the fast path lives on.
+//! An object has two adjacent cells of the state: its header (owner, version) and its data. A
+//! transaction names the objects that it uses, with their versions, and each version of an owned
+//! object can be spent once. An object that only its owner can use needs no order relative to other
+//! objects. The fast path depends on this.
 
 use crate::value::{INLINE_BYTES, INLINE_WORDS, Key, Value};
 
-/// The name of an object. Objects and plain keys are separate name spaces.
+/// The name of an object. Objects and plain keys have separate name spaces.
 pub type ObjectId = Key;
 
 /// The name of an owner.
 pub type Owner = Key;
 
-/// Who may use an object.
+/// Who can use an object.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// One owner, who consumes it at a version.
+    /// Only this owner, who spends one version per transaction.
     Owned(Owner),
-    /// Everybody, in block order.
+    /// Every sender, in block order.
     Shared,
-    /// Everybody, to read.
+    /// Every sender, for reading only.
     Immutable,
 }
 
-/// An object that a transaction consumes, at the version that it has seen.
+/// An object that a transaction uses, at the version that the transaction cites.
 ///
-/// The version of shared and immutable objects is not compared: the block's order decides.
+/// The versions of shared and immutable objects are not compared, because the block's order
+/// decides.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct ObjectRef {
-    /// The object.
+    /// Name of the object.
     pub id: ObjectId,
     /// The version that the transaction spends.
     pub version: u64,
@@ -38,23 +39,23 @@ pub struct ObjectRef {
 /// An object as a transaction sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Its name.
+    /// Name of the object.
     pub id: ObjectId,
-    /// Its version.
+    /// Version of the object.
     pub version: u64,
-    /// Who may use it.
+    /// Who can use the object.
     pub ownership: Ownership,
-    /// Its data; empty if none was ever written.
+    /// Data of the object; empty if it was never written.
     pub data: Value,
 }
 
-/// Bytes of an encoded header: owner, version, kind. It fills a cell.
+/// Bytes of an encoded header: owner, version, kind. A header fills its cell.
 const HEADER_BYTES: u8 = INLINE_BYTES as u8;
-/// The word of a header that holds the version.
+/// Index of the header's word that holds the version.
 pub(crate) const VERSION_WORD: usize = 4;
 const KIND_WORD: usize = 5;
 
-/// Who may use an object, without the owner's name.
+/// Who can use an object, without the owner's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Owned = 0,
@@ -62,12 +63,13 @@ pub(crate) enum Kind {
     Immutable = 2,
 }
 
-/// The first cell of an object, in words: names are compared and moved as the cell holds them.
+/// The first cell of an object, in words. Names are compared and moved in the form in which the
+/// cell holds them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) version: u64,
-    /// Zero if there is none.
+    /// Name of the owner; zero if the object has none.
     owner: [u64; 4],
 }
 
@@ -99,8 +101,8 @@ impl Header {
         }
     }
 
-    /// Whether `owner` is the object's owner. By words and not as arrays: those are put into memory
-    /// for the comparison, and it waits for them to arrive there.
+    /// Whether `owner` is the object's owner. Compares words, because a comparison of arrays stores
+    /// both in memory first and waits for the stores.
     #[inline]
     pub(crate) fn belongs_to(&self, owner: &Owner) -> bool {
         let [a, b, c, d] = self.owner;
@@ -113,7 +115,7 @@ impl Header {
         Value::from_words(HEADER_BYTES, [a, b, c, d, self.version, self.kind as u64])
     }
 
-    /// `None` for a value that no executor wrote.
+    /// The header in `value`; `None` if `value` is not an encoded header.
     pub(crate) fn decode(value: &Value) -> Option<Self> {
         match value.parts() {
             Ok((HEADER_BYTES, words)) => Self::from_words(words),
@@ -121,7 +123,7 @@ impl Header {
         }
     }
 
-    /// As [`Header::decode`], from the words of a value that fills a cell.
+    /// As [`Header::decode`], from the words of a value that fills its cell.
     #[inline]
     pub(crate) fn from_words(words: &[u64; INLINE_WORDS]) -> Option<Self> {
         let kind = match words[KIND_WORD] {
