@@ -1,5 +1,5 @@
-//! The atomics of the hot structures, in one place, so that `--cfg loom` can put the model
-//! checker's in their stead.
+//! The synchronization types of the hot structures. With `--cfg loom`, they are those of the model
+//! checker.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -10,7 +10,7 @@ pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
-/// One turn of a spinning loop.
+/// One iteration of a spinning loop.
 #[inline]
 pub(crate) fn relax() {
     #[cfg(loom)]
@@ -19,8 +19,8 @@ pub(crate) fn relax() {
     std::hint::spin_loop();
 }
 
-/// Locks, and goes on if another holder panicked: what these locks guard is replaced as a whole,
-/// never left half written.
+/// Locks `mutex`, even if another holder panicked. The data behind these locks is replaced as a
+/// whole, so it is consistent.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     #[cfg(loom)]

@@ -1,4 +1,4 @@
-//! The transaction trait: what the executor is told about a piece of work.
+//! The transaction trait: the interface of a transaction to the executor.
 
 use crate::context::Context;
 use crate::object::{ObjectRef, Owner};
@@ -7,101 +7,105 @@ use crate::value::Key;
 
 /// A transaction: a pure function of the state that it reads through its [`Context`].
 ///
-/// It may be executed more than once, on any thread, and some of those executions may see state
-/// that never comes to be; whatever they return is thrown away. So it must not have effects
-/// outside its context, must not depend on anything but its own fields and what it reads, and must
-/// hand on every [`Abort`] that the context returns (`?` does).
+/// The executor can execute it more than once, on any thread, and some executions can read values
+/// that are never committed; their results are discarded. An implementation must have no effects
+/// outside its context, must depend only on its own fields and on what it reads, and must return
+/// every [`Abort`] that the context returns (`?` does).
 pub trait Transaction: Sync {
-    /// Runs the transaction. Nothing reaches the state unless it returns `Ok`.
+    /// Executes the transaction. Its writes reach the state only if it returns `Ok`.
     ///
     /// # Errors
-    /// [`Abort::user`] to give up, or whatever the context returned.
+    /// [`Abort::user`] to abort the transaction, or the error that the context returned.
     fn execute(&self, ctx: &mut Context<'_>) -> Result<Output, Abort>;
 
-    /// What it will read and write, as far as it wants to say. Verified, never trusted.
+    /// The accesses that the transaction declares. The executor checks each access against the
+    /// declaration, except for [`Declaration::Guess`].
     fn access(&self) -> Access<'_> {
         Access::Unknown
     }
 
-    /// In whose name it spends owned objects.
+    /// The owner whose objects the transaction spends.
     fn sender(&self) -> Owner {
         Owner::default()
     }
 
-    /// The objects that it uses, with the versions that it spends.
+    /// The objects that the transaction uses, with the versions that it spends.
     fn objects(&self) -> &[ObjectRef] {
         &[]
     }
 
-    /// The proof that must verify before it may run; `None` for a public transaction.
+    /// The proof that must be verified before the transaction runs; `None` for a public
+    /// transaction.
     fn private(&self) -> Option<PrivateClaim<'_>> {
         None
     }
 
-    /// The last block time at which it may still run, in the unit of [`crate::Block::time`].
+    /// The last block time at which the transaction can run, in the unit of [`crate::Block::time`].
     fn deadline(&self) -> Option<u64> {
         None
     }
 }
 
-/// What a transaction says about its accesses in advance.
+/// The accesses that a transaction declares in advance.
 #[derive(Copy, Clone, Debug, Default)]
 pub enum Access<'a> {
-    /// Nothing. It is executed optimistically.
+    /// No declaration. The transaction runs optimistically or in the plain loop.
     #[default]
     Unknown,
-    /// It touches its declared objects and no key. With owned objects only, this is what the fast
-    /// path takes.
+    /// The transaction accesses its declared objects and no keys. If all of them are owned or
+    /// immutable, it can run on the fast path.
     Objects,
-    /// It touches its declared objects and at most these keys.
+    /// The transaction accesses its declared objects and these keys.
     Keys {
-        /// What the lists promise.
+        /// Meaning of the lists.
         kind: Declaration,
-        /// Keys that it reads.
+        /// Keys that the transaction reads.
         reads: &'a [Key],
-        /// Keys that it writes, and may read.
+        /// Keys that the transaction writes and may read.
         writes: &'a [Key],
     },
 }
 
-/// What a declared access set promises.
+/// Meaning of a declared access set.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Declaration {
-    /// Nothing else is touched, and a successful run writes every declared write. Both are checked.
+    /// The transaction accesses no other key and, if it succeeds, writes every declared write. Both
+    /// are checked.
     Exact,
-    /// Nothing else is touched, which is checked.
+    /// The transaction accesses no other key. This is checked.
     Superset,
-    /// A hint for the scheduler. The transaction may touch other keys as well.
+    /// A hint for the scheduler. The transaction may access other keys.
     Guess,
 }
 
-/// The statement and the proof of a private transaction, opaque to the executor.
+/// The statement and the proof of a private transaction. The executor does not interpret them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct PrivateClaim<'a> {
-    /// What is proven.
+    /// The statement that the proof proves.
     pub statement: &'a [u8],
     /// The proof.
     pub proof: &'a [u8],
 }
 
-/// The end of a transaction without effect. The context returns it; a transaction hands it on.
+/// The end of a transaction without effect. The context returns it, and the transaction must return
+/// it in turn.
 #[derive(Debug)]
 pub struct Abort(pub(crate) Cause);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Cause {
-    /// The transaction's own decision.
+    /// The transaction aborted itself with this code.
     User(u64),
-    /// A rule was broken.
+    /// The executor ended the transaction.
     Failure(Box<Failure>),
-    /// A lower transaction that is still running will write what was read here.
+    /// The transaction read an entry that the transaction at position `on` is expected to write.
     Suspended { on: u32 },
-    /// The state behind the executor failed; the block as a whole is void.
+    /// The store behind the executor failed. The block is discarded.
     StateLost,
 }
 
 impl Abort {
-    /// The transaction gives up with a code of its own.
+    /// An abort by the transaction itself, with its own code.
     #[must_use]
     pub fn user(code: u64) -> Self {
         Self(Cause::User(code))

@@ -1,22 +1,22 @@
-//! Keys and values: 32-byte names for byte strings, short ones held in place.
+//! Keys and values: 32-byte names, and byte strings of which short ones are stored inline.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Words of a value held in place; a cell of the state is one 64-byte line because of it.
+/// Words of an inline value. With it, a cell of the state is one 64-byte line.
 pub(crate) const INLINE_WORDS: usize = 6;
-/// Bytes of a value held in place (48). Longer values live on the heap.
+/// Maximum length of an inline value in bytes (48). Longer values are allocated on the heap.
 pub const INLINE_BYTES: usize = INLINE_WORDS * 8;
-/// Longest value that a transaction may write, in bytes (1 MiB).
+/// Maximum length of a value that a transaction writes, in bytes (1 MiB).
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
-/// The name of one entry of the state: 32 bytes, opaque to the executor.
+/// The name of an entry of the state: 32 bytes, which the executor does not interpret.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Key(pub [u8; 32]);
 
 impl Key {
-    /// A key whose first eight bytes are `n`, little-endian; the rest is zero.
+    /// A key whose first eight bytes are `n` in little-endian order; the others are zero.
     #[must_use]
     pub fn from_u64(n: u64) -> Self {
         let mut bytes = [0; 32];
@@ -24,7 +24,7 @@ impl Key {
         Self(bytes)
     }
 
-    /// A key named by arbitrary bytes: their BLAKE3 digest.
+    /// A key for an arbitrary byte string: its BLAKE3 digest.
     #[must_use]
     pub fn named(name: &[u8]) -> Self {
         Self(*blake3::hash(name).as_bytes())
@@ -50,8 +50,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// A byte string of the state. Up to [`INLINE_BYTES`] bytes are held in place; a longer one is
-/// shared, so cloning is cheap either way.
+/// A byte string of the state. Up to [`INLINE_BYTES`] bytes are stored inline; longer ones are
+/// shared. A clone does not copy bytes on the heap.
 #[derive(Clone)]
 pub struct Value(Repr);
 
@@ -62,7 +62,7 @@ enum Repr {
 }
 
 impl Value {
-    /// The value of `bytes`.
+    /// A copy of `bytes` as a value.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         if bytes.len() > INLINE_BYTES {
@@ -77,7 +77,7 @@ impl Value {
         Self(Repr::Inline { len: bytes.len() as u8, words })
     }
 
-    /// Eight bytes, little-endian.
+    /// A value of eight bytes: `n` in little-endian order.
     #[inline]
     #[must_use]
     pub fn from_u64(n: u64) -> Self {
@@ -86,7 +86,7 @@ impl Value {
         Self(Repr::Inline { len: 8, words })
     }
 
-    /// The first eight bytes as a little-endian number; a shorter value counts as padded with zeros.
+    /// The first eight bytes as a little-endian number. A shorter value is padded with zeros.
     #[inline]
     #[must_use]
     pub fn as_u64(&self) -> u64 {
@@ -96,7 +96,7 @@ impl Value {
         }
     }
 
-    /// The number that these eight bytes are, if they are eight.
+    /// The number in a value of exactly eight bytes; `None` for other lengths and for a long value.
     #[inline]
     pub(crate) fn word(&self) -> Option<u64> {
         match &self.0 {
@@ -105,7 +105,8 @@ impl Value {
         }
     }
 
-    /// The same value with another number in its first eight bytes; what follows them stays.
+    /// A copy of the value with `n` in its first eight bytes. A shorter value is extended to eight
+    /// bytes.
     #[inline]
     #[must_use]
     pub fn with_u64(&self, n: u64) -> Self {
@@ -132,13 +133,13 @@ impl Value {
         }
     }
 
-    /// Whether there are no bytes.
+    /// Whether the length is zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes, copied.
+    /// A copy of the bytes.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         self.with_bytes(<[u8]>::to_vec)
@@ -158,7 +159,7 @@ impl Value {
         }
     }
 
-    /// An inline value from its words; bytes past `len` must be zero.
+    /// An inline value of `len` bytes from its words. Bytes past `len` must be zero.
     #[inline]
     pub(crate) fn from_words(len: u8, words: [u64; INLINE_WORDS]) -> Self {
         Self(Repr::Inline { len, words })
@@ -168,7 +169,7 @@ impl Value {
         Self(Repr::Heap(bytes))
     }
 
-    /// The words of an inline value, or the shared bytes of a long one.
+    /// Length and words of an inline value, or the shared bytes of a long one.
     #[inline]
     pub(crate) fn parts(&self) -> Result<(u8, &[u64; INLINE_WORDS]), &Arc<[u8]>> {
         match &self.0 {
@@ -185,7 +186,8 @@ impl PartialEq for Value {
                 a == b && x == y
             }
             (Repr::Heap(a), Repr::Heap(b)) => a == b,
-            // A value has one representation for each length.
+            // Every length has one representation, so values of different representations have
+            // different lengths.
             _ => false,
         }
     }
