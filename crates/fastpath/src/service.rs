@@ -1,8 +1,8 @@
-//! Submitting one transaction at a time: a bounded queue in front of the executor.
+//! A bounded queue in front of the executor, for the submission of single transactions.
 //!
-//! Whoever submits learns at once when the queue is full, and backs off in its own thread; the
-//! executor's workers never sleep and never see a retry. A transaction whose deadline passes while
-//! it waits gets a receipt that says so.
+//! If the queue is full, `submit` returns immediately, and the submitter waits in its own thread
+//! before it tries again. The executor's threads neither sleep for a retry nor process one. A
+//! transaction whose deadline passes in the queue gets a receipt with `Failure::Expired`.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,16 +25,16 @@ use crate::transaction::{Abort, Access, PrivateClaim, Transaction};
 /// Settings of the queue.
 #[derive(Clone, Debug)]
 pub struct QueueConfig {
-    /// Transactions that may wait. Default: 65,536.
+    /// Maximum number of waiting transactions. Default: 65,536.
     pub capacity: usize,
-    /// Most transactions of a block. Default: 10,000.
+    /// Maximum number of transactions in a block. Default: 10,000.
     pub batch: usize,
     /// Share of the capacity from which the queue counts as congested. Default: 0.8.
     pub congested_at: f64,
-    /// How often [`FastPathService::execute_with_retry`] tries again. Default:
+    /// Maximum number of retries of [`FastPathService::execute_with_retry`]. Default:
     /// `FASTPATH_MAX_RETRIES`, or 5.
     pub max_retries: u32,
-    /// How it waits in between. Default: `FASTPATH_CONGESTION_CONTROL`, or exponential.
+    /// Wait between two tries. Default: `FASTPATH_CONGESTION_CONTROL`, or exponential.
     pub backoff: Backoff,
 }
 
@@ -51,21 +51,22 @@ impl Default for QueueConfig {
     }
 }
 
-/// How a submitter waits when the queue is full.
+/// How long a submitter waits while the queue is full.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
 pub enum Backoff {
-    /// A random time below a bound that doubles each time (full jitter), 1 ms at first and 1 s at
-    /// most; the bound is larger while the queue is congested.
+    /// A random duration up to a bound that doubles with each retry (full jitter): 1 ms at first, 1
+    /// s at most. The bound is twice as large while the queue is congested, up to the same maximum.
     #[default]
     Exponential,
-    /// A random time below 10 ms.
+    /// A random duration up to 10 ms.
     Fixed,
-    /// Not at all: busy is the answer.
+    /// No wait and no retry: [`SubmitError::Busy`] is returned.
     Off,
 }
 
 impl Backoff {
-    /// `exponential`, `fixed` or `off`; anything else is exponential.
+    /// The variant with this name: `exponential`, `fixed` or `off`. Any other name is
+    /// `Exponential`.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
         match name {
@@ -75,7 +76,8 @@ impl Backoff {
         }
     }
 
-    /// The longest wait before try number `retry`, counted from zero.
+    /// The longest wait before retry number `retry`, counted from zero; `None` for
+    /// [`Backoff::Off`].
     #[must_use]
     pub fn bound(self, retry: u32, congested: bool) -> Option<Duration> {
         const FIRST: u64 = 1;
@@ -90,48 +92,48 @@ impl Backoff {
     }
 }
 
-/// A transaction that was not taken.
+/// A transaction without a receipt.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError<T> {
-    /// The queue is full; the transaction comes back.
+    /// The queue is full. The transaction is returned.
     #[error("{waiting} transactions are waiting: try again later")]
     Busy {
         /// The transaction.
         transaction: T,
-        /// How many wait.
+        /// Number of waiting transactions.
         waiting: usize,
     },
-    /// The service has stopped; the transaction comes back.
+    /// The service has stopped. The transaction is returned.
     #[error("the service has stopped")]
     Stopped {
         /// The transaction.
         transaction: T,
     },
-    /// The service ended before the transaction's block did. Whether it took effect is not known
-    /// here; the state tells.
+    /// The service ended before the transaction's block was complete. The caller must read the
+    /// state to learn whether the transaction took effect.
     #[error("the service ended before the receipt was there")]
     Lost,
 }
 
-/// A place in the queue.
+/// A submitted transaction, whose receipt can be awaited.
 #[derive(Debug)]
 pub struct Ticket {
     receipt: Receiver<Receipt>,
 }
 
 impl Ticket {
-    /// Waits for the receipt; `None` if the service ended first.
+    /// Waits for the receipt. `None` if the service ended first.
     #[must_use]
     pub fn wait(self) -> Option<Receipt> {
         self.receipt.recv().ok()
     }
 }
 
-/// What the service's thread leaves: the executor, and why it ended.
+/// The result of the service's thread: the executor, and why the thread ended.
 type End<S> = (FastPathExecutor<S>, Result<(), ExecutorError>);
 
-/// An executor with a thread of its own that makes blocks of whatever waits.
+/// An executor in its own thread, which makes blocks of the waiting transactions.
 pub struct FastPathService<T: Transaction + Send + 'static, S: State + 'static> {
     queue: Arc<Queue<T>>,
     config: QueueConfig,
@@ -167,7 +169,7 @@ struct Waiting<T> {
 /// A transaction with the deadline of its submission.
 struct Submitted<T> {
     transaction: T,
-    /// Microseconds since the service started.
+    /// Microseconds since the service started. Replaces the transaction's own deadline.
     deadline: Option<u64>,
 }
 
@@ -198,10 +200,11 @@ impl<T: Transaction> Transaction for Submitted<T> {
 }
 
 impl<T: Transaction + Send + 'static, S: State + 'static> FastPathService<T, S> {
-    /// Starts a thread that executes what is submitted. Block times are microseconds since then.
+    /// Starts a thread that executes submitted transactions. Block times are microseconds since the
+    /// start.
     ///
     /// # Errors
-    /// [`ExecutorError::Threads`] if the machine refuses the thread.
+    /// [`ExecutorError::Threads`] if the system cannot start the thread.
     pub fn start(
         executor: FastPathExecutor<S>,
         config: QueueConfig,
@@ -222,10 +225,13 @@ impl<T: Transaction + Send + 'static, S: State + 'static> FastPathService<T, S> 
         Ok(Self { queue, config, worker: Some(worker) })
     }
 
-    /// Puts a transaction into the queue. It must begin within `patience`, if there is one.
+    /// Appends a transaction to the queue. If its block begins later than `patience` after this
+    /// call, the transaction fails as expired. `None` means no deadline. [`Transaction::deadline`]
+    /// of the transaction is not used.
     ///
     /// # Errors
-    /// [`SubmitError::Busy`] if the queue is full, with the transaction.
+    /// [`SubmitError::Busy`] if the queue is full, [`SubmitError::Stopped`] if the service has
+    /// stopped. Both return the transaction.
     pub fn submit(
         &self,
         transaction: T,
@@ -242,7 +248,7 @@ impl<T: Transaction + Send + 'static, S: State + 'static> FastPathService<T, S> 
         }
         let (answer, receipt) = sync_channel(1);
         let since = Instant::now();
-        // A patience past the end of the clock is no deadline.
+        // If the sum overflows, the transaction has no deadline.
         let deadline = patience
             .and_then(|patience| (since - self.queue.started).checked_add(patience))
             .map(micros);
@@ -252,11 +258,12 @@ impl<T: Transaction + Send + 'static, S: State + 'static> FastPathService<T, S> 
         Ok(Ticket { receipt })
     }
 
-    /// Submits and waits for the receipt. While the queue is full it waits in the calling thread
-    /// and tries again, as often as the settings say.
+    /// Submits a transaction and waits for its receipt. While the queue is full, waits in the
+    /// calling thread and tries again, up to [`QueueConfig::max_retries`] times.
     ///
     /// # Errors
-    /// [`SubmitError::Busy`] after the last try.
+    /// [`SubmitError::Busy`] after the last try, [`SubmitError::Stopped`] if the service has
+    /// stopped, and [`SubmitError::Lost`] if it ended before the receipt was there.
     pub fn execute_with_retry(
         &self,
         transaction: T,
@@ -282,17 +289,17 @@ impl<T: Transaction + Send + 'static, S: State + 'static> FastPathService<T, S> 
         }
     }
 
-    /// Transactions that wait.
+    /// Number of waiting transactions.
     pub fn queue_length(&self) -> usize {
         crate::sync_lock(&self.queue.inner).waiting.len()
     }
 
-    /// Whether the queue is fuller than it should be.
+    /// Whether the queue holds at least the share [`QueueConfig::congested_at`] of its capacity.
     pub fn is_congested(&self) -> bool {
         self.queue_length() as f64 >= self.config.congested_at * self.config.capacity as f64
     }
 
-    /// The executor's metrics and the queue's, in the text format of Prometheus.
+    /// The metrics of the executor and the queue, in the Prometheus text format.
     pub fn export_prometheus(&self) -> String {
         let metrics = crate::sync_lock(&self.queue.metrics);
         let quantiles = [0.5, 0.9, 0.95, 0.99, 0.999].map(|q| {
@@ -316,10 +323,10 @@ impl<T: Transaction + Send + 'static, S: State + 'static> FastPathService<T, S> 
         )
     }
 
-    /// Stops taking transactions, executes what waits, and gives the executor back.
+    /// Stops accepting transactions, executes the waiting ones, and returns the executor.
     ///
     /// # Errors
-    /// The error that ended the service, if one did. Whoever waited then gets no receipt.
+    /// The error that ended the service, if one did. The waiting transactions then get no receipts.
     pub fn stop(mut self) -> Result<FastPathExecutor<S>, ExecutorError> {
         self.close();
         let worker = self.worker.take().expect("taken only here and in drop");
@@ -339,13 +346,13 @@ impl<T: Transaction + Send + 'static, S: State + 'static> Drop for FastPathServi
     fn drop(&mut self) {
         self.close();
         if let Some(worker) = self.worker.take() {
-            // A panic of the service was already printed where it happened.
+            // A panic of the service's thread was printed where it occurred.
             let _ = worker.join();
         }
     }
 }
 
-/// Closes the queue however the service's thread ends, so that nobody waits for it in vain.
+/// Closes the queue when the service's thread ends for any reason, so that no ticket waits forever.
 struct Closing<'a, T>(&'a Queue<T>);
 
 impl<T> Drop for Closing<'_, T> {
@@ -390,7 +397,7 @@ fn serve<T: Transaction, S: State>(
         match executor.execute_block(&block) {
             Ok(outcome) => {
                 for (answer, receipt) in answers.into_iter().zip(outcome.receipts) {
-                    // Whoever dropped the ticket does not want the receipt.
+                    // If the ticket was dropped, no caller needs the receipt.
                     let _ = answer.send(receipt);
                 }
             }

@@ -9,23 +9,24 @@ use crate::exec::lane::Slow;
 use crate::histogram::LatencyHistogram;
 use crate::receipt::{Failure, Path, Status};
 
-/// Slow transactions remembered.
+/// Maximum number of recorded slow transactions.
 const TRACES: usize = 64;
 
-/// A transaction that took long, and how it was executed.
+/// A slow transaction, and how it was executed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlowTransaction {
-    /// Its number over all blocks, from 1.
+    /// Number of the transaction over all blocks, from 1.
     pub sequence: u64,
-    /// Its index in its block.
+    /// Index in its block.
     pub index: u32,
-    /// Nanoseconds that its lane spent on it.
+    /// Its duration in nanoseconds: the mean of the batch of transactions that share a clock
+    /// reading and of which it is the last.
     pub nanos: u64,
-    /// How often it was executed.
+    /// Number of executions.
     pub attempts: u32,
-    /// How it was routed.
+    /// Route of the transaction.
     pub path: Path,
-    /// The mode and the reason of the block's largest stretch.
+    /// Mode and reason of the largest stretch of its block.
     pub decision: String,
 }
 
@@ -34,31 +35,32 @@ pub struct SlowTransaction {
 pub struct FastPathStats {
     /// Transactions with a receipt.
     pub total: u64,
-    /// Those that took effect.
+    /// Transactions that took effect.
     pub succeeded: u64,
-    /// Those that gave up by themselves.
+    /// Transactions that aborted themselves.
     pub aborted: u64,
-    /// Those that the executor refused or ended.
+    /// Transactions that the executor refused or ended.
     pub failed: u64,
-    /// Those routed over the fast path.
+    /// Transactions on the fast path.
     pub fast: u64,
-    /// Those routed over the consensus path.
+    /// Transactions on the consensus path.
     pub consensus: u64,
-    /// Those routed over the private path.
+    /// Transactions on the private path.
     pub private: u64,
-    /// Transactions dropped because their deadline had passed.
+    /// Transactions refused because their deadline had passed.
     pub dropped: u64,
-    /// Executions that had to be repeated.
+    /// Executions that were repeated after a conflict or a suspension.
     pub retry_count: u64,
-    /// Blocks.
+    /// Number of blocks.
     pub blocks: u64,
-    /// Transactions slower than the limit, as far as they were stamped.
+    /// Clock batches with a mean duration of at least [`crate::Config::slow_nanos`]. Each worker
+    /// reports at most eight per block.
     pub slow: u64,
-    /// Executions, validations and the rest, over all blocks.
+    /// Sum of the costs of all blocks.
     pub cost: Cost,
     /// Median latency.
     pub p50_latency_ns: u64,
-    /// Latency that nine in ten do not exceed.
+    /// Latency that 90 % of the transactions do not exceed.
     pub p90_latency_ns: u64,
     /// Latency that 95 % do not exceed.
     pub p95_latency_ns: u64,
@@ -66,9 +68,9 @@ pub struct FastPathStats {
     pub p99_latency_ns: u64,
     /// Latency that 99.9 % do not exceed.
     pub p999_latency_ns: u64,
-    /// The latest slow transactions.
+    /// The latest slow transactions, at most 64.
     pub slow_transactions: Vec<SlowTransaction>,
-    /// What was chosen for the last block.
+    /// The choices for the last block.
     pub decisions: Vec<Decision>,
 }
 
@@ -79,14 +81,15 @@ impl FastPathStats {
         if self.total == 0 { 0.0 } else { self.retry_count as f64 * 100.0 / self.total as f64 }
     }
 
-    /// Wall-clock nanoseconds of executing, over all blocks, as transactions per second.
+    /// Transactions per second of wall-clock time in verification, execution and the update of the
+    /// state, over all blocks.
     #[must_use]
     pub fn transactions_per_second(&self) -> f64 {
         let nanos = self.cost.verify_ns + self.cost.execute_ns + self.cost.root_ns;
         if nanos == 0 { 0.0 } else { self.total as f64 * 1e9 / nanos as f64 }
     }
 
-    /// A few lines for a person.
+    /// A summary of four lines for people.
     #[must_use]
     pub fn summary(&self) -> String {
         format!(
@@ -115,7 +118,7 @@ impl FastPathStats {
 }
 
 impl Cost {
-    /// Adds another cost.
+    /// Adds the counts and durations of `other`.
     pub(crate) fn add(&mut self, other: &Self) {
         self.executions += other.executions;
         self.validations += other.validations;
@@ -132,7 +135,7 @@ impl Cost {
     }
 }
 
-/// The counters as they grow.
+/// The counters of an executor.
 #[derive(Default)]
 pub(crate) struct Ledger {
     stats: FastPathStats,
