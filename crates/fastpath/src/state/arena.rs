@@ -1,8 +1,9 @@
-//! The resident entries: names interned once to dense slots, values in an array of cells.
+//! The resident entries: names mapped to dense slots, and values in an array of cells.
 //!
-//! During a block the table of names is frozen, so every thread looks names up without a lock.
-//! Names that the table lacks go to a sharded overlay and are absorbed when the block is done.
-//! The hash is keyed with a secret of the process, so that chosen keys cannot pile up in it.
+//! During a block the table of names does not change, so every thread looks up names without a
+//! lock. Names that are not in the table go to a sharded overlay, and [`Arena::absorb`] moves them
+//! into the table after the block. The hash is keyed with a random key of the process, so that
+//! chosen names cannot produce collisions.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, Once, OnceLock};
@@ -19,18 +20,18 @@ use crate::object::{Header, VERSION_WORD};
 use crate::sync::{AtomicU32, Ordering};
 use crate::value::{Key, Value};
 
-/// A resident entry: an index of the array, or of the overlay if the top bit is set.
+/// Index of a resident entry: in the array, or in the overlay if the top bit is set.
 pub(crate) type Slot = u32;
 const OVERLAY: Slot = 1 << 31;
 const SHARDS: usize = 64;
-/// Cells of the overlay's first segment; each further one doubles.
+/// Cells of the overlay's first segment. Each further segment has twice as many.
 const SEGMENT: usize = 1024;
 const SEGMENTS: usize = 20;
 
-/// By whether the name is an object's, and the name.
+/// Overlay index of each name. The flag is `true` for objects.
 type FreshTable = HashMap<(bool, Key), Slot, RandomState>;
 
-/// A name with its place in the root: a cache line.
+/// A name with its path in the root. It fills a cache line.
 #[repr(align(64))]
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Name {
@@ -44,17 +45,17 @@ impl Name {
     }
 }
 
-/// A name with the hash that it is found by.
+/// A name with its hash, during a lookup.
 #[derive(Copy, Clone)]
 pub(crate) struct Sought<'a> {
     key: &'a Key,
     object: bool,
     hash: u64,
-    /// Where it probably is.
+    /// The slot with the same hash bits, if the index has been searched.
     guess: Option<Slot>,
 }
 
-/// See the module.
+/// All resident entries.
 pub(crate) struct Arena {
     hasher: RandomState,
     plain: Index,
@@ -112,17 +113,18 @@ impl Arena {
         }
     }
 
-    /// Forgets everything.
+    /// Removes all entries.
     pub(crate) fn clear(&mut self) {
         *self = Self::new();
     }
 
-    /// Resident entries.
+    /// Number of resident cells; an object has two.
     pub(crate) fn len(&self) -> usize {
         self.cells.len()
     }
 
-    /// Approximate bytes held.
+    /// Approximate size in bytes of cells, names and indexes. Long values and the overlay are not
+    /// counted.
     pub(crate) fn bytes(&self) -> usize {
         self.cells.capacity() * size_of::<Cell>()
             + self.names.capacity() * size_of::<Name>()
@@ -131,7 +133,7 @@ impl Arena {
             + self.objects.bytes()
     }
 
-    /// A number that spreads keys evenly and that nobody outside can predict.
+    /// A hash of the key that is evenly distributed and cannot be predicted outside the process.
     #[inline]
     pub(crate) fn spread(&self, key: &Key) -> u64 {
         self.hasher.hash_one(key)
@@ -143,13 +145,14 @@ impl Arena {
         self.slot(self.seek(false, key), behind)
     }
 
-    /// The slot of an object's header; its data is in the next slot.
+    /// The slot of an object's header. Its data is in the next slot.
     #[inline]
     pub(crate) fn object(&self, key: &Key, behind: &dyn State) -> Slot {
         self.slot(self.seek(true, key), behind)
     }
 
-    /// A name to look up with others: what [`Arena::slot`] begins with is brought close.
+    /// Starts a lookup: hashes the name and prefetches the line of the index that [`Arena::slot`]
+    /// reads first.
     #[inline]
     pub(crate) fn seek<'a>(&self, object: bool, key: &'a Key) -> Sought<'a> {
         let hash = self.spread(key);
@@ -157,7 +160,8 @@ impl Arena {
         Sought { key, object, hash, guess: None }
     }
 
-    /// Brings what [`Arena::slot`] compares, and the cells, close.
+    /// Continues a lookup: searches the index by hash, and prefetches the name and the cells that
+    /// it finds.
     #[inline]
     pub(crate) fn approach(&self, name: &mut Sought<'_>) {
         name.guess = self.index(name.object).find(name.hash, |_| true);
@@ -167,13 +171,13 @@ impl Arena {
         }
     }
 
-    /// The slot of a name, whose cells are brought close.
+    /// Ends a lookup: the slot of the name, which is created in the overlay if it is new.
     #[inline]
     pub(crate) fn slot(&self, name: Sought<'_>, behind: &dyn State) -> Slot {
         self.find(name).unwrap_or_else(|| self.fresh(name.object, name.key, behind))
     }
 
-    /// Whether the name is in the frozen table.
+    /// Whether the name is in the table.
     pub(crate) fn knows(&self, object: bool, key: &Key) -> bool {
         self.find(self.seek(object, key)).is_some()
     }
@@ -183,7 +187,7 @@ impl Arena {
         if object { &self.objects } else { &self.plain }
     }
 
-    /// The slot of a name in the frozen table.
+    /// The slot of a name in the table. Prefetches the cells of each slot that it compares.
     #[inline]
     fn find(&self, name: Sought<'_>) -> Option<Slot> {
         let is_it = |slot: Slot| self.names[slot as usize].key == *name.key;
@@ -202,8 +206,8 @@ impl Arena {
         let slot = {
             let mut table = crate::sync_lock(&self.overlay.tables[shard]);
             *table.entry((object, *key)).or_insert_with(|| {
-                // Two neighbours for everything: an object needs them, and a plain key's second
-                // cell is gone with the block.
+                // Every name gets two adjacent cells. An object needs both; the second cell of a
+                // plain key is dropped after the block.
                 let index = self.overlay.next.fetch_add(2, Ordering::Relaxed);
                 let first = if object { Space::ObjectHeader } else { Space::Plain };
                 self.overlay.at(index).set_name(first, *key);
@@ -214,7 +218,7 @@ impl Arena {
             })
         };
         if !behind.is_resident() {
-            // Outside the table's lock: a slow store must not stop other names.
+            // Outside the table's lock, so that a slow store does not block lookups of other names.
             let index = slot & !OVERLAY;
             self.overlay.at(index).loaded.call_once(|| {
                 let count = if object { 2 } else { 1 };
@@ -235,7 +239,7 @@ impl Arena {
         slot
     }
 
-    /// Whether the store behind failed since the last call of [`Arena::take_error`].
+    /// Whether the store behind the executor failed since the last call of [`Arena::take_error`].
     pub(crate) fn is_lost(&self) -> bool {
         crate::sync_lock(&self.lost).is_some()
     }
@@ -279,7 +283,8 @@ impl Arena {
                 }
                 Content::Heap { ticket } => {
                     let bytes = self.heap.get(ticket);
-                    // The ticket may have been given to other bytes since; then the stamp moved.
+                    // The ticket may have been reused for another value since the read. Then the
+                    // stamp has changed.
                     if let Some(bytes) = bytes
                         && cell.is_at(stamp)
                     {
@@ -290,13 +295,13 @@ impl Arena {
         }
     }
 
-    /// Brings a cell close, for a use that follows soon.
+    /// Prefetches a cell.
     #[inline]
     pub(crate) fn touch(&self, slot: Slot) {
         prefetch(self.cell(slot));
     }
 
-    /// As [`Arena::touch`], for both cells of an object if it is one.
+    /// Prefetches the cell of an entry, or both cells of an object.
     #[inline]
     pub(crate) fn touch_all(&self, slot: Slot, object: bool) {
         self.touch(slot);
@@ -305,21 +310,21 @@ impl Arena {
         }
     }
 
-    /// As [`Arena::touch`], for a cell and its name.
+    /// Prefetches a cell and its name.
     #[inline]
     pub(crate) fn touch_named(&self, slot: Slot) {
         self.touch(slot);
         prefetch(self.name(slot));
     }
 
-    /// The committed header of an object.
+    /// The committed header of an object; `None` if the object does not exist.
     #[inline]
     pub(crate) fn header(&self, slot: Slot) -> Option<Header> {
         self.cell(slot).read_full().as_ref().and_then(Header::from_words)
     }
 
-    /// Replaces a value; returns whether this is the first write of the block that began at
-    /// `since`. One writer at a time.
+    /// Replaces a value. Returns whether this is the first write of the block whose first stamp is
+    /// `since`. A cell must have one writer at a time.
     #[inline]
     pub(crate) fn store(
         &self,
@@ -342,7 +347,7 @@ impl Arena {
     #[inline]
     pub(crate) fn store_word(&self, slot: Slot, word: u64, stamp: Stamp, since: Stamp) -> bool {
         if !self.heap.is_empty() {
-            // What is there may be a long value, which must be freed.
+            // The present value may be a long one, which must be freed.
             return self.store(slot, Some(&Value::from_u64(word)), stamp, since);
         }
         let cell = self.cell(slot);
@@ -351,7 +356,7 @@ impl Arena {
         before < since
     }
 
-    /// Moves an object on to another version; the rest of its header stays. As [`Arena::store`].
+    /// Sets the version of an object and keeps the rest of its header. As [`Arena::store`].
     #[inline]
     pub(crate) fn store_version(
         &self,
@@ -366,7 +371,7 @@ impl Arena {
         before < since
     }
 
-    /// Adds or replaces an entry outside a block.
+    /// Adds or replaces an entry while no transaction runs.
     pub(crate) fn insert(&mut self, space: Space, key: Key, value: Option<&Value>) -> Slot {
         let slot = match space {
             Space::Plain => self.intern(false, key),
@@ -377,7 +382,7 @@ impl Arena {
         slot
     }
 
-    /// The slot of a name in the frozen table, made if it is new. The cells of a new name are
+    /// The slot of a name in the table, which is added if it is new. The cells of a new name are
     /// absent.
     pub(crate) fn intern(&mut self, object: bool, key: Key) -> Slot {
         let next = self.cells.len() as Slot;
@@ -398,8 +403,8 @@ impl Arena {
         next
     }
 
-    /// Takes the overlay's existing entries into the table. Names that were only asked for and
-    /// never existed are forgotten, so asking cannot fill the memory.
+    /// Moves the overlay's existing entries into the table. Names that were looked up and never
+    /// written are dropped, so lookups cannot exhaust the memory.
     pub(crate) fn absorb(&mut self) {
         if self.overlay.next.load(Ordering::Relaxed) == 0 {
             return;

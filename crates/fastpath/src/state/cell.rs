@@ -1,31 +1,35 @@
-//! One entry of the state: a 64-byte line that any thread reads without a lock.
+//! An entry of the state: a 64-byte cell that every thread reads without a lock.
 //!
-//! A cell has at most one writer at a time (the transaction that commits, or the shard that owns
-//! it) and any number of readers. The stamp names the write that made the value and is never used
-//! twice, so it serves three ends: a reader that sees it unchanged around its loads has read one
-//! value and not halves of two (H. Boehm, "Can seqlocks get along with programming language memory
-//! models?", 2012); a transaction that finds it unchanged at its turn has read what the order
-//! demands; and a cell whose stamp is older than the block was not written in it.
+//! A cell has at most one writer at a time (the worker at the commit frontier, or the owner of the
+//! shard) and any number of readers. The stamp identifies the write that made the value; a block
+//! never uses a stamp twice. It has three uses:
 //!
-//! The road not taken is a lock in each cell: two atomic read-modify-writes on every read would
-//! pull the line into the reader's cache exclusively, and readers of one hot key would fight.
+//! - A reader that loads the same stamp before and after the value has read one value and not parts
+//!   of two (H. Boehm, "Can seqlocks get along with programming language memory models?", 2012).
+//! - A transaction is valid if the stamps of its reads are unchanged at its commit.
+//! - A cell whose stamp is older than the block was not written in it.
+//!
+//! The alternative is a lock in each cell. It would cost two atomic read-modify-writes per read,
+//! each of which moves the cache line into the reader's cache exclusively, so readers of a hot key
+//! would contend.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, relax};
 use crate::value::{INLINE_BYTES, INLINE_WORDS};
 
-/// The stamp of a cell that is being written.
+/// The stamp of a cell during a write.
 const LOCKED: u64 = u64::MAX;
-/// `len` of an entry that does not exist.
+/// Value of `len` if the entry does not exist.
 const ABSENT: u32 = u32::MAX;
-/// `len` of a value on the heap; the first word is its ticket there.
+/// Value of `len` for a value on the heap. The first word is its ticket.
 const HEAP: u32 = u32::MAX - 1;
 
-/// The name of a write: the transaction's number over all blocks, and which of its incarnations.
+/// Identifies a write: the transaction's number over all blocks, and the incarnation of its
+/// execution.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Stamp(u64);
 
 impl Stamp {
-    /// Of an entry that was there before the first block.
+    /// The stamp of an entry that was not written by a block.
     pub(crate) const GENESIS: Self = Self(0);
 
     #[inline]
@@ -34,7 +38,7 @@ impl Stamp {
     }
 }
 
-/// What a cell holds, copied out.
+/// A copy of the content of a cell.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Absent,
@@ -42,14 +46,15 @@ pub(crate) enum Content {
     Heap { ticket: u64 },
 }
 
-/// See the module.
+/// A cell: a seqlock whose sequence number is the stamp.
 #[repr(align(64))]
 #[derive(Debug)]
 pub(crate) struct Cell {
     stamp: AtomicU64,
     len: AtomicU32,
-    /// A hint: one more than the index of an uncommitted transaction that wrote or will write
-    /// here, or zero. Wrong hints cost time, never correctness.
+    /// A hint: one more than the position of an uncommitted transaction that wrote or is expected
+    /// to write this entry; zero if there is none. In a shard, the lock of the object's version.
+    /// Wrong hints cost time and do not change the result.
     pending: AtomicU32,
     words: [AtomicU64; INLINE_WORDS],
 }
@@ -64,7 +69,7 @@ impl Cell {
         }
     }
 
-    /// The content and the stamp of the write that made it.
+    /// The content, and the stamp of the write that made it.
     #[inline]
     pub(crate) fn read(&self) -> (Content, Stamp) {
         loop {
@@ -80,8 +85,8 @@ impl Cell {
         }
     }
 
-    /// The content's first word, zero if there is no entry, and the stamp of the write that made it;
-    /// `None` if it is on the heap.
+    /// The first word of the content, zero if the entry does not exist, and the stamp of the write
+    /// that made it. `None` if the value is on the heap.
     #[inline]
     pub(crate) fn read_u64(&self) -> Option<(u64, Stamp)> {
         loop {
@@ -125,7 +130,7 @@ impl Cell {
         match len {
             ABSENT => Content::Absent,
             HEAP => Content::Heap { ticket: self.words[0].load(Ordering::Relaxed) },
-            // A torn read may see any length; the stamp's second look throws it away.
+            // A torn read can load any length. The second load of the stamp detects it.
             len => {
                 let len = (len as usize).min(INLINE_BYTES);
                 let mut words = [0; INLINE_WORDS];
@@ -137,19 +142,19 @@ impl Cell {
         }
     }
 
-    /// Whether the last write is still the one that `stamp` names.
+    /// Whether `stamp` is the stamp of the last write.
     #[inline]
     pub(crate) fn is_at(&self, stamp: Stamp) -> bool {
         self.stamp.load(Ordering::Acquire) == stamp.0
     }
 
-    /// The stamp of the last write; for the one thread that may write.
+    /// The stamp of the last write. Only the thread that can write the cell may call this.
     #[inline]
     pub(crate) fn stamp(&self) -> Stamp {
         Stamp(self.stamp.load(Ordering::Relaxed))
     }
 
-    /// Replaces the content. Only one thread may write a cell at a time.
+    /// Replaces the content. A cell must have one writer at a time.
     #[inline]
     pub(crate) fn write(&self, content: Content, stamp: Stamp) {
         self.write_with(stamp, || match content {
@@ -192,19 +197,19 @@ impl Cell {
         self.stamp.store(stamp.0, Ordering::Release);
     }
 
-    /// The hint: an uncommitted writer's index.
+    /// The position of an uncommitted writer, if the hint is set.
     #[inline]
     pub(crate) fn pending(&self) -> Option<u32> {
         self.pending.load(Ordering::Acquire).checked_sub(1)
     }
 
-    /// Leaves the hint that transaction `index` writes here.
+    /// Sets the hint: the transaction at position `index` writes this entry.
     #[inline]
     pub(crate) fn announce(&self, index: u32) {
         self.pending.store(index + 1, Ordering::Release);
     }
 
-    /// Takes the hint back if it is still there.
+    /// Clears the hint if it is that of `index`.
     #[inline]
     pub(crate) fn retract(&self, index: u32) {
         if self.pending.load(Ordering::Relaxed) == index + 1 {
@@ -212,8 +217,8 @@ impl Cell {
         }
     }
 
-    /// Takes the lock of an object's present version for transaction `index`; `false` if another
-    /// transaction holds it.
+    /// Locks the present version of an object for transaction `index`. Returns `false` if it is
+    /// locked already.
     #[inline]
     pub(crate) fn lock_version(&self, index: u32) -> bool {
         self.pending.compare_exchange(0, index + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -245,7 +250,7 @@ mod model {
     use super::*;
     use loom::sync::Arc;
 
-    /// Without the second look at the stamp, or with a relaxed one before the loads, this fails.
+    /// Fails without the second load of the stamp, or if the first load is relaxed.
     #[test]
     fn a_reader_never_sees_halves_of_two_values() {
         loom::model(|| {

@@ -1,4 +1,4 @@
-//! Values too long for a cell, by ticket.
+//! Storage for values that are too long for a cell, by ticket.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use super::cell::Content;
 use crate::sync::{AtomicU32, Ordering};
 use crate::value::Value;
 
-/// See the module.
+/// The long values of an arena. A ticket is an index; removed tickets are reused.
 #[derive(Default)]
 pub(crate) struct Heap {
     slots: Mutex<Tickets>,

@@ -1,28 +1,28 @@
-//! Where a name stands: a hash table of slots alone, eight of them to a cache line.
+//! A hash table from names to slots that stores no names. A cache line holds eight entries.
 //!
-//! The names are beside the cells already, so the table keeps no copy of them, and a name that is
-//! looked for costs one line of the table and then, side by side, its own and its cell's. A table of
-//! whole names is four times as large, and its lines come one after the other.
+//! The names are stored next to the cells. A lookup reads one line of the table and then, in
+//! parallel, the lines of the name and the cell. A table that stores 32-byte names is at least four
+//! times as large, and its lines are read one after the other.
 
 use super::arena::Slot;
 use super::prefetch::prefetch;
 
-/// Open addressing in steps of one. Nothing is ever taken out.
+/// An open-addressing hash table with linear probing. Entries are never removed.
 #[derive(Default)]
 pub(crate) struct Index {
-    /// The upper half of the name's hash, whose first bits are the place, and one more than the
-    /// slot; zero where there is none. As many as a power of two, or none.
+    /// Upper half: the upper 32 bits of the name's hash. Lower half: one more than the slot. Zero
+    /// marks an empty place. The length is a power of two or zero.
     entries: Vec<u64>,
     used: usize,
 }
 
 impl Index {
-    /// Bytes held.
+    /// Size in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.entries.len() * size_of::<u64>()
     }
 
-    /// The slot that a name of this hash has, if there is one for which `is` holds.
+    /// The first slot of a name with this hash for which `is` returns `true`.
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(Slot) -> bool) -> Option<Slot> {
         let mask = self.entries.len().wrapping_sub(1);
@@ -37,15 +37,15 @@ impl Index {
         }
     }
 
-    /// Brings the line close where a name of this hash is looked for.
+    /// Prefetches the line at which a search for this hash begins.
     #[inline]
     pub(crate) fn touch(&self, hash: u64) {
         self.entries.get(self.place(hash)).inspect(|entry| prefetch(*entry));
     }
 
-    /// Adds a slot for a name that has none.
+    /// Adds a slot for a name that is not in the table.
     pub(crate) fn insert(&mut self, hash: u64, slot: Slot) {
-        // A quarter stays empty, so that a search ends soon.
+        // At least a quarter of the places is empty, which bounds the length of searches.
         if 4 * (self.used + 1) > 3 * self.entries.len() {
             let larger = vec![0; (2 * self.entries.len()).max(16)];
             for entry in std::mem::replace(&mut self.entries, larger) {
@@ -67,7 +67,8 @@ impl Index {
         self.entries[place & mask] = entry;
     }
 
-    /// Where the search for a hash begins: its first bits, as many as the table has places.
+    /// The place at which a search for the hash begins: its upper 32 bits, scaled to the length of
+    /// the table.
     #[inline]
     fn place(&self, hash: u64) -> usize {
         (((hash >> 32) * self.entries.len() as u64) >> 32) as usize
@@ -79,7 +80,8 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// Beside a table of the standard library, over hashes that spread and hashes that do not.
+    /// Compares with a table of the standard library, for hashes that are evenly distributed and
+    /// hashes that are not.
     #[test]
     fn every_slot_is_found_and_no_other() {
         for spread in [0x9e37_79b9_7f4a_7c15, 1 << 40, 1, 0] {

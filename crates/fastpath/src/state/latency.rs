@@ -1,4 +1,4 @@
-//! A state behind a slow device, to measure what waiting costs.
+//! A state with artificial read latency, to measure the cost of waiting.
 
 use std::time::{Duration, Instant};
 
@@ -8,31 +8,31 @@ use crate::value::{Key, Value};
 
 /// Delays the reads of another state like a device with a latency and a queue depth.
 ///
-/// A read takes the latency; `n` reads asked for together take the latency once for every `depth`
-/// of them. Short waits spin: a sleeping timer would add more than the latency itself.
+/// A read takes the latency. A batch takes the latency once for every `depth` of its slow names.
+/// Waits of at most 2 ms spin, because the granularity of a sleeping timer is too coarse for them.
 #[derive(Debug, Clone)]
 pub struct LatencyState<S> {
     inner: S,
     latency: Duration,
     depth: usize,
-    /// One read in this many is slow; 1 for all.
+    /// One name in this many is slow; 1 if all are.
     one_in: u64,
 }
 
 impl<S: State> LatencyState<S> {
-    /// Every read takes `latency`, and `depth` reads may be in flight.
+    /// Delays every read of `inner` by `latency`, with at most `depth` reads in flight.
     pub fn new(inner: S, latency: Duration, depth: usize) -> Self {
         Self { inner, latency, depth: depth.max(1), one_in: 1 }
     }
 
-    /// Only one name in `n` is slow; which ones follows from the name.
+    /// Delays only one name in `n` on average. The name alone determines whether it is slow.
     #[must_use]
     pub fn one_in(mut self, n: u64) -> Self {
         self.one_in = n.max(1);
         self
     }
 
-    /// The state behind the device.
+    /// The delayed state.
     pub fn inner_mut(&mut self) -> &mut S {
         &mut self.inner
     }

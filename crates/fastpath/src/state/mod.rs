@@ -1,4 +1,4 @@
-//! Where the state lives: a trait for what lies behind the executor, and the resident cells.
+//! The state: a trait for the store behind the executor, and the resident cells.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,24 +20,25 @@ pub use latency::LatencyState;
 #[cfg(feature = "persistent")]
 pub use persistent::PersistentState;
 
-/// What lies behind the cells that the executor keeps resident.
+/// A store behind the resident cells of the executor.
 ///
-/// The executor reads an entry the first time that it is touched and hands every changed entry
-/// back when a block is done, all of a block at once.
+/// The executor reads an entry at its first access and commits all changed entries of a block
+/// together.
 pub trait State: Send + Sync {
-    /// Whether the resident cells are all there is. If so, nothing is ever asked of this state.
+    /// Whether the resident cells are the whole state. Then a block neither reads from this state
+    /// nor commits to it.
     fn is_resident(&self) -> bool {
         false
     }
 
-    /// One entry.
+    /// Returns one entry; `None` if it does not exist.
     ///
     /// # Errors
-    /// Whatever the store reports. The block that needed the entry is void then.
+    /// The error of the store. The block that needed the entry is discarded.
     fn get(&self, space: Space, key: &Key) -> Result<Option<Value>, StateError>;
 
-    /// Many entries at once, in the order of `names`. A store that can keep several reads in flight
-    /// should; this is what prefetching calls.
+    /// Returns many entries, in the order of `names`. The executor calls it to prefetch declared
+    /// entries. A store that supports several reads in flight should override it.
     ///
     /// # Errors
     /// As [`State::get`].
@@ -45,35 +46,35 @@ pub trait State: Send + Sync {
         names.iter().map(|(space, key)| self.get(*space, key)).collect()
     }
 
-    /// Makes a block's changes durable, all of them or none.
+    /// Makes the changes of a block durable, all of them or none. `None` deletes an entry.
     ///
     /// # Errors
     /// As [`State::get`].
     fn commit(&mut self, changes: &[Change]) -> Result<(), StateError>;
 
-    /// Calls `each` with every entry, in any order; the executor rebuilds its root from it.
+    /// Calls `each` for every entry, in any order. The executor builds its root from them.
     ///
     /// # Errors
     /// As [`State::get`].
     fn scan(&self, each: &mut dyn FnMut(Space, Key, Value)) -> Result<(), StateError>;
 }
 
-/// A store behind the executor failed.
+/// The store behind the executor failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the state store failed: {reason}")]
 pub struct StateError {
-    /// What the store said.
+    /// The message of the store.
     pub reason: String,
 }
 
 impl StateError {
-    /// An error with a store's own words.
+    /// An error with the message of a store.
     pub fn new(reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string() }
     }
 }
 
-/// A map that lies behind: for tests, and for measuring what a device in front of it costs.
+/// A store in a map, for tests and for measurements with a delay.
 #[derive(Debug, Default, Clone)]
 pub struct MapState {
     entries: HashMap<(Space, Key), Value>,
@@ -101,7 +102,7 @@ impl State for MapState {
     }
 }
 
-/// Nothing lies behind: the resident cells are the state, and it is gone when the executor is.
+/// No store: the resident cells are the whole state, and the executor's drop discards it.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct MemoryState;
 

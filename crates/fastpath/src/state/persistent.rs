@@ -1,5 +1,5 @@
-//! A state on disk, in redb: an embedded store written in Rust, with one writer, snapshots for
-//! readers, and checksummed copy-on-write pages, so that a block is there as a whole or not at all.
+//! A state on disk in redb, an embedded store with one writer, snapshots for readers, and
+//! checksummed copy-on-write pages. A block is stored as a whole or not at all.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use super::{State, StateError};
 use crate::block::{Change, Space};
 use crate::value::{Key, Value};
 
-/// Name space and key to value.
+/// Maps a name space and a key to a value.
 const ENTRIES: TableDefinition<'_, &[u8; 33], &[u8]> = TableDefinition::new("entries");
-/// Reads of one prefetch below which one thread does them all.
+/// Minimum number of reads per thread in a batch.
 const READS_PER_THREAD: usize = 256;
 
 /// A state in one file.
@@ -22,10 +22,10 @@ pub struct PersistentState {
 }
 
 impl PersistentState {
-    /// Opens the state in `file`, and makes it if there is none.
+    /// Opens the state in `file`, and creates it if it does not exist.
     ///
     /// # Errors
-    /// If the file cannot be opened or is not such a state.
+    /// The file cannot be opened or created, or is not such a state.
     pub fn open(file: impl AsRef<Path>) -> Result<Self, StateError> {
         let database = Database::create(file).map_err(StateError::new)?;
         let transaction = database.begin_write().map_err(StateError::new)?;
@@ -34,8 +34,8 @@ impl PersistentState {
         Ok(Self { database, readers: 16 })
     }
 
-    /// How many threads read side by side when many entries are asked for together. Default: 16;
-    /// they wait for the disk, so more than the machine's cores make sense.
+    /// Sets the maximum number of threads that read a batch. Default: 16. The threads wait for the
+    /// disk, so values above the number of cores can be useful.
     #[must_use]
     pub fn readers(mut self, threads: usize) -> Self {
         self.readers = threads.max(1);

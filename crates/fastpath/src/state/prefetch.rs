@@ -1,18 +1,19 @@
-//! A hint to the processor that something is wanted soon.
+//! Prefetch hints for the processor.
 
 #![allow(unsafe_code)]
 
-/// Most lines of one item that are asked for.
+/// Maximum number of cache lines that are prefetched for one item.
 const LINES: usize = 8;
 
-/// Starts to bring `item`, or its first eight cache lines, close, and does not wait for it. Does
-/// nothing where the standard library knows no such instruction.
+/// Starts to load the first eight cache lines of `item` into the caches, without waiting. Does
+/// nothing on architectures other than x86-64.
 #[inline]
 pub(crate) fn prefetch<T>(item: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         let first = std::ptr::from_ref(item).cast::<i8>();
-        // What is no larger than its alignment, or than a line and aligned to one, crosses none.
+        // An item with an alignment of at least its size, or of at least 64 bytes, does not extend
+        // into one more line.
         let lines = size_of::<T>().div_ceil(64).min(LINES);
         for i in 0..lines {
             line(first.wrapping_add(64 * i));
@@ -29,7 +30,7 @@ pub(crate) fn prefetch<T>(item: &T) {
 #[inline]
 fn line(address: *const i8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: the instruction changes nothing that a program can see and faults at no address; SSE,
-    // which has it, is part of every x86-64 processor.
+    // SAFETY: `prefetcht0` is a hint. It does not change memory or registers and does not fault at
+    // an invalid address. It belongs to SSE, which every x86-64 processor has.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address) }
 }

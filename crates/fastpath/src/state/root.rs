@@ -1,10 +1,10 @@
-//! The state root: a Merkle tree over every entry, updated by what a block changed.
+//! The state root: a Merkle tree over all entries, updated with the changes of each block.
 //!
-//! Entries are placed by the BLAKE3 digest of their name, so no choice of keys can make the tree
-//! deep. The first six bits of the place pick one of 64 partitions; inside one, the tree is binary
-//! and a subtree with a single entry is that entry (the shape of Diem's Jellyfish tree). So the root
-//! depends on the contents alone, not on how they came about, and partitions are updated side by
-//! side.
+//! The path of an entry is the keyed BLAKE3 digest of its name, so chosen keys cannot make the tree
+//! deep. The first six bits of a path select one of 64 partitions. A partition is a binary tree in
+//! which a subtree with a single entry is that entry's leaf (the shape of Diem's Jellyfish Merkle
+//! tree). The root therefore depends only on the entries and not on the order of the changes, and
+//! partitions are updated in parallel.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ use crate::pool::Pool;
 use crate::sync::{AtomicU32, Ordering};
 use crate::value::{Key, Value};
 
-/// Independent subtrees.
+/// Number of independent subtrees.
 pub const PARTITIONS: usize = 64;
 const PARTITION_BITS: usize = PARTITIONS.ilog2() as usize;
 
@@ -25,13 +25,12 @@ const LEAF_DOMAIN: &[u8; 32] = b"athanor fastpath root: entry   1";
 const NODE_DOMAIN: &[u8; 32] = b"athanor fastpath root: branch  1";
 const TOP_DOMAIN: &[u8; 32] = b"athanor fastpath root: state   1";
 
-/// Entries below which waking other threads takes as long as what they would take over: an entry takes
-/// half a microsecond.
+/// Number of changed entries below which one thread is faster than waking others.
 const WORTH_WAKING: usize = 512;
-/// Entries whose names and values are brought close before they are hashed.
+/// Distance in entries of the prefetch of names and values before the hashing.
 const AHEAD: usize = 8;
 
-/// A digest of a state, or of one partition of it. Zero stands for no entries.
+/// A digest of a state, or of one partition of it. Zero if there are no entries.
 #[derive(Copy, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Root(pub [u8; 32]);
 
@@ -49,7 +48,7 @@ impl fmt::Display for Root {
 
 type Digest = [u8; 32];
 
-/// Where an entry is in the tree.
+/// The path of an entry in the tree.
 #[must_use]
 pub fn path(space: Space, key: &Key) -> [u8; 32] {
     let mut name = [0; 33];
@@ -58,7 +57,7 @@ pub fn path(space: Space, key: &Key) -> [u8; 32] {
     *blake3::keyed_hash(PATH_DOMAIN, &name).as_bytes()
 }
 
-/// The partition that a place lies in.
+/// Index of the partition that contains the path.
 #[must_use]
 pub fn partition(path: &[u8; 32]) -> usize {
     usize::from(path[0]) >> (8 - PARTITION_BITS)
@@ -86,13 +85,13 @@ fn branch(left: &Digest, right: &Digest) -> Digest {
     *blake3::keyed_hash(NODE_DOMAIN, &buffer).as_bytes()
 }
 
-/// One worker's share of the changes: updates by partition, and the changes themselves.
+/// The changes that one worker processes: updates by partition, and the changes.
 type Part = (Vec<Vec<Update>>, Vec<Change>);
 
-/// An entry's place and its new digest; `None` if the entry is gone.
+/// The path of an entry and its new digest; `None` if the entry was deleted.
 type Update = (Digest, Option<Digest>);
 
-/// The tree.
+/// The tree, as one subtree per partition.
 pub(crate) struct Tree {
     partitions: Vec<Mutex<Partition>>,
 }
@@ -104,8 +103,9 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// Brings the tree up to date with the entries in `dirty` and returns them. Each entry occurs
-    /// once in all of `dirty`.
+    /// Updates the tree with the entries in `dirty` and returns these entries. An entry must occur
+    /// once in all lists of `dirty`. `hash` is `false` if roots are off; the tree is then not
+    /// changed.
     pub(crate) fn update(
         &self,
         arena: &Arena,
@@ -120,7 +120,7 @@ impl Tree {
         let per = total.div_ceil(threads.max(1)).max(1);
         pool.run(threads, &|worker| {
             let mut updates = vec![Vec::new(); if hash { PARTITIONS } else { 0 }];
-            // The first holds all of them in the end.
+            // The first worker's list receives all others at the end.
             let mut changes = Vec::with_capacity(if worker == 0 { total } else { per });
             let mine = || dirty.iter().flatten().skip(per * worker).take(per);
             let mut soon = mine().skip(AHEAD);
@@ -156,7 +156,7 @@ impl Tree {
         all
     }
 
-    /// Applies updates by worker and partition.
+    /// Applies updates that are sorted by worker and partition.
     fn apply_parts(&self, updates: &[Vec<Vec<Update>>], pool: &Pool, threads: usize) {
         let next = AtomicU32::new(0);
         pool.run(threads, &|_| {
@@ -175,7 +175,7 @@ impl Tree {
         });
     }
 
-    /// Sets entries at their places, each at most once.
+    /// Sets the entries at their paths. Each path must occur at most once.
     pub(crate) fn apply(&self, entries: impl Iterator<Item = ([u8; 32], Value)>, pool: &Pool) {
         let mut updates = vec![Vec::new(); PARTITIONS];
         for (path, value) in entries {
@@ -189,7 +189,7 @@ impl Tree {
         self.partitions.iter().map(|partition| Root(crate::sync_lock(partition).digest())).collect()
     }
 
-    /// The root of everything.
+    /// The root of the whole state.
     pub(crate) fn root(&self) -> Root {
         combine(&self.roots())
     }
@@ -201,7 +201,8 @@ impl Tree {
     }
 }
 
-/// The root of a state from the roots of its partitions.
+/// The root of a state, from the roots of all its partitions in order. Zero if all of them are
+/// zero.
 #[must_use]
 pub fn combine(partitions: &[Root]) -> Root {
     if partitions.iter().all(|root| *root == Root::default()) {
@@ -212,7 +213,7 @@ pub fn combine(partitions: &[Root]) -> Root {
     Root(*blake3::keyed_hash(TOP_DOMAIN, &buffer).as_bytes())
 }
 
-/// A place as numbers that compare as its bytes do.
+/// A path as numbers whose order is that of its bytes.
 #[inline]
 fn order(path: &Digest) -> [u64; 4] {
     let word = |i: usize| u64::from_be_bytes(path[8 * i..8 * i + 8].try_into().expect("8 bytes"));
@@ -227,7 +228,8 @@ enum Node {
     Branch { left: u32, right: u32, digest: Digest },
 }
 
-/// On cache lines of its own: threads update partitions that stand beside each other.
+/// One subtree. The alignment prevents false sharing: threads update adjacent partitions in
+/// parallel.
 #[repr(align(128))]
 struct Partition {
     nodes: Vec<Node>,
@@ -253,7 +255,7 @@ impl Partition {
         }
     }
 
-    /// `updates` are sorted by place and each place occurs once.
+    /// Applies `updates`, which must be sorted by path, with each path once.
     fn apply(&mut self, updates: &[Update]) {
         self.root = self.update(self.root, updates, PARTITION_BITS);
     }
@@ -317,7 +319,7 @@ impl Partition {
         self.join(left, right, None)
     }
 
-    /// What is above two subtrees, where a branch was before if there was one.
+    /// The node above two subtrees; `before` is the branch that it replaces, if any.
     fn join(&mut self, left: u32, right: u32, before: Option<u32>) -> u32 {
         let is_leaf = |node: u32| matches!(self.nodes.get(node as usize), Some(Node::Leaf { .. }));
         let only = match (left, right) {
@@ -347,7 +349,7 @@ mod tests {
 
     use super::*;
 
-    /// The same tree, straight from its definition, over all entries at once.
+    /// The digest of the same tree, computed from its definition over all entries.
     fn from_scratch(entries: &[(Digest, Digest)], depth: usize) -> Digest {
         match entries {
             [] => [0; 32],
@@ -374,7 +376,7 @@ mod tests {
         for round in 0..300 {
             let mut batch = BTreeMap::new();
             for _ in 0..1 + random() % 40 {
-                // Few distinct places, so that entries are replaced and removed often.
+                // A small number of distinct paths, so that entries are replaced and removed often.
                 let mut place = path(Space::Plain, &Key::from_u64(random() % 200));
                 place[0] = 0;
                 let digest = (random() % 3 > 0).then(|| leaf(&place, &Value::from_u64(round)));
