@@ -1,4 +1,5 @@
-//! One cell of the table: a workload on so many threads, beside the plain loop of the same run.
+//! A cell of the table: the measurement of a workload on a number of threads, next to the plain
+//! loop of the same run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,38 +13,41 @@ use crate::{
     Config, Cost, FastPathExecutor, LatencyState, MapState, MemoryState, Mode, State, Verifier,
 };
 
-/// Rounds before anything is counted: caches fill and the executor learns.
+/// Rounds that are not counted: caches are filled and the executor learns its costs.
 const WARM_UP: usize = 2;
 
-/// What was measured. Ratios are medians over the rounds of ratios within a round.
+/// The measurement of one workload on a number of threads. A ratio is the median over the rounds of
+/// the ratio within a round.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Cell {
-    /// The workload's name.
+    /// Name of the workload.
     pub workload: String,
     /// Threads of the parallel run.
     pub threads: usize,
-    /// Accounts.
+    /// Number of accounts.
     pub accounts: u64,
-    /// Transactions of a block.
+    /// Transactions per block.
     pub txs: usize,
     /// Nanoseconds of arithmetic per transaction.
     pub work_ns: f64,
-    /// Transactions per second of wall clock, proofs and root included.
+    /// Transactions per second of wall clock, including proofs and root.
     pub tx_per_second: f64,
-    /// The same of the plain loop.
+    /// The same, for the plain loop.
     pub sequential_tx_per_second: f64,
-    /// The plain loop's time over the parallel time, proofs and root included.
+    /// Time of the plain loop divided by the parallel time, including proofs and root.
     pub speedup: f64,
-    /// The least and the largest of a round.
+    /// Minimum and maximum of `speedup` over the rounds.
     pub speedup_range: [f64; 2],
-    /// The same without proofs and root.
+    /// As `speedup`, without proofs and root.
     pub execution_speedup: f64,
-    /// Nanoseconds of the plain loop per transaction: executing, and then the delta and the root.
+    /// Nanoseconds per transaction in the plain loop: the execution; the delta and the root.
     pub sequential_ns: [f64; 2],
-    /// The hand-written loop's processor time over the plain loop's, where there is one.
+    /// Processor time of the hand-written loop divided by that of the plain loop, if the loop
+    /// exists for the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hand_loop_ratio: Option<f64>,
-    /// Whether all roots and receipts were equal in every round. A cell without is void.
+    /// Whether all roots and receipts were equal in every round. Always `true`: a difference ends
+    /// the measurement with [`BenchError::Void`].
     pub root_equal: bool,
     /// Executions per transaction.
     pub executions: f64,
@@ -51,37 +55,38 @@ pub struct Cell {
     pub validations: f64,
     /// Repeated executions per transaction.
     pub conflicts: f64,
-    /// Processor time per transaction, over the plain loop's.
+    /// Processor time divided by that of the plain loop.
     pub cpu_ratio: f64,
     /// Nanoseconds of processor time per transaction.
     pub cpu_ns: f64,
-    /// Latencies on a lane, in nanoseconds: p50, p90, p95, p99, p99.9.
+    /// Latencies of a transaction on its worker, warm-up included, in nanoseconds: p50, p90, p95,
+    /// p99, p99.9.
     pub latency_ns: [u64; 5],
-    /// Resident memory of the process at its most, in bytes.
+    /// Maximum resident memory of the process in bytes.
     pub peak_memory: u64,
-    /// What the executor chose in the last round, and why.
+    /// The executor's choices in the last round, with reasons.
     pub chosen: String,
-    /// The machine before the cell.
+    /// The machine before the measurement.
     pub machine: Machine,
 }
 
-/// How a cell's state and executor are made.
+/// The parameters of a cell.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// The workload.
     pub workload: Workload,
     /// Threads of the parallel run.
     pub threads: usize,
-    /// A mode to force; `None` lets the executor choose.
+    /// The mode; `None` if the executor chooses.
     pub mode: Option<Mode>,
-    /// A device in front of the state: latency, reads in flight, and one name in how many is slow.
+    /// Delay of the state's reads: latency, reads in flight, and `n` if one name in `n` is slow.
     pub device: Option<(Duration, usize, u64)>,
 }
 
 /// Measures one cell.
 ///
 /// # Errors
-/// [`BenchError`]; in particular if the roots differ.
+/// See [`BenchError`]; [`BenchError::Void`] if the results differ.
 pub fn measure(
     setting: &Setting,
     args: &Args,
@@ -131,7 +136,7 @@ fn measure_on<S: State>(
         let block = generator.block();
         let run_parallel =
             |executor: &mut FastPathExecutor<S>| timed(|| executor.execute_block(&block));
-        // Each goes first in every other round.
+        // The two alternate in running first.
         let (par, seq);
         if round % 2 == 0 {
             seq = timed(|| sequential.execute_sequential(&block))?;
@@ -248,7 +253,7 @@ fn executor<S: State>(
         config.chunk = chunk;
     }
     config.pin = args.pin;
-    // Behind a device, everything is read again in every block.
+    // With a delay, every block reads all entries again.
     if setting.device.is_some() {
         config.resident = 0;
     }

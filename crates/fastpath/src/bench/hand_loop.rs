@@ -1,5 +1,5 @@
-//! The loop that somebody would write by hand: a hash map, the transfers one after the other, the
-//! same receipts and the same root. What the library's own plain loop is measured against.
+//! A hand-written sequential loop: a hash map, the transfers one after the other, the same receipts
+//! and the same root. It is the baseline for the library's plain loop.
 
 use std::collections::HashMap;
 
@@ -16,11 +16,11 @@ use crate::value::{Key, Value};
 struct Account {
     balance: u64,
     path: [u8; 32],
-    /// The block that wrote it last.
+    /// Number of the last block that wrote the account.
     written: u64,
 }
 
-/// See the module.
+/// The accounts and the root of the hand-written loop.
 pub(crate) struct HandLoop {
     accounts: HashMap<Key, Account, RandomState>,
     tree: Tree,
@@ -29,7 +29,7 @@ pub(crate) struct HandLoop {
 }
 
 impl HandLoop {
-    /// The accounts of a workload of transfers.
+    /// Creates the accounts of a workload of transfers.
     pub(crate) fn new(workload: &Workload) -> std::io::Result<Self> {
         let (tree, pool) = (Tree::default(), Pool::new(1, false)?);
         let mut accounts = HashMap::default();

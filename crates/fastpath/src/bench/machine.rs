@@ -1,29 +1,29 @@
-//! What the machine is doing while something is measured on it.
+//! The state of the machine during a measurement.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Round trips of one batch when the cores' distance is measured.
+/// Round trips per batch in the measurement of the latency between cores.
 const ROUND_TRIPS: u32 = 100;
-/// Batches, and the longest that all of them may take.
+/// Maximum number of batches, and the time limit for all of them.
 const BATCHES: usize = 200;
 const MEASURING: Duration = Duration::from_millis(50);
 
-/// The machine's state around a measurement.
+/// The state of the machine at a measurement.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Machine {
-    /// Processor's name.
+    /// Name of the processor.
     pub cpu: String,
-    /// Cores.
+    /// Number of cores.
     pub cores: usize,
     /// Load average of the last minute.
     pub load: f64,
-    /// Nanoseconds for a cache line to go to another core and back.
+    /// Nanoseconds of a round trip of a cache line between two cores.
     pub round_trip_ns: f64,
 }
 
 impl Machine {
-    /// Looks at the machine as it is now.
+    /// Reads the present state of the machine.
     #[must_use]
     pub fn now() -> Self {
         let cpu = read("/proc/cpuinfo")
@@ -39,7 +39,7 @@ impl Machine {
         }
     }
 
-    /// Whether the two cores are close: a line goes back and forth in less than 250 ns.
+    /// Whether the two cores are close: the round trip takes less than 250 ns.
     #[must_use]
     pub fn is_near(&self) -> bool {
         self.round_trip_ns < 250.0
@@ -50,14 +50,14 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// Load average of the last minute; zero where the system does not tell.
+/// Load average of the last minute; zero if the system does not report it.
 #[must_use]
 pub(super) fn load() -> f64 {
     read("/proc/loadavg").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0.0)
 }
 
-/// The time that a cache line takes to another core and back: the lower quartile of many short
-/// batches, so that a busy machine's interruptions do not count, within a bounded time.
+/// The round trip of a cache line between two cores in nanoseconds: the lower quartile of many
+/// short batches, which excludes interruptions, within a bounded time.
 #[must_use]
 pub fn round_trip_ns() -> f64 {
     #[repr(align(128))]
@@ -83,7 +83,7 @@ pub fn round_trip_ns() -> f64 {
         scope.spawn(|| {
             let mut turn = 1;
             while wait(turn) != OVER {
-                // The other side may have ended the game meanwhile.
+                // The exchange fails if the other thread has ended the measurement.
                 let _ =
                     ball.0.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed);
                 turn += 2;
@@ -106,14 +106,14 @@ pub fn round_trip_ns() -> f64 {
     batches[batches.len() / 4]
 }
 
-/// Nanoseconds of processor time that all threads of this process have used.
+/// Nanoseconds of processor time of all threads of this process.
 #[must_use]
 pub(super) fn cpu_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Bytes of resident memory now, and at their most.
+/// Bytes of resident memory: present and maximum.
 #[must_use]
 pub(super) fn memory_bytes() -> (u64, u64) {
     let status = read("/proc/self/status");
@@ -124,7 +124,7 @@ pub(super) fn memory_bytes() -> (u64, u64) {
     (field("VmRSS:"), field("VmHWM:"))
 }
 
-/// The middle of a list of numbers; zero if there are none.
+/// The median of `values`; zero if there are none.
 pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     match values.len() {

@@ -1,4 +1,4 @@
-//! The whole table: every workload with its usual parameters.
+//! The whole table: every workload with its default parameters.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::cell::Setting;
 use super::workload::{Pattern, Workload};
 use crate::transaction::Declaration;
 
-/// Nanoseconds of arithmetic that a block may hold; dearer transactions come in shorter blocks.
+/// Maximum nanoseconds of arithmetic per block. Blocks of longer transactions are shorter.
 const MOST_WORK: f64 = 2e8;
 
-/// Every cell of the table on `threads` threads.
+/// All cells of the table, on `threads` threads.
 #[must_use]
 pub fn settings(args: &Args, threads: usize) -> Vec<Setting> {
     let mut cells = Vec::new();

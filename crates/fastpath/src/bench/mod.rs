@@ -1,8 +1,8 @@
-//! The workloads W1 to W8, measured beside the plain loop of the same run.
+//! The workloads W1 to W8, measured next to the plain loop of the same run.
 //!
-//! [`run`] is the whole program: it takes [`Args`] and gives a [`Report`] to print. A block is
-//! executed by the plain loop and by the parallel executor in turn, in every round, and both must
-//! give the same receipts and the same root, or there is no figure.
+//! [`run`] is the entry point: it takes [`Args`] and returns a [`Report`]. In every round, the
+//! plain loop and the parallel executor execute the same block one after the other. If their
+//! receipts or roots differ, there is no result.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,85 +31,85 @@ pub use workload::{Generator, Pattern, Workload};
 use crate::transaction::Declaration;
 use crate::{ExecutorError, Mode, Verifier};
 
-/// Proofs for the private share, and who checks them.
+/// Proofs for private transactions, with their verifier.
 #[derive(Clone)]
 pub struct PrivateShare {
-    /// Claims whose proofs hold.
+    /// Claims with valid proofs.
     pub claims: Vec<Arc<Claim>>,
-    /// The verifier.
+    /// Verifier of the proofs.
     pub verifier: Arc<dyn Verifier>,
 }
 
-/// What to measure. Options that are not given take the workload's usual value.
+/// Parameters of a measurement. An option that is `None` has the default of the workload.
 #[derive(Clone, Default)]
 pub struct Args {
-    /// `defi`, `game`, `nft`, `transfer`, or `w1` to `w8`. Without it: `transfer`.
+    /// `defi`, `game`, `nft`, `transfer`, or `w1` to `w8`. Default: `transfer`.
     pub workload_type: Option<String>,
     /// Exponent of the Zipf distribution of accounts.
     pub zipf_alpha: Option<f64>,
-    /// Share of transactions that only read.
+    /// Share of transactions that only read, 0 to 1.
     pub read_ratio: Option<f64>,
-    /// Share of accesses that go to the hot accounts.
+    /// Share of accesses to the hot accounts, 0 to 1.
     pub hot_ratio: Option<f64>,
-    /// Share of private transactions.
+    /// Share of private transactions, 0 to 1.
     pub privacy_ratio: Option<f64>,
-    /// Share of transactions over owned objects.
+    /// Share of transactions over owned objects, 0 to 1.
     pub owned_ratio: Option<f64>,
     /// Nanoseconds of arithmetic per transaction.
     pub work_ns: Option<f64>,
-    /// Transactions of a block.
+    /// Transactions per block.
     pub txs: Option<usize>,
-    /// Accounts, and objects.
+    /// Number of accounts and of objects.
     pub accounts: Option<u64>,
-    /// Every so many-th transaction costs a hundred times the work.
+    /// One transaction in `heavy_every` has a hundred times the arithmetic.
     pub heavy_every: Option<usize>,
-    /// Shards of the fast path to begin with.
+    /// Initial number of shards of the fast path.
     pub partitions: Option<usize>,
-    /// Numbers of threads; none means two.
+    /// Numbers of threads; two threads if empty.
     pub threads: Vec<usize>,
-    /// What transactions promise about their accesses.
+    /// Kind of the declared access sets.
     pub declare: Option<Declaration>,
-    /// A mode to force.
+    /// A fixed mode.
     pub mode: Option<Mode>,
-    /// Transactions claimed at once, with a forced mode.
+    /// Transactions per claim, with a fixed mode.
     pub chunk: Option<u32>,
-    /// Whether threads are bound to cores.
+    /// Whether threads are pinned to cores.
     pub pin: bool,
-    /// Microseconds that a read of the state takes.
+    /// Latency of a read of the state in microseconds.
     pub latency_us: Option<u64>,
     /// Reads of the state in flight.
     pub depth: Option<usize>,
-    /// One name in how many is slow to read.
+    /// `n`, if one name in `n` is slow to read.
     pub slow_one_in: Option<u64>,
-    /// Counted rounds; zero means ten.
+    /// Counted rounds; ten if zero.
     pub rounds: usize,
-    /// Where the random numbers begin.
+    /// Seed of the random numbers.
     pub seed: u64,
-    /// Measure the whole table.
+    /// Whether the whole table is measured.
     pub matrix: bool,
-    /// Of the whole table, only cells whose name contains this.
+    /// Restricts the table to cells whose name contains this.
     pub only: Option<String>,
-    /// Where the chart goes.
+    /// File for the chart.
     pub svg: Option<PathBuf>,
-    /// Serve the metrics on this port while measuring.
+    /// TCP port on which the metrics are served during the measurement.
     pub serve_metrics: Option<u16>,
-    /// Run for so many seconds and watch memory and times instead.
+    /// Duration in seconds of a stability run, which records memory and times instead of cells.
     pub stability_seconds: Option<u64>,
-    /// Proofs for the private share.
+    /// Proofs for private transactions.
     pub private: Option<PrivateShare>,
 }
 
-/// What was measured.
+/// The result of a measurement.
 #[derive(Debug)]
 pub enum Report {
     /// Cells of the table.
     Cells(Vec<Cell>),
-    /// Points of a long run.
+    /// Points of a stability run.
     Stability(Vec<Point>),
 }
 
 impl Report {
-    /// For a person.
+    /// A table for people.
     #[must_use]
     pub fn table(&self) -> String {
         match self {
@@ -130,10 +130,10 @@ impl Report {
         }
     }
 
-    /// One JSON object a line.
+    /// One JSON object per line.
     ///
     /// # Errors
-    /// [`BenchError::Json`] if a figure has no JSON form.
+    /// [`BenchError::Json`] if a value has no JSON form.
     pub fn json(&self) -> Result<String, BenchError> {
         fn lines<T: serde::Serialize>(items: &[T]) -> Result<String, serde_json::Error> {
             items.iter().map(|item| Ok(serde_json::to_string(item)? + "\n")).collect()
@@ -144,7 +144,7 @@ impl Report {
         })
     }
 
-    /// As an SVG document.
+    /// A chart as an SVG document.
     #[must_use]
     pub fn svg(&self) -> String {
         match self {
@@ -154,33 +154,33 @@ impl Report {
     }
 }
 
-/// Why there is no figure.
+/// Why a measurement has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BenchError {
-    /// The parallel run and the plain loop disagreed.
+    /// The results of the parallel run and the plain loop differ.
     #[error("{workload}, round {round}: the result differs from the plain loop's; the run is void")]
     Void {
-        /// The workload.
+        /// Name of the workload.
         workload: String,
-        /// The round.
+        /// Number of the round.
         round: usize,
     },
-    /// A workload that there is not.
+    /// No workload has this name.
     #[error("unknown workload {0:?}: use defi, game, nft, transfer, or w1 to w8")]
     UnknownWorkload(String),
     /// No cell of the table has this in its name.
     #[error("no cell's name contains {0:?}: leave --only out to see them all")]
     NoSuchCell(String),
-    /// A share outside 0 to 1, or no accounts.
+    /// An option is out of its range.
     #[error("{name} must be {expected}")]
     Argument {
-        /// The option.
+        /// Name of the option.
         name: &'static str,
-        /// What it must be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// A private share without proofs.
+    /// The workload has private transactions, but there are no proofs.
     #[error("a private share needs proofs and a verifier: run it from a program that brings them")]
     NoProofs,
     /// The executor failed.
@@ -189,23 +189,23 @@ pub enum BenchError {
     /// The chart cannot be written.
     #[error("the chart cannot be written to {}: {source}", path.display())]
     Chart {
-        /// Where it was to go.
+        /// Path of the chart.
         path: PathBuf,
-        /// Why not.
+        /// The error of the file system.
         source: std::io::Error,
     },
-    /// The port of the metrics.
+    /// The port of the metrics cannot be opened.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The figures have no JSON form.
+    /// The result has no JSON form.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
-/// Measures what `args` ask for. `progress` is called with each finished cell.
+/// Executes the measurement that `args` describe. Calls `progress` with each finished cell.
 ///
 /// # Errors
-/// [`BenchError`]; [`BenchError::Void`] if any result differs from the plain loop's.
+/// See [`BenchError`]; [`BenchError::Void`] if a result differs from that of the plain loop.
 pub fn run(args: &Args, progress: &mut dyn FnMut(&Cell)) -> Result<Report, BenchError> {
     let mut args = args.clone();
     if args.rounds == 0 {
@@ -247,11 +247,11 @@ pub fn run(args: &Args, progress: &mut dyn FnMut(&Cell)) -> Result<Report, Bench
     Ok(report)
 }
 
-/// Where a chart goes.
+/// The file for a chart.
 struct Chart<'a>(&'a Path);
 
 impl<'a> Chart<'a> {
-    /// Says so before anything is measured if there is no such place.
+    /// Fails before the measurement if the directory does not exist.
     fn to(path: &'a Path) -> Result<Self, BenchError> {
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         let chart = Self(path);
@@ -296,7 +296,7 @@ impl Args {
         Ok(())
     }
 
-    /// The one cell that the options describe.
+    /// The cell that the options describe.
     fn setting(&self, threads: usize) -> Result<Setting, BenchError> {
         let kind = self.workload_type.as_deref().unwrap_or("transfer");
         let pattern = match kind {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::cell::Cell;
 
-/// The table.
+/// The cells as a table.
 #[must_use]
 pub fn table(cells: &[Cell]) -> String {
     let mut text = String::new();
@@ -64,7 +64,7 @@ pub fn table(cells: &[Cell]) -> String {
     text
 }
 
-/// What a mode's bars look like.
+/// Colours of the bars of each mode.
 const COLOURS: [(&str, &str); 4] = [
     ("serial", "#999999"),
     ("optimistic", "#3a6ea5"),
@@ -72,8 +72,8 @@ const COLOURS: [(&str, &str); 4] = [
     ("shards", "#2a9d8f"),
 ];
 
-/// A bar chart of speed-up by workload, as an SVG document. Bars end at three times the plain loop, where
-/// two threads seldom come; their figures do not.
+/// A bar chart of the speed-up by workload, as an SVG document. A bar ends at a speed-up of three,
+/// which two threads rarely reach; the number next to it does not.
 #[must_use]
 pub fn chart(cells: &[Cell]) -> String {
     const ROW: usize = 22;

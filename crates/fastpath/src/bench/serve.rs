@@ -1,24 +1,25 @@
-//! The metrics over HTTP while a measurement runs.
+//! The metrics over HTTP during a measurement.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Most bytes of a request's head that are read, give or take a piece.
+/// Maximum number of bytes of a request's head that are read, rounded up to the read size.
 const REQUEST: usize = 4096;
 
-/// Answers every request with the metrics published last, on this machine's own address only.
+/// An HTTP server on the loopback address that answers `GET /metrics` with the metrics published
+/// last, and other requests with status 404.
 #[derive(Debug, Default, Clone)]
 pub struct MetricsServer {
     text: Arc<Mutex<String>>,
 }
 
 impl MetricsServer {
-    /// Starts to listen; `None` publishes nowhere. The thread ends with the process.
+    /// Starts the server; with `None`, no server is started. Its thread ends with the process.
     ///
     /// # Errors
-    /// If the port is taken.
+    /// The port cannot be opened, or the thread cannot be started.
     pub fn start(port: Option<u16>) -> std::io::Result<Self> {
         let server = Self::default();
         if let Some(port) = port {
@@ -26,7 +27,7 @@ impl MetricsServer {
             let text = Arc::clone(&server.text);
             std::thread::Builder::new().name("fastpath-metrics".into()).spawn(move || {
                 for stream in listener.incoming().flatten() {
-                    // Whoever hung up does not want the answer.
+                    // The client may have closed the connection.
                     let _ = answer(stream, &text);
                 }
             })?;
@@ -43,7 +44,8 @@ impl MetricsServer {
 fn answer(mut stream: TcpStream, text: &Mutex<String>) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     stream.set_write_timeout(Some(Duration::from_secs(1)))?;
-    // The head may come in pieces; closing before all of it is read would reset the connection.
+    // The head can arrive in pieces. Closing the connection before all of it is read would reset
+    // it.
     let mut request = Vec::new();
     let mut piece = [0; 512];
     while !request.ends_with(b"\r\n\r\n") && request.len() < REQUEST {

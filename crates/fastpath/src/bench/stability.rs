@@ -1,5 +1,6 @@
-//! A long run: memory and the slowest percent must stay where they are. The plain loop runs the same blocks,
-//! so that what comes of the machine can be told from what comes of the executor.
+//! A stability run, which shows whether memory or the 99th percentile grow over time. The plain
+//! loop executes the same blocks, which separates the influence of the machine from that of the
+//! executor.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -9,29 +10,29 @@ use super::workload::{Generator, Pattern, Workload};
 use super::{Args, BenchError};
 use crate::{Config, FastPathExecutor};
 
-/// Points of the plot.
+/// Number of points of the plot.
 const POINTS: u32 = 120;
 
-/// One point in time of a long run.
+/// A point in time of a stability run.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Point {
     /// Seconds since the start.
     pub seconds: f64,
     /// Resident memory in bytes.
     pub memory: u64,
-    /// Nanoseconds per transaction that 99 in 100 blocks since the last point did not exceed.
+    /// 99th percentile over the blocks since the previous point of the nanoseconds per transaction.
     pub p99_block_ns: f64,
-    /// The same of the plain loop on the same blocks.
+    /// The same, for the plain loop on the same blocks.
     pub plain_p99_block_ns: f64,
-    /// Transactions per second since the last point.
+    /// Transactions per second since the previous point.
     pub tx_per_second: f64,
 }
 
-/// Runs a mixed workload for `length` and looks at memory and times along the way. In a block in
-/// 64 the state root is compared with that of the plain loop.
+/// Runs a mixed workload for `length` and records memory and times. In one block of 64 the state
+/// root is compared with that of the plain loop.
 ///
 /// # Errors
-/// [`BenchError`]; in particular if the roots differ.
+/// See [`BenchError`]; [`BenchError::Void`] if the roots differ.
 pub(super) fn run(args: &Args, length: Duration) -> Result<Vec<Point>, BenchError> {
     let workload = Workload {
         accounts: args.accounts.unwrap_or(100_000),
@@ -56,7 +57,7 @@ pub(super) fn run(args: &Args, length: Duration) -> Result<Vec<Point>, BenchErro
         let begun = Instant::now();
         let outcome = executor.execute_block(&block)?;
         times.push(per_transaction(begun));
-        // The reference has to follow, or its state would be another one.
+        // The reference must execute every block, to have the same state.
         let begun = Instant::now();
         let expected = reference.execute_sequential(&block)?;
         plain.push(per_transaction(begun));
@@ -82,13 +83,13 @@ pub(super) fn run(args: &Args, length: Duration) -> Result<Vec<Point>, BenchErro
     Ok(points)
 }
 
-/// What 99 in 100 do not exceed; of at least one.
+/// 99th percentile of at least one number.
 fn p99(times: &mut [f64]) -> f64 {
     times.sort_unstable_by(f64::total_cmp);
     times[(times.len() * 99).div_ceil(100) - 1]
 }
 
-/// Memory and p99 over time, as an SVG document.
+/// Memory and 99th percentile over time, as an SVG document.
 #[must_use]
 pub fn plot(points: &[Point]) -> String {
     let (width, height) = (800.0, 180.0);

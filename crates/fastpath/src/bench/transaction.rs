@@ -1,4 +1,4 @@
-//! The transactions of the workloads: real reads and writes around a stretch of arithmetic.
+//! The transactions of the workloads: reads, arithmetic and writes.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -6,48 +6,48 @@ use std::time::Instant;
 use crate::transaction::{Abort, Access, Declaration, PrivateClaim, Transaction};
 use crate::{Context, Key, ObjectRef, Output, Owner};
 
-/// What a transaction does with its keys, in this order.
+/// The program of a transaction. Its keys are numbered in this order.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Reads two balances, moves one unit from the first to the second.
+    /// Reads two balances and moves one unit from the first to the second.
     Transfer,
     /// Reads two balances.
     Look,
     /// Moves one unit from the first balance to the second, which it credits without reading.
     Pay,
-    /// Changes a pool's reserves and one user's two balances.
+    /// Changes the reserves of a pool and two balances of a user.
     Swap,
-    /// Reads the first balance, changes the second.
+    /// Reads the first balance and changes the second.
     WriteCheck,
-    /// Empties the first two balances into the third.
+    /// Moves the first two balances to the third.
     Amalgamate,
-    /// Adds to one balance.
+    /// Adds to a balance.
     Deposit,
     /// Changes an object.
     Object,
-    /// Counts up a collection without reading the count and writes a new token.
+    /// Increments the count of a collection without reading it and writes a new token.
     Mint,
 }
 
-/// A proof with its statement, for the private share.
+/// A statement with its proof, for private transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// What is proven.
+    /// The statement that the proof proves.
     pub statement: Vec<u8>,
     /// The proof.
     pub proof: Vec<u8>,
 }
 
-/// See the module.
+/// A transaction of a workload.
 #[derive(Clone, Debug)]
 pub(crate) struct BenchTransaction {
     pub(crate) kind: Kind,
-    /// Written keys first.
+    /// Keys; the written ones come first.
     pub(crate) keys: [Key; 3],
     pub(crate) writes: u8,
     pub(crate) reads: u8,
     pub(crate) declare: Option<Declaration>,
-    /// Turns of the arithmetic.
+    /// Iterations of the arithmetic.
     pub(crate) turns: u32,
     pub(crate) object: Option<[ObjectRef; 1]>,
     pub(crate) sender: Owner,
@@ -152,7 +152,8 @@ impl Transaction for BenchTransaction {
     }
 }
 
-/// Arithmetic in which each turn waits for the one before; the result is used, so it is done.
+/// Executes `turns` iterations of arithmetic, each of which depends on the previous one. The result
+/// prevents their removal by the compiler.
 #[inline]
 #[must_use]
 pub fn burn(turns: u32, seed: u64) -> u64 {
@@ -163,7 +164,8 @@ pub fn burn(turns: u32, seed: u64) -> u64 {
     x
 }
 
-/// Turns of [`burn`] that take `nanos` on this machine, from the fastest of many tries.
+/// Number of iterations of [`burn`] that take `nanos` nanoseconds on this machine, from the fastest
+/// of many measurements.
 #[must_use]
 pub fn turns_for(nanos: f64) -> u32 {
     static PER_TURN: OnceLock<f64> = OnceLock::new();

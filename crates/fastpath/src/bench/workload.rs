@@ -1,4 +1,4 @@
-//! The workloads W1 to W8: what accounts there are, and what a block does to them.
+//! The workloads W1 to W8: their accounts and the transactions of their blocks.
 
 use std::sync::Arc;
 
@@ -12,69 +12,69 @@ use crate::{
     Block, ExecutorError, FastPathExecutor, Key, Object, ObjectRef, Ownership, State, Value,
 };
 
-/// A balance that no workload exhausts.
+/// An initial balance that no workload exhausts.
 const RICH: u64 = 1 << 40;
-/// Pools of the exchange in the hybrid workload.
+/// Number of pools of the exchange in the hybrid workload.
 const POOLS: u64 = 20;
-/// Blocks whose new tokens get distinct names.
+/// Account number below those that name minted tokens. It exceeds the number of every account.
 const MINTED: u64 = 1 << 32;
 
-/// Which accounts a block touches, and how.
+/// The accounts that a block accesses, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pattern {
-    /// W1: transfers between accounts drawn evenly.
+    /// W1: transfers between uniformly distributed accounts.
     Transfers,
-    /// W2: transfers and looks between accounts drawn from a Zipf distribution.
+    /// W2: transfers and reads of accounts with a Zipf distribution.
     Zipf,
-    /// W3: 60 % transfers, 20 % token transfers, 20 % swaps; a tenth of the accounts is hot.
+    /// W3: 60 % transfers, 20 % token transfers, 20 % swaps. A tenth of the accounts is hot.
     Hybrid,
-    /// W4: every transfer takes from the account that the one before gave to.
+    /// W4: every transfer debits the account that the previous one credited.
     Chain,
-    /// W5: every transfer goes to one account, which it reads.
+    /// W5: every transfer credits one account, which it reads.
     HotKey,
-    /// W5: every transfer goes to one account, which it credits without reading.
+    /// W5: every transfer credits one account, without reading it.
     HotCredit,
-    /// W7: SmallBank; hot accounts are the first hundred.
+    /// W7: SmallBank. The hot accounts are the first hundred.
     SmallBank,
     /// W8: owned objects, shared accounts and private transfers.
     Mixed,
-    /// A game: mostly objects of the players, some fights over shared keys.
+    /// A game: mostly objects of single players, and some transactions over shared keys.
     Game,
-    /// A sale: tokens minted from a few collections.
+    /// A sale: tokens minted from a small number of collections.
     Nft,
 }
 
 /// A workload with its parameters.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// The name in tables.
+    /// Name of the workload in tables.
     pub name: String,
-    /// Which accounts, and how.
+    /// The accessed accounts.
     pub pattern: Pattern,
-    /// Accounts, and as many objects where the pattern has any.
+    /// Number of accounts, and of objects if the pattern uses any.
     pub accounts: u64,
-    /// Transactions of a block.
+    /// Transactions per block.
     pub txs: usize,
-    /// Nanoseconds of arithmetic in each.
+    /// Nanoseconds of arithmetic per transaction.
     pub work_ns: f64,
     /// Exponent of the Zipf distribution.
     pub zipf_alpha: f64,
-    /// Share of transactions that only read.
+    /// Share of transactions that only read, 0 to 1.
     pub read_ratio: f64,
-    /// Share of accesses that go to the hot part.
+    /// Share of accesses to hot accounts, 0 to 1.
     pub hot_ratio: f64,
-    /// Share of transactions over owned objects.
+    /// Share of transactions over owned objects, 0 to 1.
     pub owned_ratio: f64,
-    /// Share of private transactions.
+    /// Share of private transactions, 0 to 1.
     pub privacy_ratio: f64,
-    /// What transactions promise about their accesses.
+    /// Kind of the declared access sets.
     pub declare: Option<Declaration>,
-    /// Every so many-th transaction costs a hundred times the work; 0 for none.
+    /// One transaction in `heavy_every` has a hundred times the arithmetic; 0 for none.
     pub heavy_every: usize,
 }
 
 impl Workload {
-    /// A pattern with the usual parameters.
+    /// A workload with the default parameters.
     #[must_use]
     pub fn new(name: impl Into<String>, pattern: Pattern) -> Self {
         Self {
@@ -105,15 +105,15 @@ impl Workload {
         }
     }
 
-    /// The entries that the workload starts from.
+    /// The initial entries of the workload.
     pub(crate) fn genesis(&self) -> impl Iterator<Item = (Key, Value)> {
         (0..self.entries()).map(|n| (account(n), Value::from_u64(RICH)))
     }
 
-    /// Sets up the accounts and objects.
+    /// Creates the accounts and objects.
     ///
     /// # Errors
-    /// Whatever the executor says.
+    /// The error of the executor.
     pub fn set_up<S: State>(
         &self,
         executor: &mut FastPathExecutor<S>,
@@ -133,7 +133,7 @@ impl Workload {
     }
 }
 
-/// The name of account `n`: as good as random, as digests are.
+/// The name of account `n`: pseudo-random, like a digest.
 pub(crate) fn account(n: u64) -> Key {
     let mut bytes = [0; 32];
     let mut x = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
@@ -152,20 +152,21 @@ fn owner(n: u64) -> Key {
     account(n ^ 0x6f77_6e65_7200_0000)
 }
 
-/// Makes the blocks of a workload, one after the other, from a seed.
+/// Generates the blocks of a workload from a seed.
 pub struct Generator {
     workload: Workload,
     rng: StdRng,
     zipf: Zipf,
     turns: u32,
-    /// Versions of the objects after the blocks so far.
+    /// Version of each object after the blocks so far.
     versions: Vec<u64>,
     claims: Vec<Arc<Claim>>,
     minted: u64,
 }
 
 impl Generator {
-    /// A generator. `claims` are proofs for the private share, used in turn.
+    /// Creates a generator. `claims` are proofs for private transactions, which are chosen at
+    /// random.
     #[must_use]
     pub fn new(workload: &Workload, seed: u64, claims: &[Arc<Claim>]) -> Self {
         let objects = if workload.has_objects() { workload.accounts as usize } else { 0 };
@@ -180,7 +181,7 @@ impl Generator {
         }
     }
 
-    /// The next block. Blocks must be executed in the order in which they are made.
+    /// The next block. Blocks must be executed in the order of their generation.
     pub(crate) fn block(&mut self) -> Block<BenchTransaction> {
         Block::new((0..self.workload.txs).map(|i| self.transaction(i)).collect())
     }

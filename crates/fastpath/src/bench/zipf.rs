@@ -1,10 +1,10 @@
 //! Zipf-distributed numbers by rejection-inversion (W. Hörmann, G. Derflinger, "Rejection-inversion
 //! to generate variates from monotone discrete distributions", ACM TOMACS 6, 1996): exact for every
-//! exponent, in constant time and memory.
+//! exponent, in constant expected time and constant memory.
 
 use rand::Rng;
 
-/// Draws from `0..n`, where the number `k` has weight `(k + 1)^-alpha`.
+/// Draws from `0..n`. The number `k` has weight `(k + 1)^-alpha`.
 #[derive(Clone, Debug)]
 pub(crate) struct Zipf {
     n: f64,
@@ -15,7 +15,7 @@ pub(crate) struct Zipf {
 }
 
 impl Zipf {
-    /// `alpha` of zero is uniform. `n` must be positive.
+    /// Creates a distribution. `n` must be positive. It is uniform if `alpha` is zero.
     pub(crate) fn new(n: u64, alpha: f64) -> Self {
         let n = n as f64;
         let h_first = h_integral(1.5, alpha) - 1.0;
@@ -50,12 +50,12 @@ fn h_inverse(x: f64, alpha: f64) -> f64 {
     (ln1p_over(t) * x).exp()
 }
 
-/// `(e^x - 1) / x`, also at zero.
+/// `(e^x - 1) / x`; 1 at zero.
 fn expm1_over(x: f64) -> f64 {
     if x.abs() > 1e-8 { x.exp_m1() / x } else { 1.0 + x / 2.0 }
 }
 
-/// `ln(1 + x) / x`, also at zero.
+/// `ln(1 + x) / x`; 1 at zero.
 fn ln1p_over(x: f64) -> f64 {
     if x.abs() > 1e-8 { x.ln_1p() / x } else { 1.0 - x / 2.0 }
 }
@@ -76,7 +76,7 @@ mod tests {
             (0..DRAWS).for_each(|_| counts[zipf.draw(&mut rng) as usize] += 1.0);
             let weights: Vec<f64> = (1..=50).map(|k| f64::from(k).powf(-alpha)).collect();
             let total: f64 = weights.iter().sum();
-            // Pearson's statistic with 49 degrees of freedom: 99.9 % are below 85.4.
+            // Pearson's statistic with 49 degrees of freedom: the 99.9 % quantile is 85.4.
             let statistic: f64 = counts
                 .iter()
                 .zip(&weights)
