@@ -1,6 +1,5 @@
-//! The result is the result of the block's order: against a model that shares no code with the
-//! executor, over random programs, access patterns, declarations, objects and failures, in every
-//! mode and with one to eight threads.
+//! Compares the executor with a model that shares no code with it, over random programs, access
+//! patterns, declarations, objects and failures, in every mode and with one to eight threads.
 
 #![cfg(not(loom))]
 
@@ -29,16 +28,17 @@ fn owner(n: u64) -> Key {
     Key([n as u8 + 1; 32])
 }
 
-/// What kind of block to make.
+/// Parameters of a random block.
 #[derive(Clone, Copy, Debug)]
 struct Recipe {
     transactions: u64,
-    /// Keys in use; fewer mean more conflicts.
+    /// Number of keys. Fewer keys cause more conflicts.
     keys: u64,
-    /// Of ten transactions, how many use objects alone, and how many promise their access set.
+    /// Of ten transactions, the number that use only objects, and the number that promise their
+    /// access sets.
     owned: u64,
     declared: u64,
-    /// Whether bad programs are among them.
+    /// Whether the block contains faulty programs.
     faults: bool,
 }
 
@@ -80,7 +80,7 @@ fn program(rng: &mut Rng, recipe: &Recipe, model: &Model) -> Program {
             Op::ObjectRead(i) | Op::ObjectWrite(i) | Op::ObjectGive(i, _) => i + 1,
             _ => 0,
         };
-        // An object that was not declared is a fault, and one fault in a while is enough.
+        // The use of an undeclared object is a fault, so it is added rarely.
         if needs <= program.objects.len() || recipe.faults && rng.one_in(20) {
             program.ops.push(op);
         }
@@ -113,7 +113,7 @@ fn pick_objects(rng: &mut Rng, program: &mut Program, recipe: &Recipe, model: &M
         let id = object_id(rng.below(OBJECTS + u64::from(recipe.faults)));
         let known = model.objects.get(&id);
         let mut version = known.map_or(0, |object| object.version);
-        // Often a version that an earlier transaction of the block makes.
+        // In one case of three, the version that an earlier transaction of the block can make.
         version += rng.below(3) / 2;
         if let Some(Object { ownership: Ownership::Owned(owner), .. }) = known
             && !rng.one_in(10)
@@ -194,7 +194,7 @@ fn executor(model: &Model, config: Config) -> FastPathExecutor<MemoryState> {
     executor
 }
 
-/// Runs blocks of one recipe through the model, the plain loop and the given configurations.
+/// Executes blocks of one recipe with the model, the plain loop and the given configurations.
 fn compare(seed: u64, recipe: Recipe, blocks: u64, configs: &[Config], cost: &mut Cost) -> u64 {
     quiet_panics();
     let mut rng = Rng(seed);
@@ -266,8 +266,8 @@ fn every_mode_gives_the_result_of_the_order() {
         executed += compare(i as u64 * 100, recipe, 2, &modes(1)[..2], &mut cost);
     }
     assert!(executed > 40_000, "{executed}");
-    // Every mode had its share, and not by the clock's choice alone, and the
-    // races happened that validation is there for.
+    // Each mode executed transactions with its configuration fixed, and conflicts and suspensions
+    // occurred.
     assert!(cost.optimistic > 10_000 && cost.declared > 1000 && cost.sharded > 500, "{cost:?}");
     assert!(cost.conflicts > 100 && cost.suspensions > 0, "{cost:?}");
 }

@@ -1,4 +1,4 @@
-//! What can be seen from outside: hot keys, metrics, shard sizes, traces.
+//! The observable data of an executor: hot keys, metrics, shard sizes, traces of slow transactions.
 
 #![cfg(not(loom))]
 
@@ -61,7 +61,8 @@ fn the_size_of_each_partition_is_what_it_executed() {
     (0..100).for_each(|n| {
         executor.insert_object(object(n, Ownership::Owned(owner(1)), 0)).unwrap();
     });
-    // Three spends of object 0 and one of every other: its shard has two more than its share.
+    // Three spends of object 0 and one of every other object: its shard executes two more than its
+    // objects.
     let mut block: Vec<_> = (0..100).map(|n| spend(n, 0, 1)).collect();
     block.extend([spend(0, 1, 1), spend(0, 2, 1)]);
     let outcome = executor.execute_block(&Block::new(block)).unwrap();
@@ -75,7 +76,7 @@ fn the_size_of_each_partition_is_what_it_executed() {
     }
 }
 
-/// Takes its time.
+/// A transaction that sleeps for 3 ms.
 struct Sleepy;
 
 impl Transaction for Sleepy {

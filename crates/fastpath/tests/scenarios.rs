@@ -1,4 +1,4 @@
-//! Named situations: each kind of bad input, the races that other executors lost, fees, logs.
+//! Scenarios: each kind of invalid input, lost-update races, fees, access logs.
 
 #![cfg(not(loom))]
 
@@ -66,7 +66,7 @@ fn each_bad_input_has_its_status_and_harms_nothing_else() {
         executor.insert_object(object(4, Ownership::Immutable, 0)).unwrap();
         executor.insert_object(object(5, Ownership::Owned(owner(1)), u64::MAX)).unwrap();
         executor.insert_object(object(6, Ownership::Owned(owner(1)), 0)).unwrap();
-        // Good transactions between the bad ones: a chain on one object, and a counter.
+        // Valid transactions between the invalid ones: a chain on one object, and a counter.
         let mut transactions = Vec::new();
         for (i, (bad, _)) in cases.iter().enumerate() {
             transactions.extend([bad.clone(), spend(2, i as u64, 1), ops([Op::Credit(3, 1)])]);
@@ -96,7 +96,7 @@ fn two_transactions_that_spend_one_version_end_in_one_success_and_one_equivocati
         assert_eq!(outcome.receipts[0].path, Path::Fast);
         let expected = Failure::Equivocation { id: key(1001), version: 5 };
         assert_eq!(*failure(&outcome.receipts[1]), expected);
-        // In a later block it is an old version and nothing else.
+        // In a later block the version is an old one; there is no equivocation.
         let outcome = executor.execute_block(&Block::new(vec![spend(1, 5, 1)])).unwrap();
         let expected = Failure::WrongVersion { id: key(1001), cited: 5, found: 6 };
         assert_eq!(*failure(&outcome.receipts[0]), expected);
@@ -118,7 +118,7 @@ fn a_private_transaction_without_a_verifier_is_refused() {
     assert_eq!(outcome.receipts[0].path, Path::Private);
 }
 
-/// Moves one unit between two balances, and lets other threads go on between reading and writing.
+/// Moves one unit between two balances. In some cases it yields between the reads and the writes.
 struct Transfer(u64, u64);
 
 impl Transaction for Transfer {
@@ -133,9 +133,9 @@ impl Transaction for Transfer {
     }
 }
 
-/// Snapshot stores with a commit timestamp drawn before the versions are there lose updates: a
-/// transaction that begins in between reads the old value and passes validation. Here the total of
-/// all balances must hold, and each of them, at few accounts and many threads.
+/// Snapshot stores that draw a commit timestamp before they publish the versions can lose updates:
+/// a transaction that begins in between reads the old value and passes validation. This test checks
+/// the total of all balances and the root, with few accounts and many threads.
 #[test]
 fn no_update_is_lost_and_no_money_is_made() {
     let mut conflicts = 0;
@@ -218,7 +218,7 @@ fn the_log_holds_every_access_and_leads_from_root_to_root() {
         let mut log = outcome.log.expect("asked for");
         log.check().unwrap();
         logs.push(log.clone());
-        // A planted lie is found.
+        // A falsified read is detected.
         let lie = log.partitions.iter_mut().find_map(|part| {
             let seen = part
                 .accesses
@@ -231,7 +231,7 @@ fn the_log_holds_every_access_and_leads_from_root_to_root() {
     assert!(logs.windows(2).all(|pair| pair[0] == pair[1]), "the same log in every mode");
 }
 
-/// Panics at every claim.
+/// A verifier that panics at every call.
 struct Clumsy;
 
 impl athanor_fastpath::Verifier for Clumsy {
@@ -265,7 +265,7 @@ fn one_tiny_block_and_no_block_at_all_are_fine() {
     assert_eq!(gone.root, empty.root);
 }
 
-/// Nearly everything on one key, in a block of ten thousand (a million in the long run).
+/// 99 % of the transactions use one key, in a block of ten thousand (a million in the long test).
 #[test]
 fn one_hot_key_is_no_cliff_and_no_deadlock() {
     let long = std::env::var_os("ATHANOR_LONG_TESTS").is_some();
@@ -288,14 +288,16 @@ fn one_hot_key_is_no_cliff_and_no_deadlock() {
         let expected = plain.execute_sequential(&block).unwrap();
         assert_eq!(found.root, expected.root);
         assert!(found.cost.executions <= 3 * count, "{:?}", found.cost);
-        // All that use the key follow the first of them on its worker, and nothing waits for validation.
+        // All transactions that use the key run after the first of them on its worker, without
+        // validation.
         let followers = if mode == Mode::Declared { count - count / 100 } else { 0 };
         assert_eq!(found.cost.followed, followers);
     }
 }
 
-/// Past a few names, writes, declared keys, objects and records are found through indices. Here a
-/// transaction has thousands of each, at random; searches that are not indexed show in its time.
+/// Large sets of names, writes, declared keys, objects and records are searched through indexes.
+/// Here a transaction has thousands of each, at random; a linear search would be visible in the
+/// duration.
 #[test]
 fn large_transactions_give_the_result_of_the_order() {
     const KEYS: u64 = 10_000;
@@ -335,7 +337,7 @@ fn large_transactions_give_the_result_of_the_order() {
             block.push(declared(Declaration::Guess)(keys(n)));
             block.push(declared(Declaration::Superset)(keys(n)));
             block.push(declared(Declaration::Exact)(keys(n)));
-            // One key too few is declared.
+            // The declaration lacks one key.
             let mut short = declared(Declaration::Superset)(keys(n));
             short.reads.pop();
             short.ops.push(Op::Read(KEYS + n));

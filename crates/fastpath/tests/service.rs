@@ -1,4 +1,4 @@
-//! The queue in front of the executor: busy, late, and dead.
+//! The queue in front of the executor: full queue, expired deadlines, failed service.
 
 #![cfg(not(loom))]
 
@@ -12,7 +12,7 @@ use athanor_fastpath::{
 };
 use common::{failure, quiet_panics};
 
-/// Breaks the rules: panics outside of its execution, where nothing can catch it for the block.
+/// A transaction that panics outside of `execute`, where the executor does not catch panics.
 #[derive(Debug)]
 struct Broken;
 
@@ -45,7 +45,7 @@ fn nobody_waits_for_a_service_that_died() {
     }
 }
 
-/// Waits until it is told to go on.
+/// A transaction that reports its begin and then waits for a message.
 #[derive(Debug)]
 struct Gate(std::sync::mpsc::SyncSender<()>, std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
 
@@ -75,7 +75,7 @@ fn a_full_queue_answers_busy_and_late_transactions_get_a_receipt() {
     let (first, entered, open) = gate();
     let first = service.submit(first, None).unwrap();
     entered.recv().unwrap();
-    // The executor stands still now; two may wait.
+    // The executor is blocked now. The queue has capacity for two transactions.
     let (second, _, open_second) = gate();
     let second = service.submit(second, None).unwrap();
     let (third, _, open_third) = gate();

@@ -1,4 +1,4 @@
-//! Stores behind the executor that are slow, persistent or failing.
+//! Stores behind the executor: slow, persistent and failing ones.
 
 #![cfg(not(loom))]
 
@@ -52,7 +52,7 @@ fn a_slow_store_changes_nothing_but_the_time() {
     assert!(expected.get(&key(0)).unwrap().is_some());
 }
 
-/// Fails when it is told to.
+/// A store whose reads and commits fail while `fail` is `true`.
 struct Failing {
     inner: MapState,
     fail: Arc<std::sync::atomic::AtomicBool>,

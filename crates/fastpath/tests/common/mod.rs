@@ -1,5 +1,5 @@
-//! Random programs as transactions, and a model of what they must do that shares no code with the
-//! executor: maps, a loop, and the rules written down a second time.
+//! Random programs as transactions, and a sequential model of the executor that shares no code with
+//! it.
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
@@ -11,7 +11,7 @@ use athanor_fastpath::{
     Status, Transaction, Value, Verifier,
 };
 
-/// Splitmix64.
+/// The SplitMix64 generator.
 pub(crate) struct Rng(pub(crate) u64);
 
 impl Rng {
@@ -32,32 +32,32 @@ impl Rng {
     }
 }
 
-/// One step of a program. `acc` is its only register.
+/// An operation of a program. `acc` is the only register.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
-    /// `acc = acc * 31 + value(key)`.
+    /// `acc = acc * 31 + hash(value(key))`.
     Read(u64),
-    /// `key = acc`, as a value of this many bytes, at least 8.
+    /// `key = acc`, as a value of this many bytes (at least 8).
     Write(u64, usize),
     Delete(u64),
     Credit(u64, u64),
-    /// Gives up if `acc % modulus == 0`.
+    /// Aborts if `acc % modulus == 0`.
     AbortIf(u64),
     /// Panics if `acc % modulus == 0`.
     PanicIf(u64),
-    /// Never ends, if `acc % modulus == 0`.
+    /// Loops forever if `acc % modulus == 0`.
     LoopIf(u64),
     Fee(u64),
-    /// Reads whichever key `acc` points at, below this bound.
+    /// Reads key number `acc % bound`.
     ReadIndirect(u64),
-    /// Writes whichever key `acc` points at, below this bound.
+    /// Writes key number `acc % bound`.
     WriteIndirect(u64),
     ObjectRead(usize),
     ObjectWrite(usize),
     ObjectGive(usize, Ownership),
-    /// Ignores the error of reading this key.
+    /// Reads this key and ignores an error.
     ReadCarelessly(u64),
-    /// Lets other threads go on, so that what it has read is likely overwritten meanwhile.
+    /// Yields to other threads, so that earlier reads are probably overwritten.
     Yield,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn key(n: u64) -> Key {
     Key::from_u64(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// `acc` in the first eight bytes, then bytes that follow from it.
+/// `acc` in the first eight bytes, followed by bytes derived from it.
 fn value_of(acc: u64, len: usize) -> Vec<u8> {
     let mut bytes = acc.to_le_bytes().to_vec();
     bytes.extend((8..len).map(|i| (acc >> (i % 8)) as u8));
@@ -124,7 +124,7 @@ impl Transaction for Program {
                 Op::WriteIndirect(n) => ctx.write(&key(acc % n), acc)?,
                 Op::ObjectRead(i) => {
                     let object = ctx.object(*i)?;
-                    // Nothing, if both ways to read say the same.
+                    // Adds zero if both ways to read the object return the same number.
                     acc = acc.wrapping_add(ctx.object_u64(*i)? ^ object.data.as_u64());
                     acc = mix(acc, &Some(object.data)).wrapping_add(object.version);
                 }
@@ -166,7 +166,7 @@ impl Transaction for Program {
     }
 }
 
-/// Accepts proofs whose bytes sum to an even number.
+/// Accepts a proof if the sum of its bytes is even.
 pub(crate) struct EvenVerifier;
 
 impl Verifier for EvenVerifier {
@@ -180,7 +180,7 @@ fn is_even(proof: &[u8]) -> Result<(), String> {
     if sum.is_multiple_of(2) { Ok(()) } else { Err("odd".into()) }
 }
 
-/// The state as plain maps.
+/// The state as maps.
 #[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(crate) keys: BTreeMap<Key, Value>,
@@ -194,7 +194,7 @@ enum End {
 }
 
 impl Model {
-    /// Executes a block the obvious way.
+    /// Executes a block sequentially.
     pub(crate) fn execute(&mut self, block: &Block<Program>) -> Vec<Receipt> {
         let mut fees = 0_u64;
         let mut spent: Vec<(Key, u64)> = Vec::new();
@@ -409,7 +409,7 @@ fn with_number(value: Option<&Value>, n: u64) -> Value {
     Value::from_bytes(&bytes)
 }
 
-/// Everything that differs between two lists of receipts, as far as it is part of the result.
+/// Asserts that two lists of receipts have the same results.
 pub(crate) fn assert_same_receipts(expected: &[Receipt], found: &[Receipt], what: &str) {
     assert_eq!(expected.len(), found.len(), "{what}");
     for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
@@ -420,7 +420,7 @@ pub(crate) fn assert_same_receipts(expected: &[Receipt], found: &[Receipt], what
     }
 }
 
-/// Asserts that the executor's state is the model's.
+/// Asserts that the executor's state equals the model's.
 pub(crate) fn assert_same_state(
     model: &Model,
     executor: &FastPathExecutor<MemoryState>,
@@ -440,7 +440,7 @@ pub(crate) fn assert_same_state(
     }
 }
 
-/// Keeps the expected panics of test programs out of the output.
+/// Suppresses the messages of the expected panics of test programs.
 pub(crate) fn quiet_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -483,7 +483,7 @@ pub(crate) fn failure(receipt: &Receipt) -> &Failure {
     }
 }
 
-/// Every configuration that a situation is tried in.
+/// The configurations in which each scenario is tested.
 pub(crate) fn configs() -> Vec<Config> {
     let mut configs = vec![Config::with_threads(1), Config::with_threads(2)];
     for mode in [Mode::Optimistic, Mode::Shards, Mode::Declared] {
