@@ -45,7 +45,7 @@ fn nobody_waits_for_a_service_that_died() {
     }
 }
 
-/// A transaction that reports its begin and then waits for a message.
+/// A transaction that reports its start and then waits for a message.
 #[derive(Debug)]
 struct Gate(std::sync::mpsc::SyncSender<()>, std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
 

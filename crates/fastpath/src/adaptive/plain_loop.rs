@@ -29,7 +29,7 @@ impl PlainLoop {
         Self { ratio: 1.0, every: 1, until: 0, mode: Mode::Serial }
     }
 
-    /// Records the begin of a block.
+    /// Records the start of a block.
     pub(crate) fn begin(&mut self) {
         self.until = self.until.saturating_sub(1);
     }

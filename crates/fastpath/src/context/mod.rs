@@ -165,7 +165,9 @@ impl<'a> Context<'a> {
     /// Returns the value of a key, or `None` if the entry does not exist. Counts one step.
     ///
     /// # Errors
-    /// The transaction must end and return this error.
+    /// The step limit is reached, the key is outside the declared access set, a lower transaction
+    /// is expected to write the key, or the store behind the executor failed. The transaction must
+    /// end and return this error.
     #[inline]
     pub fn read(&mut self, key: &Key) -> Result<Option<Value>, Abort> {
         self.step(1)?;
