@@ -24,6 +24,7 @@ pub(crate) mod ntt_field;
 pub(crate) mod packed_field;
 #[cfg(test)]
 pub(crate) mod portable;
+pub(crate) mod quadratic;
 pub(crate) mod shoup;
 
 use self::field::Element;

@@ -6,7 +6,8 @@ use ark_ff::{
 
 use super::{
     LIMB, Lanes, MASK,
-    field::{Element, Prime, Quadratic, limbs_to_words, words_to_limbs},
+    field::{Element, Prime, limbs_to_words, words_to_limbs},
+    quadratic::Quadratic,
 };
 
 /// A field with a packed form.
