@@ -8,10 +8,11 @@ use std::{
 };
 
 use athanor_groth16::{
-    ConvertError, KeyFileError, KeyOutline, NativeKey, OutlineError, ProvingKey, digest_of,
+    ConvertError, KeyFileError, NativeKey, ProvingKey, digest_of,
     formats::{BinFileError, ZkeyError, zkey::ZkeyFile},
 };
 use athanor_kernels::{Curve, CurveId, Device, cpu::Cpu};
+use blake3::Hash;
 
 use crate::{Fault, FaultKind};
 
@@ -47,8 +48,12 @@ impl KeySource {
 
 /// The curve of a proving key.
 pub fn curve_of(path: &Path) -> Result<CurveId, Fault> {
-    let file = ZkeyFile::open(open(path)?).map_err(|error| bad_zkey(path, error))?;
-    Ok(file.curve())
+    Ok(open_zkey(path)?.curve())
+}
+
+/// Opens a `.zkey` and reads its header.
+pub(crate) fn open_zkey(path: &Path) -> Result<ZkeyFile<File>, Fault> {
+    ZkeyFile::open(open(path)?).map_err(|error| bad_zkey(path, error))
 }
 
 /// The cache of converted keys.
@@ -60,24 +65,6 @@ pub struct KeyCache {
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
     /// Called for every converted key that was used or stored.
     pub kept: OnKept,
-}
-
-impl KeyCache {
-    /// Path of the outline of the key with this digest.
-    fn outline(&self, digest: &[u8; 32]) -> PathBuf {
-        self.directory.join(format!("{}.outline", hex(digest)))
-    }
-
-    /// Stores the outline of the key with this digest. Errors are ignored: without the cache, only time is lost.
-    pub(crate) fn keep_outline<C: Curve>(&self, outline: &KeyOutline<C>, digest: &[u8; 32]) {
-        if let Err(error) = outline.store(&self.outline(digest), digest) {
-            (self.warn)(&error.to_string());
-        }
-    }
-}
-
-fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Callback with a converted key's path and whether it was read or made.
@@ -101,7 +88,7 @@ where
     let KeyCache { directory, warn, kept } = cache;
     let tables = usize::try_from(tables).unwrap_or(usize::MAX);
     let layout = Device::<C>::layout(&Cpu).name;
-    let cached = directory.join(format!("{}.{layout}.key", hex(&digest)));
+    let cached = directory.join(format!("{}.{layout}.key", Hash::from_bytes(digest)));
     match NativeKey::<C>::open(&cached) {
         Ok(native) if native.source == digest && native.layout == layout => {
             kept(&cached, KeySource::Cached);
@@ -138,37 +125,6 @@ where
         ConvertError::Domain(error) => Fault::at(FaultKind::BadKey, path, error),
         ConvertError::Memory(error) => Fault::at(FaultKind::OutOfMemory, path, error),
     })
-}
-
-/// The outline of a key: from the cache if the key's `digest` is given, else from the file.
-///
-/// Also returns whether it is from the cache.
-pub(crate) fn outline<C: Curve>(
-    path: &Path,
-    cache: &KeyCache,
-    digest: Option<&[u8; 32]>,
-) -> Result<(KeyOutline<C>, KeySource), Fault> {
-    let bad = |error| bad_zkey(path, error);
-    let zkey = ZkeyFile::open(open(path)?).map_err(bad)?;
-    if let Some(digest) = digest {
-        let cached = cache.outline(digest);
-        match KeyOutline::open(&cached, digest) {
-            Ok(outline) if outline.header == *zkey.header() => {
-                return Ok((outline, KeySource::Cached));
-            }
-            // The file has been replaced since; loading the key reports that.
-            Ok(_) => {}
-            Err(KeyFileError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => (cache.warn)(&format!("{error}; reading {}", path.display())),
-        }
-    }
-    let mut zkey = zkey.read_as::<C>().map_err(bad)?;
-    let outline = KeyOutline::from_zkey(&mut zkey).map_err(|error| match error {
-        OutlineError::Zkey(error) => bad_zkey(path, error),
-        OutlineError::VerifyingKey(error) => Fault::at(FaultKind::BadKeyPoint, path, error),
-    })?;
-    Ok((outline, KeySource::Converted))
 }
 
 /// The fault for a malformed proving key.

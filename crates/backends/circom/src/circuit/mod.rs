@@ -5,6 +5,7 @@
 
 mod claims;
 pub mod keys;
+mod outline;
 mod result;
 pub mod witness;
 
@@ -12,6 +13,7 @@ pub use claims::Claims;
 pub use result::ProofBundle;
 
 use std::{
+    fs::File,
     io::Cursor,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -23,8 +25,9 @@ use athanor_engine::{
     Memory, OpenError, Payload, Plan, PlannedPartition, Shape, Step, Stop, TaskError, WorkerNeed,
 };
 use athanor_groth16::{
-    KeyOutline, Proof, ProveError, ProvingKey, Standing, Unverified, VerifyError, Witness,
-    development_setup, formats::zkey::Header, synthetic,
+    Proof, ProveError, ProvingKey, Standing, Unverified, VerifyError, Witness, development_setup,
+    formats::zkey::{Header, ZkeyFile},
+    synthetic,
 };
 use athanor_kernels::{
     Bls12_381, Bn254, Curve, CurveId, Device, DeviceError, Quotient, Scalars, cpu::Cpu,
@@ -32,6 +35,7 @@ use athanor_kernels::{
 
 use crate::{Fault, FaultKind, Inputs, Limits, ModuleCache, WitnessCalculator};
 use keys::{KeyCache, KeySource};
+use outline::CachedOutline;
 
 /// Input kind: input signals in JSON, for the witness generator.
 pub const JSON: &str = "json";
@@ -120,13 +124,15 @@ pub fn open(
     origin: Option<(PathBuf, Manifest)>,
     settings: Settings,
 ) -> Result<Opened, Fault> {
-    match keys::curve_of(&files.zkey)? {
-        CurveId::Bn254 => open_as::<Bn254>(files, origin, settings),
-        CurveId::Bls12_381 => open_as::<Bls12_381>(files, origin, settings),
+    let zkey = keys::open_zkey(&files.zkey)?;
+    match zkey.curve() {
+        CurveId::Bn254 => open_as::<Bn254>(zkey, files, origin, settings),
+        CurveId::Bls12_381 => open_as::<Bls12_381>(zkey, files, origin, settings),
     }
 }
 
 fn open_as<C: Curve>(
+    zkey: ZkeyFile<File>,
     files: Files,
     origin: Option<(PathBuf, Manifest)>,
     settings: Settings,
@@ -137,9 +143,8 @@ where
     let manifest = origin.as_ref().map(|(_, manifest)| manifest);
     let digest = manifest.and_then(|manifest| manifest.files.get("zkey"));
     let digest = digest.and_then(|file| blake3::Hash::from_hex(&file.blake3).ok());
-    let digest = digest.map(|digest| *digest.as_bytes());
-    let (outline, source) = keys::outline::<C>(&files.zkey, &settings.keys, digest.as_ref())?;
-    let (header, standing) = (outline.header, outline.verifying_key.standing());
+    let outline = CachedOutline::read(zkey, &files.zkey, &settings.keys, digest)?;
+    let (header, standing) = (outline.contents.header, outline.contents.verifying_key.standing());
     let claims = Claims::of(&files, &header, manifest);
     let key = OnceLock::new();
     let facts = Arc::new(Facts { curve: C::ID, header, claims, standing, key });
@@ -148,7 +153,6 @@ where
         origin,
         settings,
         claims,
-        unkept: digest.filter(|_| source == KeySource::Converted),
         outline,
         generator: OnceLock::new(),
         known_answer: OnceLock::new(),
@@ -166,9 +170,7 @@ where
     origin: Option<(PathBuf, Manifest)>,
     settings: Settings,
     claims: Claims,
-    outline: KeyOutline<C>,
-    /// The digest of the key, if its outline must still be stored in the cache.
-    unkept: Option<[u8; 32]>,
+    outline: CachedOutline<C>,
     generator: OnceLock<Result<WitnessCalculator, Fault>>,
     /// A small key and a witness, for the self-test of a device.
     known_answer: OnceLock<Result<KnownAnswer<C>, Fault>>,
@@ -282,7 +284,7 @@ where
         About {
             proof_system: "groth16".into(),
             curve: C::ID.to_string(),
-            verifying_key: self.outline.verifying_key_digest,
+            verifying_key: self.outline.contents.verifying_key_digest,
         }
     }
 
@@ -368,12 +370,7 @@ where
             let Settings { keys, tables, .. } = &self.settings;
             keys::load::<C>(&self.files.zkey, keys, *tables, expected)
         })??;
-        // The key's file has the expected digest, but its outline was read earlier and may be of an older file.
-        if let Some(digest) = self.unkept
-            && *loaded.key.verifying_key() == self.outline.verifying_key
-        {
-            self.settings.keys.keep_outline(&self.outline, &digest);
-        }
+        self.outline.store(&self.settings.keys, loaded.key.verifying_key());
         let (bytes, constraints) = (loaded.key.bytes(), loaded.key.constraints());
         let took = began.elapsed();
         let _ = self.facts.key.set(KeyFacts { source: loaded.source, bytes, constraints, took });
@@ -389,8 +386,8 @@ where
 
     fn check(&self, call: &Call) -> Result<Vec<u8>, TaskError> {
         let Proven { witness, proof } = call.from::<Proven<C>>()?;
-        let public = witness.public(self.outline.verifier.public_signals());
-        match self.outline.verifier.verify(public, proof) {
+        let public = witness.public(self.outline.contents.verifier.public_signals());
+        match self.outline.contents.verifier.verify(public, proof) {
             Ok(()) => Ok(ProofBundle::new::<C>(proof, public).to_bytes()),
             Err(VerifyError::Invalid | VerifyError::BadProofPoint { .. }) => {
                 Err(self.refuse(call, witness))
@@ -400,11 +397,11 @@ where
     }
 
     fn verify(&self, result: &[u8]) -> Result<(), TaskError> {
-        result::verify(&self.outline.verifier, result)
+        result::verify(&self.outline.contents.verifier, result)
     }
 
     fn verify_many(&self, results: &[&[u8]]) -> Vec<Result<(), TaskError>> {
-        result::verify_many(&self.outline.verifier, results)
+        result::verify_many(&self.outline.contents.verifier, results)
     }
 
     fn self_test(&self, lane: &Lane) -> Result<(), TaskError> {
