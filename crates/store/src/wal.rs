@@ -10,7 +10,7 @@
 //! Format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 const MAGIC: u32 = 0x377f_0682;
@@ -67,7 +67,7 @@ pub(crate) fn inspect(path: &Path) -> io::Result<Option<WalReport>> {
     read(BufReader::with_capacity(1 << 16, file.take(length)))
 }
 
-fn read(mut bytes: impl Read) -> io::Result<Option<WalReport>> {
+fn read(mut bytes: impl BufRead) -> io::Result<Option<WalReport>> {
     let mut header = [0; HEADER];
     if !read_full(&mut bytes, &mut header)? {
         return Ok(None);
@@ -86,8 +86,8 @@ fn read(mut bytes: impl Read) -> io::Result<Option<WalReport>> {
 }
 
 /// Whether a byte differs from zero.
-fn has_nonzero_byte(bytes: impl Read) -> io::Result<bool> {
-    for byte in BufReader::new(bytes).bytes() {
+fn has_nonzero_byte(bytes: impl BufRead) -> io::Result<bool> {
+    for byte in bytes.bytes() {
         if byte? != 0 {
             return Ok(true);
         }
